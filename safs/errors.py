@@ -1,0 +1,114 @@
+"""Every error that SAFS raises on purpose.
+
+SafsError
+├── UnknownNameError      a name that no registry has
+├── SpecError             a job spec whose parts do not fit each other
+├── SparsityError         a sparsity that this network cannot have
+├── DataError             a data set that is missing or malformed
+├── WeightsError          a state dict that is malformed or does not fit the architecture
+├── SurgeryError          a model that torch.fx cannot trace
+├── CheckpointError       a result folder that is incomplete, altered or not what it says
+├── TrainingError         a training that the job cannot do without (dense, final) broke down
+└── Interrupted           the run must end; raised by ``report``, never caught by the method
+    ├── Cancelled
+    └── TimeLimitReached
+
+Each has a stable ``code`` for programs, and ``field``, the dotted path in the job spec where that is known.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SafsError(Exception):
+    """Root of this package's errors; the message names the value and the way out."""
+
+    code = "safs_error"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickles whole, so that an error raised in a trial's process arrives as it was."""
+        return _rebuild, (type(self), self.__dict__)
+
+
+def _rebuild(kind: type[SafsError], state: dict[str, object]) -> SafsError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, state["message"])
+    error.__dict__.update(state)
+    return error
+
+
+class UnknownNameError(SafsError):
+    """A name that no registry has; the message lists the known ones, the closest first."""
+
+    code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, field: str | None = None) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        close = get_close_matches(name, self.known, n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.", field=field)
+
+
+class SpecError(SafsError):
+    """A job spec whose parts do not fit each other."""
+
+    code = "invalid_spec"
+
+
+class SparsityError(SafsError):
+    """A sparsity that this network cannot have under the chosen distribution."""
+
+    code = "impossible_sparsity"
+
+
+class DataError(SafsError):
+    """A data set that is missing or malformed."""
+
+    code = "data_unavailable"
+
+
+class WeightsError(SafsError):
+    """A state dict that is malformed or does not fit the architecture."""
+
+    code = "invalid_weights"
+
+
+class SurgeryError(SafsError):
+    """A model that torch.fx cannot trace; the message names the line where it stopped."""
+
+    code = "untraceable_model"
+
+
+class CheckpointError(SafsError):
+    """A result folder that is incomplete, altered or not what it says."""
+
+    code = "invalid_checkpoint"
+
+
+class TrainingError(SafsError):
+    """A training that the job cannot do without (the dense network, a final candidate) broke down."""
+
+    code = "training_failed"
+
+
+class Interrupted(SafsError):
+    """The run must end now. Raised by ``report``; the method lets it pass."""
+
+    code = "interrupted"
+
+
+class Cancelled(Interrupted):
+    """The user asked the job to stop."""
+
+    code = "cancelled"
+
+
+class TimeLimitReached(Interrupted):
+    """``resources.time_limit_s`` has passed."""
+
+    code = "time_limit"

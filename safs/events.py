@@ -1,0 +1,113 @@
+"""What a running job tells the outside, in order: store, event stream and progress bars all read these."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from math import isfinite
+from typing import Any, TypeAlias, cast
+
+from safs.trials import Candidate, EpochMetrics, Outcome
+
+
+class Stage(StrEnum):
+    """The stages of a job in the order in which they run."""
+
+    DENSE = "dense"
+    PRUNE = "prune"
+    ACTIVATIONS = "activations"
+    """SAFS stage 1: which operator at which site."""
+    TUNE = "tune"
+    """SAFS stage 2: hyperparameters of fine-tuning, with stage 1's operators."""
+    TUNE_ALONE = "tune_alone"
+    """Stage 2 with the network's own activations, for comparison."""
+    FINAL = "final"
+    """The candidates trained to the end; the best on validation is the result."""
+    REPORT = "report"
+    """The test split is read, once; checkpoint, config and report are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    stage: Stage
+    trials: int
+    """Trials (or trainings) expected; LAHC may add some while it improves. 0 where the stage trains nothing."""
+    epochs: int
+    """Epochs of each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    stage: Stage
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    stage: Stage
+    trial: int
+    """The candidate's number within its stage."""
+    metrics: EpochMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class TrialDone:
+    stage: Stage
+    candidate: Candidate
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class StageDone:
+    stage: Stage
+    seconds: float
+    summary: str
+    """One sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person should know: a warning, a fallback, a surprise."""
+
+    message: str
+    level: str = "info"
+    """``info`` or ``warning``."""
+
+
+Event: TypeAlias = StageStarted | TrialStarted | EpochDone | TrialDone | StageDone | Note
+Report: TypeAlias = Callable[[Event], None]
+"""The only way out of a running job; raises ``Interrupted`` (or the store's ``LeaseLost``) when it must end."""
+
+EVENT_KINDS: dict[str, type[Event]] = {
+    "stage_started": StageStarted,
+    "trial_started": TrialStarted,
+    "epoch_done": EpochDone,
+    "trial_done": TrialDone,
+    "stage_done": StageDone,
+    "note": Note,
+}
+_KINDS = {kind: name for name, kind in EVENT_KINDS.items()}
+
+
+def event_kind(event: Event) -> str:
+    """The event's name in the REST API, one of ``EVENT_KINDS``."""
+    return _KINDS[type(event)]
+
+
+def event_data(event: Event) -> dict[str, Any]:
+    """The event as plain JSON: curves are left out (trials have their own endpoint), infinities become null."""
+    data = asdict(event)
+    if isinstance(event, TrialDone):
+        del data["outcome"]["curve"]
+    return cast(dict[str, Any], _finite(data))
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not isfinite(value):
+            return None
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value

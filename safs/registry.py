@@ -1,0 +1,40 @@
+"""Registries: read-only mappings from the names of the REST API to what they stand for."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from safs.errors import UnknownNameError
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Mapping[str, Entry]):
+    """A read-only mapping whose misses name the known entries.
+
+    >>> colours = Registry("colour", {"red": 1, "green": 2})
+    >>> colours["red"], list(colours)
+    (1, ['red', 'green'])
+    >>> colours["gren"]
+    Traceback (most recent call last):
+        ...
+    safs.errors.UnknownNameError: unknown colour 'gren'. Did you mean 'green'? Known: red, green.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownNameError(self.kind, name, self._entries) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
