@@ -14,10 +14,11 @@ class Registry(Mapping[str, Entry]):
     >>> colours = Registry("colour", {"red": 1, "green": 2})
     >>> colours["red"], list(colours)
     (1, ['red', 'green'])
-    >>> colours["gren"]
-    Traceback (most recent call last):
-        ...
-    safs.errors.UnknownNameError: unknown colour 'gren'. Did you mean 'green'? Known: red, green.
+    >>> try:
+    ...     colours["gren"]
+    ... except UnknownNameError as error:
+    ...     print(error)
+    unknown colour 'gren'. Did you mean 'green'? Known: red, green.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:

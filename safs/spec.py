@@ -1,8 +1,8 @@
 """JobSpec: all that a user can ask for, and nothing that a machine decides.
 
-Only ``model``, ``data`` and ``sparsity`` must be given; ``preset`` fills the rest, and what the user says wins. The types
-check shapes and ranges; whether the names exist and the parts fit each other is for ``safs.preflight``, which
-needs torch. This file does not import it.
+Only ``model``, ``data`` and ``sparsity`` must be given; ``preset`` fills the rest, and what the user says wins. The
+types check shapes and ranges; whether the names exist and the parts fit each other is for ``safs.preflight``,
+which needs torch. This file does not import it.
 """
 
 from enum import StrEnum
