@@ -1,0 +1,244 @@
+"""How far a job is and how long it still takes, folded from its events.
+
+``Tracker`` is told every event with the time at which it happened and answers with a ``Progress``: plain numbers for
+the job's row and for progress bars. It reads no clock, so a stream that is replayed gives the same answer.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, assert_never
+
+from safs.events import (
+    EpochDone,
+    Event,
+    Note,
+    Pulse,
+    Stage,
+    StageDone,
+    StageStarted,
+    TrialDone,
+    TrialStarted,
+)
+from safs.spec import FinalCandidate, JobSpec
+from safs.trials import EpochMetrics, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a stage will train."""
+
+    stage: Stage
+    trials: int
+    """Trials or trainings; 0 where the stage trains nothing."""
+    epochs: int
+    """Epochs of each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, at one moment."""
+
+    stage: Stage
+    stage_number: int
+    """1 for the first of this job's stages."""
+    stages: int
+    trials_done: int
+    """In the current stage."""
+    trials: int
+    """Expected in the current stage; 0 where it trains nothing."""
+    best_accuracy: float | None
+    """Best validation accuracy of any epoch of the current stage, in [0, 1]."""
+    epochs_done: int
+    """In the current stage, over all its trials."""
+    elapsed_s: float
+    """Since the job started."""
+    remaining_s: float | None
+    """Estimated; None until the first epoch has been measured."""
+    fraction: float
+    """Share of the job's epochs that is done, in [0, 1]; 1 only when the last stage is."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON, with seconds rounded to tenths."""
+        values = asdict(self) | {"stage": self.stage.value, "elapsed_s": round(self.elapsed_s, 1)}
+        if self.remaining_s is not None:
+            values["remaining_s"] = round(self.remaining_s, 1)
+        return values
+
+
+def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
+    """The stages that a job will run, in order, and the epochs of each."""
+    candidates = set(spec.final.candidates)
+    both, operators = FinalCandidate.SAFS in candidates, FinalCandidate.ACTIVATIONS in candidates
+    search, tune, final = spec.activations, spec.tune, spec.final
+    stages = {
+        StagePlan(Stage.DENSE, 1, spec.train.epochs): spec.model.weights is None,
+        StagePlan(Stage.PRUNE, 0, 0): True,
+        StagePlan(Stage.ACTIVATIONS, search.trials, search.epochs): both or operators,
+        StagePlan(Stage.TUNE, tune.trials, tune.epochs): both,
+        StagePlan(Stage.TUNE_ALONE, tune.trials, tune.epochs): FinalCandidate.HYPERPARAMETERS in candidates,
+        StagePlan(Stage.FINAL, len(candidates) * final.repeats, final.epochs): True,
+        StagePlan(Stage.REPORT, 0, 0): True,
+    }
+    return tuple(stage for stage, runs in stages.items() if runs)
+
+
+class StageTracker:
+    """One stage's counts; times are seconds of the clock that ``Tracker`` is told."""
+
+    def __init__(self, plan: StagePlan, *, started_s: float | None = None) -> None:
+        self.plan = plan
+        self.done = False
+        self.trials_done = 0
+        self.best_accuracy: float | None = None
+        self._started_s = started_s
+        self._measured_s = started_s or 0.0
+        self._epochs: dict[int, int] = {}
+        self._measured_epochs, self._measured_epochs_s = 0, 0.0
+        self._running: set[int] = set()
+        self._peak = 1
+
+    @property
+    def started(self) -> bool:
+        return self._started_s is not None
+
+    def trial_started(self, number: int) -> None:
+        """Counts a trial that runs; a search may ask for more trials than it announced."""
+        self._running.add(number)
+        self._peak = max(self._peak, len(self._running))
+        self.plan = StagePlan(self.plan.stage, max(self.plan.trials, number + 1), self.plan.epochs)
+
+    def epoch_done(self, number: int, metrics: EpochMetrics, now_s: float) -> None:
+        """Counts an epoch and remembers how long it took."""
+        self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch)
+        self._measured_epochs += 1
+        self._measured_epochs_s += metrics.seconds
+        self._see(metrics.validation_accuracy)
+        self._measured_s = now_s
+
+    def trial_done(self, number: int, epochs: int, outcome: Outcome, now_s: float) -> None:
+        """Counts a trial whole, also one that broke down before its last epoch."""
+        self._running.discard(number)
+        self._epochs[number] = epochs
+        self.trials_done += 1
+        if outcome.error is None and "accuracy" in outcome.metrics:
+            self._see(outcome.metrics["accuracy"])
+        self._measured_s = now_s
+
+    def _see(self, accuracy: float) -> None:
+        self.best_accuracy = accuracy if self.best_accuracy is None else max(self.best_accuracy, accuracy)
+
+    @property
+    def epochs_done(self) -> int:
+        """Over all trials."""
+        return sum(self._epochs.values())
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the stage trains in all: the expected ones, and once it is done those that it did train."""
+        return self.epochs_done if self.done else max(self.plan.trials * self.plan.epochs, self.epochs_done)
+
+    def parallel(self, slots: int) -> int:
+        """Trials that run at once: as many as there are slots, or as were seen."""
+        return max(1, min(self.plan.trials, max(slots, self._peak)))
+
+    def slot_seconds_per_epoch(self, slots: int) -> float | None:
+        """Slot-seconds that an epoch costs here, None while nothing is measured.
+
+        At first that is what the epochs themselves took. Once as many trials are done as run at once, it is the
+        stage's wall clock, which also holds what lies between trials (asking the strategy, starting processes).
+        """
+        parallel = self.parallel(slots)
+        if self._started_s is not None and self.trials_done >= parallel and self.epochs_done:
+            return max(0.0, self._measured_s - self._started_s) * parallel / self.epochs_done
+        return self._measured_epochs_s / self._measured_epochs if self._measured_epochs else None
+
+
+class Tracker:
+    """Folds a job's events into its progress.
+
+    Args:
+        plan: the job's stages, from ``plan_stages``; what the events say wins.
+        slots: trials that run at once, as far as is known; raised where more are seen at once.
+        started_s: when the job started, in seconds of whatever clock ``tell`` is given (seconds since the epoch,
+            or a monotonic clock).
+    """
+
+    def __init__(self, plan: tuple[StagePlan, ...], *, slots: int = 1, started_s: float = 0.0) -> None:
+        self.stages = {stage.stage: StageTracker(stage) for stage in plan}
+        self._slots = slots
+        self._started_s = self._told_s = started_s
+        self._current = plan[0].stage
+
+    def tell(self, event: Event, now_s: float) -> Progress:
+        """The progress after ``event``, which happened at ``now_s``."""
+        self._told_s = max(self._told_s, now_s)
+        match event:
+            case StageStarted():
+                self._enter(StagePlan(event.stage, event.trials, event.epochs), now_s)
+            case TrialStarted():
+                self._stage(event.stage).trial_started(event.candidate.number)
+            case EpochDone():
+                self._stage(event.stage).epoch_done(event.trial, event.metrics, now_s)
+            case TrialDone():
+                candidate = event.candidate
+                self._stage(event.stage).trial_done(candidate.number, candidate.epochs, event.outcome, now_s)
+            case StageDone():
+                self._stage(event.stage).done = True
+            case Note() | Pulse():
+                pass
+            case _:
+                assert_never(event)
+        return self.at(now_s)
+
+    def at(self, now_s: float) -> Progress:
+        """The progress at ``now_s`` if nothing has happened since the last event."""
+        stage, order = self.stages[self._current], list(self.stages)
+        return Progress(
+            stage=self._current,
+            stage_number=order.index(self._current) + 1,
+            stages=len(order),
+            trials_done=stage.trials_done,
+            trials=stage.plan.trials,
+            best_accuracy=stage.best_accuracy,
+            epochs_done=stage.epochs_done,
+            elapsed_s=max(0.0, now_s - self._started_s),
+            remaining_s=self._remaining_s(now_s),
+            fraction=self._fraction(),
+        )
+
+    def _enter(self, plan: StagePlan, now_s: float) -> None:
+        """Begins a stage, from nothing: a runner that takes a job over starts its stage again."""
+        self._current = plan.stage
+        self.stages[plan.stage] = StageTracker(plan, started_s=now_s)
+        self.stages = {stage: self.stages[stage] for stage in Stage if stage in self.stages}
+
+    def _stage(self, stage: Stage) -> StageTracker:
+        """The stage's counts, also if its start was never told."""
+        if stage not in self.stages:
+            self._enter(StagePlan(stage, 0, 0), self._told_s)
+        return self.stages[stage]
+
+    def _remaining_s(self, now_s: float) -> float | None:
+        """Epochs left, each at its stage's measured cost, or else at that of the last stage before it that has one."""
+        cost: float | None = None
+        remaining_s = 0.0
+        for stage in self._counted():
+            measured = stage.slot_seconds_per_epoch(self._slots)
+            cost = cost if measured is None else measured
+            left = stage.epochs - stage.epochs_done
+            if left and cost is None:
+                return None
+            remaining_s += left * (cost or 0.0) / stage.parallel(self._slots)
+        return None if cost is None else max(0.0, remaining_s - (now_s - self._told_s))
+
+    def _fraction(self) -> float:
+        if self.stages[Stage.REPORT].done:
+            return 1.0
+        stages = self._counted()
+        total = sum(stage.epochs for stage in stages)
+        return min(0.99, sum(stage.epochs_done for stage in stages) / total) if total else 0.0
+
+    def _counted(self) -> list[StageTracker]:
+        """All stages but those that the job has passed over."""
+        order = list(self.stages)
+        passed = order[: order.index(self._current)]
+        return [counts for stage, counts in self.stages.items() if counts.started or stage not in passed]
