@@ -1,0 +1,44 @@
+"""Random search: the baseline that every other strategy has to beat."""
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+from safs.search.strategy import Proposals, plain_config
+from safs.trials import Candidate, Config, Outcome
+
+if TYPE_CHECKING:  # see strategy.py
+    from ConfigSpace import ConfigurationSpace
+
+REDRAWS = 1000
+"""Draws in a row that may repeat an earlier candidate before the space counts as exhausted."""
+
+
+class RandomSearch:
+    """Independent draws from any space, without repeating a candidate; ends early when the space has no fresh points."""
+
+    asks_ahead = False
+
+    def __init__(self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int) -> None:
+        self._space = deepcopy(space)  # Seeding and sampling change it, and it is the caller's.
+        self._space.seed(seed)
+        self._proposals = Proposals(epochs=epochs, seed=seed)
+        self._seen: set[frozenset[tuple[str, str | int | float]]] = set()
+        self.expected_trials = trials
+
+    def ask(self) -> Candidate | None:
+        if self._proposals.made == self.expected_trials:
+            return None
+        config = self._draw_fresh()
+        return None if config is None else self._proposals.propose(config)
+
+    def tell(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Nothing to learn: draws are independent."""
+
+    def _draw_fresh(self) -> Config | None:
+        for _ in range(REDRAWS):
+            config = plain_config(self._space.sample_configuration())
+            point = frozenset(config.items())
+            if point not in self._seen:
+                self._seen.add(point)
+                return config
+        return None
