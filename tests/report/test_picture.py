@@ -1,0 +1,99 @@
+"""The picture, read back as SVG: matplotlib writes every text into it as a comment."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safs.report import draw_picture
+
+REPORT = json.loads((Path(__file__).parent / "report.json").read_text())
+
+
+def texts(report: dict[str, Any], folder: Path) -> list[str]:
+    """Every text of the report's picture."""
+    draw_picture(report, folder / "report.svg")
+    return re.findall(r"<!-- (.*?) -->", (folder / "report.svg").read_text())
+
+
+def with_sites(count: int) -> dict[str, Any]:
+    report: dict[str, Any] = copy.deepcopy(REPORT)
+    report["sites"] = [
+        {"path": f"features.relu{number}", "own": "relu", "chosen": ("symexp", "acon")[number % 2], "scalars": {}}
+        for number in range(count)
+    ]
+    return report
+
+
+def without(report: dict[str, Any], *rows: str) -> dict[str, Any]:
+    return copy.deepcopy(report) | {"rows": [row for row in report["rows"] if row["name"] not in rows]}
+
+
+def test_a_png_of_a_thousand_pixels_and_more_is_written(tmp_path: Path) -> None:
+    draw_picture(REPORT, tmp_path / "report.png")
+
+    header = (tmp_path / "report.png").read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (1650, 1210)
+
+
+def test_the_headline_tells_what_was_removed_and_what_was_gained(tmp_path: Path) -> None:
+    written = texts(REPORT, tmp_path)
+
+    assert "lenet5 on digits with 99% of its weights removed" in written
+    assert (
+        "SAFS (both): 86.1% test accuracy, +25.3 points on the default protocol's 60.8%. "
+        "615 of 61,470 weights are left."
+    ) in written
+
+
+def test_every_row_of_the_comparison_has_its_two_numbers(tmp_path: Path) -> None:
+    written = texts(REPORT, tmp_path)
+
+    for row in REPORT["rows"]:
+        assert row["label"] in written
+        assert f"{row['validation_accuracy']:.1%}" in written
+        assert f"{row['test_accuracy']:.1%}" in written
+
+
+def test_few_sites_are_named_and_many_are_numbered(tmp_path: Path) -> None:
+    few, many = texts(with_sites(4), tmp_path), texts(with_sites(121), tmp_path)
+
+    assert [f"features.relu{number}" in few for number in range(4)] == [True] * 4
+    assert not any(text.startswith("features.relu") for text in many)
+    assert "layer: the network's 121 activation calls, from input to output" in many
+
+
+def test_searches_that_the_job_left_out_are_said_to_be_left_out(tmp_path: Path) -> None:
+    report = copy.deepcopy(REPORT)
+    del report["searches"]["tune"], report["searches"]["tune_alone"]
+
+    written = texts(report, tmp_path)
+
+    assert written.count("not part of this job") == 1
+    assert "best so far" in written
+
+
+def test_a_search_of_which_every_trial_broke_down_is_drawn(tmp_path: Path) -> None:
+    report = copy.deepcopy(REPORT)
+    for trial in report["searches"]["activations"]["trials"]:
+        trial.update(accuracy=None, cross_entropy=None, error="the loss became infinite in epoch 1")
+
+    written = texts(report, tmp_path)
+
+    assert "best so far" not in written
+    assert "trial that broke down" in written
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (REPORT | {"result": "default"}, "Nothing beat the default protocol: 60.8% test accuracy. "),
+        (without(REPORT, "default"), "SAFS (both): 86.1% test accuracy; the default protocol broke down. "),
+    ],
+)
+def test_a_job_without_a_gain_says_so(report: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    assert sentence + "615 of 61,470 weights are left." in texts(report, tmp_path)
