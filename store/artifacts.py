@@ -1,0 +1,116 @@
+"""Files by the hash of their content, and which job has which of them under which name.
+
+Content is put first and attached after, in the transaction of whatever it proves: a crash between the two leaves
+a file that nothing names, never a name without its file.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO, BinaryIO, Protocol
+
+from sqlalchemy import select
+
+from store.errors import ArtifactNotFound
+from store.leases import hold
+from store.records import JobArtifact, Lease, StoredArtifact
+from store.session import Transaction
+from store.tables import artifacts, job_artifacts
+from store.upsert import insert_or_update
+
+CHUNK_BYTES = 1 << 20
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+class Readable(Protocol):
+    """A binary stream."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class ArtifactStore:
+    """A folder of files named by their sha256; a name appears once its content is whole and on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, source: Path | Readable) -> StoredArtifact:
+        """Stores the content of a file or stream, read in small pieces; the same content twice is one file."""
+        if isinstance(source, Path):
+            with source.open("rb") as stream:
+                return self.put(stream)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(prefix="incoming-", dir=self.folder, delete=False) as incoming:
+            try:
+                stored = _copy(source, incoming)
+                final = self._location(stored.sha256)
+                final.parent.mkdir(exist_ok=True)
+                os.replace(incoming.name, final)
+            except BaseException:
+                os.unlink(incoming.name)
+                raise
+        # A rename is durable once its folder is on the disk, and a new folder once the one above is.
+        _sync_folder(final.parent)
+        _sync_folder(self.folder)
+        return stored
+
+    def path(self, sha256: str) -> Path:
+        """Where the content lies, to be read only; ``ArtifactNotFound`` if it is not here or no hash of ours."""
+        if _HASH.fullmatch(sha256) is None or not self._location(sha256).is_file():
+            raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
+        return self._location(sha256)
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The content as a stream, which the caller closes; ``ArtifactNotFound`` as for ``path``."""
+        return self.path(sha256).open("rb")
+
+    def _location(self, sha256: str) -> Path:
+        return self.folder / sha256[:2] / sha256
+
+
+def attach(tx: Transaction, lease: Lease, name: str, artifact: StoredArtifact, media_type: str) -> None:
+    """Gives the job this content under ``name``, in place of what it had under it; raises ``LeaseLost``."""
+    hold(tx, lease)
+    register(tx, artifact)
+    row = {"job_id": lease.job_id, "name": name, "sha256": artifact.sha256, "media_type": media_type}
+    insert_or_update(tx, job_artifacts, row)
+
+
+def of_job(tx: Transaction, job_id: str) -> dict[str, JobArtifact]:
+    """The job's files by name."""
+    query = (
+        select(job_artifacts.c.name, artifacts.c.sha256, artifacts.c.size_bytes, job_artifacts.c.media_type)
+        .join_from(job_artifacts, artifacts)
+        .where(job_artifacts.c.job_id == job_id)
+        .order_by(job_artifacts.c.name)
+    )
+    return {row["name"]: JobArtifact(**row) for row in tx.execute(query).mappings()}
+
+
+def register(tx: Transaction, artifact: StoredArtifact) -> None:
+    """Makes the content known to the database, so that jobs and uploads can refer to it."""
+    insert_or_update(tx, artifacts, {"sha256": artifact.sha256, "size_bytes": artifact.size_bytes})
+
+
+def _copy(source: Readable, target: IO[bytes]) -> StoredArtifact:
+    digest, size_bytes = hashlib.sha256(), 0
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+        size_bytes += len(chunk)
+    target.flush()
+    # Nobody writes to it any more: its name says what is in it.
+    os.fchmod(target.fileno(), 0o444)
+    os.fsync(target.fileno())
+    return StoredArtifact(digest.hexdigest(), size_bytes)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,63 @@
+"""Time by the database's clock, so that runners whose clocks disagree agree on which lease has expired."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime: TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, which sorts by time."""
+
+    impl = DateTime(timezone=True).with_variant(Text(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "a time without zone"
+        utc = value.astimezone(UTC)
+        return utc if dialect.name != "sqlite" else f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return moment.astimezone(UTC)
+
+
+class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's present moment, not the beginning of the transaction."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+class seconds_from_now(FunctionElement[datetime]):  # noqa: N801
+    """``now()`` and so many seconds; negative ones are in the past."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(now, "postgresql")
+def _(element: now, compiler: Any, **_options: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(now, "sqlite")
+def _(element: now, compiler: Any, **_options: Any) -> str:
+    return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+
+
+@compiles(seconds_from_now, "postgresql")
+def _(element: seconds_from_now, compiler: Any, **options: Any) -> str:
+    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)})"
+
+
+@compiles(seconds_from_now, "sqlite")
+def _(element: seconds_from_now, compiler: Any, **options: Any) -> str:
+    return f"strftime('%Y-%m-%dT%H:%M:%fZ', 'now', {compiler.process(element.clauses, **options)} || ' seconds')"

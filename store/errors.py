@@ -1,0 +1,89 @@
+"""Every error that the store raises on purpose.
+
+StoreError
+├── DatabaseUnavailable   the database cannot be reached, or stayed locked
+├── SchemaMissing         the database has not been migrated
+├── InvalidValue          a value that the database cannot hold
+├── InvalidPageToken      a page token that we did not make
+├── NotFound
+│   ├── JobNotFound
+│   ├── TrialNotFound
+│   ├── UploadNotFound
+│   └── ArtifactNotFound
+├── IncompatibleState     the job's state does not allow what was asked
+└── LeaseLost             the runner no longer holds the job; it must stop and write nothing more
+
+Each has a stable ``code`` for programs.
+"""
+
+
+class StoreError(Exception):
+    """Root of this package's errors; the message names the value and the way out."""
+
+    code = "store_error"
+
+
+class DatabaseUnavailable(StoreError):
+    """The database cannot be reached, or stayed locked; trying again may help."""
+
+    code = "database_unavailable"
+
+
+class SchemaMissing(StoreError):
+    """The database has not been migrated."""
+
+    code = "schema_missing"
+
+
+class InvalidValue(StoreError):
+    """A value that the database cannot hold, such as text with a NUL character."""
+
+    code = "invalid_value"
+
+
+class InvalidPageToken(StoreError):
+    """A page token that we did not make, or made for another list."""
+
+    code = "invalid_page_token"
+
+
+class NotFound(StoreError):
+    """Nothing has this id."""
+
+    code = "not_found"
+
+
+class JobNotFound(NotFound):
+    """No job has this id."""
+
+    code = "job_not_found"
+
+
+class TrialNotFound(NotFound):
+    """The job has no trial of this stage and number."""
+
+    code = "trial_not_found"
+
+
+class UploadNotFound(NotFound):
+    """No upload has this id."""
+
+    code = "upload_not_found"
+
+
+class ArtifactNotFound(NotFound):
+    """No content with this hash is stored."""
+
+    code = "artifact_not_found"
+
+
+class IncompatibleState(StoreError):
+    """The job's state does not allow what was asked."""
+
+    code = "incompatible_state"
+
+
+class LeaseLost(StoreError):
+    """The runner no longer holds the job: its lease expired and was taken over, or the job ended."""
+
+    code = "lease_lost"

@@ -1,0 +1,52 @@
+"""Keyset pages: a token names the last row seen, so rows that come and go shift nothing."""
+
+import binascii
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from store.errors import InvalidPageToken
+from store.records import Page
+
+Item = TypeVar("Item")
+Key = tuple[str | int, ...]
+
+_WORD = re.compile(r"[a-z0-9_]{1,64}")
+
+
+def page_of(kind: str, rows: Sequence[Item], limit: int, key: Callable[[Item], Key]) -> Page[Item]:
+    """The page made of ``rows``, of which the caller fetched one more than ``limit`` to learn whether more follow."""
+    items = tuple(rows[:limit])
+    return Page(items, _token(kind, key(items[-1])) if len(rows) > limit else None)
+
+
+def key_of(kind: str, token: str, types: tuple[type[str] | type[int], ...]) -> Key:
+    """The key of the last row of the page before; ``InvalidPageToken`` if we did not make the token for this list."""
+    try:
+        found_kind, *key = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    except (binascii.Error, ValueError, TypeError):
+        raise _invalid(token) from None
+    if found_kind != kind or len(key) != len(types) or not all(map(_is_part, key, types)):
+        raise _invalid(token)
+    return tuple(key)
+
+
+def _token(kind: str, key: Key) -> str:
+    return urlsafe_b64encode(json.dumps([kind, *key]).encode()).decode().rstrip("=")
+
+
+def _is_part(value: object, kind: type) -> bool:
+    match value:
+        case str():
+            return kind is str and _WORD.fullmatch(value) is not None
+        case int():
+            return type(value) is kind and 0 <= value < 2**31
+        case _:
+            return False
+
+
+def _invalid(token: str) -> InvalidPageToken:
+    shown = token if len(token) <= 80 else f"{token[:80]}..."
+    return InvalidPageToken(f"{shown!r} is no page token of this list; take the one that the page before gave, or none")

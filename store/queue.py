@@ -1,0 +1,204 @@
+"""The queue of jobs: submit, claim, renew, finish, cancel.
+
+A runner holds a job by a lease that it renews. When it stops answering the lease expires, and the next claim takes the
+job over under a new token; whatever the old runner still writes is refused with ``LeaseLost``.
+"""
+
+import secrets
+from dataclasses import asdict
+
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, null, or_, select, update
+
+from store import events
+from store.clock import now, seconds_from_now
+from store.errors import IncompatibleState, JobNotFound
+from store.ids import new_id
+from store.leases import held_by, lost
+from store.paging import key_of, page_of
+from store.records import ACTIVE_STATES, Claim, Job, JobError, JobState, Json, Lease, Page, TrialState
+from store.rows import JOB_COLUMNS, job_from
+from store.session import Transaction
+from store.tables import jobs, trials
+
+NO_LEASE = {"lease_token": None, "worker": None, "lease_expires_at": None}
+
+
+def submit(tx: Transaction, spec: Json, name: str | None = None, *, max_attempts: int = 3) -> Job:
+    """Queues a job.
+
+    Args:
+        max_attempts: runners that may stop answering in the middle of it before it is given up.
+    """
+    values = {
+        "id": new_id("job"),
+        "name": name,
+        "spec": spec,
+        "state": JobState.QUEUED,
+        "attempt": 0,
+        "max_attempts": max_attempts,
+        "event_count": 0,
+    }
+    return job_from(tx.execute(jobs.insert().values(values).returning(*JOB_COLUMNS)).mappings().one())
+
+
+def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
+    """Takes the oldest job that is queued or whose lease has expired; None if there is none.
+
+    Expired jobs that must not run again are settled first: those being cancelled are cancelled, those whose attempts
+    are used up have failed.
+    """
+    _settle_expired(tx)
+    waiting = jobs.alias("waiting")
+    oldest = (
+        select(waiting.c.id)
+        .where(or_(waiting.c.state == JobState.QUEUED, and_(_expired(waiting), ~_spent(waiting))))
+        .order_by(waiting.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    taken = (
+        update(jobs)
+        .where(jobs.c.id == oldest)
+        .values(
+            state=JobState.RUNNING,
+            attempt=jobs.c.attempt + 1,
+            stage=None,
+            progress=None,
+            lease_token=secrets.token_hex(16),
+            worker=worker,
+            lease_expires_at=seconds_from_now(lease_s),
+            started_at=func.coalesce(jobs.c.started_at, now()),
+        )
+        .returning(*JOB_COLUMNS, jobs.c.lease_token, jobs.c.lease_expires_at)
+    )
+    row = tx.execute(taken).mappings().one_or_none()
+    if row is None:
+        return None
+    job = job_from(row)
+    _interrupt_trials(tx, job.id)
+    return Claim(job, Lease(job.id, row["lease_token"], row["lease_expires_at"]))
+
+
+def renew(tx: Transaction, lease: Lease, lease_s: float) -> bool:
+    """Moves the lease's end to ``lease_s`` from now; returns whether the job is to be cancelled."""
+    state = _write(tx, lease, lease_expires_at=seconds_from_now(lease_s)).state
+    return state is JobState.CANCELLING
+
+
+def set_stage(tx: Transaction, lease: Lease, stage: str, progress: Json | None = None) -> None:
+    """Notes which stage the job is in, and begins its progress anew."""
+    _write(tx, lease, stage=stage, progress=progress)
+
+
+def set_progress(tx: Transaction, lease: Lease, progress: Json) -> None:
+    """Replaces the stage's progress."""
+    _write(tx, lease, progress=progress)
+
+
+def release(tx: Transaction, lease: Lease) -> Job:
+    """Hands the job back at once, for a runner that shuts down in good order; this attempt does not count.
+
+    A job that is being cancelled is cancelled instead.
+    """
+    cancelling = jobs.c.state == JobState.CANCELLING
+    job = _write(
+        tx,
+        lease,
+        state=case((cancelling, JobState.CANCELLED), else_=JobState.QUEUED),
+        finished_at=case((cancelling, now()), else_=null()),
+        attempt=jobs.c.attempt - 1,
+        **NO_LEASE,
+    )
+    _interrupt_trials(tx, job.id)
+    return job
+
+
+def finish(
+    tx: Transaction, lease: Lease, state: JobState, *, result: Json | None = None, error: JobError | None = None
+) -> Job:
+    """Ends the job: succeeded (with ``result``), failed (with ``error``) or cancelled."""
+    assert state.is_final, state
+    assert (state is JobState.FAILED) == (error is not None), f"{state} with error {error}"
+    told = None if error is None else asdict(error)
+    job = _write(tx, lease, state=state, result=result, error=told, finished_at=now(), **NO_LEASE)
+    _interrupt_trials(tx, job.id)
+    return job
+
+
+def request_cancel(tx: Transaction, job_id: str) -> Job:
+    """Cancels a queued job at once; a running one is cancelling until its runner has stopped.
+
+    Raises ``IncompatibleState`` if it has finished. Asking twice changes nothing.
+    """
+    queued = jobs.c.state == JobState.QUEUED
+    cancelled = (
+        update(jobs)
+        .where(jobs.c.id == job_id, or_(queued, jobs.c.state.in_(ACTIVE_STATES)))
+        .values(
+            state=case((queued, JobState.CANCELLED), else_=JobState.CANCELLING),
+            finished_at=case((queued, now()), else_=null()),
+        )
+        .returning(*JOB_COLUMNS)
+    )
+    row = tx.execute(cancelled).mappings().one_or_none()
+    if row is None:
+        raise IncompatibleState(f"job {job_id} cannot be cancelled: it has already {get(tx, job_id).state}")
+    return job_from(row)
+
+
+def get(tx: Transaction, job_id: str) -> Job:
+    """The job, or ``JobNotFound``."""
+    row = tx.execute(select(*JOB_COLUMNS).where(jobs.c.id == job_id)).mappings().one_or_none()
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return job_from(row)
+
+
+def list(
+    tx: Transaction, *, state: JobState | None = None, limit: int = 50, page_token: str | None = None
+) -> Page[Job]:
+    """A page of jobs, the newest first."""
+    query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit + 1)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if page_token is not None:
+        (last_id,) = key_of("jobs", page_token, (str,))
+        query = query.where(jobs.c.id < last_id)
+    found = [job_from(row) for row in tx.execute(query).mappings()]
+    return page_of("jobs", found, limit, lambda job: (job.id,))
+
+
+def _write(tx: Transaction, lease: Lease, **values: object) -> Job:
+    """Updates the job under this lease, or raises ``LeaseLost``."""
+    row = tx.execute(update(jobs).where(held_by(lease)).values(values).returning(*JOB_COLUMNS)).mappings().one_or_none()
+    if row is None:
+        raise lost(lease)
+    return job_from(row)
+
+
+def _settle_expired(tx: Transaction) -> None:
+    dead = select(*JOB_COLUMNS).where(_expired(jobs), _spent(jobs)).with_for_update(skip_locked=True)
+    for job in tuple(job_from(row) for row in tx.execute(dead).mappings()):
+        message = f"the runner {job.worker!r} stopped answering in attempt {job.attempt} of {job.max_attempts}"
+        if job.state is JobState.CANCELLING:
+            end: Json = {"state": JobState.CANCELLED}
+        else:
+            error = JobError("attempts_used_up", f"{message}, the last one", job.stage)
+            end = {"state": JobState.FAILED, "error": asdict(error)}
+        tx.execute(update(jobs).where(jobs.c.id == job.id).values(finished_at=now(), **end, **NO_LEASE))
+        _interrupt_trials(tx, job.id)
+        events.announce(tx, job.id, "note", {"message": message, "level": "warning"})
+
+
+def _expired(job: FromClause) -> ColumnElement[bool]:
+    return and_(job.c.state.in_(ACTIVE_STATES), job.c.lease_expires_at <= now())
+
+
+def _spent(job: FromClause) -> ColumnElement[bool]:
+    return or_(job.c.state == JobState.CANCELLING, job.c.attempt >= job.c.max_attempts)
+
+
+def _interrupt_trials(tx: Transaction, job_id: str) -> None:
+    running = (trials.c.job_id == job_id) & (trials.c.state == TrialState.RUNNING)
+    tx.execute(update(trials).where(running).values(state=TrialState.INTERRUPTED, finished_at=now()))

@@ -1,0 +1,175 @@
+"""What the store hands out: frozen copies of rows, valid after the transaction that read them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeAlias, TypeVar
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON object; no NaN, no infinity."""
+
+Item = TypeVar("Item")
+
+
+class JobState(StrEnum):
+    """A job's life: queued -> running -> succeeded or failed; cancelling is running until the runner has noticed."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in FINAL_STATES
+
+
+ACTIVE_STATES = (JobState.RUNNING, JobState.CANCELLING)
+"""A runner holds the lease of a job in these states, and in no other."""
+FINAL_STATES = (JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED)
+
+
+class TrialState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    """It broke down; ``error`` says why. An outcome like any other."""
+    INTERRUPTED = "interrupted"
+    """The job ended or changed hands while it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed, in one sentence."""
+
+    code: str
+    message: str
+    stage: str | None = None
+    """The stage in which it happened, if one had begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    name: str | None
+    spec: Json
+    state: JobState
+    stage: str | None
+    progress: Json | None
+    attempt: int
+    """How many times a runner has begun it; a runner that hands it back does not count."""
+    max_attempts: int
+    worker: str | None
+    """Who holds the lease now."""
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: Json | None
+    """A succeeded job's summary."""
+    error: JobError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run a job and to write about it."""
+
+    job_id: str
+    token: str
+    """New at each claim: a runner that was taken for dead writes nothing more."""
+    expires_at: datetime
+    """As of the claim, by the database's clock; ``queue.renew`` moves it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    job: Job
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOutcome:
+    """What a trial found; a number that is not finite is stored as None."""
+
+    loss: float | None
+    accuracy: float | None = None
+    """On the validation split, in [0, 1]."""
+    cross_entropy: float | None = None
+    """On the validation split, in nats."""
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One epoch of a trial."""
+
+    epoch: int
+    train_loss: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A trial without its curve."""
+
+    job_id: str
+    stage: str
+    number: int
+    config: Json
+    epochs: int
+    seed: int
+    state: TrialState
+    outcome: TrialOutcome | None
+    """None while it runs, and if it was interrupted."""
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    number: int
+    """1 for a job's first, then without gaps."""
+    kind: str
+    at: datetime
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """Content in the ``ArtifactStore``."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobArtifact:
+    """A file of a job's result."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    id: str
+    sha256: str
+    size_bytes: int
+    filename: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list; ``next_token`` asks for the part after it, None if this is the last."""
+
+    items: tuple[Item, ...]
+    next_token: str | None

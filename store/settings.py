@@ -1,0 +1,51 @@
+"""Where the data lives. The settings of the API and of the workers inherit from these."""
+
+from pathlib import Path
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StoreSettings(BaseSettings):
+    """Read from the environment: ``SAFS_HOME`` and ``SAFS_DATABASE_URL``.
+
+    >>> StoreSettings(home="/srv/safs", database_url="postgresql://safs@db/safs").database_url
+    'postgresql+psycopg://safs@db/safs'
+    """
+
+    # The URL may hold a password: it stays out of the repr and of validation errors.
+    model_config = SettingsConfigDict(env_prefix="SAFS_", extra="ignore", hide_input_in_errors=True)
+
+    home: Path = Path("~/.local/share/safs")
+    """Folder of the SQLite database and of the artifacts."""
+    database_url: str = Field("", repr=False, validate_default=True)
+    """``sqlite:///path`` or ``postgresql://user:password@host/name``; by default ``safs.db`` in ``home``."""
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Folder of the ``ArtifactStore``."""
+        return self.home / "artifacts"
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _empty_is_default(cls, home: object) -> object:
+        return cls.model_fields["home"].default if home == "" else home
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_driver(cls, url: str, info: ValidationInfo) -> str:
+        scheme, _, rest = url.partition("://")
+        match scheme:
+            case "" if "home" in info.data:
+                return f"sqlite:///{info.data['home'] / 'safs.db'}"
+            case "sqlite":
+                return url
+            case "postgres" | "postgresql" | "postgresql+psycopg":
+                return f"postgresql+psycopg://{rest}"
+            case _:
+                raise ValueError("SAFS_DATABASE_URL must begin with sqlite:/// or postgresql://")

@@ -1,0 +1,156 @@
+"""The tables. Private to ``store`` and ``migrations``; a change here needs a migration."""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from store.clock import UtcDateTime, now
+from store.records import ACTIVE_STATES, FINAL_STATES, JobState, TrialState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+JsonColumn = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+def _one_of(column: str, states: type[StrEnum] | tuple[StrEnum, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(state.value) for state in states)})"
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("spec", JsonColumn, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("stage", Text),
+    Column("progress", JsonColumn),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("lease_token", Text),
+    Column("worker", Text),
+    Column("lease_expires_at", UtcDateTime),
+    Column("event_count", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, default=now()),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    Column("result", JsonColumn),
+    Column("error", JsonColumn),
+    CheckConstraint(_one_of("state", JobState), name="state"),
+    CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
+    CheckConstraint(f"({_one_of('state', ACTIVE_STATES)}) = (lease_token IS NOT NULL)", name="lease_while_active"),
+    CheckConstraint(
+        "(lease_token IS NULL) = (lease_expires_at IS NULL) AND (lease_token IS NULL) = (worker IS NULL)",
+        name="lease_whole",
+    ),
+    CheckConstraint(f"({_one_of('state', FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished_when_final"),
+    CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="error_when_failed"),
+    Index(None, "state", "id"),
+)
+
+_unfinished = text(_one_of("state", (JobState.QUEUED, *ACTIVE_STATES)))
+Index("ix_jobs_unfinished", jobs.c.id, postgresql_where=_unfinished, sqlite_where=_unfinished)
+"""What a claim looks through: finished jobs, the many, are not in it."""
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("config", JsonColumn, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("loss", Double),
+    Column("accuracy", Double),
+    Column("cross_entropy", Double),
+    Column("seconds", Double),
+    Column("error", Text),
+    Column("started_at", UtcDateTime, nullable=False, default=now()),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint(_one_of("state", TrialState), name="state"),
+    CheckConstraint("number >= 0", name="number"),
+    CheckConstraint("accuracy >= 0 AND accuracy <= 1", name="accuracy"),
+    CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="error_when_failed"),
+)
+
+trial_epochs = Table(
+    "trial_epochs",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("train_loss", Double),
+    Column("validation_loss", Double),
+    Column("validation_accuracy", Double),
+    Column("learning_rate", Double),
+    Column("seconds", Double, nullable=False),
+    ForeignKeyConstraint(
+        ["job_id", "stage", "number"],
+        ["trials.job_id", "trials.stage", "trials.number"],
+        ondelete="CASCADE",
+    ),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False, default=now()),
+    Column("data", JsonColumn, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, default=now()),
+    CheckConstraint("length(sha256) = 64", name="sha256"),
+    CheckConstraint("size_bytes >= 0", name="size_bytes"),
+)
+
+job_artifacts = Table(
+    "job_artifacts",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
+    Column("media_type", Text, nullable=False),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
+    Column("filename", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, default=now()),
+)

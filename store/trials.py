@@ -1,0 +1,97 @@
+"""The trials of a job's searches and trainings, with their learning curves."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import isfinite
+
+from sqlalchemy import ColumnElement, and_, delete, insert, select, tuple_
+
+from store.clock import now
+from store.errors import TrialNotFound
+from store.leases import hold
+from store.paging import key_of, page_of
+from store.records import CurvePoint, Json, Lease, Page, Trial, TrialOutcome, TrialState
+from store.rows import trial_from
+from store.session import Transaction
+from store.tables import trial_epochs, trials
+from store.upsert import insert_or_update
+
+
+def record_started(
+    tx: Transaction, lease: Lease, stage: str, number: int, *, config: Json, epochs: int, seed: int
+) -> None:
+    """Notes that a trial runs. What an earlier attempt at the job left under this number is replaced."""
+    hold(tx, lease)
+    _replace_curve(tx, lease.job_id, stage, number, ())
+    row = {"job_id": lease.job_id, "stage": stage, "number": number, "config": config, "epochs": epochs, "seed": seed}
+    state = {"state": TrialState.RUNNING, "started_at": now(), "finished_at": None}
+    unknown = {"loss": None, "accuracy": None, "cross_entropy": None, "seconds": None, "error": None}
+    insert_or_update(tx, trials, row | state | unknown)
+
+
+def record_done(
+    tx: Transaction,
+    lease: Lease,
+    stage: str,
+    number: int,
+    *,
+    config: Json,
+    epochs: int,
+    seed: int,
+    outcome: TrialOutcome,
+    curve: Sequence[CurvePoint] = (),
+) -> None:
+    """Notes what a trial found, whether or not its start was noted. Doing it twice is doing it once."""
+    hold(tx, lease)
+    row = {"job_id": lease.job_id, "stage": stage, "number": number, "config": config, "epochs": epochs, "seed": seed}
+    state = TrialState.DONE if outcome.error is None else TrialState.FAILED
+    insert_or_update(tx, trials, row | {"state": state, "finished_at": now()} | _finite(asdict(outcome)))
+    _replace_curve(tx, lease.job_id, stage, number, curve)
+
+
+def list(
+    tx: Transaction, job_id: str, *, stage: str | None = None, limit: int = 50, page_token: str | None = None
+) -> Page[Trial]:
+    """A page of a job's trials, by stage (in alphabetical order) and number."""
+    query = select(trials).where(trials.c.job_id == job_id).order_by(trials.c.stage, trials.c.number).limit(limit + 1)
+    if stage is not None:
+        query = query.where(trials.c.stage == stage)
+    if page_token is not None:
+        last = key_of("trials", page_token, (str, int))
+        query = query.where(tuple_(trials.c.stage, trials.c.number) > last)
+    found = [trial_from(row) for row in tx.execute(query).mappings()]
+    return page_of("trials", found, limit, lambda trial: (trial.stage, trial.number))
+
+
+def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
+    """The trial, or ``TrialNotFound``."""
+    which = and_(trials.c.job_id == job_id, trials.c.stage == stage, trials.c.number == number)
+    row = tx.execute(select(trials).where(which)).mappings().one_or_none()
+    if row is None:
+        raise TrialNotFound(f"job {job_id!r} has no trial {number} in stage {stage!r}")
+    return trial_from(row)
+
+
+def curve(tx: Transaction, job_id: str, stage: str, number: int) -> tuple[CurvePoint, ...]:
+    """The trial's epochs in order, none until it is done; raises ``TrialNotFound``."""
+    get(tx, job_id, stage, number)
+    columns = [column for column in trial_epochs.c if column.name in CurvePoint.__slots__]
+    query = select(*columns).where(_epochs_of(job_id, stage, number)).order_by(trial_epochs.c.epoch)
+    return tuple(CurvePoint(**row) for row in tx.execute(query).mappings())
+
+
+def _replace_curve(tx: Transaction, job_id: str, stage: str, number: int, curve: Sequence[CurvePoint]) -> None:
+    tx.execute(delete(trial_epochs).where(_epochs_of(job_id, stage, number)))
+    key = {"job_id": job_id, "stage": stage, "number": number}
+    if curve:
+        tx.execute(insert(trial_epochs), [key | _finite(asdict(point)) for point in curve])
+
+
+def _epochs_of(job_id: str, stage: str, number: int) -> ColumnElement[bool]:
+    epochs = trial_epochs.c
+    return and_(epochs.job_id == job_id, epochs.stage == stage, epochs.number == number)
+
+
+def _finite(values: Json) -> Json:
+    """``values`` with None for NaN and infinities, which JSON has no word for."""
+    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in values.items()}
