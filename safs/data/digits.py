@@ -1,0 +1,21 @@
+"""digits: 1,797 handwritten digits of 8x8 pixels that come with scikit-learn (UCI, Alpaydin and Kaynak 1998)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from safs.data.arrays import Arrays, Outline, as_labelled
+from safs.spec import DataSpec
+
+
+def outline(spec: DataSpec, root: Path | None) -> Outline:
+    return Outline(channels=1, image_size=8, classes=10, samples=1797, test_samples=None)
+
+
+def read(spec: DataSpec, root: Path | None) -> Arrays:
+    """The values 0 .. 16 are spread over 0 .. 255."""
+    from sklearn.datasets import load_digits  # Here: it takes a second, and only this data set needs it.
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
+    return Arrays(as_labelled(images, digits.target), None, classes=10, crop_and_flip=False)

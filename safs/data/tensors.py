@@ -1,0 +1,130 @@
+"""A split that lives in memory as two tensors."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from safs.data.augmentation import CropAndFlip
+
+CHUNK = 4096
+"""Images that are converted at a time, so that float copies stay small."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSplit:
+    """Images and labels in memory; batches are gathered, augmented and normalised on the device."""
+
+    images: Tensor
+    """[N, C, H, W], uint8, or float32 where the data set's own numbers are floats."""
+    labels: Tensor
+    """int64 [N]."""
+    mean: Tensor
+    std: Tensor
+    """float32 [C], of the training split, in the units of ``images``."""
+    classes: int
+    channels: int
+    image_size: int
+    """What batches have; images that are stored smaller (see ``load``) are fitted a batch at a time."""
+    crop_and_flip: bool = False
+    """The augmentation of this data set's training batches."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def on(self, device: torch.device) -> "TensorSplit":
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            mean=self.mean.to(device),
+            std=self.std.to(device),
+        )
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device,
+        generator: torch.Generator | None = None,
+        augment: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        order = None if generator is None else torch.randperm(len(self), generator=generator).to(self.images.device)
+        draws = None
+        if augment and self.crop_and_flip and generator is not None:
+            draws = CropAndFlip.draw(len(self), generator).to(device)
+        mean, std = (numbers.to(device)[:, None, None] for numbers in (self.mean, self.std))
+        for start in range(0, len(self), batch_size):
+            stop = min(start + batch_size, len(self))
+            images, labels = self._gather(order, start, stop)
+            images = images.to(device)
+            if draws is not None:
+                images = draws.batch(start, stop)(images)
+            images = fit(images, self.channels, self.image_size).float()
+            yield images.sub(mean).div_(std), labels.to(device)
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The split as numpy arrays over the same memory, so that an object store shares it without copies."""
+        tensors = {"images": self.images, "labels": self.labels, "mean": self.mean, "std": self.std}
+        shape = np.array([self.classes, self.channels, self.image_size, self.crop_and_flip], dtype=np.int64)
+        return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | {"shape": shape}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "TensorSplit":
+        """The split over the memory of ``to_arrays``' arrays, which may be read-only: nothing here writes to it."""
+        classes, channels, image_size, crop_and_flip = arrays["shape"].tolist()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+            images, labels, mean, std = (torch.from_numpy(arrays[name]) for name in ("images", "labels", "mean", "std"))
+        return cls(images, labels, mean, std, classes, channels, image_size, bool(crop_and_flip))
+
+    def _gather(self, order: Tensor | None, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        if order is None:
+            return self.images[start:stop], self.labels[start:stop]
+        chosen = order[start:stop]
+        return self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
+
+
+def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
+    """``images``, [N, C, H, W], with ``channels`` (grey is repeated) and ``image_size`` pixels a side (bilinear).
+
+    Images that are not square are stretched. Downsizing is antialiased. The dtype stays; uint8 is rounded.
+    """
+    if images.shape[1] != channels:
+        images = images.expand(-1, channels, -1, -1)
+    if images.shape[2:] == (image_size, image_size):
+        return images
+    resized = F.interpolate(images.float(), size=(image_size, image_size), mode="bilinear", antialias=True)
+    return resized.round_().clamp_(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized
+
+
+def fit_in_chunks(images: Tensor, channels: int, image_size: int) -> Tensor:
+    """``fit`` for many images; one copy of the result, no float copy of the whole."""
+    fitted = torch.empty(len(images), channels, image_size, image_size, dtype=images.dtype)
+    for start in range(0, len(images), CHUNK):
+        fitted[start : start + CHUNK] = fit(images[start : start + CHUNK], channels, image_size)
+    return fitted
+
+
+def mean_and_std(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel, float32 [C] each, of ``images`` [N, C, H, W].
+
+    The deviation of a constant channel is taken as 1, so that normalising never divides by zero.
+    """
+    pixels = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    for chunk in torch.split(images, CHUNK):
+        values = chunk.double()
+        pixels += values[:, 0].numel()
+        total += values.sum((0, 2, 3))
+        squares += values.square().sum((0, 2, 3))
+    mean = total / pixels
+    variance = (squares / pixels - mean.square()).clamp_min_(0)
+    std = torch.where(variance > 1e-12 * (1 + mean.square()), variance.sqrt(), 1.0)
+    return mean.float(), std.float()

@@ -1,0 +1,1 @@
+"""Training under masks: sessions, optimizers, schedules, evaluation."""

@@ -1,0 +1,160 @@
+"""A training, epoch by epoch, with the pruned weights held at zero."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import ceil, isfinite
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from safs.data.split import Split
+from safs.errors import SafsError
+from safs.pruning.masks import Masks, apply_masks
+from safs.spec import Recipe
+from safs.training.evaluate import evaluate
+from safs.training.optimizers import make_optimizer
+from safs.training.schedules import SCHEDULES
+from safs.training.seeding import RandomStream
+from safs.trials import EpochMetrics
+
+
+class Diverged(SafsError):
+    """The loss of an epoch is not finite; ``epoch`` is 1 for the first."""
+
+    code = "diverged"
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the loss was not finite in epoch {epoch}: the training diverged.")
+        self.epoch = epoch
+
+
+@dataclass(frozen=True, slots=True)
+class BestEpoch:
+    """The epoch with the highest validation accuracy; of equal ones, that with the lowest cross-entropy."""
+
+    metrics: EpochMetrics
+    state: dict[str, Tensor]
+    """A copy of the model's state dict, with exact zeros where the masks say so and nowhere else in masked weights."""
+
+
+class TrainingSession:
+    """Trains a model by a recipe, one epoch a call.
+
+    Pruned weights are zeroed again after every step. Their gradients, and the optimizer's moments of them, are left
+    alone: every optimizer here moves a weight by that weight's own gradient, so what belongs to a pruned weight
+    reaches no other, and no forward pass sees a pruned weight that is not zero.
+
+    Args:
+        model: maps images [B, C, H, W] to logits [B, classes]; trained in place, on ``device``.
+        recipe: optimizer, schedule and their numbers.
+        batch_size: where one sample alone is left for the last batch, it sits that epoch out: batch norm cannot train
+            on it.
+        seed: of shuffling, augmentation and dropout; the caller's generators are left alone (see ``RandomStream``).
+        masks: by parameter name; None trains the dense network.
+        exempt: parameters without weight decay, beside norms and biases.
+        augment: whether training batches get the data set's own augmentation.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Split,
+        validation: Split,
+        *,
+        recipe: Recipe,
+        epochs: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        masks: Masks | None = None,
+        exempt: Collection[nn.Parameter] = (),
+        augment: bool = False,
+    ) -> None:
+        self.best: BestEpoch | None = None
+        self._model = model.to(device)
+        self._train, self._validation = train.on(device), validation.on(device)
+        self._epochs, self._batch_size, self._device, self._augment = epochs, batch_size, device, augment
+        self._epochs_done = 0
+        self._random = RandomStream(seed, device)
+        self._optimizer = make_optimizer(model, recipe, exempt=exempt)
+        self._schedule = SCHEDULES[recipe.schedule].make(
+            self._optimizer, epochs, _steps_per_epoch(len(train), batch_size)
+        )
+        self._masks = {name: mask.to(device) for name, mask in (masks or {}).items()}
+        parameters = dict(model.named_parameters(remove_duplicate=False))
+        apply_masks(parameters, self._masks)
+        self._masked = [parameters[name].detach() for name in self._masks]
+        self._kept = [mask.to(parameters[name].dtype) for name, mask in self._masks.items()]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self._epochs_done >= self._epochs
+
+    def step(self) -> EpochMetrics:
+        """Trains one epoch and validates.
+
+        Raises:
+            Diverged: the training or the validation loss is not finite; the session is of no more use.
+        """
+        assert not self.finished
+        started = time.perf_counter()
+        epoch = self._epochs_done + 1
+        with self._random.active():
+            train_loss, learning_rate = self._train_epoch()
+        if not isfinite(train_loss):
+            raise Diverged(epoch)
+        self._schedule.epoch_done(train_loss)
+        scored = evaluate(self._model, self._validation, batch_size=self._batch_size, device=self._device)
+        if not isfinite(scored.cross_entropy):
+            raise Diverged(epoch)
+        seconds = time.perf_counter() - started
+        metrics = EpochMetrics(epoch, train_loss, scored.cross_entropy, scored.accuracy, learning_rate, seconds)
+        if self.best is None or _rank(metrics) < _rank(self.best.metrics):
+            self.best = BestEpoch(metrics, self._copy_state())
+        self._epochs_done = epoch
+        return metrics
+
+    def _train_epoch(self) -> tuple[float, float]:
+        """Mean loss of the epoch's samples, and the learning rate of its last step."""
+        model, optimizer = self._model.train(), self._optimizer
+        total = torch.zeros((), device=self._device)
+        samples, learning_rate = 0, 0.0
+        batches = self._train.batches(
+            self._batch_size, device=self._device, generator=self._random.generator, augment=self._augment
+        )
+        for images, labels in batches:
+            if len(labels) == 1 < self._batch_size and samples:
+                break
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+            optimizer.step()
+            self._zero_pruned()
+            total += loss.detach() * len(labels)
+            samples += len(labels)
+            learning_rate = optimizer.param_groups[0]["lr"]
+            self._schedule.step_done()
+        return float(total) / samples, learning_rate
+
+    @torch.no_grad()
+    def _zero_pruned(self) -> None:
+        if self._masked:
+            torch._foreach_mul_(self._masked, self._kept)
+
+    def _copy_state(self) -> dict[str, Tensor]:
+        state = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+        apply_masks(state, self._masks)
+        return state
+
+
+def _steps_per_epoch(samples: int, batch_size: int) -> int:
+    lone = samples % batch_size == 1 and 1 < batch_size < samples
+    return ceil(samples / batch_size) - lone
+
+
+def _rank(metrics: EpochMetrics) -> tuple[float, float]:
+    """Lower is better."""
+    return -metrics.validation_accuracy, metrics.validation_loss
