@@ -70,7 +70,7 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
     both, operators = FinalCandidate.SAFS in candidates, FinalCandidate.ACTIVATIONS in candidates
     search, tune, final = spec.activations, spec.tune, spec.final
     stages = {
-        StagePlan(Stage.DENSE, 1, spec.train.epochs): spec.model.weights is None,
+        StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
         StagePlan(Stage.PRUNE, 0, 0): True,
         StagePlan(Stage.ACTIVATIONS, search.trials, search.epochs): both or operators,
         StagePlan(Stage.TUNE, tune.trials, tune.epochs): both,

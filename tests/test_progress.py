@@ -70,7 +70,6 @@ def test_a_quick_job_plans_seven_stages_with_the_presets_epochs() -> None:
 @pytest.mark.parametrize(
     ("sections", "skipped"),
     [
-        ({"model": {"architecture": "lenet5", "weights": "upload-1"}}, {"dense"}),
         ({"final": {"candidates": ["default", "activations", "safs"]}}, {"tune_alone"}),
         ({"final": {"candidates": ["default", "hyperparameters"]}}, {"activations", "tune"}),
         ({"final": {"candidates": ["default", "activations"]}}, {"tune", "tune_alone"}),
@@ -81,6 +80,12 @@ def test_stages_that_nothing_needs_are_not_planned(sections: dict[str, Any], ski
     plan = {stage.stage.value for stage in plan_stages(job_spec(**sections))}
 
     assert {stage.value for stage in Stage} - plan == skipped
+
+
+def test_given_weights_leave_the_dense_stage_nothing_to_train() -> None:
+    plan = plan_stages(job_spec(model={"architecture": "lenet5", "weights": "upload-1"}))
+
+    assert plan[0] == StagePlan(Stage.DENSE, 0, 0)
 
 
 def test_repeats_multiply_the_final_trainings() -> None:
