@@ -1,65 +1,77 @@
 """The space of stage 2: how the sparse network is fine-tuned."""
 
-from ConfigSpace import (
-    CategoricalHyperparameter,
-    ConfigurationSpace,
-    EqualsCondition,
-    UniformFloatHyperparameter,
-)
+from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, EqualsCondition, UniformFloatHyperparameter
 
 from safs.spec import Recipe, TrainSpec
+from safs.training.optimizers import OPTIMIZERS
+from safs.training.schedules import SCHEDULES
 from safs.trials import Config
 
-OPTIMIZER_DEFAULT_RATES = {"sgd": 1e-2, "adam": 1e-3, "adamw": 1e-3, "nadam": 1e-3}
-"""Optimizers to choose from, and the learning rate that each starts from unless the job's recipe says another."""
-SCHEDULES = ("constant", "cosine", "cosine_restarts", "step", "halving", "linear", "plateau", "one_cycle")
 LEARNING_RATES = (1e-4, 1e-1)
 WEIGHT_DECAYS = (1e-6, 1e-1)
 MOMENTA = (0.1, 0.999)
+
+_USUAL_RATES = {"sgd": 1e-2}
+_USUAL_RATE = 1e-3  # of the Adam family
+_EPOCHS_BEFORE_HALVING = 20
 
 
 def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> ConfigurationSpace:
     """Optimizer, its learning rate, SGD's momentum, weight decay and schedule; the default is ``train``'s own recipe.
 
-    Active always: ``optimizer``, ``weight_decay``, ``schedule``. Active with its optimizer only: ``learning_rate_<optimizer>``,
-    ``momentum`` (SGD). A value of ``train`` outside its range becomes the nearest one inside it: no weight decay is
-    searched as 1e-6, which over a fine-tuning changes weights by less than their rounding.
+    Always active: ``optimizer``, ``weight_decay``, ``schedule``. Active with their optimizer: one
+    ``learning_rate_<optimizer>`` each, and ``momentum`` (SGD). Where ``train`` has a value outside its range, the nearest
+    end stands for it: without weight decay the default has 1e-6, which ``recipe_from`` then reads as 0.
 
-    After Loni et al. (2023), arXiv:2305.10964, with three departures:
+    After Loni et al. (2023), arXiv:2305.10964, with these departures:
 
-    - Weight decay is drawn log-uniformly from [1e-6, 1e-1]; there uniformly from [1e-5, 1e-1], so that nine draws in ten are
-      above 1e-2, which destroys the sparse network whatever else is chosen.
-    - Every optimizer may have every schedule; there only SGD has one. In our measurements the best recipe for a network
-      at 99% sparsity is Adam with one cycle up to 3e-2.
-    - AdamW and NAdam stand for TAdam and Fromage, which no well-kept library supplies.
+    - Weight decay is drawn log-uniformly from [1e-6, 1e-1]. There it is uniform on [1e-5, 1e-1]: nine draws in ten are
+      above 1e-2, and such decay destroys a sparse network whatever else is chosen.
+    - Every optimizer may have every schedule. There only SGD has one, yet one cycle of Adam up to 3e-2 was the best
+      recipe that we measured for a network at 99% sparsity.
+    - ``OPTIMIZERS`` says which optimizers stand for TAdam and Fromage, and why.
+    - ``halving`` is left out where trials end before it first acts: it would be ``constant`` under another name.
+
+    Args:
+        train: its optimizer and its schedule are registry names.
+        epochs: of each trial.
     """
-    rates = OPTIMIZER_DEFAULT_RATES | {train.optimizer: train.learning_rate}
     space = ConfigurationSpace(name="fine_tuning", seed=seed)
-    optimizer = CategoricalHyperparameter("optimizer", list(OPTIMIZER_DEFAULT_RATES), default_value=train.optimizer)
+    optimizer = CategoricalHyperparameter("optimizer", list(OPTIMIZERS), default_value=train.optimizer)
     momentum = _float("momentum", MOMENTA, train.momentum, log=False)
     space.add(
         optimizer,
-        CategoricalHyperparameter("schedule", SCHEDULES, default_value=train.schedule),
+        CategoricalHyperparameter("schedule", _schedules(train, epochs), default_value=train.schedule),
         _float("weight_decay", WEIGHT_DECAYS, train.weight_decay),
         momentum,
         EqualsCondition(momentum, optimizer, "sgd"),
     )
-    for name in OPTIMIZER_DEFAULT_RATES:
-        rate = _float(_rate_of(name), LEARNING_RATES, rates[name])
+    for name in OPTIMIZERS:
+        usual = train.learning_rate if name == train.optimizer else _USUAL_RATES.get(name, _USUAL_RATE)
+        rate = _float(_rate_of(name), LEARNING_RATES, usual)
         space.add(rate, EqualsCondition(rate, optimizer, name))
     return space
 
 
 def recipe_from(config: Config, train: TrainSpec) -> Recipe:
-    """The recipe that a point of the fine-tuning space stands for; momentum is ``train``'s where the optimizer has none."""
+    """The recipe that a point of ``fine_tuning_space(train, ...)`` stands for; the default's is ``train``'s own.
+
+    Momentum is ``train``'s where the optimizer has none.
+    """
     optimizer = str(config["optimizer"])
+    rate = float(config[_rate_of(optimizer)])
     return Recipe(
         optimizer=optimizer,
-        learning_rate=float(config[_rate_of(optimizer)]),
-        weight_decay=float(config["weight_decay"]),
-        momentum=float(config.get("momentum", train.momentum)),
+        learning_rate=_unclip(rate, LEARNING_RATES, train.learning_rate) if optimizer == train.optimizer else rate,
+        weight_decay=_unclip(float(config["weight_decay"]), WEIGHT_DECAYS, train.weight_decay),
+        momentum=_unclip(float(config.get("momentum", train.momentum)), MOMENTA, train.momentum),
         schedule=str(config["schedule"]),
     )
+
+
+def _schedules(train: TrainSpec, epochs: int) -> list[str]:
+    halving_is_constant = epochs <= _EPOCHS_BEFORE_HALVING and train.schedule != "halving"
+    return [name for name in SCHEDULES if name != "halving" or not halving_is_constant]
 
 
 def _rate_of(optimizer: str) -> str:
@@ -67,5 +79,14 @@ def _rate_of(optimizer: str) -> str:
 
 
 def _float(name: str, limits: tuple[float, float], default: float, *, log: bool = True) -> UniformFloatHyperparameter:
+    return UniformFloatHyperparameter(name, *limits, default_value=_clip(default, limits), log=log)
+
+
+def _clip(value: float, limits: tuple[float, float]) -> float:
     lower, upper = limits
-    return UniformFloatHyperparameter(name, lower, upper, default_value=min(max(default, lower), upper), log=log)
+    return min(max(value, lower), upper)
+
+
+def _unclip(value: float, limits: tuple[float, float], own: float) -> float:
+    """``own`` if ``value`` is the end of the range that stands for it, else ``value``."""
+    return own if value == _clip(own, limits) else value

@@ -18,10 +18,10 @@ class Conductor:
         while (candidate := conductor.next()) is not None:
             conductor.done(candidate.number, judge(candidate))
 
-    A parallel one runs until ``finished``. All tells and asks happen inside ``advance``, which may take seconds;
-    ``done`` and a ``next`` that finds a candidate ready only touch a queue. There are no locks: one thread at a time may be
-    inside a conductor, such as a helper thread that owns it and talks with the dispatcher by queues.
-    Nothing that callers do with ``advance``, often or seldom, changes the candidates.
+    A parallel one runs until ``finished``. All tells and asks happen inside ``advance``, which may take long; ``done``
+    and a ``next`` that finds a candidate ready only touch a queue. How often ``advance`` is called changes nothing.
+    There are no locks: one thread at a time may be inside a conductor, such as a helper thread that owns it and talks
+    with the dispatcher by queues.
 
     Args:
         window: candidates in flight, at least 1; see ``window_for``.
@@ -39,7 +39,7 @@ class Conductor:
 
     @property
     def ready(self) -> int:
-        """How many candidates ``next`` hands out without asking for them first."""
+        """How many candidates ``next`` can hand out without asking for them first."""
         return len(self._ready)
 
     @property
@@ -85,9 +85,10 @@ class Conductor:
 def window_for(slots: int, strategy: Strategy) -> int:
     """How many candidates to keep in flight for ``slots`` workers.
 
-    One worker gets the textbook algorithm, in which every candidate knows all outcomes before it; unless asking is slow,
-    when the next candidate is asked while the worker is busy. More workers get one or two candidates in hand: tells keep the
-    order of the candidates, so a trial that takes long holds back what the faster ones after it would make known.
+    One worker gets the textbook algorithm, in which every candidate knows all outcomes before it; only where asking
+    is slow, the next one is asked while the worker is busy. More workers get two candidates in hand: tells keep the
+    order of the candidates, so a trial that takes long holds back the outcomes of faster ones after it, and no worker
+    should stand idle for that.
     """
     if slots == 1:
         return 2 if strategy.asks_ahead else 1

@@ -28,17 +28,18 @@ class LateAcceptance:
         history[step % 3] = E' if that is lower
         stop after the first step > trials - 2 with idle > 0.02 * step
 
-    So ``trials`` = 22 are the paper's 20 steps, and the search goes on beyond them as long as the last move improved;
-    a single trial is not possible, since the rule needs one idle step. The result is the best of all trials, not the last
-    state. The energy is the trial's loss, 1 - accuracy, where the paper has 1 / accuracy: LAHC only ever compares energies,
-    and the two have the same order. A trial that broke down has an infinite energy: it is accepted only in place of
-    one that broke down too, and anything that works is accepted after it, so a bad start does not freeze the search.
+    So ``trials`` = 22 are the paper's 20 steps, and the search goes on beyond them as long as the last move improved.
+    One trial alone is not possible: the rule needs an idle step, so there are at least two. The result is the best of
+    all trials, not the last state. The energy is the trial's loss, 1 - accuracy, where the paper has 1 / accuracy:
+    LAHC only compares energies, and the two have the same order. A trial that broke down has an infinite energy: it is
+    accepted only in place of one that broke down too, and whatever works is accepted after it, so a bad start does not
+    freeze the search.
 
     With several candidates in flight a move starts from the state that is current when it is asked, each outcome is a
     step of its own when it is told, and the stopping rule takes those in flight to be idle until they say otherwise.
 
-    Burke & Bykov, "The late acceptance hill-climbing heuristic", EJOR 258 (2017); rules and constants as in the PyPI package
-    lahc 1.0.5, which Loni et al. (2023), arXiv:2305.10964, use.
+    Burke & Bykov, "The late acceptance hill-climbing heuristic", EJOR 258 (2017); rules and constants are those of the
+    package lahc 1.0.5, which Loni et al. (2023), arXiv:2305.10964, use.
 
     Raises:
         SpecError: the space is not made of categoricals that all have the same choices.
@@ -113,5 +114,7 @@ def common_choices(space: "ConfigurationSpace") -> Sequence[str]:
             )
         choices.add(tuple(parameter.choices))
     if len(choices) != 1:
-        raise SpecError(f"lahc needs the same choices everywhere, this space has {len(choices)} different sets of them")
+        raise SpecError(
+            f"lahc needs the same choices at every site, this space has {len(choices)} different sets of them"
+        )
     return choices.pop()

@@ -14,7 +14,7 @@ REDRAWS = 1000
 
 
 class RandomSearch:
-    """Independent draws from any space, without repeating a candidate; ends early when the space has no fresh points."""
+    """Independent draws from any space, none of them twice: the search ends early in a space with no fresh points."""
 
     asks_ahead = False
 

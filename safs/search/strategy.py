@@ -1,8 +1,10 @@
 """What a search strategy is: it proposes candidates when asked and is told their outcomes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy import generic
 
 from safs.trials import Candidate, Config, Outcome
 
@@ -13,8 +15,8 @@ if TYPE_CHECKING:  # ConfigSpace imports scipy, which takes a second that listin
 class Strategy(Protocol):
     """A search by ask and tell. Minimises ``Outcome.loss``; a trial that broke down has an infinite one.
 
-    A strategy is a deterministic function of its arguments and of the order of the calls: that order, and with it every
-    candidate, is fixed by ``safs.search.conductor``. Several candidates may be asked before the first is told.
+    What a strategy proposes depends on its arguments, on the order of the calls and on the outcomes told, nothing else.
+    ``safs.search.conductor`` fixes that order. Several candidates may be asked before the first is told.
     """
 
     @property
@@ -77,14 +79,11 @@ class Proposals:
         return candidate
 
 
-def plain_config(values: Mapping[str, Any]) -> Config:
-    """A point of a ConfigSpace as plain Python values: numpy's scalars (a drawn ``np.str_``) are neither JSON nor stable.
+def plain_config(point: Mapping[str, Any]) -> Config:
+    """A point of a ConfigSpace as plain Python values, where ConfigSpace has numpy's.
 
     >>> from numpy import float64, str_
     >>> plain_config({"optimizer": str_("sgd"), "momentum": float64(0.5)})
     {'optimizer': 'sgd', 'momentum': 0.5}
     """
-    return {
-        name: cast(str | int | float, getattr(value, "item", lambda value=value: value)())
-        for name, value in values.items()
-    }
+    return {name: value.item() if isinstance(value, generic) else value for name, value in point.items()}
