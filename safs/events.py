@@ -73,7 +73,12 @@ class Note:
     """``info`` or ``warning``."""
 
 
-Event: TypeAlias = StageStarted | TrialStarted | EpochDone | TrialDone | StageDone | Note
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Nothing happened: sent several times a second while trials run, so that ``report`` can end it. Not stored."""
+
+
+Event: TypeAlias = StageStarted | TrialStarted | EpochDone | TrialDone | StageDone | Note | Pulse
 Report: TypeAlias = Callable[[Event], None]
 """The only way out of a running job; raises ``Interrupted`` (or the store's ``LeaseLost``) when it must end."""
 
@@ -98,16 +103,17 @@ def event_data(event: Event) -> dict[str, Any]:
     data = asdict(event)
     if isinstance(event, TrialDone):
         del data["outcome"]["curve"]
-    return cast(dict[str, Any], _finite(data))
+    return cast(dict[str, Any], jsonable(data))
 
 
-def _finite(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """``value`` with null for infinities and NaN, which JSON does not have, and lists for tuples."""
     match value:
         case float() if not isfinite(value):
             return None
         case dict():
-            return {key: _finite(item) for key, item in value.items()}
+            return {key: jsonable(item) for key, item in value.items()}
         case list() | tuple():
-            return [_finite(item) for item in value]
+            return [jsonable(item) for item in value]
         case _:
             return value

@@ -49,6 +49,8 @@ class Progress:
     """Best validation accuracy of any epoch of the current stage, in [0, 1]."""
     epochs_done: int
     """In the current stage, over all its trials."""
+    epochs: int
+    """Expected in the current stage, over all its trials."""
     elapsed_s: float
     """Since the job started."""
     remaining_s: float | None
@@ -200,6 +202,7 @@ class Tracker:
             trials=stage.plan.trials,
             best_accuracy=stage.best_accuracy,
             epochs_done=stage.epochs_done,
+            epochs=stage.epochs,
             elapsed_s=max(0.0, now_s - self._started_s),
             remaining_s=self._remaining_s(now_s),
             fraction=self._fraction(),

@@ -18,7 +18,7 @@ class Registry(Mapping[str, Entry]):
     ...     colours["gren"]
     ... except UnknownNameError as error:
     ...     print(error)
-    unknown colour 'gren'. Did you mean 'green'? Known: red, green.
+    unknown colour 'gren'. Did you mean 'green' or 'red'? Known: red, green.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:

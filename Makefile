@@ -1,0 +1,46 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types imports unit bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# SMAC's suggestions depend on the order of Python's sets of strings.
+export PYTHONHASHSEED := 0
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready ## Create .venv with all that the project needs (some minutes, some GB: PyTorch)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SAFS needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV): some minutes, PyTorch alone is several GB ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## Prune LeNet-5 to 99% on real digits, search, tune, and show what was gained (about 4 minutes)
+	@$(BIN)/safs demo --output demo-output
+
+test: setup lint types imports unit ## Lint, types, import rules, migrations and tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/pytest
+
+bench: setup ## Measure the dispatcher and the training loop (see docs/benchmarks.md)
+	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/training.py
+
+clean: ## Remove .venv and what the demo made
+	rm -rf $(VENV) demo-output

@@ -1,0 +1,68 @@
+"""What a job can name: every registry's entries with a line for people."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from safs.activations.operators import OPERATORS
+from safs.data import DATASETS
+from safs.models import MODELS, known_architectures
+from safs.presets import PRESET_SUMMARIES, PRESETS
+from safs.pruning import DISTRIBUTIONS, PRUNERS
+from safs.registry import Registry
+from safs.search import STRATEGIES
+from safs.training.optimizers import OPTIMIZERS
+from safs.training.schedules import SCHEDULES
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A name that a job can use."""
+
+    name: str
+    summary: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else is known of it, by kind: an operator's formula, a strategy's stages ..."""
+
+
+def catalog() -> dict[str, list[CatalogEntry]]:
+    """Kind -> entries, in the order in which people would look for them."""
+    return {kind: entries() for kind, entries in _KINDS.items()}
+
+
+def _models() -> list[CatalogEntry]:
+    own = [CatalogEntry(name, entry.summary) for name, entry in MODELS.items()]
+    others = [name for name in known_architectures() if name not in MODELS]
+    return own + [CatalogEntry(name, f"{name.partition('/')[2]} as {name.partition('/')[0]} builds it") for name in others]
+
+
+def _operators() -> list[CatalogEntry]:
+    return [
+        CatalogEntry(name, operator.summary, {"formula": operator.formula, "scalars": list(operator.scalars)})
+        for name, operator in OPERATORS.items()
+    ]
+
+
+def _strategies() -> list[CatalogEntry]:
+    return [CatalogEntry(name, entry.summary, {"stages": list(entry.stages)}) for name, entry in STRATEGIES.items()]
+
+
+def _presets() -> list[CatalogEntry]:
+    return [CatalogEntry(name, PRESET_SUMMARIES[name], dict(sections)) for name, sections in PRESETS.items()]
+
+
+def _summaries(registry: Registry[Any]) -> Callable[[], list[CatalogEntry]]:
+    return lambda: [CatalogEntry(name, entry.summary) for name, entry in registry.items()]
+
+
+_KINDS: dict[str, Callable[[], list[CatalogEntry]]] = {
+    "models": _models,
+    "datasets": _summaries(DATASETS),
+    "operators": _operators,
+    "methods": _summaries(PRUNERS),
+    "distributions": _summaries(DISTRIBUTIONS),
+    "strategies": _strategies,
+    "optimizers": _summaries(OPTIMIZERS),
+    "schedules": _summaries(SCHEDULES),
+    "presets": _presets,
+}

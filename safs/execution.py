@@ -1,0 +1,93 @@
+"""Where trainings run: the protocol that the pipeline speaks, and the plain-process form of it.
+
+The other form is Ray's (``workers.ray_executor``). With the same number in flight both propose the same candidates,
+since the conductor orders asks and tells by number, never by time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from safs.data import Split
+from safs.events import EpochDone, Report, Stage, TrialDone, TrialStarted
+from safs.search.conductor import Conductor
+from safs.training.evaluate import Evaluation
+from safs.trainings import Blueprint, Context, Network, Trained, Training, TrainingRun, score
+from safs.trials import Candidate, Trial
+
+Plan = Callable[[Candidate], Training]
+"""Turns what a strategy proposes into the training that judges it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTraining:
+    """A training that is no trial of a search, under the number and the config that events show."""
+
+    candidate: Candidate
+    training: Training
+
+
+class Executor(Protocol):
+    """Runs trainings somewhere. Everything that happens is reported; ``report`` may raise to end the run."""
+
+    @property
+    def slots(self) -> int:
+        """How many trainings run at once."""
+
+    def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
+        """Judges the conductor's candidates until it has no more; trials in the order of their numbers."""
+
+    def train(
+        self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report
+    ) -> list[Trained]:
+        """Runs the trainings and keeps their networks; results in the order given."""
+
+    def evaluate(
+        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int
+    ) -> list[Evaluation]:
+        """Scores the networks on ``split``, in the order given."""
+
+
+class SerialExecutor:
+    """One training after the other in this process: no Ray, no server.
+
+    Args:
+        slots: how many trials the search is to pretend are in flight, so that its candidates are those of
+            a Ray run with as many.
+    """
+
+    def __init__(self, device: str = "cpu", slots: int = 1) -> None:
+        self._device = device
+        self._slots = slots
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
+        trials: list[Trial] = []
+        while (candidate := conductor.next()) is not None:
+            outcome = self._run(stage, NamedTraining(candidate, plan(candidate)), context, report).outcome
+            conductor.done(candidate.number, outcome)
+            trials.append(Trial(candidate, outcome))
+        return trials
+
+    def train(
+        self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report
+    ) -> list[Trained]:
+        return [self._run(stage, training, context, report) for training in trainings]
+
+    def evaluate(
+        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int
+    ) -> list[Evaluation]:
+        return [score(blueprint, network, split, batch_size, self._device) for network in networks]
+
+    def _run(self, stage: Stage, named: NamedTraining, context: Context, report: Report) -> Trained:
+        report(TrialStarted(stage, named.candidate))
+        run = TrainingRun(context, named.training, self._device)
+        while not run.finished:
+            for metrics in run.advance(at_least_s=0.0):
+                report(EpochDone(stage, named.candidate.number, metrics))
+        trained = run.trained()
+        report(TrialDone(stage, named.candidate, trained.outcome))
+        return trained

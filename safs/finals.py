@@ -1,0 +1,83 @@
+"""The final comparison: candidates trained to the end with one or more seeds, and the choice among them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from safs.errors import TrainingError
+from safs.events import Report, Stage
+from safs.execution import Executor, NamedTraining
+from safs.spec import FinalCandidate
+from safs.trainings import Context, Network, Trained, Training
+from safs.trials import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """One row of the comparison: the same training from several seeds."""
+
+    name: FinalCandidate
+    trainings: tuple[Training, ...]
+    trained: tuple[Trained, ...]
+
+    @property
+    def broken(self) -> str | None:
+        """Why this finalist cannot win: the reason of the first seed that broke down."""
+        return next((trained.outcome.error for trained in self.trained if trained.outcome.error), None)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean validation accuracy over the seeds; 0 where one of them broke down."""
+        return 0.0 if self.broken else fmean(trained.outcome.metrics["accuracy"] for trained in self.trained)
+
+    @property
+    def cross_entropy(self) -> float:
+        """Mean validation cross-entropy over the seeds, in nats."""
+        return fmean(trained.outcome.metrics.get("cross_entropy", float("inf")) for trained in self.trained)
+
+    @property
+    def training(self) -> Training:
+        """The best seed's training."""
+        return self.trainings[self._best]
+
+    @property
+    def network(self) -> Network:
+        """The best seed's network."""
+        network = self.trained[self._best].network
+        assert network is not None
+        return network
+
+    @property
+    def best_seed(self) -> int:
+        return self.training.seed
+
+    @property
+    def _best(self) -> int:
+        losses = [(t.outcome.loss, t.outcome.metrics.get("cross_entropy", float("inf"))) for t in self.trained]
+        return losses.index(min(losses))
+
+
+def train_finalists(
+    trainings: Mapping[FinalCandidate, Sequence[Training]], executor: Executor, context: Context, report: Report
+) -> list[Finalist]:
+    """Trains all of them at once, as far as the executor has slots."""
+    flat = [(name, repeat, one) for name, group in trainings.items() for repeat, one in enumerate(group)]
+    named = [
+        NamedTraining(Candidate(number, {"candidate": name.value, "repeat": repeat}, one.epochs, one.seed), one)
+        for number, (name, repeat, one) in enumerate(flat)
+    ]
+    trained = iter(executor.train(Stage.FINAL, named, context, report))
+    return [Finalist(name, tuple(group), tuple(next(trained) for _ in group)) for name, group in trainings.items()]
+
+
+def choose(finalists: Sequence[Finalist]) -> Finalist:
+    """The finalist with the best mean validation accuracy; ties go to the lower cross-entropy.
+
+    Raises:
+        TrainingError: every one of them broke down.
+    """
+    sound = [finalist for finalist in finalists if finalist.broken is None]
+    if not sound:
+        reasons = "; ".join(f"{finalist.name}: {finalist.broken}" for finalist in finalists)
+        raise TrainingError(f"every final training broke down: {reasons}")
+    return min(sound, key=lambda finalist: (-finalist.accuracy, finalist.cross_entropy))

@@ -1,0 +1,65 @@
+"""The pipeline's memory of its own events: what the report will need, kept as it passes by."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from safs.events import Event, Note, Report, Stage, StageDone, StageStarted, TrialDone
+from safs.trials import EpochMetrics, Trial, best_trial
+
+
+@dataclass(slots=True)
+class StageRecord:
+    """A stage that has begun; ``seconds`` is 0 until it ends."""
+
+    stage: Stage
+    seconds: float = 0.0
+    trials: list[Trial] = field(default_factory=list)
+    summary: str = ""
+    """Set by the stage before it ends: one sentence for people."""
+
+    @property
+    def failed(self) -> int:
+        """How many trials broke down."""
+        return sum(trial.outcome.error is not None for trial in self.trials)
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """On the validation split, of any trial."""
+        best = best_trial(self.trials)
+        return best.outcome.metrics["accuracy"] if best else None
+
+
+class Ledger:
+    """A ``report`` that remembers, and passes every event on."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.stages: dict[Stage, StageRecord] = {}
+        self.notes: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case TrialDone(stage, candidate, outcome):
+                self.stages[stage].trials.append(Trial(candidate, outcome))
+            case Note(message, _):
+                self.notes.append(message)
+            case _:
+                pass
+        self._report(event)
+
+    @contextmanager
+    def stage(self, stage: Stage, *, trials: int = 0, epochs: int = 0) -> Iterator[StageRecord]:
+        """Announces a stage, times it, and says how it went; nothing is said of a stage that raised."""
+        started = time.perf_counter()
+        record = self.stages[stage] = StageRecord(stage)
+        self(StageStarted(stage, trials, epochs))
+        yield record
+        record.trials.sort(key=lambda trial: trial.candidate.number)
+        record.seconds = time.perf_counter() - started
+        self(StageDone(stage, record.seconds, record.summary))
+
+    def curve(self, stage: Stage, number: int) -> tuple[EpochMetrics, ...]:
+        """The epochs of one training."""
+        return next(t.outcome.curve for t in self.stages[stage].trials if t.candidate.number == number)

@@ -1,0 +1,277 @@
+"""The whole method, one straight line: dense -> prune -> activations -> tune -> final -> report."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+from safs import checkpoint, data, models, results
+from safs.data import Splits
+from safs.errors import TimeLimitReached, TrainingError
+from safs.events import Event, Note, Report, Stage
+from safs.execution import Executor, NamedTraining, Plan
+from safs.finals import Finalist, choose, train_finalists
+from safs.ledger import Ledger
+from safs.preflight import Preflight, check
+from safs.pruning import PRUNERS
+from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.report import draw_picture
+from safs.search import STRATEGIES
+from safs.search.conductor import Conductor, window_for
+from safs.spaces import Spaces
+from safs.spec import ActivationsSpec, FinalCandidate, JobSpec, Recipe, TrainSpec, TuneSpec
+from safs.trainings import Assignment, Context, Network, Training
+from safs.trials import Candidate, Trial, best_trial
+
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished job: its folder, and what report.json says."""
+
+    directory: Path
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What every stage needs and none changes."""
+
+    spec: JobSpec
+    found: Preflight
+    splits: Splits
+    spaces: Spaces
+    executor: Executor
+    ledger: Ledger
+
+
+def run(
+    spec: JobSpec,
+    *,
+    spaces: Spaces,
+    executor: Executor,
+    report: Report,
+    data_root: Path | None,
+    dense_weights: Path | None,
+    out_dir: Path,
+) -> Result:
+    """Prunes, searches, tunes and trains; leaves checkpoint, config, report and picture in ``out_dir``.
+
+    Everything is selected on the validation split; the test split is read once, in the last stage.
+
+    Args:
+        report: told of every event, in order; what it raises ends the run.
+        data_root: folder of the data sets that bring files.
+        dense_weights: the safetensors file that ``spec.model.weights`` stands for; None trains the dense network.
+
+    Raises:
+        SafsError: the job cannot run, or a training that it cannot do without broke down.
+        Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
+    """
+    ledger = Ledger(_with_deadline(report, spec.resources.time_limit_s))
+    found = check(spec, data_root=data_root, weights=dense_weights)
+    splits = data.load(
+        spec.data,
+        root=data_root,
+        channels=found.blueprint.channels,
+        image_size=found.blueprint.image_size,
+        seed=spec.seed,
+    )
+    this = _Run(spec, found, splits, spaces, executor, ledger)
+
+    dense = _dense(this, dense_weights)
+    masks, pruned = _prune(this, dense)
+    context = replace(_dense_context(this), start=pruned.state, masks=masks)
+    finalists = _final(this, _search(this, context), context)
+    return _report(this, dense, pruned, masks, finalists, out_dir)
+
+
+def _dense_context(this: _Run) -> Context:
+    return Context(
+        blueprint=this.found.blueprint,
+        train=this.splits.train,
+        validation=this.splits.validation,
+        batch_size=this.spec.data.batch_size,
+        augment=this.spec.data.augment == "default",
+    )
+
+
+def _dense(this: _Run, weights: Path | None) -> Network:
+    """The dense network: the user's, or one trained with the default protocol's recipe."""
+    if weights is not None:
+        with this.ledger.stage(Stage.DENSE) as record:
+            model = this.found.blueprint.build()
+            models.load_dense_weights(weights, model)
+            record.summary = "the given dense weights are used"
+            return Network({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    train = this.spec.train
+    with this.ledger.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
+        training = NamedTraining(
+            Candidate(0, {}, train.epochs, this.spec.seed),
+            Training({}, _recipe(train), train.epochs, this.spec.seed),
+        )
+        trained = this.executor.train(Stage.DENSE, [training], _dense_context(this), this.ledger)[0]
+        if trained.network is None:
+            raise TrainingError(f"dense training broke down: {trained.outcome.error}. Try a lower train.learning_rate.")
+        record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
+        return trained.network
+
+
+def _prune(this: _Run, dense: Network) -> tuple[Masks, Network]:
+    with this.ledger.stage(Stage.PRUNE) as record:
+        model = this.found.blueprint.build()
+        model.load_state_dict(dense.state)
+        masks = PRUNERS[this.spec.prune.method].prune(model, this.spec.sparsity, this.spec.prune)
+        apply_masks(prunable_parameters(model), masks)
+        live = sum(int(mask.sum()) for mask in masks.values())
+        record.summary = f"{live:,} of {this.found.weights:,} weights are left"
+        return masks, Network({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+
+def _search(this: _Run, context: Context) -> dict[FinalCandidate, Training]:
+    """The searches that the final candidates need, and what each of these is to train."""
+    spec, default, own = this.spec, _recipe(this.spec.train), dict[str, str]()
+    wanted = set(spec.final.candidates)
+    settings = {FinalCandidate.DEFAULT: (own, default, False)}
+    if wanted & {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS}:
+        operators = _search_activations(this, context)
+        settings[FinalCandidate.ACTIVATIONS] = (operators, default, False)
+    if FinalCandidate.SAFS in wanted:
+        settings[FinalCandidate.SAFS] = (operators, _tune(this, Stage.TUNE, operators, context), True)
+    if FinalCandidate.HYPERPARAMETERS in wanted:
+        settings[FinalCandidate.HYPERPARAMETERS] = (own, _tune(this, Stage.TUNE_ALONE, own, context), True)
+    return {
+        name: Training(*settings[name][:2], spec.final.epochs, spec.seed, learnable=settings[name][2])
+        for name in spec.final.candidates
+    }
+
+
+def _search_activations(this: _Run, context: Context) -> Assignment:
+    """Stage 1: every trial starts from the pruned, un-fine-tuned weights; dense recipe, alpha = beta = 1."""
+    space = this.spaces.activations([site.path for site in this.found.sites], this.found.operators, this.spec.seed)
+
+    def plan(candidate: Candidate) -> Training:
+        assignment = {site: str(operator) for site, operator in candidate.config.items()}
+        return Training(assignment, _recipe(this.spec.train), candidate.epochs, candidate.seed)
+
+    best = _best_of(this, Stage.ACTIVATIONS, this.spec.activations, space, plan, context)
+    return plan(best.candidate).assignment
+
+
+def _tune(this: _Run, stage: Stage, operators: Assignment, context: Context) -> Recipe:
+    """Stage 2: fine-tuning hyperparameters for ``operators``, with learnable alpha and beta."""
+    train = this.spec.train
+    space = this.spaces.fine_tuning(train, this.spec.tune.epochs, this.spec.seed)
+
+    def plan(candidate: Candidate) -> Training:
+        recipe = this.spaces.recipe_from(candidate.config, train)
+        return Training(operators, recipe, candidate.epochs, candidate.seed, learnable=True)
+
+    return plan(_best_of(this, stage, this.spec.tune, space, plan, context).candidate).recipe
+
+
+def _best_of(
+    this: _Run,
+    stage: Stage,
+    section: ActivationsSpec | TuneSpec,
+    space: "ConfigurationSpace",
+    plan: Plan,
+    context: Context,
+) -> Trial:
+    """Runs one search; returns its best trial."""
+    with this.ledger.stage(stage, trials=section.trials, epochs=section.epochs) as record:
+        strategy = STRATEGIES[section.strategy].make(
+            space, trials=section.trials, epochs=section.epochs, seed=this.spec.seed
+        )
+        conductor = Conductor(strategy, window_for(this.executor.slots, strategy))
+        trials = this.executor.search(stage, conductor, plan, context, this.ledger)
+        best = best_trial(trials)
+        if best is None:
+            reason = trials[0].outcome.error if trials else "no trial was proposed"
+            raise TrainingError(f"all {len(trials)} trials of stage {stage} failed; the first: {reason}")
+        record.summary = (
+            f"best validation accuracy {best.outcome.metrics['accuracy']:.1%} in trial {best.candidate.number + 1} "
+            f"of {len(trials)}"
+        )
+        return best
+
+
+def _final(this: _Run, trainings: Mapping[FinalCandidate, Training], context: Context) -> list[Finalist]:
+    final = this.spec.final
+    repeated = {
+        name: [replace(one, seed=one.seed + repeat) for repeat in range(final.repeats)]
+        for name, one in trainings.items()
+    }
+    with this.ledger.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
+        finalists = train_finalists(repeated, this.executor, context, this.ledger)
+        winner = choose(finalists)
+        record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
+    _warn_of_chance(this, finalists)
+    return finalists
+
+
+def _warn_of_chance(this: _Run, finalists: Sequence[Finalist]) -> None:
+    """At extreme sparsity a uniform distribution starves small layers, and the default protocol learns nothing."""
+    default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
+    chance = 1.0 / this.splits.classes
+    if default.accuracy < 1.5 * chance:
+        advice = (
+            " The distribution 'uniform' leaves small layers too few weights: prune.distribution 'global' keeps more."
+            if this.spec.prune.distribution == "uniform"
+            else " Try a lower sparsity or another prune.distribution."
+        )
+        message = f"The default protocol ends near chance ({default.accuracy:.1%} of {chance:.1%})." + advice
+        this.ledger(Note(message, "warning"))
+
+
+def _report(
+    this: _Run, dense: Network, pruned: Network, masks: Masks, finalists: list[Finalist], out_dir: Path
+) -> Result:
+    """Reads the test split, writes the result folder and verifies it from its bytes."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    winner = choose(finalists)
+    with this.ledger.stage(Stage.REPORT) as record:
+        networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
+        scores = {
+            name: this.executor.evaluate(this.found.blueprint, networks, split, this.spec.data.batch_size)
+            for name, split in (("validation", this.splits.validation), ("test", this.splits.test))
+        }
+        rows = results.rows(finalists, [dense, pruned], scores, masks)
+        details = {
+            "spec": this.spec.model_dump(mode="json"),
+            "recipe": winner.training.recipe.model_dump(mode="json"),
+            "learnable_scalars": winner.training.learnable,
+            "candidate": winner.name,
+            "seeds": {"job": this.spec.seed, "training": winner.best_seed},
+            "in_flight": this.executor.slots,
+            "input": results.input_statistics(this.found.blueprint, this.splits.train),
+            "evaluation": next(row for row in rows if row["name"] == winner.name),
+        }
+        checkpoint.save(out_dir, winner.network, this.found.blueprint, masks, details)
+        verified = checkpoint.verify(out_dir)
+        record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
+    summary = results.report(this.spec, this.found, this.ledger, rows, winner, verified.sparsity)
+    results.write(summary, out_dir / checkpoint.REPORT)
+    draw_picture(summary, out_dir / checkpoint.PICTURE)
+    return Result(out_dir, summary)
+
+
+def _recipe(train: TrainSpec) -> Recipe:
+    return Recipe(**train.model_dump(exclude={"epochs"}))
+
+
+def _with_deadline(report: Report, limit_s: int | None) -> Report:
+    if limit_s is None:
+        return report
+    deadline = time.monotonic() + limit_s
+
+    def checked(event: Event) -> None:
+        report(event)
+        if time.monotonic() > deadline:
+            raise TimeLimitReached(f"the job's time limit of {limit_s} s has passed; raise resources.time_limit_s.")
+
+    return checked

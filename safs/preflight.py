@@ -1,0 +1,145 @@
+"""What can be told about a job before it runs: a mistake found here is a 4xx at POST, not a failure an hour later."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from safs import data, models
+from safs.activations.operators import OPERATORS
+from safs.activations.surgery import Site, candidate_operators, find_sites
+from safs.errors import SafsError, SpecError, UnknownNameError
+from safs.pruning import PRUNERS
+from safs.pruning.distributions import DISTRIBUTIONS
+from safs.pruning.masks import prunable_parameters
+from safs.search import STRATEGIES
+from safs.spec import FinalCandidate, JobSpec
+from safs.training.optimizers import OPTIMIZERS
+from safs.training.schedules import SCHEDULES
+from safs.trainings import Blueprint
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a job will work on."""
+
+    blueprint: Blueprint
+    sites: tuple[Site, ...]
+    operators: tuple[str, ...]
+    """Candidates at every site."""
+    weights: int
+    """Prunable weights."""
+    live: int
+    """Of them left at the target sparsity."""
+    train: int
+    validation: int
+    test: int
+    """Images in each split."""
+
+
+def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight:
+    """What the job will work on, or the first reason why it cannot.
+
+    Args:
+        data_root: folder of the data sets that bring files.
+        weights: the dense state dict that ``spec.model.weights`` stands for, a safetensors file.
+
+    Raises:
+        SafsError: any of its kinds, with ``field`` set to the part of the spec that is wrong.
+    """
+    _check_names(spec)
+    _check_combinations(spec)
+    info = data.inspect(spec.data, data_root)
+    blueprint = blueprint_for(spec, info)
+    with torch.device("meta"):
+        model = blueprint.build()
+    if weights is not None:
+        try:
+            models.check_dense_weights(weights, model)
+        except SafsError as error:
+            error.field = error.field or "model.weights"
+            raise
+    shapes = {name: parameter.shape for name, parameter in prunable_parameters(model).items()}
+    PRUNERS[spec.prune.method].check(shapes, spec.sparsity, spec.prune)
+    sites = find_sites(model)
+    if not sites:
+        raise SpecError(
+            f"{spec.model.architecture} calls no activation function, so there is nothing to search.",
+            field="model.architecture",
+        )
+    total = sum(shape.numel() for shape in shapes.values())
+    return Preflight(
+        blueprint=blueprint,
+        sites=sites,
+        operators=candidate_operators(sites, spec.activations.operators),
+        weights=total,
+        live=total - round(spec.sparsity * total),
+        train=info.train,
+        validation=info.validation,
+        test=info.test,
+    )
+
+
+def blueprint_for(spec: JobSpec, info: data.DataInfo) -> Blueprint:
+    """The network for this data: the data set's own size and channels, or the nearest that the architecture takes.
+
+    Raises:
+        SpecError: the architecture does not take ``spec.data.image_size``.
+    """
+    wanted = spec.data.image_size or info.image_size
+    shape = models.input_for(spec.model.architecture, info.channels, wanted)
+    if spec.data.image_size is not None and shape.image_size != spec.data.image_size:
+        raise SpecError(
+            f"{spec.model.architecture} does not take images of {spec.data.image_size} pixels; the nearest that it "
+            f"takes is {shape.image_size}. Set data.image_size to that, or leave it out.",
+            field="data.image_size",
+        )
+    return Blueprint(spec.model.architecture, shape.channels, shape.image_size, info.classes)
+
+
+def _check_names(spec: JobSpec) -> None:
+    models.find(spec.model.architecture)
+    _known("dataset", spec.data.dataset, data.DATASETS, "data.dataset")
+    _known("optimizer", spec.train.optimizer, OPTIMIZERS, "train.optimizer")
+    _known("schedule", spec.train.schedule, SCHEDULES, "train.schedule")
+    _known("pruning method", spec.prune.method, PRUNERS, "prune.method")
+    _known("distribution", spec.prune.distribution, DISTRIBUTIONS, "prune.distribution")
+    _known_strategy(spec.activations.strategy, "activations")
+    _known_strategy(spec.tune.strategy, "tune")
+    if spec.activations.operators != "all":
+        for position, operator in enumerate(spec.activations.operators):
+            _known("operator", operator, OPERATORS, f"activations.operators.{position}")
+
+
+def _known(kind: str, name: str, known: Iterable[str], field: str) -> None:
+    if name not in (names := list(known)):
+        raise UnknownNameError(kind, name, names, field=field)
+
+
+def _known_strategy(name: str, stage: str) -> None:
+    suitable = [strategy for strategy, entry in STRATEGIES.items() if stage in entry.stages]
+    if name in STRATEGIES and name not in suitable:
+        raise SpecError(
+            f"strategy {name!r} cannot search the {stage} space. Choose one of: {', '.join(suitable)}.",
+            field=f"{stage}.strategy",
+        )
+    _known("strategy", name, suitable, f"{stage}.strategy")
+
+
+def _check_combinations(spec: JobSpec) -> None:
+    needs_path = data.DATASETS[spec.data.dataset].needs_path
+    if needs_path and spec.data.path is None:
+        raise SpecError(f"dataset {spec.data.dataset!r} needs data.path, relative to the data root.", field="data.path")
+    if not needs_path and spec.data.path is not None:
+        raise SpecError(
+            f"dataset {spec.data.dataset!r} takes no data.path ({spec.data.path!r} was given); leave it out, or choose "
+            "image_folder or npz.",
+            field="data.path",
+        )
+    if spec.final.candidates == [FinalCandidate.DEFAULT]:
+        raise SpecError(
+            "final.candidates holds 'default' alone, so neither search would be used. Add 'safs', 'activations' or "
+            "'hyperparameters'.",
+            field="final.candidates",
+        )

@@ -1,0 +1,141 @@
+"""The runner's ``report``: events, trials, stage and progress go to SQL in batches, from a thread of their own."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from queue import Empty, SimpleQueue
+from threading import Thread
+from types import TracebackType
+
+from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, event_data, event_kind
+from safs.progress import Tracker
+from store import events, queue, trials
+from store.errors import DatabaseUnavailable, StoreError
+from store.records import CurvePoint, Lease, TrialOutcome
+from store.session import Database, Transaction
+
+log = logging.getLogger(__name__)
+
+BATCH_S = 0.25
+"""Events of this long are written in one transaction: the dispatcher must not wait for a disk."""
+RETRY_S = 1.0
+
+
+class Recorder:
+    """Writes what it is told while the block runs; all of it is written when the block has ended.
+
+    Args:
+        tracker: folds the events into the progress that the job's row shows.
+        check: called at every event, raises when the run must end (cancelled, lease lost, shutting down).
+    """
+
+    def __init__(self, database: Database, lease: Lease, tracker: Tracker, check: Callable[[], None]) -> None:
+        self._database, self._lease = database, lease
+        self._tracker, self._check = tracker, check
+        self._told: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
+        self._failure: StoreError | None = None
+        self._thread = Thread(target=self._work, name="recorder", daemon=True)
+        self.stage: str | None = None
+        """The stage that began last."""
+
+    def __enter__(self) -> "Recorder":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._told.put(None)
+        self._thread.join()
+        if error is None and self._failure is not None:
+            raise self._failure
+
+    def __call__(self, event: Event) -> None:
+        self._check()
+        if self._failure is not None:
+            raise self._failure
+        if isinstance(event, Pulse):
+            return
+        if isinstance(event, StageStarted):
+            self.stage = event.stage.value
+        self._told.put((event, time.time()))
+
+    def _work(self) -> None:
+        ended = False
+        while not ended and self._failure is None:
+            batch, ended = self._collect()
+            if batch:
+                self._write_until_done(batch)
+
+    def _collect(self) -> tuple[list[tuple[Event, float]], bool]:
+        """The events of ``BATCH_S`` seconds from the first, and whether that was the last of them."""
+        batch: list[tuple[Event, float]] = []
+        item = self._told.get()
+        until = time.monotonic() + BATCH_S
+        while item is not None:
+            batch.append(item)
+            try:
+                item = self._told.get(timeout=max(until - time.monotonic(), 0.0))
+            except Empty:
+                return batch, False
+        return batch, True
+
+    def _write_until_done(self, batch: list[tuple[Event, float]]) -> None:
+        """One transaction, tried again while the database is away; the heartbeat ends the run if that takes long."""
+        for event, at_s in batch:
+            progress = self._tracker.tell(event, at_s)
+        while True:
+            try:
+                with self._database.begin() as tx:
+                    for event, _ in batch:
+                        _write(tx, self._lease, event)
+                    queue.set_progress(tx, self._lease, progress.as_json())
+                return
+            except DatabaseUnavailable as error:
+                log.warning("job %s: events could not be written yet: %s", self._lease.job_id, error)
+                try:
+                    self._check()
+                except Exception:
+                    log.warning("job %s: %d events are dropped, the run has ended", self._lease.job_id, len(batch))
+                    return
+                time.sleep(RETRY_S)
+            except StoreError as error:
+                self._failure = error
+                return
+
+
+def _write(tx: Transaction, lease: Lease, event: Event) -> None:
+    events.append(tx, lease, event_kind(event), event_data(event))
+    match event:
+        case StageStarted(stage):
+            queue.set_stage(tx, lease, stage.value)
+        case TrialStarted(stage, candidate):
+            trials.record_started(
+                tx,
+                lease,
+                stage.value,
+                candidate.number,
+                config=dict(candidate.config),
+                epochs=candidate.epochs,
+                seed=candidate.seed,
+            )
+        case TrialDone(stage, candidate, outcome):
+            found = TrialOutcome(
+                loss=outcome.loss,
+                accuracy=outcome.metrics.get("accuracy"),
+                cross_entropy=outcome.metrics.get("cross_entropy"),
+                seconds=outcome.seconds,
+                error=outcome.error,
+            )
+            trials.record_done(
+                tx,
+                lease,
+                stage.value,
+                candidate.number,
+                config=dict(candidate.config),
+                epochs=candidate.epochs,
+                seed=candidate.seed,
+                outcome=found,
+                curve=[CurvePoint(**asdict(metrics)) for metrics in outcome.curve],
+            )
+        case _:
+            pass

@@ -1,0 +1,197 @@
+"""A runner: claims a job, runs the pipeline on Ray, files the result; again, until it is told to stop."""
+
+import logging
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Any
+
+import ray
+
+from safs import data, pipeline
+from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
+from safs.errors import Cancelled, SafsError
+from safs.preflight import blueprint_for
+from safs.progress import Tracker, plan_stages
+from safs.spec import JobSpec
+from search_spaces import SPACES
+from store import artifacts, queue, uploads
+from store.artifacts import ArtifactStore
+from store.errors import DatabaseUnavailable, LeaseLost
+from store.records import Claim, JobError, JobState, Json
+from store.session import Database
+from workers.capacity import Capacity, divide
+from workers.errors import ShuttingDown
+from workers.heartbeat import Heartbeat
+from workers.ray_executor import RayExecutor
+from workers.recorder import Recorder
+from workers.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+RESULT_FILES = {
+    "checkpoint": (WEIGHTS, "application/octet-stream"),
+    "config": (CONFIG, "application/json"),
+    "report": (REPORT, "application/json"),
+    "picture": (PICTURE, "image/png"),
+}
+"""Artifact name -> file in the result folder, media type."""
+
+
+class Runner:
+    """Runs one job at a time.
+
+    Args:
+        stopping: set when the runner is to hand its job back and end.
+    """
+
+    def __init__(self, settings: WorkerSettings, database: Database, stopping: Event) -> None:
+        self._settings, self._database, self._stopping = settings, database, stopping
+        self._artifacts = ArtifactStore(settings.artifacts_folder)
+
+    def run_forever(self) -> None:
+        """Claims and runs jobs until ``stopping`` is set."""
+        while not self._stopping.is_set():
+            try:
+                worked = self.run_one()
+            except DatabaseUnavailable as error:
+                log.warning("%s", error)
+                worked = False
+            if not worked:
+                self._stopping.wait(self._settings.poll_s)
+
+    def run_one(self) -> bool:
+        """Runs the next job, if there is one; whatever goes wrong in it is written to its row, not raised."""
+        with self._database.begin() as tx:
+            claim = queue.claim(tx, self._settings.name, self._settings.lease_s)
+        if claim is None:
+            return False
+        log.info("job %s: claimed, attempt %d", claim.job.id, claim.job.attempt)
+        recorder: Recorder | None = None
+        beating = Heartbeat(
+            self._database, claim.lease, lease_s=self._settings.lease_s, every_s=self._settings.heartbeat_s
+        )
+        with beating as heartbeat:
+            try:
+                spec = JobSpec.model_validate(claim.job.spec)
+                tracker = Tracker(plan_stages(spec), started_s=time.time())
+                recorder = Recorder(self._database, claim.lease, tracker, self._checks(heartbeat))
+                self._run(claim, spec, recorder)
+            except (LeaseLost, ShuttingDown) as error:
+                self._let_go(claim, error)
+            except Cancelled:
+                self._finish(claim, JobState.CANCELLED)
+            except Exception as error:
+                self._finish(claim, JobState.FAILED, error=job_error(error, recorder.stage if recorder else None))
+        return True
+
+    def _run(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> None:
+        with tempfile.TemporaryDirectory(prefix=f"safs-{claim.job.id}-") as folder:
+            with recorder:
+                result = pipeline.run(
+                    spec,
+                    spaces=SPACES,
+                    executor=self._executor(spec),
+                    report=recorder,
+                    data_root=self._settings.data_folder,
+                    dense_weights=self._dense_weights(spec),
+                    out_dir=Path(folder),
+                )
+            stored = {
+                name: (self._artifacts.put(result.directory / file), media_type)
+                for name, (file, media_type) in RESULT_FILES.items()
+            }
+            with self._database.begin() as tx:
+                for name, (artifact, media_type) in stored.items():
+                    artifacts.attach(tx, claim.lease, name, artifact, media_type)
+                queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=summary(result.report))
+        log.info("job %s: succeeded", claim.job.id)
+
+    def _executor(self, spec: JobSpec) -> RayExecutor:
+        blueprint = blueprint_for(spec, data.inspect(spec.data, self._settings.data_folder))
+        share = divide(Capacity.of_cluster(), spec.resources, blueprint.image_size)
+        log.info("%d trainings at once, each with %d cores and %g GPUs", share.slots, share.cpus, share.gpus)
+        return RayExecutor(share)
+
+    def _dense_weights(self, spec: JobSpec) -> Path | None:
+        if spec.model.weights is None:
+            return None
+        with self._database.read() as tx:
+            upload = uploads.get(tx, spec.model.weights)
+        return self._artifacts.path(upload.sha256)
+
+    def _checks(self, heartbeat: Heartbeat) -> Callable[[], None]:
+        def check() -> None:
+            heartbeat.check()
+            if self._stopping.is_set():
+                raise ShuttingDown("the runner was asked to stop")
+
+        return check
+
+    def _let_go(self, claim: Claim, reason: Exception) -> None:
+        log.warning("job %s: let go: %s", claim.job.id, reason)
+        if isinstance(reason, ShuttingDown):
+            with self._database.begin() as tx:
+                queue.release(tx, claim.lease)
+
+    def _finish(self, claim: Claim, state: JobState, error: JobError | None = None) -> None:
+        if error is not None:
+            log.error("job %s: %s", claim.job.id, error.message, exc_info=error.code == "internal_error")
+        try:
+            with self._database.begin() as tx:
+                queue.finish(tx, claim.lease, state, error=error)
+        except LeaseLost as lost:
+            self._let_go(claim, lost)
+
+
+def job_error(error: Exception, stage: str | None) -> JobError:
+    """Why the job failed, in one sentence; an error that is not ours is named by its type and first line."""
+    if isinstance(error, SafsError):
+        return JobError(error.code, error.message, stage)
+    first_line = str(error).strip().partition("\n")[0]
+    return JobError("internal_error", f"{type(error).__name__}: {first_line}. The runner's log has the details.", stage)
+
+
+def summary(report: dict[str, Any]) -> Json:
+    """What a list of jobs shows of a finished one."""
+    row = next(row for row in report["rows"] if row["name"] == report["result"])
+    return {
+        "result": report["result"],
+        "validation_accuracy": row["validation_accuracy"],
+        "test_accuracy": row["test_accuracy"],
+        "sparsity": report["sparsity"]["achieved"],
+        "live_weights": report["sparsity"]["live"],
+        "gain": report["gain"],
+    }
+
+
+def main(settings: WorkerSettings) -> None:
+    """Connects to Ray and runs jobs until SIGTERM or SIGINT; a job in progress is handed back."""
+    stopping = Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    start_ray(settings)
+    database = Database(settings.database_url)
+    log.info("ready: runner %s", settings.name)
+    try:
+        Runner(settings, database, stopping).run_forever()
+    finally:
+        database.dispose()
+        ray.shutdown()
+
+
+def start_ray(settings: WorkerSettings) -> None:
+    """Connects to the cluster at ``ray_address``, or starts a Ray on this machine that listens on loopback alone."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "namespace": "safs"}
+    if settings.ray_address is not None:
+        ray.init(settings.ray_address, **quiet)
+    else:
+        ray.init(num_cpus=settings.local_cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
