@@ -1,0 +1,131 @@
+"""Keeps in-place calls right when activations around them are replaced.
+
+``relu_(x)`` changes what every later reader of ``x`` sees, so a replacement must be seen by them too. And ``x += y``
+or an in-place dropout after an activation must not write into a tensor that the activation's gradient still needs:
+ReLU's does not mind, tanh's does; the identity's output even is its input.
+"""
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.fx import Graph, Node
+
+from safs.activations.calls import first_argument
+
+
+def replace_call(graph: Graph, node: Node, target: str, modules: Mapping[str, nn.Module], *, in_place: bool) -> Node:
+    """Puts a call of module ``target`` in the place of ``node``, an activation's call; returns the new node.
+
+    If the old one worked in place, later readers of its input read the new output instead. Where they could see the
+    input through a view made earlier, the output is written back into the input.
+    """
+    source = first_argument(node)
+    assert source is not None
+    write_back = in_place and _is_read_through_views(graph, node, source, modules)
+    with graph.inserting_before(node):
+        read = graph.call_method("clone", (source,)) if write_back else source
+        new = graph.call_module(target, (read,))
+        if write_back:
+            graph.call_method("copy_", (source, new))
+    if in_place:
+        position = _positions(graph)
+        source.replace_all_uses_with(new, delete_user_cb=lambda user: position[user] > position[node])
+    node.replace_all_uses_with(new)
+    graph.erase_node(node)
+    return new
+
+
+def isolate(graph: Graph, sites: Iterable[Node], modules: Mapping[str, nn.Module]) -> None:
+    """Gives sites whose input or output is overwritten later a private copy of it; ``sites`` call out of place."""
+    position = _positions(graph)
+    written = [(node, _aliases(writes, modules)) for node in graph.nodes if (writes := _overwritten(node, modules))]
+    for site in list(sites):
+        later = [aliases for node, aliases in written if position[node] > position[site]]
+        if any(site.args[0] in aliases for aliases in later):
+            with graph.inserting_before(site):
+                site.args = (graph.call_method("clone", (site.args[0],)),)
+        if any(site in aliases for aliases in later):
+            with graph.inserting_after(site):
+                copy = graph.call_method("clone", (site,))
+            site.replace_all_uses_with(copy)
+            copy.args = (site,)
+
+
+# fmt: off
+_VIEW_METHODS = frozenset({
+    "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "transpose", "swapaxes", "permute",
+    "movedim", "squeeze", "unsqueeze", "expand", "expand_as", "narrow", "select", "chunk", "split",
+    "tensor_split", "unbind", "diagonal", "t", "contiguous", "detach", "to", "float", "type_as",
+})
+# fmt: on
+_VIEW_FUNCTIONS = frozenset(
+    {operator.getitem, getattr, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout}
+    | {function for name in _VIEW_METHODS if (function := getattr(torch, name, None)) is not None}
+)
+_VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+_IN_PLACE_OPERATORS = frozenset(
+    {operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.ipow}
+)
+
+
+def _is_read_through_views(graph: Graph, node: Node, source: Node, modules: Mapping[str, nn.Module]) -> bool:
+    position = _positions(graph)
+    earlier = [other for other in _aliases(source, modules) - {source} if position[other] < position[node]]
+    return any(position[user] > position[node] for other in earlier for user in other.users)
+
+
+def _positions(graph: Graph) -> dict[Node, int]:
+    return {node: number for number, node in enumerate(graph.nodes)}
+
+
+def _aliases(node: Node, modules: Mapping[str, nn.Module]) -> set[Node]:
+    """``node`` and all nodes whose value may share memory with its value."""
+    found, waiting = {node}, [node]
+    while waiting:
+        for neighbour in _neighbours(waiting.pop(), modules):
+            if neighbour not in found:
+                found.add(neighbour)
+                waiting.append(neighbour)
+    return found
+
+
+def _neighbours(node: Node, modules: Mapping[str, nn.Module]) -> Iterator[Node]:
+    if (source := _passed_through(node, modules)) is not None:
+        yield source
+    yield from (user for user in node.users if _passed_through(user, modules) is node)
+
+
+def _passed_through(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """The argument whose memory ``node``'s value may share: of views, of dropout in eval mode, of in-place calls."""
+    is_view = (
+        (node.op == "call_method" and node.target in _VIEW_METHODS)
+        or (node.op == "call_function" and node.target in _VIEW_FUNCTIONS)
+        or (node.op == "call_module" and isinstance(modules.get(str(node.target)), _VIEW_MODULES))
+    )
+    return first_argument(node) if is_view else _overwritten(node, modules)
+
+
+def _overwritten(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
+    """The argument into which ``node`` writes, if any."""
+    match node.op:
+        case "call_module":
+            writes = bool(getattr(modules.get(str(node.target)), "inplace", False))
+        case "call_function":
+            name = getattr(node.target, "__name__", "")
+            writes = node.target in _IN_PLACE_OPERATORS or _is_in_place_name(name) or _has_inplace_flag(node)
+        case "call_method":
+            writes = _is_in_place_name(str(node.target))
+        case _:
+            writes = False
+    return first_argument(node) if writes else None
+
+
+def _is_in_place_name(name: str) -> bool:
+    return (name.endswith("_") and not name.endswith("__")) or name == "__setitem__"
+
+
+def _has_inplace_flag(node: Node) -> bool:
+    return bool(node.kwargs.get("inplace", False))

@@ -1,0 +1,129 @@
+"""Which calls in a traced model are activations: modules, functions and methods, in place or not.
+
+PReLU, RReLU, GLU, softmax and what happens inside MultiheadAttention or an LSTM are not: they hold weights, draw
+random numbers, change shapes or mix elements.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.fx import Node
+
+from safs.activations.operators import OPERATORS, Operator, scaled
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationCall:
+    """What one call node does."""
+
+    operator: Operator
+    """The node's own operator."""
+    in_place: bool
+
+
+def activation_call(node: Node, modules: Mapping[str, nn.Module]) -> ActivationCall | None:
+    """What ``node`` does if it is a call of an activation, else None; ``modules`` are the traced model's by path."""
+    match node.op:
+        case "call_module":
+            module = modules[str(node.target)]
+            kind = _BY_MODULE.get(type(module))
+            settings = {} if kind is None else {name: getattr(module, name) for name in kind.defaults}
+            in_place = bool(getattr(module, "inplace", False))
+        case "call_function" | "call_method":
+            kind = _BY_METHOD.get(str(node.target)) if node.op == "call_method" else _BY_FUNCTION.get(node.target)
+            arguments = {} if kind is None else _arguments(kind, node)
+            settings = {} if kind is None else {name: arguments[name] for name in kind.defaults}
+            in_place = bool(arguments.get("inplace", False)) or _name(node.target).endswith("_")
+        case _:
+            return None
+    if kind is None or first_argument(node) is None or any(isinstance(value, Node) for value in settings.values()):
+        return None
+    return ActivationCall(_operator(kind, settings), in_place)
+
+
+def first_argument(node: Node) -> Node | None:
+    """The node whose value a call reads first: the input of an activation, of a view, of an in-place operation."""
+    first = node.args[0] if node.args else node.kwargs.get("input")
+    return first if isinstance(first, Node) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One activation function and the ways to write it; ``defaults`` are its settings, in order."""
+
+    name: str
+    function: Callable[..., Tensor]
+    module: type[nn.Module]
+    aliases: tuple[Callable[..., Any], ...] = ()
+    methods: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+_KINDS = (
+    _Kind("relu", F.relu, nn.ReLU, (torch.relu, torch.relu_, F.relu_), ("relu", "relu_")),
+    _Kind("relu6", F.relu6, nn.ReLU6),
+    _Kind("silu", F.silu, nn.SiLU),
+    _Kind("gelu", F.gelu, nn.GELU, defaults={"approximate": "none"}),
+    _Kind("hardswish", F.hardswish, nn.Hardswish),
+    _Kind("hardsigmoid", F.hardsigmoid, nn.Hardsigmoid),
+    _Kind("mish", F.mish, nn.Mish),
+    _Kind("elu", F.elu, nn.ELU, (F.elu_,), defaults={"alpha": 1.0}),
+    _Kind("celu", F.celu, nn.CELU, (F.celu_, torch.celu, torch.celu_), defaults={"alpha": 1.0}),
+    _Kind("selu", F.selu, nn.SELU, (F.selu_, torch.selu, torch.selu_)),
+    _Kind("leaky_relu", F.leaky_relu, nn.LeakyReLU, (F.leaky_relu_,), defaults={"negative_slope": 0.01}),
+    _Kind("hardtanh", F.hardtanh, nn.Hardtanh, (F.hardtanh_,), defaults={"min_val": -1.0, "max_val": 1.0}),
+    _Kind("tanh", torch.tanh, nn.Tanh, (F.tanh, torch.tanh_), ("tanh", "tanh_")),
+    _Kind(
+        "sigmoid",
+        torch.sigmoid,
+        nn.Sigmoid,
+        (F.sigmoid, torch.sigmoid_, torch.special.expit),
+        ("sigmoid", "sigmoid_"),
+    ),
+    _Kind("softplus", F.softplus, nn.Softplus, defaults={"beta": 1.0, "threshold": 20.0}),
+    _Kind("logsigmoid", F.logsigmoid, nn.LogSigmoid),
+    _Kind("softsign", F.softsign, nn.Softsign),
+    _Kind("tanhshrink", F.tanhshrink, nn.Tanhshrink),
+    _Kind("hardshrink", F.hardshrink, nn.Hardshrink, (torch.hardshrink,), ("hardshrink",), {"lambd": 0.5}),
+    _Kind("softshrink", F.softshrink, nn.Softshrink, defaults={"lambd": 0.5}),
+)
+_BY_MODULE = {kind.module: kind for kind in _KINDS}
+_BY_FUNCTION: dict[Any, _Kind] = {function: kind for kind in _KINDS for function in (kind.function, *kind.aliases)}
+_BY_METHOD = {method: kind for kind in _KINDS for method in kind.methods}
+
+
+def _arguments(kind: _Kind, node: Node) -> dict[str, Any]:
+    """The call's arguments by name, defaults filled in. Builtins have no signature: they take input, then settings."""
+    try:
+        names = list(inspect.signature(kind.function).parameters)
+    except ValueError:
+        names = ["input", *kind.defaults]
+    return {**kind.defaults, **dict(zip(names, node.args, strict=False)), **node.kwargs}
+
+
+def _name(target: Any) -> str:
+    return target if isinstance(target, str) else str(getattr(target, "__name__", ""))
+
+
+def _operator(kind: _Kind, settings: Mapping[str, Any]) -> Operator:
+    """The registry's operator where it is the same function, else one made of the call: ``leaky_relu(0.2)``."""
+    if all(settings[name] == default for name, default in kind.defaults.items()):
+        name, function = kind.name, kind.function
+        if name in OPERATORS:
+            return OPERATORS[name]
+    else:
+        name = f"{kind.name}({','.join(_short(value) for value in settings.values())})"
+        function = partial(kind.function, **settings)
+    return scaled(
+        name, function, f"alpha * {name}(beta x)", "The network's own activation.", f"torch.nn.{kind.module.__name__}"
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,91 @@
+"""A model whose activation calls were replaced."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor, nn
+from torch.fx import Graph
+
+from safs.activations.module import Activation
+from safs.errors import SurgeryError
+
+ACTIVATIONS = "_safs_activations"
+"""The one name that a rewired model's state has beside the model's own."""
+
+
+class RewiredModel(nn.Module):
+    """Another model's parameters and buffers under their own names, with a forward for train and one for eval mode.
+
+    Made by ``surgery.rewire``. The model's children, parameters and buffers are held by reference: what changes here
+    changes there. The state dict has the operators' scalars in addition, under ``_safs_activations``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        eval_graph: Graph,
+        train_graph: Graph,
+        activations: Mapping[str, Activation],
+        constants: Mapping[str, Tensor],
+    ) -> None:
+        super().__init__()
+        _share(model, self)
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+        self.add_module(ACTIVATIONS, nn.ModuleList(activations.values()))
+        self._site_paths = tuple(activations)
+        self._eval_forward = _compile(eval_graph, f"{type(model).__name__} in eval mode")
+        self._train_forward = _compile(train_graph, f"{type(model).__name__} in train mode")
+        self.training = model.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model's own forward returns, of the same arguments."""
+        return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
+
+    @property
+    def activations(self) -> Mapping[str, Activation]:
+        """Site path -> activation, in the order of the calls."""
+        modules = self._modules[ACTIVATIONS]
+        assert isinstance(modules, nn.ModuleList)
+        return MappingProxyType(dict(zip(self._site_paths, modules, strict=True)))  # type: ignore[arg-type]  # ModuleList is not generic
+
+    def scalars(self) -> dict[str, dict[str, float]]:
+        """Site path -> scalar name -> present value."""
+        return {path: activation.scalars() for path, activation in self.activations.items()}
+
+    def activation_parameters(self) -> list[nn.Parameter]:
+        """The operators' scalars: to be exempt from weight decay, which would pull them from 1 to 0."""
+        return [parameter for activation in self.activations.values() for parameter in activation.parameters()]
+
+    def model_state(self) -> dict[str, Tensor]:
+        """The state dict of the model alone, by its own names; values are references, as in ``state_dict``."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(f"{ACTIVATIONS}.")}
+
+    def load_model_state(self, state: Mapping[str, Tensor]) -> None:
+        """Loads a state of the model alone, strictly (RuntimeError otherwise); the operators' scalars stay."""
+        own = {name: value for name, value in self.state_dict().items() if name.startswith(f"{ACTIVATIONS}.")}
+        self.load_state_dict({**state, **own})
+
+
+def _share(model: nn.Module, rewired: nn.Module) -> None:
+    for name in (*model._parameters, *model._buffers, *model._modules):
+        if hasattr(rewired, name):
+            raise SurgeryError(
+                f"model {type(model).__name__} has a member named {name!r}, which rewiring needs; rename it"
+            )
+    for name, parameter in model._parameters.items():
+        rewired.register_parameter(name, parameter)
+    for name, buffer in model._buffers.items():
+        rewired.register_buffer(name, buffer, persistent=name not in model._non_persistent_buffers_set)
+    for name, child in model._modules.items():
+        rewired.add_module(name, child)
+
+
+def _compile(graph: Graph, description: str) -> Callable[..., Any]:
+    """The function that torch.fx writes for ``graph``; its first argument is the module that holds the parameters."""
+    code = graph.python_code("self")
+    namespace = dict(code.globals)
+    exec(compile(code.src, f"<rewired {description}>", "exec"), namespace)
+    forward: Callable[..., Any] = namespace["forward"]
+    return forward

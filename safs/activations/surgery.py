@@ -1,0 +1,184 @@
+"""Finds the activation calls of a model and replaces them: torch.fx surgery on call sites.
+
+A site is one call, not one module: a ``nn.ReLU`` that a residual block uses twice is two sites, and ``F.relu``,
+``x.relu()`` and in-place forms count too. Models stay plain torch and know nothing of this.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Graph, Node
+
+from safs.activations.aliasing import isolate, replace_call
+from safs.activations.calls import ActivationCall, activation_call
+from safs.activations.module import Activation
+from safs.activations.operators import OPERATORS, Operator
+from safs.activations.rewired import ACTIVATIONS, RewiredModel
+from safs.activations.tracing import trace
+from safs.errors import UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One call of an activation."""
+
+    path: str
+    """Path of the calling module and the name called there; ``#2`` marks the second such call: ``layer1.0.relu#2``."""
+    own: str
+    """Name of the operator that the model has there: of ``OPERATORS``, or its own, such as ``leaky_relu(0.2)``."""
+
+
+def find_sites(model: nn.Module) -> tuple[Site, ...]:
+    """The sites of ``model`` in eval mode, in the order of their calls.
+
+    Raises:
+        SurgeryError: the model does not trace; the message names the line.
+    """
+    calls = _calls(trace(model, training=False).graph, dict(model.named_modules()))
+    return tuple(Site(path, found.call.operator.name) for path, found in _with_paths(calls).items())
+
+
+def candidate_operators(sites: Sequence[Site], names: Literal["all"] | Sequence[str] = "all") -> tuple[str, ...]:
+    """What a search may choose at every site: the model's own operators first, then ``names`` (or all), each once.
+
+    Raises:
+        UnknownNameError: a name that is neither in ``OPERATORS`` nor the model's own.
+    """
+    own = dict.fromkeys(site.own for site in sites)
+    wanted = tuple(OPERATORS) if names == "all" else names
+    for name in wanted:
+        if name not in OPERATORS and name not in own:
+            raise UnknownNameError("operator", name, (*own, *OPERATORS), field="activations.operators")
+    return tuple(dict.fromkeys((*own, *wanted)))
+
+
+def rewire(
+    model: nn.Module,
+    assignment: Mapping[str, str] | None = None,
+    *,
+    learnable: bool = False,
+    scalars: Mapping[str, Mapping[str, float]] | None = None,
+) -> RewiredModel:
+    """``model`` with ``assignment`` (site path -> operator name) at its sites; other sites keep their own operator.
+
+    The result shares the model's parameters and buffers under the model's names; calls that only train mode makes
+    (auxiliary heads) stay as they are. ``learnable`` lets alpha and beta learn at every site, ``scalars`` (site path
+    -> name -> value) are their starts.
+
+    Raises:
+        SurgeryError: the model does not trace; the message names the line.
+        UnknownNameError: a site, operator or scalar that this model does not have.
+    """
+    assignment, scalars = assignment or {}, scalars or {}
+    modules = dict(model.named_modules())
+    traces = {training: trace(model, training=training) for training in (False, True)}
+    calls = {training: _calls(traces[training].graph, modules) for training in traces}
+    sites = _with_paths(calls[False])
+    operators = {**OPERATORS, **{found.call.operator.name: found.call.operator for found in sites.values()}}
+    _check_sites((*assignment, *scalars), sites)
+    _check_operators(assignment.values(), operators)
+
+    anywhere = next(iter(model.parameters()), torch.empty(0))
+    activations = {
+        path: Activation(
+            operators[assignment.get(path, found.call.operator.name)], learnable=learnable, values=scalars.get(path)
+        ).to(anywhere.device)
+        for path, found in sites.items()
+    }
+    nodes = {False: {path: found.node for path, found in sites.items()}, True: _counterparts(sites, calls[True])}
+    for training, by_path in nodes.items():
+        _replace(traces[training].graph, by_path, {found.node: found.call for found in calls[training]}, sites, modules)
+    constants: dict[str, Tensor] = {**traces[False].constants, **traces[True].constants}
+    return RewiredModel(model, traces[False].graph, traces[True].graph, activations, constants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An activation call in a graph, and the name that it shares with calls like it."""
+
+    node: Node
+    call: ActivationCall
+    name: str
+
+
+def _calls(graph: Graph, modules: Mapping[str, nn.Module]) -> list[_Found]:
+    found = ((node, activation_call(node, modules)) for node in graph.nodes)
+    return [_Found(node, call, _call_name(node, call)) for node, call in found if call is not None]
+
+
+def _call_name(node: Node, call: ActivationCall) -> str:
+    """``owner.name``: the attribute called, or the operator's bare name for functions and methods."""
+    owner = str(node.meta["owner"])
+    if node.op == "call_module":
+        attribute = str(node.target)
+        if attribute.startswith(f"{owner}." if owner else ""):
+            return attribute
+        name = attribute.rpartition(".")[2]
+    else:
+        name = call.operator.name.partition("(")[0]
+    return f"{owner}.{name}" if owner else name
+
+
+def _with_paths(calls: Iterable[_Found]) -> dict[str, _Found]:
+    seen: Counter[str] = Counter()
+    paths = {}
+    for found in calls:
+        seen[found.name] += 1
+        paths[found.name if seen[found.name] == 1 else f"{found.name}#{seen[found.name]}"] = found
+    return paths
+
+
+def _counterparts(sites: Mapping[str, _Found], training_calls: Iterable[_Found]) -> dict[str, Node]:
+    """The train graph's node for each site that train mode has too.
+
+    Calls of the same name pair up in order; where train mode makes more of them or fewer, those from the same lines.
+    """
+    evaluated, trained = defaultdict(list), defaultdict(list)
+    for path, found in sites.items():
+        evaluated[found.name].append((path, str(found.node.meta["line"])))
+    for found in training_calls:
+        trained[found.name].append((found.node, str(found.node.meta["line"])))
+    pairs: dict[str, Node] = {}
+    for name, here in evaluated.items():
+        there = trained[name]
+        if len(here) == len(there):
+            blocks = [(0, 0, len(here))]
+        else:
+            lines = [line for _, line in here], [line for _, line in there]
+            blocks = list(SequenceMatcher(None, *lines, autojunk=False).get_matching_blocks())
+        for start, other, size in blocks:
+            pairs |= {here[start + k][0]: there[other + k][0] for k in range(size)}
+    return pairs
+
+
+def _replace(
+    graph: Graph,
+    nodes: Mapping[str, Node],
+    calls: Mapping[Node, ActivationCall],
+    sites: Iterable[str],
+    modules: Mapping[str, nn.Module],
+) -> None:
+    number = {path: position for position, path in enumerate(sites)}
+    replaced = [
+        replace_call(graph, node, f"{ACTIVATIONS}.{number[path]}", modules, in_place=calls[node].in_place)
+        for path, node in nodes.items()
+    ]
+    isolate(graph, replaced, modules)
+    graph.lint()
+
+
+def _check_sites(paths: Iterable[str], sites: Mapping[str, _Found]) -> None:
+    for path in paths:
+        if path not in sites:
+            raise UnknownNameError("activation site", path, sites)
+
+
+def _check_operators(names: Iterable[str], operators: Mapping[str, Operator]) -> None:
+    for name in names:
+        if name not in operators:
+            raise UnknownNameError("operator", name, operators)

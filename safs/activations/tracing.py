@@ -1,0 +1,116 @@
+"""Symbolic tracing of a model in train mode and in eval mode.
+
+torch.fx runs ``forward`` once with stand-ins and writes down what is called, so that every ``if self.training`` is
+decided for good. Hence one trace a mode, as torchvision's feature extraction does it.
+"""
+
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Graph, Node, Tracer
+
+from safs.errors import SurgeryError
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a model does in one mode."""
+
+    graph: Graph
+    constants: dict[str, Tensor]
+    """Tensors that ``forward`` makes from nothing (a ``torch.arange``), by the name that the graph reads."""
+
+
+def trace(model: nn.Module, *, training: bool) -> Trace:
+    """What ``model`` does in train or eval mode; its parameters, buffers and modes stay as they are.
+
+    Every node's ``meta`` holds ``owner``, the path of the module that calls, and ``line``, where in its code.
+
+    Raises:
+        SurgeryError: ``forward`` depends on values or draws random numbers outside of the input's own operations.
+    """
+    tracer = _Tracer()
+    attributes = set(vars(model))
+    random_state = torch.get_rng_state()
+    with _TRACING, _mode(model, training):
+        try:
+            graph = tracer.trace(model)
+        except Exception as error:  # forward is foreign code that meets stand-ins: anything can come
+            raise SurgeryError(_where_it_stopped(model, error)) from error
+        finally:
+            made = {name: vars(model).pop(name) for name in set(vars(model)) - attributes}
+    if not torch.equal(torch.get_rng_state(), random_state):
+        torch.set_rng_state(random_state)
+        raise SurgeryError(
+            f"{_describe(model)} cannot be traced by torch.fx: its forward draws random numbers that tracing would "
+            "freeze. Draw them from the input (torch.rand_like, Tensor.bernoulli_)."
+        )
+    return Trace(graph, _rename_constants(graph, made, "train" if training else "eval"))
+
+
+class _Tracer(Tracer):
+    """Records buffers as reads (a forward may update them) and where each call comes from."""
+
+    proxy_buffer_attributes = True
+
+    def create_node(self, *args: Any, **kwargs: Any) -> Node:
+        node = super().create_node(*args, **kwargs)
+        callers = [path for path, _ in self.module_stack.values()]
+        node.meta["owner"] = "".join((callers[:-1] if node.op == "call_module" else callers)[-1:])
+        node.meta["line"] = _line_of_model_code(sys._getframe(1))
+        return node
+
+
+_TRACING = threading.Lock()  # torch.fx patches nn.Module for the whole process while it traces
+_MACHINERY = (str(Path(torch.__file__).parent), __file__)
+
+
+@contextmanager
+def _mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """``model`` in one mode, and every module back in its own afterwards."""
+    before = {module: module.training for module in model.modules()}
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before.items():
+            module.training = mode
+
+
+def _line_of_model_code(frame: FrameType | None) -> str:
+    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+        frame = frame.f_back
+    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _where_it_stopped(model: nn.Module, error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(_MACHINERY)]
+    where = f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else "its forward"
+    return (
+        f"{_describe(model)} cannot be traced by torch.fx; it stopped at {where} "
+        f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}). "
+        "A forward must not branch on, loop over or count with tensor values."
+    )
+
+
+def _describe(model: nn.Module) -> str:
+    return f"model {type(model).__name__}"
+
+
+def _rename_constants(graph: Graph, made: dict[str, Any], mode: str) -> dict[str, Tensor]:
+    """Gives each mode's constants names of their own: torch.fx numbers both from 0."""
+    names = {name: f"_safs_{mode}_constant{number}" for number, name in enumerate(sorted(made))}
+    for node in graph.nodes:
+        if node.op == "get_attr" and node.target in names:
+            node.target = names[node.target]
+    return {names[name]: value for name, value in made.items()}

@@ -1,0 +1,125 @@
+"""The networks that a job can name."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from safs.errors import UnknownNameError
+from safs.models import timm, torchvision
+from safs.models.entry import InputShape, ModelEntry
+from safs.models.lenet import lenet5, lenet5_input
+from safs.models.mlp import mlp
+from safs.models.resnet import resnet18
+from safs.models.vgg import vgg16
+from safs.registry import Registry
+
+
+def known_architectures() -> tuple[str, ...]:
+    """Every name that ``find`` knows, except timm's more than thousand (``timm/<name>``)."""
+    return (*MODELS, *(f"{torchvision.PREFIX}{name}" for name in torchvision.torchvision_names()))
+
+
+def find(architecture: str) -> ModelEntry:
+    """The entry of ``MODELS``, ``torchvision/<name>`` or ``timm/<name>``.
+
+    Raises:
+        UnknownNameError: there is no such network, or the name is no model builder.
+        SafsError: a timm network, and timm is not installed.
+    """
+    if architecture.startswith(timm.PREFIX):
+        return timm.timm_entry(architecture.removeprefix(timm.PREFIX))
+    name = architecture.removeprefix(torchvision.PREFIX)
+    if architecture.startswith(torchvision.PREFIX) and name in torchvision.torchvision_names():
+        return torchvision.torchvision_entry(name)
+    if architecture in MODELS:
+        return MODELS[architecture]
+    raise UnknownNameError("architecture", architecture, known_architectures(), field="model.architecture")
+
+
+def input_for(architecture: str, channels: int, image_size: int) -> InputShape:
+    """The input nearest to images of ``channels`` x ``image_size`` x ``image_size`` that the architecture takes."""
+    return find(architecture).nearest_input(InputShape(channels, image_size))
+
+
+def build(architecture: str, *, channels: int, classes: int, image_size: int, seed: int | None = None) -> nn.Module:
+    """The network, in train mode, for inputs [batch, channels, image_size, image_size] and that many classes.
+
+    With a ``seed`` its weights are drawn from that, and the global generator stays as it was. Under
+    ``torch.device("meta")`` it costs no memory.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        SpecError: it does not take this input (``input_for`` says which).
+    """
+    entry, shape = find(architecture), InputShape(channels, image_size)
+    on_meta = torch.get_default_device().type == "meta"
+    with torch.random.fork_rng(devices=[], enabled=seed is not None), _RealArithmetic() if on_meta else nullcontext():
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        model = entry.build(shape, classes)
+    return model.to("meta") if on_meta else model
+
+
+class _RealArithmetic(TorchFunctionMode):
+    """Lets builders calculate under ``torch.device("meta")``: RegNet's widths come from tensors that it reads."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.arange, torch.linspace, torch.tensor):
+            kwargs = {"device": "cpu", **kwargs}
+        return func(*args, **kwargs)
+
+
+def _at_least(smallest: int, wanted: InputShape) -> InputShape:
+    return InputShape(wanted.channels, max(wanted.image_size, smallest))
+
+
+MODELS: Registry[ModelEntry] = Registry(
+    "architecture",
+    {
+        entry.name: entry
+        for entry in (
+            ModelEntry(
+                "lenet5",
+                lenet5,
+                lenet5_input,
+                "LeNet-5 with ReLU, 28 or 32 pixels, grey or colour.",
+                "LeCun et al. (1998)",
+            ),
+            ModelEntry(
+                "vgg16",
+                vgg16,
+                lambda wanted: _at_least(32, wanted),
+                "VGG-16 with batch norm for small images, from 32 pixels.",
+                "Simonyan and Zisserman (2014), arXiv:1409.1556",
+            ),
+            ModelEntry(
+                "resnet18",
+                resnet18,
+                lambda wanted: _at_least(8, wanted),
+                "ResNet-18 for small images, from 8 pixels.",
+                "He et al. (2015), arXiv:1512.03385",
+            ),
+            ModelEntry(
+                "efficientnet_b0",
+                torchvision.efficientnet_b0,
+                lambda wanted: _at_least(32, wanted),
+                "EfficientNet-B0 with SiLU, from 32 pixels.",
+                "Tan and Le (2019), arXiv:1905.11946",
+            ),
+            ModelEntry(
+                "mlp",
+                mlp,
+                lambda wanted: wanted,
+                "A perceptron with batch norm and three hidden layers, images of any size.",
+                "-",
+            ),
+        )
+    },
+)

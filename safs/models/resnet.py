@@ -1,0 +1,63 @@
+"""ResNet-18 for small images."""
+
+from torch import Tensor, nn
+
+from safs.models.entry import InputShape
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 of He, Zhang, Ren, Sun (2015, arXiv:1512.03385) in the form usual for CIFAR.
+
+    A 3x3 stem with stride 1 and no max pooling; the second activation of a block follows the addition.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU()
+        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
+        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
+        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
+        self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, 1))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(512, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[batch, channels, height, width] -> logits [batch, classes]."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits: Tensor = self.fc(self.pool(x).flatten(1))
+        return logits
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut, a 1x1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu2 = nn.ReLU()
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, inputs, h, w] -> [batch, outputs, h / stride, w / stride]."""
+        residual = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        output: Tensor = self.relu2(residual + self.shortcut(x))
+        return output
+
+
+def resnet18(shape: InputShape, classes: int) -> nn.Module:
+    """ResNet-18 for small images."""
+    return ResNet18(shape.channels, classes)

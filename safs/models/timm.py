@@ -1,0 +1,62 @@
+"""Networks of timm, by name, where timm is installed."""
+
+from difflib import get_close_matches
+from functools import partial
+from importlib.util import find_spec
+
+from torch import nn
+
+from safs.errors import SafsError, UnknownNameError
+from safs.models.entry import InputShape, ModelEntry
+
+PREFIX = "timm/"
+SMALLEST_IMAGE = 32
+
+
+def timm_entry(name: str) -> ModelEntry:
+    """The entry for a timm architecture, such as ``resnet18``; importing timm takes seconds, so only here.
+
+    Raises:
+        SafsError: timm is not installed.
+        UnknownNameError: timm has no such architecture; of its more than thousand, the closest are listed.
+    """
+    if find_spec("timm") is None:
+        raise SafsError(
+            f"{PREFIX}{name} needs timm, which is not installed: pip install safs-service[timm]",
+            field="model.architecture",
+        )
+    import timm
+
+    known = timm.list_models()
+    if name not in known:
+        close = get_close_matches(name, known, n=10, cutoff=0.3)
+        raise UnknownNameError(
+            "timm architecture", f"{PREFIX}{name}", [f"{PREFIX}{other}" for other in close], field="model.architecture"
+        )
+    return ModelEntry(
+        f"{PREFIX}{name}",
+        partial(_make, name),
+        partial(_nearest_input, name),
+        f"timm's {name}, without pretrained weights.",
+        "https://github.com/huggingface/pytorch-image-models",
+    )
+
+
+def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
+    import timm
+
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=shape.channels)
+    return model
+
+
+def _nearest_input(name: str, wanted: InputShape) -> InputShape:
+    """The wanted channels; the size of the architecture's own configuration where that is fixed or a minimum."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        return InputShape(wanted.channels, max(wanted.image_size, SMALLEST_IMAGE))
+    if config.fixed_input_size:
+        return InputShape(wanted.channels, config.input_size[-1])
+    smallest = config.min_input_size[-1] if config.min_input_size else SMALLEST_IMAGE
+    return InputShape(wanted.channels, max(wanted.image_size, smallest))

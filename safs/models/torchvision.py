@@ -1,0 +1,77 @@
+"""Every classification network of torchvision, by name."""
+
+from functools import partial
+
+import torchvision
+from torch import nn
+
+from safs.models.entry import InputShape, ModelEntry
+
+PREFIX = "torchvision/"
+SMALLEST_IMAGE = 32
+"""Most of these networks halve their image five times; below 32 pixels less than one pixel would be left."""
+
+
+def torchvision_names() -> tuple[str, ...]:
+    """torchvision's classification builders, without the prefix: ``resnet18``, not ``ResNet`` or ``resnet``."""
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+def torchvision_entry(name: str) -> ModelEntry:
+    """The entry for one of ``torchvision_names``."""
+    return ModelEntry(
+        f"{PREFIX}{name}",
+        partial(_make, name),
+        partial(_nearest_input, name),
+        f"torchvision's {name}, without pretrained weights.",
+        "torchvision.models",
+    )
+
+
+def efficientnet_b0(shape: InputShape, classes: int) -> nn.Module:
+    """torchvision's EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) with a stem for the given channels."""
+    model: nn.Module = _make("efficientnet_b0", shape, classes)
+    if shape.channels != 3:
+        stem = model.get_submodule("features.0")
+        assert isinstance(stem, nn.Sequential)
+        convolution = nn.Conv2d(shape.channels, 32, 3, stride=2, padding=1, bias=False)
+        nn.init.kaiming_normal_(convolution.weight, mode="fan_out")
+        stem[0] = convolution
+    return model
+
+
+def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
+    """The network as its builder makes it, without auxiliary heads.
+
+    Those train through a weighted sum of three losses, and their output is no tensor; one loss over one output
+    trains every network here in the same way, and pruning them would spend weights on what is thrown away.
+    """
+    options: dict[str, object] = {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True}
+    elif name.startswith("vit_"):
+        options = {"image_size": shape.image_size}
+    elif name.startswith("maxvit_"):
+        options = {"input_size": (shape.image_size, shape.image_size)}
+    model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    return model
+
+
+def _nearest_input(name: str, wanted: InputShape) -> InputShape:
+    """Three channels, and the wanted size where the network takes it, else the next larger one that it takes."""
+    smallest, step = _sizes(name)
+    image_size = max(wanted.image_size, smallest)
+    return InputShape(3, -(-image_size // step) * step)
+
+
+def _sizes(name: str) -> tuple[int, int]:
+    """Smallest image size, and the number of pixels of which a size must be a multiple."""
+    if name.startswith("vit_"):
+        patch = int(name.rpartition("_")[2])
+        return max(SMALLEST_IMAGE, 2 * patch), patch
+    if name.startswith("maxvit_"):
+        return 224, 224  # four halvings, then windows of 7
+    if name.startswith("swin_"):
+        return SMALLEST_IMAGE, 1  # pads its windows, so the weights' own minimum does not bind
+    weights = torchvision.models.get_model_weights(name)
+    return max(SMALLEST_IMAGE, *(max(entry.meta["min_size"]) for entry in weights)), 1

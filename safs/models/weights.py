@@ -1,0 +1,77 @@
+"""Dense weights that a user brings: safetensors files, which hold no code."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from safs.errors import WeightsError
+
+MISMATCHES_TOLD = 5
+
+
+def check_dense_weights(path: Path, model: nn.Module) -> None:
+    """Checks from the file's header alone that its names, shapes and kinds of numbers are the model's.
+
+    ``model`` may be on the meta device.
+
+    Raises:
+        WeightsError: no safetensors file, a truncated one, or one that does not fit; names the first mismatches.
+    """
+    with _open(path) as file:
+        _check(file, model)
+
+
+def load_dense_weights(path: Path, model: nn.Module) -> None:
+    """Loads the file into ``model``, strictly; floats of another width are converted.
+
+    Raises:
+        WeightsError: as ``check_dense_weights``, or a weight that is not finite.
+    """
+    with _open(path) as file:
+        _check(file, model)
+        state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    for name, value in state.items():
+        if not torch.isfinite(value).all():
+            raise _error(path, f"{name} holds values that are not finite")
+    model.load_state_dict(state)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    try:
+        file = safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise _error(path, f"is no readable safetensors file ({error})") from error
+    with file:
+        yield file
+
+
+def _check(file: Any, model: nn.Module) -> None:
+    expected = model.state_dict()
+    given = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    mismatches = [f"{name} is missing" for name in expected if name not in given]
+    mismatches += [f"{name} is not a name of this network" for name in given if name not in expected]
+    for name in expected:
+        if name in given:
+            mismatches += _differences(name, expected[name], given[name])
+    if mismatches:
+        more = len(mismatches) - MISMATCHES_TOLD
+        told = "; ".join(mismatches[:MISMATCHES_TOLD]) + (f"; and {more} more" if more > 0 else "")
+        raise WeightsError(f"the weights do not fit {type(model).__name__}: {told}", field="model.weights")
+
+
+def _differences(name: str, expected: Tensor, given: Any) -> Iterator[str]:
+    shape, kind = list(given.get_shape()), str(given.get_dtype())
+    if shape != list(expected.shape):
+        yield f"{name} has shape {shape}, the network {list(expected.shape)}"
+    if expected.is_floating_point() != kind.startswith(("F", "BF")):
+        yield f"{name} has numbers of kind {kind}, the network {expected.dtype}"
+
+
+def _error(path: Path, what: str) -> WeightsError:
+    return WeightsError(f"{path.name}: {what}", field="model.weights")
