@@ -1,0 +1,67 @@
+"""The app: services made once, routes, errors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api.deps import Catalog, Check, Services
+from api.errors import add_error_handlers
+from api.middleware import BodyLimit, RequestId
+from api.openapi import DocumentedApp
+from api.routes import catalog as catalog_routes
+from api.routes import events, health, jobs, results, trials, uploads
+from api.settings import ApiSettings
+from api.tail import Tail
+from safs.catalog import catalog as known_names
+from safs.preflight import check as preflight
+from store.artifacts import ArtifactStore
+from store.session import Database
+
+_DESCRIPTION = """
+Send a network and a sparsity; get the best sparse checkpoint back. The service prunes the network to exactly that
+sparsity, searches which activation function each layer of the *sparse* network should use, tunes its fine-tuning, and
+says what was gained over the default protocol (SAFS: Loni et al., 2023, arXiv:2305.10964).
+
+Every error is `application/problem+json` (RFC 9457) with a stable `code`.
+"""
+
+
+def create_app(settings: ApiSettings, *, check: Check = preflight, catalog: Catalog = known_names) -> FastAPI:
+    """The app over the database and the artifacts that ``settings`` name; it connects at the first request.
+
+    Args:
+        check: tells what is wrong with a job before it runs.
+        catalog: the names that a job may use.
+    """
+    database = Database(settings.database_url)
+    tail = Tail(
+        partial(events.look, database),
+        partial(events.read_batch, database),
+        interval_s=settings.events_interval_s,
+        keep_alive_s=settings.keep_alive_s,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        yield
+        tail.close()
+        database.dispose()
+
+    app = DocumentedApp(
+        title="SAFS Service",
+        version=version("safs-service"),
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+    )
+    artifacts = ArtifactStore(settings.artifacts_folder)
+    app.state.services = Services(settings, database, artifacts, tail, check, catalog)
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
+    app.add_middleware(RequestId)
+    for routes in (jobs, trials, events, results, uploads, catalog_routes, health):
+        app.include_router(routes.router)
+    return app

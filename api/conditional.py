@@ -1,0 +1,53 @@
+"""Conditional and partial requests: ETag, If-None-Match, Range (RFC 9110)."""
+
+import re
+from hashlib import sha256
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from api.errors import RangeError
+
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})?|-(\d{1,18})")
+
+
+def not_modified(request: Request, etag: str) -> bool:
+    """Whether the caller already has the version ``etag`` (weak comparison)."""
+    given = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    return "*" in given or etag.removeprefix("W/") in given
+
+
+def versioned_json(request: Request, body: BaseModel, headers: dict[str, str]) -> Response:
+    """``body`` with an ETag made from its bytes, or 304 where the caller has it already."""
+    content = body.model_dump_json().encode()
+    etag = f'"{sha256(content).hexdigest()[:32]}"'
+    headers = {**headers, "ETag": etag, "Cache-Control": "no-cache"}
+    if not_modified(request, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type="application/json", headers=headers)
+
+
+def check_range(request: Request, etag: str, size_bytes: int) -> None:
+    """Raises ``RangeError`` if the caller asks for a range of bytes that the file does not have.
+
+    A range under an If-Range that does not match is no request for a range.
+    """
+    wanted = request.headers.get("range")
+    if wanted is None or request.headers.get("if-range", etag) != etag:
+        return
+    unit, _, ranges = wanted.partition("=")
+    if unit.strip().lower() != "bytes" or not all(_fits(one.strip(), size_bytes) for one in ranges.split(",")):
+        raise RangeError(
+            f"the file has {size_bytes} bytes, and no range {wanted!r:.100}; ask as in 'bytes=0-1023'",
+            size_bytes=size_bytes,
+        )
+
+
+def _fits(one: str, size_bytes: int) -> bool:
+    found = _RANGE.fullmatch(one)
+    if found is None:
+        return False
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        return int(suffix) > 0 and size_bytes > 0
+    return int(first) < size_bytes and (last is None or int(last) >= int(first))

@@ -1,0 +1,57 @@
+"""What endpoints need, and where it comes from."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Protocol
+
+from anyio import CapacityLimiter
+from fastapi import Depends, Query, Request
+
+from api.settings import ApiSettings
+from api.tail import Tail
+from safs.catalog import CatalogEntry
+from safs.preflight import Preflight
+from safs.spec import JobSpec
+from store.artifacts import ArtifactStore
+from store.records import Event
+from store.session import Database
+
+UPLOADS_AT_ONCE = 8
+"""Each holds a thread while it lasts; the threads are not those that answer other requests."""
+
+
+class Check(Protocol):
+    """``safs.preflight.check``."""
+
+    def __call__(self, spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight: ...
+
+
+Catalog = Callable[[], dict[str, list[CatalogEntry]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What lives as long as the app."""
+
+    settings: ApiSettings
+    database: Database
+    artifacts: ArtifactStore
+    tail: Tail[Event]
+    check: Check
+    catalog: Catalog
+    one_check: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """torch.fx patches ``nn.Module`` while it traces, so only one job at a time can be checked."""
+    upload_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(UPLOADS_AT_ONCE))
+
+
+def services(request: Request) -> Services:
+    """The services of the app that answers ``request``."""
+    found: Services = request.app.state.services
+    return found
+
+
+Use = Annotated[Services, Depends(services)]
+PageToken = Annotated[str | None, Query(description="`next_page_token` of the page before.", max_length=500)]
+Limit = Annotated[int, Query(ge=1, le=500, description="Most items of a page.")]

@@ -1,0 +1,89 @@
+"""The events of a job: as pages, and as a stream."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from api.deps import Limit, Services, Use
+from api.errors import problem_responses
+from api.schemas import EventPage, EventView
+from api.tail import Batch, Head
+from store import events, queue
+from store.records import Event
+from store.session import Database
+
+EVENT_STREAM = "text/event-stream"
+LAST_NUMBER = 2**31 - 1
+READ_AT_ONCE = 200
+_KEEP_ALIVE = ": keep-alive\n\n"
+_STREAM_DOC = (
+    "With `Accept: text/event-stream`: each event as `id` (its number), `event` (its kind) and `data` (JSON, as in the "
+    "pages); comments keep the connection alive; an `end` event without id closes the stream once the job has ended."
+)
+
+router = APIRouter(prefix="/v1/jobs/{job_id}/events", tags=["events"])
+
+
+@router.get(
+    "",
+    response_model=EventPage,
+    summary="A job's events, as pages or as a stream",
+    responses={
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string", "description": _STREAM_DOC}}}},
+        204: {"description": "A stream that is resumed after the last event of a job that has ended."},
+        **problem_responses("job_not_found", "invalid_request"),
+    },
+)
+async def list_events(
+    use: Use,
+    request: Request,
+    job_id: str,
+    after: Annotated[int, Query(ge=0, le=LAST_NUMBER, description="Only events with a higher number.")] = 0,
+    limit: Limit = 100,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=LAST_NUMBER, description="Streams only: resumes after this event.")
+    ] = None,
+) -> Response:
+    """Events are numbered from 1 without gaps, so a reader that knows the last number it saw misses none."""
+    if EVENT_STREAM not in request.headers.get("accept", ""):
+        page = EventPage.of(await run_in_threadpool(_page, use.database, job_id, after, limit + 1), limit)
+        return Response(page.model_dump_json(), media_type="application/json")
+    first = await run_in_threadpool(read_batch, use.database, job_id, last_event_id or after)
+    if last_event_id is not None and first.ended and not first.events:
+        return Response(status_code=204)  # tells a browser's EventSource to stop coming back
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(use, job_id, last_event_id or after), media_type=EVENT_STREAM, headers=headers)
+
+
+def read_batch(database: Database, job_id: str, after: int) -> Batch[Event]:
+    """The next events of a job; its state is read first, so a job that has ended adds none to them."""
+    with database.read() as tx:
+        ended = queue.get(tx, job_id).state.is_final
+        found = events.page(tx, job_id, after, READ_AT_ONCE)
+    return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
+
+
+def look(database: Database, job_id: str, known: int) -> Head:
+    """How far a job has come, if it had come as far as event ``known``."""
+    batch = read_batch(database, job_id, known)
+    return Head(newest=batch.events[-1].number if batch.events else known, ended=batch.ended)
+
+
+def _page(database: Database, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
+    with database.read() as tx:
+        queue.get(tx, job_id)
+        return events.page(tx, job_id, after, limit)
+
+
+async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:
+    async for batch in use.tail.follow(job_id, after):
+        for event in batch.events:
+            data = EventView.model_validate(event).model_dump_json()
+            yield f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n"
+        if batch.ended:
+            yield "event: end\ndata: {}\n\n"
+        elif not batch.events:
+            yield _KEEP_ALIVE

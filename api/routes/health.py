@@ -1,0 +1,43 @@
+"""Whether the service lives, and whether it can work."""
+
+import shutil
+from collections.abc import Iterator
+
+from fastapi import APIRouter
+
+import migrations
+from api.deps import Services, Use
+from api.errors import NotReadyError, problem_responses
+from api.schemas import HealthView
+from store.errors import StoreError
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", summary="Does the process answer?")
+async def livez() -> HealthView:
+    """Touches no database: a process that does not answer this is to be restarted."""
+    return HealthView(status="ok")
+
+
+@router.get("/readyz", summary="Can the service work?", responses=problem_responses("not_ready"))
+def readyz(use: Use) -> HealthView:
+    """The database answers, its schema is the one that this version needs, and there is disk space left."""
+    if lacks := list(_lacks(use)):
+        raise NotReadyError("; ".join(lacks))
+    return HealthView(status="ok")
+
+
+def _lacks(use: Services) -> Iterator[str]:
+    try:
+        with use.database.read() as tx:
+            if not migrations.is_at_head(tx.engine):
+                yield "the database's schema is not the one of this version; run `safs migrate`"
+    except StoreError as error:
+        yield str(error)
+    free = shutil.disk_usage(use.settings.home).free
+    if free < use.settings.free_disk_bytes:
+        yield (
+            f"{use.settings.home} has {free} bytes left, less than the {use.settings.free_disk_bytes} of "
+            "SAFS_FREE_DISK_BYTES"
+        )

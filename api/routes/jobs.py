@@ -1,0 +1,151 @@
+"""Jobs: submit, list, look, cancel."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.conditional import versioned_json
+from api.deps import Limit, PageToken, Services, Use
+from api.errors import UnknownUploadError, problem_responses
+from api.schemas import CheckView, JobRequest, JobView, Page
+from safs.preflight import Preflight
+from safs.spec import JobSpec
+from store import queue, uploads
+from store.errors import UploadNotFound
+from store.records import Job, JobState
+
+LOOK_AGAIN_S = 2
+"""Retry-After of a job that has not ended."""
+
+REFUSALS = (
+    "malformed_json",
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_request",
+    "invalid_value",
+    "unknown_name",
+    "invalid_spec",
+    "impossible_sparsity",
+    "data_unavailable",
+    "invalid_weights",
+    "untraceable_model",
+    "unknown_upload",
+)
+_MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
+_FULL = {
+    "name": "resnet18 at 99%",
+    "model": {"architecture": "resnet18", "weights": None},
+    "data": {"dataset": "cifar10", "validation_fraction": 0.1, "batch_size": 256, "augment": "default"},
+    "sparsity": 0.99,
+    "preset": "balanced",
+    "train": {"epochs": 30, "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0, "schedule": "cosine"},
+    "prune": {"method": "magnitude", "distribution": "global"},
+    "activations": {"strategy": "lahc", "trials": 22, "epochs": 8, "operators": ["swish", "hardswish", "acon", "tanh"]},
+    "tune": {"strategy": "smac", "trials": 20, "epochs": 8},
+    "final": {"epochs": 30, "repeats": 1, "candidates": ["default", "activations", "hyperparameters", "safs"]},
+    "resources": {"trials_in_parallel": 4, "gpus_per_trial": 0.25, "time_limit_s": 86400},
+    "seed": 0,
+}
+_EXAMPLES: Any = {
+    "minimal": {"summary": "As little as is needed", "value": _MINIMAL},
+    "full": {"summary": "Everything said", "value": _FULL},
+}
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobView,
+    summary="Queue a job",
+    responses={
+        200: {"model": CheckView, "description": "With `validate_only`: the job is fine; nothing was queued."},
+        202: {
+            "description": "The job is queued.",
+            "headers": {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}},
+        },
+        **problem_responses(*REFUSALS),
+    },
+)
+async def submit(
+    use: Use,
+    spec: Annotated[JobRequest, Body(openapi_examples=_EXAMPLES)],
+    validate_only: Annotated[bool, Query(description="Check the job, say what was found, and queue nothing.")] = False,
+) -> Response:
+    """Checks the job as far as that is possible before it runs (names, combinations, data set, weights, sparsity,
+    whether the model can be traced), and queues it."""
+    async with use.one_check:
+        found = await run_in_threadpool(_check, use, spec)
+    if validate_only:
+        return Response(CheckView.of(spec, found).model_dump_json(), media_type="application/json")
+    job = JobView.of(await run_in_threadpool(_queue, use, spec))
+    headers = {"Location": job.links["self"]}
+    return Response(job.model_dump_json(), status_code=202, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "", summary="List jobs, the newest first", responses=problem_responses("invalid_page_token", "invalid_request")
+)
+def list_jobs(
+    use: Use,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    limit: Limit = 50,
+    page_token: PageToken = None,
+) -> Page[JobView]:
+    """A page of jobs; jobs that are queued meanwhile do not shift the pages."""
+    with use.database.read() as tx:
+        page = queue.list(tx, state=state, limit=limit, page_token=page_token)
+    return Page[JobView](items=[JobView.of(job) for job in page.items], next_page_token=page.next_token)
+
+
+@router.get(
+    "/{job_id}",
+    response_model=JobView,
+    summary="Look at a job",
+    responses={
+        200: {
+            "headers": {
+                "ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}},
+                "Retry-After": {"description": "Seconds; while it has not ended.", "schema": {"type": "integer"}},
+            }
+        },
+        304: {"description": "Nothing has changed since the version in If-None-Match."},
+        **problem_responses("job_not_found"),
+    },
+)
+def get_job(use: Use, request: Request, job_id: str) -> Response:
+    """State, stage and progress; why it failed; where its parts are."""
+    with use.database.read() as tx:
+        job = queue.get(tx, job_id)
+    headers = {} if job.state.is_final else {"Retry-After": str(LOOK_AGAIN_S)}
+    return versioned_json(request, JobView.of(job), headers)
+
+
+@router.post(
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    responses=problem_responses("job_not_found", "incompatible_state"),
+)
+def cancel(use: Use, job_id: str) -> JobView:
+    """A queued job is cancelled at once; a running one is `cancelling` until its runner has stopped."""
+    with use.database.begin() as tx:
+        return JobView.of(queue.request_cancel(tx, job_id))
+
+
+def _check(use: Services, spec: JobSpec) -> Preflight:
+    weights = None
+    if spec.model.weights is not None:
+        try:
+            with use.database.read() as tx:
+                upload = uploads.get(tx, spec.model.weights)
+        except UploadNotFound as error:
+            raise UnknownUploadError(str(error), field="model.weights") from error
+        weights = use.artifacts.path(upload.sha256)
+    return use.check(spec, data_root=use.settings.data_folder, weights=weights)
+
+
+def _queue(use: Services, spec: JobSpec) -> Job:
+    with use.database.begin() as tx:
+        return queue.submit(tx, spec.model_dump(mode="json"), spec.name)

@@ -1,0 +1,73 @@
+"""The files of a job that has succeeded."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+
+from api.conditional import check_range, not_modified
+from api.deps import Services, Use
+from api.errors import NoResultError, NotFinishedError, problem_responses
+from store import artifacts, queue
+from store.records import JobArtifact
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "headers": {"ETag": {"description": "The content's sha256.", "schema": {"type": "string"}}},
+    },
+    206: {"description": "The part of the file that Range asks for."},
+    304: {"description": "The caller has this content already, says If-None-Match."},
+    **problem_responses(
+        "job_not_found", "no_result", "artifact_not_found", "job_not_finished", "range_not_satisfiable"
+    ),
+}
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=FileResponse)
+
+
+@router.get("/checkpoint", summary="The sparse weights (safetensors)", responses=_RESPONSES)
+def get_checkpoint(use: Use, request: Request, job_id: str) -> Response:
+    """The model's own parameter names with exact zeros; `safetensors.torch.load_file` reads it."""
+    return _answer(use, request, job_id, "checkpoint", "checkpoint.safetensors")
+
+
+@router.get("/config", summary="What rebuilds the network", responses=_RESPONSES)
+def get_config(use: Use, request: Request, job_id: str) -> Response:
+    """Spec, operators with their scalars, hyperparameters, seeds, versions, hashes."""
+    return _answer(use, request, job_id, "config", "config.json")
+
+
+@router.get("/report", summary="What was gained", responses=_RESPONSES)
+def get_report(use: Use, request: Request, job_id: str) -> Response:
+    """Every row of the comparison, both searches, all numbers of the picture."""
+    return _answer(use, request, job_id, "report", "report.json")
+
+
+@router.get("/picture", summary="The report as a picture (PNG)", responses=_RESPONSES)
+def get_picture(use: Use, request: Request, job_id: str) -> Response:
+    """Score per trial of both stages, and the operator chosen at each site."""
+    return _answer(use, request, job_id, "picture", "report.png")
+
+
+def _answer(use: Services, request: Request, job_id: str, name: str, filename: str) -> Response:
+    artifact, path = _find(use, job_id, name)
+    etag = f'"{artifact.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if not_modified(request, etag):
+        return Response(status_code=304, headers=headers)
+    check_range(request, etag, artifact.size_bytes)
+    return FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename)
+
+
+def _find(use: Services, job_id: str, name: str) -> tuple[JobArtifact, Path]:
+    with use.database.read() as tx:
+        job = queue.get(tx, job_id)
+        found = artifacts.of_job(tx, job_id).get(name)
+    if not job.state.is_final:
+        raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is there once it has succeeded")
+    if found is None:
+        reason = f": {job.error.message}" if job.error else ""
+        raise NoResultError(f"job {job_id} has no {name}: it is {job.state}{reason}")
+    return found, use.artifacts.path(found.sha256)

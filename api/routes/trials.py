@@ -1,0 +1,46 @@
+"""The trials of a job and their curves."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from api.deps import Limit, PageToken, Use
+from api.errors import problem_responses
+from api.schemas import CurveView, Page, TrialView
+from safs.events import Stage
+from store import queue, trials
+
+MOST_TRIALS = 2**31 - 1
+
+router = APIRouter(prefix="/v1/jobs/{job_id}/trials", tags=["trials"])
+
+
+@router.get(
+    "",
+    summary="List a job's trials",
+    responses=problem_responses("invalid_page_token", "job_not_found", "invalid_request"),
+)
+def list_trials(
+    use: Use,
+    job_id: str,
+    stage: Annotated[Stage | None, Query(description="Only trials of this stage.")] = None,
+    limit: Limit = 100,
+    page_token: PageToken = None,
+) -> Page[TrialView]:
+    """A page of trials by stage and number, without their curves."""
+    with use.database.read() as tx:
+        queue.get(tx, job_id)
+        page = trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
+    return Page[TrialView](items=[TrialView.of(trial) for trial in page.items], next_page_token=page.next_token)
+
+
+@router.get(
+    "/{stage}/{number}/curve",
+    summary="A trial's learning curve",
+    responses=problem_responses("job_not_found", "trial_not_found", "invalid_request"),
+)
+def get_curve(use: Use, job_id: str, stage: Stage, number: Annotated[int, Path(ge=0, le=MOST_TRIALS)]) -> CurveView:
+    """The metrics of each epoch; trial numbers are per stage, from 0."""
+    with use.database.read() as tx:
+        queue.get(tx, job_id)
+        return CurveView.of(stage, number, trials.curve(tx, job_id, stage, number))

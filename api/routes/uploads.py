@@ -1,0 +1,105 @@
+"""Uploads: dense weights that jobs start from."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from anyio import from_thread, to_thread
+from fastapi import APIRouter, Query, Request
+from starlette.requests import ClientDisconnect
+
+from api.deps import Use
+from api.errors import MediaTypeError, UploadError, UploadTooLargeError, problem_responses
+from api.safetensors_stream import SafetensorsStream, parse_header
+from api.schemas import UploadView
+from store import uploads
+
+MEDIA_TYPE = "application/octet-stream"
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload dense weights (safetensors)",
+    responses=problem_responses(
+        "upload_too_large", "unsupported_media_type", "invalid_upload", "invalid_request", "out_of_space"
+    ),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload(
+    use: Use,
+    request: Request,
+    filename: Annotated[
+        str, Query(min_length=1, max_length=200, description="What the file is called; for people.")
+    ] = "weights.safetensors",
+) -> UploadView:
+    """Takes a state dict as raw bytes. Only safetensors, which hold no code; what is not well-formed leaves nothing
+    behind. A job names it by its `id` in `model.weights`."""
+    _check_headers(request, use.settings.upload_limit_bytes)
+    incoming = SafetensorsStream(_BodyFromThread(request.stream()), limit_bytes=use.settings.upload_limit_bytes)
+    try:
+        stored = await to_thread.run_sync(use.artifacts.put, incoming, limiter=use.upload_threads)
+    except ClientDisconnect as error:
+        raise UploadError("the upload is truncated: the connection ended before the file did") from error
+
+    def record() -> UploadView:
+        with use.database.begin() as tx:
+            return UploadView.of(uploads.create(tx, stored, filename), incoming.tensors)
+
+    return await to_thread.run_sync(record)
+
+
+@router.get("/{upload_id}", summary="Look at an upload", responses=problem_responses("upload_not_found"))
+def get_upload(use: Use, upload_id: str) -> UploadView:
+    """Name, size and hash of the file, and how many tensors it holds."""
+    with use.database.read() as tx:
+        found = uploads.get(tx, upload_id)
+    return UploadView.of(found, _count_tensors(use.artifacts.path(found.sha256)))
+
+
+class _BodyFromThread:
+    """A request's body as a stream for a worker thread."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int, /) -> bytes:
+        if not self._rest:
+            self._rest = from_thread.run(self._next)
+        chunk, self._rest = self._rest[:size], self._rest[size:]
+        return chunk
+
+    async def _next(self) -> bytes:
+        async for chunk in self._chunks:
+            if chunk:
+                return chunk
+        return b""
+
+
+def _check_headers(request: Request, limit_bytes: int) -> None:
+    """Refuses what can be refused before the first byte of the body is read."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != MEDIA_TYPE:
+        raise MediaTypeError(
+            f"send the file's bytes as {MEDIA_TYPE}, not {content_type or 'without a type'!r}: "
+            f"curl -H 'Content-Type: {MEDIA_TYPE}' --data-binary @weights.safetensors"
+        )
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit_bytes:
+        raise UploadTooLargeError(
+            f"the file has {length} bytes; SAFS_UPLOAD_LIMIT_BYTES allows {limit_bytes}", field="body"
+        )
+
+
+def _count_tensors(path: Path) -> int:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return parse_header(file.read(length))[0]

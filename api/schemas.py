@@ -1,0 +1,247 @@
+"""What the API answers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from safs.preflight import Preflight
+from safs.spec import JobSpec
+from store.records import CurvePoint, Event, Job, JobState, Trial, TrialState, Upload
+
+Item = TypeVar("Item")
+
+RESULTS = ("checkpoint", "config", "report", "picture")
+
+
+def _three_are_enough(schema: dict[str, Any]) -> None:
+    schema["required"] = ["model", "data", "sparsity"]
+
+
+class JobRequest(JobSpec):
+    """A job: prune this network to this sparsity, then find the activations and hyperparameters that suit it.
+
+    Only `model`, `data` and `sparsity` must be given; `preset` fills the rest, and what is given wins.
+    """
+
+    model_config = ConfigDict(title="JobSpec", json_schema_extra=_three_are_enough)
+
+
+class View(BaseModel):
+    """What the API answers; read from the store's records."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(View, Generic[Item]):
+    """A part of a list."""
+
+    items: list[Item]
+    next_page_token: str | None = Field(description="Asks for the part after this one; null if this is the last.")
+
+
+class ErrorView(View):
+    """Why a job failed."""
+
+    code: str
+    message: str = Field(description="One sentence for people.")
+    stage: str | None = Field(description="The stage in which it happened, if one had begun.")
+
+
+class ProgressView(View):
+    """How far a job is."""
+
+    model_config = ConfigDict(extra="allow")
+
+    stage: str
+    stage_number: int = Field(description="1 for the first of this job's stages.")
+    stages: int
+    trials_done: int = Field(description="In the current stage.")
+    trials: int = Field(description="Expected in the current stage; 0 where it trains nothing.")
+    best_accuracy: float | None = Field(description="On the validation split, in the current stage.")
+    epochs_done: int = Field(description="In the current stage, over all its trials.")
+    elapsed_s: float
+    remaining_s: float | None = Field(description="Estimated; null until the first epoch has been measured.")
+    fraction: float = Field(description="Share of the job's epochs that is done, in [0, 1].")
+
+
+class JobView(View):
+    """A job."""
+
+    id: str = Field(examples=["job_01kb2v9zq3n8f4x7c5m2d"])
+    name: str | None
+    state: JobState
+    stage: str | None = Field(description="What it is doing, or was doing last.", examples=["activations"])
+    progress: ProgressView | None
+    attempt: int = Field(description="How many times a runner has begun it.")
+    error: ErrorView | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: dict[str, Any] = Field(description="The whole job spec, with what the preset filled in.")
+    result: dict[str, Any] | None = Field(description="A succeeded job's summary.")
+    links: dict[str, str] = Field(description="Where its parts are; results are listed once the job has succeeded.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The view of a job."""
+        parts = ["trials", "events", *(RESULTS if job.state is JobState.SUCCEEDED else ())]
+        if not job.state.is_final:
+            parts.append("cancel")
+        here = f"/v1/jobs/{job.id}"
+        links = {"self": here} | {part: f"{here}/{part}" for part in parts}
+        values = {name: getattr(job, name) for name in cls.model_fields if name != "links"}
+        return cls.model_validate(values | {"links": links})
+
+
+class SiteView(View):
+    """A call of an activation in the network."""
+
+    path: str
+    own: str = Field(description="The activation that the network has there.")
+
+
+class CheckView(BaseModel):
+    """A job that was checked and not queued."""
+
+    spec: dict[str, Any] = Field(description="The whole job spec, with what the preset filled in.")
+    channels: int = Field(description="Of the network's input.")
+    image_size: int = Field(description="Of the network's input, pixels a side.")
+    classes: int
+    train: int = Field(description="Images of the training split.")
+    validation: int
+    test: int
+    weights: int = Field(description="Prunable weights.")
+    live: int = Field(description="Of them left at the target sparsity.")
+    sites: list[SiteView]
+    operators: list[str] = Field(description="Candidates at every site.")
+
+    @classmethod
+    def of(cls, spec: JobSpec, found: Preflight) -> Self:
+        """The view of what the checks found."""
+        return cls(
+            spec=spec.model_dump(mode="json"),
+            channels=found.blueprint.channels,
+            image_size=found.blueprint.image_size,
+            classes=found.blueprint.classes,
+            train=found.train,
+            validation=found.validation,
+            test=found.test,
+            weights=found.weights,
+            live=found.live,
+            sites=[SiteView(path=site.path, own=site.own) for site in found.sites],
+            operators=list(found.operators),
+        )
+
+
+class TrialView(View):
+    """A trial of a search, or a training to the end; without its curve."""
+
+    stage: str
+    number: int = Field(description="Within its stage, from 0.")
+    state: TrialState
+    config: dict[str, Any] = Field(description="Site -> operator, or hyperparameter -> value.")
+    epochs: int
+    seed: int
+    loss: float | None = Field(description="Minimised: 1 - accuracy. Null while it runs and if it broke down.")
+    accuracy: float | None = Field(description="Best on the validation split, in [0, 1].")
+    cross_entropy: float | None = Field(description="On the validation split, in nats.")
+    seconds: float | None = Field(description="Spent in training and evaluation.")
+    error: str | None = Field(description="Why it broke down.")
+    started_at: datetime
+    finished_at: datetime | None
+    curve: str = Field(description="Where its curve is.")
+
+    @classmethod
+    def of(cls, trial: Trial) -> Self:
+        """The view of a trial."""
+        outcome = ("loss", "accuracy", "cross_entropy", "seconds", "error")
+        values = {name: getattr(trial, name) for name in cls.model_fields if hasattr(trial, name)}
+        found = {name: getattr(trial.outcome, name, None) for name in outcome}
+        curve = f"/v1/jobs/{trial.job_id}/trials/{trial.stage}/{trial.number}/curve"
+        return cls.model_validate(values | found | {"curve": curve})
+
+
+class EpochView(View):
+    """One epoch of a trial; losses in nats, null where they were not finite."""
+
+    epoch: int
+    train_loss: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    learning_rate: float | None
+    seconds: float
+
+
+class CurveView(BaseModel):
+    """A trial's learning curve."""
+
+    stage: str
+    number: int
+    epochs: list[EpochView] = Field(description="Empty until the trial is done.")
+
+    @classmethod
+    def of(cls, stage: str, number: int, points: Sequence[CurvePoint]) -> Self:
+        """The view of a curve."""
+        return cls(stage=stage, number=number, epochs=[EpochView.model_validate(point) for point in points])
+
+
+class EventView(View):
+    """Something that happened to a job."""
+
+    number: int = Field(description="1 for the job's first, then without gaps.")
+    kind: str = Field(examples=["trial_done"])
+    at: datetime
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events of a job, in order."""
+
+    items: list[EventView]
+    next_after: int | None = Field(description="`after` of the next page; null if there is nothing more yet.")
+
+    @classmethod
+    def of(cls, events: Sequence[Event], limit: int) -> Self:
+        """The first ``limit`` of ``events``; one more than that shows that there is a next page."""
+        items = [EventView.model_validate(event) for event in events[:limit]]
+        return cls(items=items, next_after=items[-1].number if len(events) > limit else None)
+
+
+class UploadView(View):
+    """A file that a job can name in `model.weights`."""
+
+    id: str = Field(examples=["upload_01kb2v9zq3n8f4x7c5m2d"])
+    filename: str
+    sha256: str
+    size_bytes: int
+    tensors: int = Field(description="How many tensors the file holds.")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, upload: Upload, tensors: int) -> Self:
+        """The view of an upload."""
+        values = {name: getattr(upload, name) for name in cls.model_fields if name != "tensors"}
+        return cls.model_validate(values | {"tensors": tensors})
+
+
+class EntryView(View):
+    """A name that a job spec may use."""
+
+    name: str
+    summary: str
+    details: dict[str, Any] | None = None
+
+
+class KindView(BaseModel):
+    """All names of one kind."""
+
+    kind: str = Field(examples=["operators"])
+    items: list[EntryView]
+
+
+class HealthView(BaseModel):
+    """The service works."""
+
+    status: str = Field(examples=["ok"])

@@ -1,0 +1,34 @@
+"""The app under uvicorn."""
+
+import socket
+
+import uvicorn
+
+from api.app import create_app
+from api.settings import ApiSettings
+from api.tail import Tail
+from store.records import Event
+
+GRACE_S = 10
+"""Requests that are still running at a shutdown get this long to end."""
+
+
+def make_server(settings: ApiSettings) -> "Server":
+    """A server that is ready to run."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, timeout_graceful_shutdown=GRACE_S, server_header=False
+    )
+    return Server(config, app.state.services.tail)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, but streams of events end when it stops: waiting for them would take until their jobs end."""
+
+    def __init__(self, config: uvicorn.Config, tail: Tail[Event]) -> None:
+        super().__init__(config)
+        self._tail = tail
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._tail.close()
+        await super().shutdown(sockets)
