@@ -249,6 +249,7 @@ def test_json_holds_plain_values_only() -> None:
         "trials": 1,
         "best_accuracy": 0.5,
         "epochs_done": 1,
+        "epochs": 10,
         "elapsed_s": 0.3,
         "remaining_s": 16.3,
         "fraction": 0.02,

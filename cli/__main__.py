@@ -1,0 +1,5 @@
+"""``python -m cli`` is ``safs``."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,43 @@
+"""A job in this process."""
+
+import time
+from pathlib import Path
+
+from cli.progress_bars import job_progress
+from cli.tables import comparison_table
+from cli.terminal import stdout
+from safs.events import Event
+from safs.execution import SerialExecutor
+from safs.pipeline import run
+from safs.progress import plan_stages
+from safs.report import comparison_rows
+from safs.spec import JobSpec
+from search_spaces import SPACES
+
+
+def run_here(spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None) -> None:
+    """Runs the job with progress bars, and prints what it gained.
+
+    Args:
+        output: the result's folder; it appears only when the job has succeeded.
+        in_flight: trials that the searches count as running at once; by default what the spec says, or 1.
+        data_root: folder of the data sets that bring files.
+    """
+    console, parallel = stdout(), spec.resources.trials_in_parallel
+    slots = in_flight or (1 if parallel == "auto" else parallel)
+    with job_progress(plan_stages(spec), console) as progress:
+
+        def report(event: Event) -> None:
+            progress.tell(event, time.monotonic())
+
+        result = run(
+            spec,
+            spaces=SPACES,
+            executor=SerialExecutor(device, slots),
+            report=report,
+            data_root=data_root,
+            dense_weights=None if spec.model.weights is None else Path(spec.model.weights),
+            out_dir=output,
+        )
+    console.print(comparison_table(comparison_rows(result.report)))
+    console.print(f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})")

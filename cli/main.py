@@ -1,0 +1,56 @@
+"""The ``safs`` command. Each command imports what it needs when it runs: ``safs --help`` loads none of it."""
+
+import os
+import sys
+
+import typer
+
+from cli import demo, jobs, local, serve, submit, up
+
+
+def make_app() -> typer.Typer:
+    """The command with all its subcommands, in the order in which a newcomer meets them."""
+    app = typer.Typer(
+        name="safs",
+        help="Send a network and a sparsity; get the best sparse checkpoint back.",
+        epilog="New here? `safs demo` shows all of it in a few minutes. `safs COMMAND --help` has examples.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,  # Rich takes 0.2 s to draw boxes around the help
+        pretty_exceptions_enable=False,
+    )
+    for command in (
+        demo.demo,
+        up.up,
+        submit.submit,
+        jobs.jobs,
+        jobs.show,
+        jobs.watch,
+        jobs.cancel,
+        jobs.download,
+        local.run,
+        local.verify,
+        serve.api,
+        serve.worker,
+        serve.migrate,
+    ):
+        app.command()(command)
+    return app
+
+
+def main() -> None:
+    """Runs the command; an error is one red line and exit code 1 (``SAFS_DEBUG=1`` shows the traceback)."""
+    try:
+        make_app()()
+    except Exception as error:
+        if os.environ.get("SAFS_DEBUG") == "1":
+            raise
+        from cli.errors import explain
+        from cli.terminal import stderr
+
+        stderr().print(f"error: {explain(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

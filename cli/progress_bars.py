@@ -1,0 +1,153 @@
+"""A running job, live: a bar a stage on a terminal, plain lines where there is none."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bars
+
+from safs.events import Event, Note, Stage, StageDone, StageStarted, TrialDone
+from safs.progress import Progress, StagePlan, Tracker
+
+STAGE_TITLES = {
+    Stage.DENSE: "train dense",
+    Stage.PRUNE: "prune",
+    Stage.ACTIVATIONS: "search activations",
+    Stage.TUNE: "tune",
+    Stage.TUNE_ALONE: "tune, original activations",
+    Stage.FINAL: "train candidates",
+    Stage.REPORT: "test and report",
+}
+LINES_A_STAGE = 4
+"""Lines about trials that a stage prints where there is no terminal."""
+
+
+class View(Protocol):
+    """Shows progress somewhere."""
+
+    def show(self, event: Event, progress: Progress) -> None:
+        """Called after every event."""
+
+
+class JobProgress:
+    """Folds a job's events and shows them.
+
+    Args:
+        plan: the job's stages.
+    """
+
+    def __init__(self, plan: Sequence[StagePlan], view: View) -> None:
+        self._plan = tuple(plan)
+        self._view = view
+        self._tracker: Tracker | None = None
+
+    def tell(self, event: Event, now_s: float) -> None:
+        """Shows the event; ``now_s`` is when it happened. The first one starts the job's clock."""
+        if self._tracker is None:
+            self._tracker = Tracker(self._plan, started_s=now_s)
+        self._view.show(event, self._tracker.tell(event, now_s))
+
+
+@contextmanager
+def job_progress(plan: Sequence[StagePlan], console: Console) -> Iterator[JobProgress]:
+    """Shows a job while the block runs: bars on a terminal, lines elsewhere."""
+    if not console.is_terminal:
+        yield JobProgress(plan, Lines(console))
+        return
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=28), TextColumn("{task.fields[status]}")
+    with Bars(*columns, console=console) as bars:
+        yield JobProgress(plan, StageBars(bars, plan))
+
+
+class StageBars:
+    """One bar a stage and one for the whole job."""
+
+    def __init__(self, bars: Bars, plan: Sequence[StagePlan]) -> None:
+        self._bars = bars
+        self._tasks = {
+            stage.stage: bars.add_task(STAGE_TITLES[stage.stage], total=1.0, status="", start=False) for stage in plan
+        }
+        self._whole = bars.add_task("[bold]whole job", total=1.0, status="waiting for a runner")
+
+    def show(self, event: Event, progress: Progress) -> None:
+        """Moves the bars."""
+        if isinstance(event, Note):
+            self._bars.console.print(_note(event), style="yellow" if event.level == "warning" else "dim", markup=False)
+        if progress.stage not in self._tasks:
+            return
+        done = isinstance(event, StageDone)
+        share = 1.0 if done else _stage_share(progress)
+        status = event.summary if isinstance(event, StageDone) else _status(progress)
+        self._bars.update(self._tasks[progress.stage], completed=share, status=status)
+        self._bars.update(self._whole, completed=progress.fraction, status=_time(progress))
+
+
+class Lines:
+    """One line when a stage begins, a few about its trials, one when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def show(self, event: Event, progress: Progress) -> None:
+        """Prints a line if the event is worth one."""
+        if line := self._line(event, progress):
+            self._console.print(line, markup=False, soft_wrap=True)
+
+    def _line(self, event: Event, progress: Progress) -> str | None:
+        title = f"[{progress.stage_number}/{progress.stages}] {STAGE_TITLES[progress.stage]}"
+        match event:
+            case Note():
+                return _note(event)
+            case StageStarted() if event.trials > 1:
+                return f"{title}: {event.trials} trials of {event.epochs} epochs"
+            case StageDone():
+                return f"{title}: {event.summary} ({event.seconds:.0f} s)"
+            case TrialDone() if _is_milestone(progress):
+                return f"{title}: {_status(progress)}, {_time(progress)}"
+            case _:
+                return None
+
+
+def _is_milestone(progress: Progress) -> bool:
+    """Whether the trial that has just ended is one of the few to be told about."""
+    step = max(1, progress.trials // LINES_A_STAGE)
+    return 0 < progress.trials_done < progress.trials and progress.trials_done % step == 0
+
+
+def _stage_share(progress: Progress) -> float:
+    return progress.epochs_done / progress.epochs if progress.epochs else 0.0
+
+
+def _status(progress: Progress) -> str:
+    if progress.trials > 1:
+        status = f"trial {min(progress.trials_done + 1, progress.trials)} of {progress.trials}"
+    elif progress.epochs:
+        status = f"epoch {progress.epochs_done} of {progress.epochs}"
+    else:
+        return ""
+    return status if progress.best_accuracy is None else f"{status}, best so far {progress.best_accuracy:.1%}"
+
+
+def _time(progress: Progress) -> str:
+    if progress.fraction == 1.0:
+        return f"done in {_clock(progress.elapsed_s)}"
+    if progress.remaining_s is None:
+        return f"{_clock(progress.elapsed_s)} so far"
+    return f"about {_clock(progress.remaining_s)} left"
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, with hours where there are any.
+
+    >>> _clock(65.2), _clock(3_725)
+    ('1:05', '1:02:05')
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _note(note: Note) -> str:
+    return f"{note.level}: {note.message}"

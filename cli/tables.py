@@ -1,0 +1,134 @@
+"""Tables that commands print."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from safs.client import RemoteJob
+from safs.report import ComparisonRow
+
+if TYPE_CHECKING:
+    from safs.checkpoint import Verification
+
+STATE_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "cancelling": "yellow"}
+
+
+def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
+    """What each part of the method gained; the row that is handed back is marked."""
+    table = _table("", "validation", "test", "sparsity", "live weights", numbers_from=1)
+    for row in rows:
+        table.add_row(
+            f"{'→' if row.is_result else ' '} {row.label}",
+            percent(row.validation_accuracy),
+            percent(row.test_accuracy),
+            f"{row.sparsity:.4%}",
+            f"{row.live_weights:,} of {row.weights:,}",
+            style="bold green" if row.is_result else None,
+        )
+    return table
+
+
+def jobs_table(jobs: Iterable[RemoteJob]) -> Table:
+    """Jobs, one a line."""
+    table = _table("job", "name", "state", "stage", "done", "network", "data", "sparsity", "test", "created")
+    for job in jobs:
+        spec, result = job.view["spec"], job.view.get("result") or {}
+        table.add_row(
+            job.id,
+            job.view["name"] or "",
+            f"[{STATE_STYLES.get(job.state, 'default')}]{job.state}",
+            job.stage or "",
+            f"{job.progress['fraction']:.0%}" if job.progress else "",
+            spec["model"]["architecture"],
+            spec["data"]["dataset"],
+            f"{spec['sparsity']:g}",
+            percent(result.get("test_accuracy")),
+            _age(job.view["created_at"]),
+        )
+    return table
+
+
+def job_table(job: RemoteJob) -> Table:
+    """One job: what it is to do, how far it is, why it failed."""
+    spec, progress, error = job.view["spec"], job.progress, job.view.get("error")
+    facts = {
+        "job": job.id,
+        "name": job.view["name"],
+        "state": job.state,
+        "network": spec["model"]["architecture"],
+        "data": spec["data"]["dataset"],
+        "sparsity": f"{spec['sparsity']:g}",
+        "preset": spec["preset"],
+        "seed": str(spec["seed"]),
+        "created": _age(job.view["created_at"]),
+        "stage": f"{job.stage} ({progress['stage_number']} of {progress['stages']})" if progress else job.stage,
+        "done": f"{progress['fraction']:.0%}" if progress else None,
+        "error": error and error["message"],
+    }
+    return facts_table(facts)
+
+
+def check_table(found: Mapping[str, Any]) -> Table:
+    """What a job would work on, as the service's checks found."""
+    spec = found["spec"]
+    facts = {
+        "network": spec["model"]["architecture"],
+        "input": f"{found['channels']} x {found['image_size']} x {found['image_size']}, {found['classes']} classes",
+        "images": f"{found['train']:,} train, {found['validation']:,} validation, {found['test']:,} test",
+        "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
+        "activations": f"{len(found['sites'])} calls, {len(found['operators'])} candidates at each",
+        "queued": "nothing: this was a dry run",
+    }
+    return facts_table(facts)
+
+
+def verification_table(verification: "Verification") -> Table:
+    """What a result folder was found to hold."""
+    sparsity = verification.sparsity
+    facts = {
+        "network": verification.architecture,
+        "sparsity": f"{sparsity.sparsity:.6%} (asked for: {verification.target:g})",
+        "live weights": f"{sparsity.live:,} of {sparsity.weights:,}",
+        "sha256": verification.sha256,
+        "verdict": "the bytes are what config.json says, and the sparsity is exact",
+    }
+    return facts_table(facts)
+
+
+def facts_table(facts: Mapping[str, str | None]) -> Table:
+    """Names and values, without those that have none."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in facts.items():
+        if value:
+            table.add_row(name, Text(value))
+    return table
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage; nothing for None.
+
+    >>> percent(0.8611), percent(None)
+    ('86.1%', '')
+    """
+    return "" if fraction is None else f"{fraction:.1%}"
+
+
+def _table(*columns: str, numbers_from: int | None = None) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        is_number = numbers_from is not None and position >= numbers_from
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
+    return table
+
+
+def _age(at: Any) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return "just now"
