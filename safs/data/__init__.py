@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from safs.data import digits
-from safs.data.arrays import Arrays, Outline, info_of, split_arrays
+from safs.data import digits, folder, npz
+from safs.data.arrays import ArraySource, inspect_arrays, load_arrays
+from safs.data.cifar import CifarDataset
+from safs.data.mnist import IdxDataset
 from safs.data.split import DataInfo, Split, Splits
 from safs.data.tensors import TensorSplit
 from safs.errors import UnknownNameError
@@ -28,8 +30,8 @@ class DatasetEntry:
     summary: str
     needs_path: bool
     """Whether ``data.path`` says where it is, relative to the data root."""
-    outline: Callable[[DataSpec, Path | None], Outline]
-    """What it holds, without its pixels; raises DataError where it is not there or malformed."""
+    inspect: Callable[[DataSpec, Path | None], DataInfo]
+    """(spec, root) -> what it holds; raises DataError where it is not there or malformed."""
     load: Callable[[DataSpec, Path | None, int, int, int], Splits]
     """(spec, root, channels, image_size, seed) -> the three parts."""
 
@@ -44,7 +46,7 @@ def inspect(spec: DataSpec, root: Path | None) -> DataInfo:
         UnknownNameError: no such data set.
         DataError: it is not there, or malformed.
     """
-    return info_of(_entry(spec).outline(spec, root), spec)
+    return _entry(spec).inspect(spec, root)
 
 
 def load(spec: DataSpec, *, root: Path | None, channels: int, image_size: int, seed: int) -> Splits:
@@ -63,25 +65,27 @@ def _entry(spec: DataSpec) -> DatasetEntry:
     return DATASETS[spec.dataset]
 
 
-def _load_arrays(
-    read: Callable[[DataSpec, Path | None], Arrays],
-    spec: DataSpec,
-    root: Path | None,
-    channels: int,
-    image_size: int,
-    seed: int,
-) -> Splits:
-    return split_arrays(read(spec, root), spec, channels, image_size, seed)
+def _of_arrays(summary: str, source: ArraySource, *, needs_path: bool = False) -> DatasetEntry:
+    return DatasetEntry(summary, needs_path, partial(inspect_arrays, source), partial(load_arrays, source))
 
+
+_FASHION = IdxDataset(
+    "FashionMNIST",
+    system_folder=Path("/usr/share/datasets/fashion-mnist"),
+    way_out=" On Debian, the package dataset-fashion-mnist brings them.",
+)
 
 DATASETS: Registry[DatasetEntry] = Registry(
     "dataset",
     {
-        "digits": DatasetEntry(
-            "1,797 handwritten digits of 8x8 pixels, part of scikit-learn",
-            needs_path=False,
-            outline=digits.outline,
-            load=partial(_load_arrays, digits.read),
+        "digits": _of_arrays("1,797 handwritten digits of 8x8 pixels, part of scikit-learn", digits),
+        "mnist": _of_arrays("70,000 handwritten digits of 28x28 pixels", IdxDataset("MNIST")),
+        "fashion_mnist": _of_arrays("70,000 pieces of clothing of 28x28 pixels, grey", _FASHION),
+        "cifar10": _of_arrays("60,000 colour photographs of 32x32 pixels, 10 classes", CifarDataset("CIFAR10", 10)),
+        "cifar100": _of_arrays("60,000 colour photographs of 32x32 pixels, 100 classes", CifarDataset("CIFAR100", 100)),
+        "image_folder": DatasetEntry(
+            "your own pictures under the data root, one sub folder a class", True, folder.inspect, folder.load
         ),
+        "npz": _of_arrays("your own arrays x and y under the data root", npz, needs_path=True),
     },
 )

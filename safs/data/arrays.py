@@ -1,9 +1,12 @@
 """From arrays in memory to three tensor splits: what all data sets but image folders share."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from safs.data.partition import Counts, counts_of, cut
@@ -46,11 +49,29 @@ class Arrays:
     crop_and_flip: bool
 
 
-def info_of(outline: Outline, spec: DataSpec) -> DataInfo:
+class ArraySource(Protocol):
+    """A data set that is read into memory whole; a module with these two functions is one."""
+
+    def outline(self, spec: DataSpec, root: Path | None) -> Outline:
+        """What it holds, from labels and headers; raises DataError where it is not there or malformed."""
+
+    def read(self, spec: DataSpec, root: Path | None) -> Arrays:
+        """All of it, downloaded where need be; raises DataError where that fails."""
+
+
+def inspect_arrays(source: ArraySource, spec: DataSpec, root: Path | None) -> DataInfo:
     """The data set's sizes once it is cut as ``spec`` says."""
+    outline = source.outline(spec, root)
     counts = _counts(outline.samples, outline.test_samples is not None, spec)
     test = counts.test if outline.test_samples is None else outline.test_samples
     return DataInfo(outline.channels, outline.image_size, outline.classes, counts.train, counts.validation, test)
+
+
+def load_arrays(
+    source: ArraySource, spec: DataSpec, root: Path | None, channels: int, image_size: int, seed: int
+) -> Splits:
+    """The data set in three parts."""
+    return split_arrays(source.read(spec, root), spec, channels, image_size, seed)
 
 
 def split_arrays(arrays: Arrays, spec: DataSpec, channels: int, image_size: int, seed: int) -> Splits:
@@ -94,10 +115,7 @@ def check_channels(has: int, wanted: int) -> None:
         )
 
 
-def as_labelled(
-    images: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
-    labels: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
-) -> Labelled:
+def as_labelled(images: NDArray[np.generic], labels: NDArray[np.generic]) -> Labelled:
     """Arrays [N, C, H, W] and [N] as tensors of their own memory."""
     return Labelled(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))
 

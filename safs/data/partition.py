@@ -42,7 +42,7 @@ def counts_of(samples: int, validation_fraction: float, test_fraction: float) ->
 
 
 def cut(labels: Indices, counts: Counts, seed: int) -> tuple[Indices, Indices, Indices]:
-    """Indices of the train, validation and test parts: disjoint, complete, stratified by class, each in ascending order.
+    """Indices of train, validation and test: disjoint, complete, stratified by class, each in ascending order.
 
     Args:
         labels: int64 [N], N being the sum of ``counts``.

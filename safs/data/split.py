@@ -52,7 +52,7 @@ class DataInfo:
 
     channels: int
     image_size: int
-    """Pixels a side, before any resizing; the longer side where images are not square."""
+    """Pixels a side, before any resizing; the shorter side where images are not square."""
     classes: int
     train: int
     validation: int

@@ -73,7 +73,7 @@ def check_sparsity(shapes: Shapes, sparsity: float, spec: PruneSpec) -> None:
 def _uniform(shapes: Shapes, sparsity: float) -> dict[str, int]:
     """The same sparsity in every layer, rounded as ``torch.nn.utils.prune.l1_unstructured`` rounds.
 
-    The layers' rounding errors add up to a few weights; the largest layers take or give one each, so the total is exact.
+    The layers' rounding errors add up to a few weights; the largest layers take or give one each: the total is exact.
     """
     sizes = {name: prod(shape) for name, shape in shapes.items()}
     counts = {name: live_total(size, sparsity) for name, size in sizes.items()}

@@ -1,11 +1,11 @@
 """Optimizers by name.
 
 SAFS searches over SGD, Adam, TAdam and Fromage; the last two are not taken. TAdam comes in packages that are hardly
-kept up (``tadam``: one release, 2021). ``pytorch_optimizer`` is a healthy source (4.1: frequent releases, tested, Apache
-licence) and has Fromage, but no TAdam. Fromage alone would cost a dependency of a hundred optimizers, and it scales
-a layer's step by the norm of its whole gradient: pruned weights, which have gradients too, would slow the live ones
-down, and the more the sparser the network is. torch's own AdamW and NAdam take their places; like SGD and Adam, they
-move each weight by its own gradient alone.
+kept up (``tadam``: one release, 2021). ``pytorch_optimizer`` is a healthy source (4.1: frequent releases, tests,
+Apache licence) and has Fromage, but no TAdam. Fromage alone would cost a dependency of a hundred optimizers, and it
+scales a layer's step by the norm of its whole gradient: pruned weights, which have gradients too, would slow the live
+ones down, and the more the sparser the network is. torch's own AdamW and NAdam take their places; like SGD and Adam,
+they move each weight by its own gradient alone.
 """
 
 from collections.abc import Callable, Collection

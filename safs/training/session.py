@@ -130,7 +130,7 @@ class TrainingSession:
                 break
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+            torch.autograd.backward(loss)
             optimizer.step()
             self._zero_pruned()
             total += loss.detach() * len(labels)

@@ -1,0 +1,129 @@
+"""npz: a user's own arrays, in one numpy archive under the data root.
+
+``x`` is [N, H, W], [N, C, H, W] or [N, H, W, C] with 1 to 4 channels, uint8 or float; ``y`` is [N], integers from 0.
+``x_test`` and ``y_test`` may give the test split; without them it is cut from x. Nothing in the file is unpickled.
+"""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
+from safs.data.places import path_under_root
+from safs.errors import DataError
+from safs.spec import DataSpec
+
+MAX_CHANNELS = 4
+Result = TypeVar("Result")
+_Header = tuple[tuple[int, ...], np.dtype[np.generic]]
+
+
+def outline(spec: DataSpec, root: Path | None) -> Outline:
+    """Reads the labels and the headers of the images."""
+    path = path_under_root(spec, root)
+    headers = _opened(path, lambda archive: {name: _header(archive, name) for name in _names(archive, path)})
+    layout = _check_images(headers["x"], "x")
+    labels = _read_labels(path, "y", headers["x"][0][0])
+    test_samples = None
+    if "x_test" in headers:
+        if _check_images(headers["x_test"], "x_test") != layout:
+            raise _error(f"x has images of {layout}, x_test has others")
+        test_samples = headers["x_test"][0][0]
+        labels = np.concatenate([labels, _read_labels(path, "y_test", test_samples)])
+    channels, height, width = layout
+    classes = int(labels.max()) + 1
+    if not 2 <= classes <= len(labels):
+        raise _error(f"the largest label is {labels.max()} in {len(labels)} images; labels count classes 0, 1, 2, ...")
+    return Outline(channels, min(height, width), classes, headers["x"][0][0], test_samples)
+
+
+def read(spec: DataSpec, root: Path | None) -> Arrays:
+    """Float images keep their values as float32; labels count from 0 to the largest one there is."""
+    described, path = outline(spec, root), path_under_root(spec, root)
+    samples = _read_part(path, "x", "y")
+    test = None if described.test_samples is None else _read_part(path, "x_test", "y_test")
+    return Arrays(samples, test, described.classes, crop_and_flip=False)
+
+
+def _names(archive: zipfile.ZipFile, path: Path) -> list[str]:
+    """The arrays that this data set needs, checked to be there."""
+    there = [name.removesuffix(".npy") for name in archive.namelist()]
+    needed = ["x", "y"] + (["x_test", "y_test"] if {"x_test", "y_test"} & set(there) else [])
+    if absent := [name for name in needed if name not in there]:
+        raise _error(f"{path.name} has no array {', '.join(map(repr, absent))}; it has {', '.join(there) or 'none'}")
+    return needed
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> _Header:
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+    return shape, dtype
+
+
+def _check_images(header: _Header, name: str) -> tuple[int, int, int]:
+    """Channels, height and width of an array of images."""
+    shape, dtype = header
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise _error(f"{name} holds {dtype}; images are uint8 or float")
+    if 0 in shape:
+        raise _error(f"{name} of shape {shape} is empty")
+    if len(shape) == 3:
+        return 1, shape[1], shape[2]
+    if len(shape) == 4 and shape[1] <= MAX_CHANNELS:
+        return shape[1], shape[2], shape[3]
+    if len(shape) == 4 and shape[3] <= MAX_CHANNELS:
+        return shape[3], shape[1], shape[2]
+    raise _error(f"{name} has shape {shape}; images are [N, H, W], [N, C, H, W] or [N, H, W, C] with C up to 4")
+
+
+def _read_labels(path: Path, name: str, samples: int) -> NDArray[np.int64]:
+    labels = _read_array(path, name)
+    if labels.dtype.kind not in "iu" or labels.shape != (samples,):
+        raise _error(
+            f"{name} has shape {labels.shape} and holds {labels.dtype}; it must hold {samples} integers, one an image"
+        )
+    if labels.min() < 0:
+        raise _error(f"{name} holds the negative label {labels.min()}; labels count from 0")
+    return labels.astype(np.int64)
+
+
+def _read_part(path: Path, images_name: str, labels_name: str) -> Labelled:
+    images = _read_array(path, images_name)
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.shape[1] > MAX_CHANNELS:
+        images = images.transpose(0, 3, 1, 2)
+    if images.dtype != np.uint8:
+        with np.errstate(over="ignore"):  # Becomes infinite, which is told next.
+            images = images.astype(np.float32)
+        if not np.isfinite(images).all():
+            raise _error(f"{images_name} holds values that are not finite numbers")
+    return as_labelled(images, _read_labels(path, labels_name, len(images)))
+
+
+def _read_array(path: Path, name: str) -> NDArray[np.generic]:
+    def read(archive: zipfile.ZipFile) -> NDArray[np.generic]:
+        with archive.open(f"{name}.npy") as file:
+            array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+            return array
+
+    return _opened(path, read)
+
+
+def _opened(path: Path, use: Callable[[zipfile.ZipFile], Result]) -> Result:
+    """What ``use`` returns for the open archive; damage of any kind becomes a DataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return use(archive)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise _error(f"{path.name} is no readable numpy archive: {error}") from error
+
+
+def _error(what: str) -> DataError:
+    return DataError(f"{what}.", field="data.path")
