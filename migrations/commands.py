@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, func, select
 
-from store.session import Database, Transaction
+from store.session import Database, Transaction, read
 
 LOCK_KEY = 0x5AF5
 """PostgreSQL's advisory lock for migrating; SQLite's own lock of the file does it there."""
@@ -44,8 +44,8 @@ def head_revision() -> str:
 
 def is_at_head(engine: Engine) -> bool:
     """Whether the database's schema is the one that this program expects."""
-    with engine.connect() as connection:
-        return _revision(connection) == head_revision()
+    with read(engine) as tx:
+        return _revision(tx) == head_revision()
 
 
 def _migrate(database_url: str, change: Callable[[Config], None]) -> None:

@@ -8,7 +8,7 @@ Transactional DDL" of the pysqlite dialect).
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,67 +23,67 @@ Transaction: TypeAlias = Connection
 LOCK_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
 
+_OTHER_SCHEMA = ("42P01", "42703")
+"""PostgreSQL's undefined_table and undefined_column."""
+
 
 class Database:
     """A database and its pool of connections; safe to share between threads, not between processes."""
 
     def __init__(self, url: str) -> None:
-        """Connects at the first transaction.
+        """Connects at the first transaction, not before.
 
         Args:
-            url: as ``StoreSettings.database_url`` gives it.
+            url: ``sqlite:///path`` or ``postgresql://user:password@host/name``.
         """
         self.url = _parsed(url)
-        self.engine = _sqlite_engine(self.url) if self.url.get_backend_name() == "sqlite" else _postgresql(self.url)
+        make_engine = _sqlite_engine if self.url.get_backend_name() == "sqlite" else _postgresql_engine
+        self.engine = make_engine(self.url)
 
     def __repr__(self) -> str:
-        return f"Database({str(self.url)!r})"
+        return f"Database({_shown(self.url)!r})"
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         """A transaction that may write: committed at the end of the block, rolled back if it raises."""
-        with self._errors_named(), self.engine.begin() as tx:
+        with _errors_named(self.url), self.engine.begin() as tx:
             yield tx
 
-    @contextmanager
-    def read(self) -> Iterator[Transaction]:
+    def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that may only read; on SQLite it waits for no writer, and no writer waits for it."""
-        reader = self.engine.execution_options(safs_read_only=True, postgresql_readonly=True)
-        with self._errors_named(), reader.begin() as tx:
-            yield tx
+        return read(self.engine)
 
     def dispose(self) -> None:
         """Closes all connections of the pool."""
         self.engine.dispose()
 
-    @contextmanager
-    def _errors_named(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            named = _named(error, str(self.url))
-            if named is None:
-                raise
-            raise named from error
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Transaction]:
+    """``Database.read`` for those who have the engine of a ``Database`` alone."""
+    reader = engine.execution_options(safs_read_only=True, postgresql_readonly=True)
+    with _errors_named(engine.url), reader.begin() as tx:
+        yield tx
 
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
-    except ArgumentError as error:
-        # The URL may hold a password, so it is not repeated here, nor is the cause shown.
-        raise StoreError("SAFS_DATABASE_URL is no database URL, such as postgresql://user:password@host/name") from (
-            error if "@" not in url else None
-        )
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Neither the URL nor the cause is shown: they may hold a password.
+        raise StoreError("this is no database URL, such as postgresql://user:password@host/name") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return parsed
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql+psycopg")
+        case other:
+            raise StoreError(f"there is no support for {other!r} databases; choose sqlite or postgresql")
 
 
-def _postgresql(url: URL) -> Engine:
-    return create_engine(
-        url,
-        pool_pre_ping=True,
-        json_serializer=_to_json,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
-    )
+def _postgresql_engine(url: URL) -> Engine:
+    patience = {"connect_timeout": CONNECT_TIMEOUT_S}
+    return create_engine(url, pool_pre_ping=True, json_serializer=_to_json, connect_args=patience)
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -113,19 +113,33 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+@contextmanager
+def _errors_named(url: URL) -> Iterator[None]:
+    """Turns the driver's errors into ours where they say something about the database or the values."""
+    try:
+        yield
+    except (OperationalError, ProgrammingError, DataError) as error:
+        named = _named(error, _shown(url))
+        if named is None:
+            raise
+        raise named from error
+
+
 def _named(error: DBAPIError, url: str) -> StoreError | None:
-    """The error as our callers know it, or None if it is none of theirs."""
-    cause = str(error.orig)
-    if "no such table" in cause or getattr(error.orig, "sqlstate", None) == "42P01":
-        return SchemaMissing(f"the database {url} has no tables yet, or old ones; run `safs migrate`")
+    cause = str(error.orig).strip()
+    if getattr(error.orig, "sqlstate", None) in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
+        return SchemaMissing(f"the database {url} does not have the tables that this version needs; run `safs migrate`")
     match error:
         case DataError():
             return InvalidValue(f"the database cannot hold this value: {cause}")
         case OperationalError():
             return DatabaseUnavailable(
-                f"the database {url} does not answer: {cause.strip()}. Check that it runs and SAFS_DATABASE_URL"
+                f"the database {url} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
             )
-        case ProgrammingError():
-            return None
         case _:
             return None
+
+
+def _shown(url: URL) -> str:
+    """The URL without its password."""
+    return url.difference_update_query(["password"]).render_as_string(hide_password=True)

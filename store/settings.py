@@ -9,14 +9,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class StoreSettings(BaseSettings):
     """Read from the environment: ``SAFS_HOME`` and ``SAFS_DATABASE_URL``.
 
-    >>> StoreSettings(home="/srv/safs", database_url="postgresql://safs@db/safs").database_url
-    'postgresql+psycopg://safs@db/safs'
+    >>> StoreSettings(home="/srv/safs", database_url="").database_url
+    'sqlite:////srv/safs/safs.db'
     """
 
     # The URL may hold a password: it stays out of the repr and of validation errors.
-    model_config = SettingsConfigDict(env_prefix="SAFS_", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SAFS_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
 
-    home: Path = Path("~/.local/share/safs")
+    home: Path = Field(Path("~/.local/share/safs"), validate_default=True)
     """Folder of the SQLite database and of the artifacts."""
     database_url: str = Field("", repr=False, validate_default=True)
     """``sqlite:///path`` or ``postgresql://user:password@host/name``; by default ``safs.db`` in ``home``."""
@@ -31,21 +33,11 @@ class StoreSettings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
-    @field_validator("home", mode="before")
-    @classmethod
-    def _empty_is_default(cls, home: object) -> object:
-        return cls.model_fields["home"].default if home == "" else home
-
     @field_validator("database_url")
     @classmethod
-    def _with_driver(cls, url: str, info: ValidationInfo) -> str:
-        scheme, _, rest = url.partition("://")
-        match scheme:
-            case "" if "home" in info.data:
-                return f"sqlite:///{info.data['home'] / 'safs.db'}"
-            case "sqlite":
-                return url
-            case "postgres" | "postgresql" | "postgresql+psycopg":
-                return f"postgresql+psycopg://{rest}"
-            case _:
-                raise ValueError("SAFS_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    def _of_a_known_kind(cls, url: str, info: ValidationInfo) -> str:
+        if not url and "home" in info.data:
+            return f"sqlite:///{info.data['home'] / 'safs.db'}"
+        if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):
+            raise ValueError("SAFS_DATABASE_URL must begin with sqlite:/// or postgresql://")
+        return url

