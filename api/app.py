@@ -8,9 +8,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from api.deps import Catalog, Check, Services
-from api.errors import add_error_handlers
 from api.middleware import BodyLimit, RequestId
 from api.openapi import DocumentedApp
+from api.problems import add_error_handlers
 from api.routes import catalog as catalog_routes
 from api.routes import events, health, jobs, results, trials, uploads
 from api.settings import ApiSettings
@@ -56,6 +56,7 @@ def create_app(settings: ApiSettings, *, check: Check = preflight, catalog: Cata
         version=version("safs-service"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
     )
     artifacts = ArtifactStore(settings.artifacts_folder)
     app.state.services = Services(settings, database, artifacts, tail, check, catalog)

@@ -1,4 +1,4 @@
-"""Every error that the API answers, as problem details (RFC 9457). Only this file knows the HTTP codes of errors.
+"""Every error that the API raises on purpose, and how every error is answered. Only here are their HTTP codes known.
 
 ApiError
 ├── UploadError           an upload that is no well-formed safetensors file
@@ -9,29 +9,16 @@ ApiError
 ├── NotFinishedError      a result that is asked for before the job has ended
 ├── NoResultError         a result of a job that ended without one
 ├── RangeError            a Range header that no part of the file answers
+├── OutOfSpaceError       the disk is full
 └── NotReadyError         the service lacks something that it needs to work
 
 The errors of ``safs`` and ``store`` carry a ``code`` too; ``KINDS`` says for each code how it is answered.
 """
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-
-from api.validation import FieldError, field_errors
-from safs.errors import SafsError
-from store.errors import StoreError
-
-_log = logging.getLogger(__name__)
-
-PROBLEM_JSON = "application/problem+json"
-REQUEST_ID_HEADER = "X-Request-ID"
 
 
 class ApiError(Exception):
@@ -97,6 +84,12 @@ class RangeError(ApiError):
         self.size_bytes = size_bytes
 
 
+class OutOfSpaceError(ApiError):
+    """The disk is full."""
+
+    code = "out_of_space"
+
+
 class NotReadyError(ApiError):
     """The service lacks something that it needs to work."""
 
@@ -108,19 +101,6 @@ class BodyTooLargeError(HTTPException):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(413, f"the body has more than the {limit_bytes} bytes that SAFS_BODY_LIMIT_BYTES allows")
-
-
-class Problem(BaseModel):
-    """What every error looks like (RFC 9457); programs go by ``code``."""
-
-    type: str = Field(description="A URI of the kind of problem: `urn:safs:problem:` and the code.")
-    title: str = Field(description="The kind of problem for people; the same for every occurrence.")
-    status: int = Field(description="The HTTP status code.")
-    detail: str = Field(description="What went wrong this time, and the way out.")
-    code: str = Field(description="The kind of problem for programs; stable.")
-    errors: list[FieldError] = Field(description="What is wrong with which part of the request.")
-    request_id: str = Field(description="Names this request in the service's log; also in the X-Request-ID header.")
-    retryable: bool = Field(description="Whether the same request may succeed later.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,102 +147,10 @@ KINDS: Mapping[str, Kind] = {
     "out_of_space": Kind(507, "The service has no disk space left", retryable=True),
 }
 
-_CODES_OF_HTTP = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
-
-
-def add_error_handlers(app: FastAPI) -> None:
-    """Makes ``app`` answer every error, its own and the framework's, as a problem."""
-    app.add_exception_handler(ApiError, _answer_named)
-    app.add_exception_handler(SafsError, _answer_named)
-    app.add_exception_handler(StoreError, _answer_named)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(Exception, _answer_unexpected)
-
-
-def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's ``responses`` of an endpoint that may answer these codes, or the two that any may."""
-    responses: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, "database_unavailable", "internal_error"):
-        kind = KINDS[code]
-        example = _problem(code, kind.title + ".", request_id="0b6f4e6c8f0a4d0e9a55d5b0f6a1c2d3").model_dump()
-        media = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
-        response = responses.setdefault(kind.status, {"description": "", "content": {PROBLEM_JSON: media}})
-        response["description"] += f"`{code}`: {kind.title}. "
-        response["content"][PROBLEM_JSON]["examples"][code] = {"summary": kind.title, "value": example}
-    return responses
-
-
-def respond(
-    code: str,
-    detail: str,
-    request: Request,
-    *,
-    errors: Iterable[FieldError] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """The problem ``code`` as an answer to ``request``."""
-    request_id = str(getattr(request.state, "request_id", ""))
-    problem = _problem(code, detail, request_id=request_id, errors=errors)
-    return Response(
-        problem.model_dump_json(),
-        status_code=problem.status,
-        headers={**(headers or {}), REQUEST_ID_HEADER: request_id},
-        media_type=PROBLEM_JSON,
-    )
-
-
-def _problem(code: str, detail: str, *, request_id: str, errors: Iterable[FieldError] = ()) -> Problem:
-    kind = KINDS[code]
-    return Problem(
-        type=f"urn:safs:problem:{code}",
-        title=kind.title,
-        status=kind.status,
-        detail=detail,
-        code=code,
-        errors=list(errors),
-        request_id=request_id,
-        retryable=kind.retryable,
-    )
-
-
-async def _answer_named(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError | SafsError | StoreError)
-    if error.code not in KINDS:  # meant for runners, so it is a defect if it gets here
-        return await _answer_unexpected(request, error)
-    field = getattr(error, "field", None)
-    errors = [FieldError(field=field, message=str(error))] if field else []
-    headers = {"Content-Range": f"bytes */{error.size_bytes}"} if isinstance(error, RangeError) else None
-    return respond(error.code, str(error), request, errors=errors, headers=headers)
-
-
-async def _answer_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    if any(one["type"] == "json_invalid" for one in found):
-        return respond("malformed_json", f"the body is not JSON: {found[0]['ctx']['error']}", request)
-    content_type = request.headers.get("content-type", "")
-    if isinstance(error.body, bytes) and "json" not in content_type:
-        detail = f"the body came as {content_type or 'no type'!r}; send it as application/json"
-        return respond("unsupported_media_type", detail, request)
-    errors = field_errors(found, error.body)
-    more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
-    return respond("invalid_request", f"{errors[0].field}: {errors[0].message}{more}", request, errors=errors)
-
-
-async def _answer_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = _CODES_OF_HTTP.get(error.status_code, "malformed_request")
-    details = {
-        "not_found": f"there is nothing at {request.url.path}; /docs lists what there is",
-        "method_not_allowed": f"{request.url.path} does not take {request.method}; /docs lists what it takes",
-    }
-    return respond(code, details.get(code, error.detail), request, headers=error.headers)
-
-
-async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    """Says nothing of the inside; the log has the rest under the request id."""
-    request_id = getattr(request.state, "request_id", "")
-    _log.error("request %s: %s %s broke", request_id, request.method, request.url.path, exc_info=error)
-    detail = f"the service's log has more under request {request_id}"
-    return respond("internal_error", detail, request)
+CODES_OF_HTTP: Mapping[int, str] = {
+    400: "malformed_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+}
+"""The framework's own errors by their status."""

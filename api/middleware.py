@@ -6,7 +6,8 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import REQUEST_ID_HEADER, BodyTooLargeError
+from api.errors import BodyTooLargeError
+from api.problems import REQUEST_ID_HEADER
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

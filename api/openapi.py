@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.errors import Problem
+from api.problems import Problem
 
 
 class DocumentedApp(FastAPI):

@@ -231,7 +231,7 @@ class EntryView(View):
 
     name: str
     summary: str
-    details: dict[str, Any] | None = None
+    details: dict[str, Any] = Field(description="What else is known of it; depends on the kind.")
 
 
 class KindView(BaseModel):

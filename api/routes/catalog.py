@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 
 from api.deps import Use
-from api.errors import UnknownKindError, problem_responses
+from api.errors import UnknownKindError
+from api.problems import problem_responses
 from api.schemas import EntryView, KindView
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from api.deps import Limit, Services, Use
-from api.errors import problem_responses
+from api.problems import problem_responses
 from api.schemas import EventPage, EventView
 from api.tail import Batch, Head
 from store import events, queue

@@ -1,5 +1,6 @@
 """Whether the service lives, and whether it can work."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 
@@ -7,9 +8,12 @@ from fastapi import APIRouter
 
 import migrations
 from api.deps import Services, Use
-from api.errors import NotReadyError, problem_responses
+from api.errors import NotReadyError
+from api.problems import problem_responses
 from api.schemas import HealthView
 from store.errors import StoreError
+
+_log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -34,7 +38,8 @@ def _lacks(use: Services) -> Iterator[str]:
             if not migrations.is_at_head(tx.engine):
                 yield "the database's schema is not the one of this version; run `safs migrate`"
     except StoreError as error:
-        yield str(error)
+        _log.error("not ready: %s", error)
+        yield "the database does not answer"
     free = shutil.disk_usage(use.settings.home).free
     if free < use.settings.free_disk_bytes:
         yield (

@@ -7,7 +7,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.conditional import versioned_json
 from api.deps import Limit, PageToken, Services, Use
-from api.errors import UnknownUploadError, problem_responses
+from api.errors import UnknownUploadError
+from api.problems import problem_responses
 from api.schemas import CheckView, JobRequest, JobView, Page
 from safs.preflight import Preflight
 from safs.spec import JobSpec

@@ -8,7 +8,8 @@ from fastapi.responses import FileResponse
 
 from api.conditional import check_range, not_modified
 from api.deps import Services, Use
-from api.errors import NoResultError, NotFinishedError, problem_responses
+from api.errors import NoResultError, NotFinishedError
+from api.problems import problem_responses
 from store import artifacts, queue
 from store.records import JobArtifact
 

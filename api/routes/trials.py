@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from api.deps import Limit, PageToken, Use
-from api.errors import problem_responses
+from api.problems import problem_responses
 from api.schemas import CurveView, Page, TrialView
 from safs.events import Stage
 from store import queue, trials

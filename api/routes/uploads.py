@@ -1,5 +1,6 @@
 """Uploads: dense weights that jobs start from."""
 
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 
 from api.deps import Use
-from api.errors import MediaTypeError, UploadError, UploadTooLargeError, problem_responses
+from api.errors import MediaTypeError, OutOfSpaceError, UploadError, UploadTooLargeError
+from api.problems import problem_responses
 from api.safetensors_stream import SafetensorsStream, parse_header
 from api.schemas import UploadView
 from store import uploads
@@ -48,6 +50,12 @@ async def upload(
         stored = await to_thread.run_sync(use.artifacts.put, incoming, limiter=use.upload_threads)
     except ClientDisconnect as error:
         raise UploadError("the upload is truncated: the connection ended before the file did") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpaceError(
+                "the upload does not fit on the service's disk; free some, and send it again"
+            ) from error
+        raise
 
     def record() -> UploadView:
         with use.database.begin() as tx:
@@ -89,7 +97,7 @@ def _check_headers(request: Request, limit_bytes: int) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != MEDIA_TYPE:
         raise MediaTypeError(
-            f"send the file's bytes as {MEDIA_TYPE}, not {content_type or 'without a type'!r}: "
+            f"send the file's bytes as {MEDIA_TYPE}, not as {content_type or 'no type'}: "
             f"curl -H 'Content-Type: {MEDIA_TYPE}' --data-binary @weights.safetensors"
         )
     length = request.headers.get("content-length", "")

@@ -1,0 +1,19 @@
+"""A client of the service: submit a job, wait for it, fetch its result. Imports no torch.
+
+>>> from safs.client import Client
+>>> folder = (  # doctest: +SKIP
+...     Client("http://127.0.0.1:8000")
+...     .submit(model={"architecture": "lenet5"}, data={"dataset": "digits"}, sparsity=0.99)
+...     .wait()
+...     .download("result")
+... )
+>>> network = safs.load(folder)  # doctest: +SKIP
+"""
+
+from safs.client.connection import Backoff
+from safs.client.errors import JobFailed, ServiceError
+from safs.client.job import RemoteJob
+from safs.client.service import Client
+from safs.client.stream import Event
+
+__all__ = ["Backoff", "Client", "Event", "JobFailed", "RemoteJob", "ServiceError"]

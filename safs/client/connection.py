@@ -1,0 +1,132 @@
+"""HTTP with the service: requests whose problems become ``ServiceError``, pages, and patience."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import count
+from typing import Any, TypeAlias, TypeVar
+
+import httpx
+
+from safs.client.errors import ServiceError
+
+Json: TypeAlias = dict[str, Any]
+Answer = TypeVar("Answer")
+
+SILENCE_S = 60.0
+"""A connection that says nothing for so long, not even a keep-alive, counts as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses between attempts to reach the service again: doubling from ``first_s``, never above ``longest_s``."""
+
+    first_s: float = 0.5
+    longest_s: float = 15.0
+    attempts: int = 12
+    """In a row without an answer, before the client gives up."""
+    sleep: Callable[[float], None] = time.sleep
+
+    def pause(self, failures: int, *, at_most_s: float | None = None) -> None:
+        """Waits after so many failures in a row."""
+        pause_s = min(self.longest_s, self.first_s * 2 ** (failures - 1))
+        self.sleep(pause_s if at_most_s is None else max(0.0, min(pause_s, at_most_s)))
+
+    def patiently(self, call: Callable[[], Answer]) -> Answer:
+        """What ``call`` returns, tried again while its ``ServiceError`` may pass."""
+        for failures in count(1):
+            try:
+                return call()
+            except ServiceError as error:
+                if not error.may_pass or failures > self.attempts:
+                    raise
+            self.pause(failures)
+        raise AssertionError("count ends nowhere")
+
+
+class Connection:
+    """Speaks HTTP to one service; safe to share between threads.
+
+    Args:
+        url: where the service is, without ``/v1``.
+        transport: an httpx transport in place of the network.
+    """
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None, backoff: Backoff) -> None:
+        self.url = url.rstrip("/")
+        self.backoff = backoff
+        self._http = httpx.Client(
+            base_url=self.url,
+            transport=transport,
+            timeout=SILENCE_S,
+            trust_env=not _is_loopback(self.url),  # a proxy of the environment cannot reach this machine's loopback
+        )
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer, read whole; the arguments are those of ``httpx.Client.request``.
+
+        Raises:
+            ServiceError: no answer came, or a problem.
+        """
+        with self._network_errors():
+            response = self._http.request(method, path, **options)
+        _raise_for_problem(response)
+        return response
+
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
+        """The JSON object at ``path``; raises as ``request``."""
+        found: Json = self.request("GET", path, params=params or {}).json()
+        return found
+
+    @contextmanager
+    def stream(self, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """The answer to a GET, to be read piece by piece; raises as ``request``, also from the block that reads it."""
+        with self._network_errors(), self._http.stream("GET", path, **options) as response:
+            if response.is_error:
+                response.read()
+            _raise_for_problem(response)
+            yield response
+
+    def items(self, path: str, params: Mapping[str, str]) -> Iterator[Json]:
+        """The items of a list, fetched a page at a time."""
+        query = dict(params)
+        while True:
+            page = self.get(path, query)
+            yield from page["items"]
+            if page["next_page_token"] is None:
+                return
+            query["page_token"] = page["next_page_token"]
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    @contextmanager
+    def _network_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            what = str(error) or type(error).__name__
+            detail = f"no answer from {self.url} ({what}); is the service running? `safs up` starts one"
+            raise ServiceError("unreachable", detail) from error
+
+
+def _raise_for_problem(response: httpx.Response) -> None:
+    if not response.is_error:
+        return
+    try:
+        problem = response.json()
+        code, detail, errors = problem["code"], problem["detail"], problem["errors"]
+    except (ValueError, KeyError, TypeError):  # not from the service itself
+        code, detail, errors = f"http_{response.status_code}", response.text[:200] or response.reason_phrase, []
+    raise ServiceError(code, detail, errors=errors, status=response.status_code)
+
+
+def _is_loopback(url: str) -> bool:
+    host = httpx.URL(url).host
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

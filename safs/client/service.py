@@ -1,0 +1,94 @@
+"""The service, from afar."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from safs.client.connection import Backoff, Connection, Json
+from safs.client.job import CHUNK_BYTES, RemoteJob
+
+
+class Client:
+    """Speaks to one service.
+
+    Args:
+        url: where it is, without ``/v1``.
+        transport: an httpx transport in place of the network.
+        backoff: how connections that drop are taken up again.
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        transport: httpx.BaseTransport | None = None,
+        *,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._connection = Connection(url, transport, backoff or Backoff())
+
+    def submit(
+        self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
+    ) -> RemoteJob:
+        """The job that was queued.
+
+        Args:
+            spec: the job spec, or a part of it; ``sections`` (``model=``, ``data=``, ``sparsity=`` ...) win over it.
+            weights: a dense state dict (safetensors), which is uploaded first.
+
+        Raises:
+            ServiceError: the service refused the job; nothing was queued.
+        """
+        return RemoteJob(self._connection, self._post(spec, weights, sections, {}))
+
+    def check(
+        self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
+    ) -> Json:
+        """What the job would be, and what the checks found; takes and raises as ``submit``, and queues nothing."""
+        return self._post(spec, weights, sections, {"validate_only": "true"})
+
+    def upload(self, path: str | Path) -> str:
+        """The id under which the service keeps a safetensors file, for ``model.weights``."""
+        with Path(path).open("rb") as file:
+            headers = {
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(os.fstat(file.fileno()).st_size),
+            }
+            chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+            params = {"filename": Path(path).name}
+            answer = self._connection.request("POST", "/v1/uploads", content=chunks, headers=headers, params=params)
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str) -> RemoteJob:
+        """The job with this id."""
+        return RemoteJob(self._connection, self._connection.get(f"/v1/jobs/{job_id}"))
+
+    def jobs(self, *, state: str | None = None) -> Iterator[RemoteJob]:
+        """All jobs (in one state), the newest first."""
+        for view in self._connection.items("/v1/jobs", {"state": state} if state else {}):
+            yield RemoteJob(self._connection, view)
+
+    def catalog(self) -> dict[str, list[Json]]:
+        """What a job may name, by kind: models, datasets, operators ..., each with ``name`` and ``summary``."""
+        return self._connection.get("/v1/catalog")
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(
+        self, spec: Mapping[str, Any] | None, weights: str | Path | None, sections: Json, params: Mapping[str, str]
+    ) -> Json:
+        body = {**(spec or {}), **sections}
+        if weights is not None:
+            body["model"] = {**body.get("model", {}), "weights": self.upload(weights)}
+        answer: Json = self._connection.request("POST", "/v1/jobs", json=body, params=params).json()
+        return answer
