@@ -55,7 +55,7 @@ class FileSplit:
             if draws is not None:
                 images = draws.batch(start, start + len(images))(images)
             start += len(images)
-            yield images.float().sub_(mean).div_(std), labels.to(device, non_blocking=True)
+            yield images.sub(mean).div_(std), labels.to(device, non_blocking=True)
 
     def _loader(self, order: Sized, batch_size: int, on_gpu: bool) -> "DataLoader[tuple[Tensor, Tensor]]":
         return DataLoader(

@@ -65,8 +65,7 @@ class TensorSplit:
             images = images.to(device)
             if draws is not None:
                 images = draws.batch(start, stop)(images)
-            images = fit(images, self.channels, self.image_size).float()
-            yield images.sub(mean).div_(std), labels.to(device)
+            yield fit(images, self.channels, self.image_size).sub(mean).div_(std), labels.to(device)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """The split as numpy arrays over the same memory, so that an object store shares it without copies."""
