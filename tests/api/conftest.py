@@ -1,0 +1,179 @@
+"""The real app over a real database, a real server for what streams, and a runner that trains nothing."""
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.server import Server, make_server
+from api.settings import ApiSettings
+from migrations import upgrade
+from store import artifacts, events, queue, trials
+from store.artifacts import ArtifactStore
+from store.records import Claim, CurvePoint, JobError, JobState, TrialOutcome
+from store.session import Database
+
+MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
+FILES = {
+    "checkpoint": (b"\x08\x00\x00\x00\x00\x00\x00\x00weights!" * 5000, "application/octet-stream"),
+    "config": (b'{"spec": {}}', "application/json"),
+    "report": (b'{"result": "safs"}', "application/json"),
+    "picture": (b"\x89PNG of a search", "image/png"),
+}
+
+
+class ScriptedRunner:
+    """Does in SQL what a runner does to the oldest queued job, one step a call, and trains nothing."""
+
+    def __init__(self, database: Database, store: ArtifactStore) -> None:
+        self.database = database
+        self.store = store
+        self.claimed: Claim | None = None
+
+    @property
+    def claim(self) -> Claim:
+        assert self.claimed is not None, "start() comes first"
+        return self.claimed
+
+    def start(self) -> str:
+        with self.database.begin() as tx:
+            self.claimed = queue.claim(tx, "scripted", lease_s=600)
+        return self.claim.job.id
+
+    def note(self, *messages: str) -> None:
+        with self.database.begin() as tx:
+            for message in messages:
+                events.append(tx, self.claim.lease, "note", {"message": message, "level": "info"})
+
+    def enter(self, stage: str) -> None:
+        with self.database.begin() as tx:
+            queue.set_stage(tx, self.claim.lease, stage)
+
+    def trial(self, stage: str, number: int, accuracies: Sequence[float]) -> None:
+        curve = [CurvePoint(epoch, 0.5, 0.4, accuracy, 1e-3, 0.1) for epoch, accuracy in enumerate(accuracies, 1)]
+        best = max(accuracies)
+        outcome = TrialOutcome(loss=1 - best, accuracy=best, cross_entropy=0.4, seconds=0.3)
+        with self.database.begin() as tx:
+            trials.record_done(
+                tx,
+                self.claim.lease,
+                stage,
+                number,
+                config={"conv1": "swish"},
+                epochs=len(curve),
+                seed=7,
+                outcome=outcome,
+                curve=curve,
+            )
+
+    def succeed(self) -> None:
+        stored = {name: (self.store.put(_Bytes(content)), media) for name, (content, media) in FILES.items()}
+        with self.database.begin() as tx:
+            for name, (artifact, media_type) in stored.items():
+                artifacts.attach(tx, self.claim.lease, name, artifact, media_type)
+            queue.finish(tx, self.claim.lease, JobState.SUCCEEDED, result={"test_accuracy": 0.9})
+
+    def fail(self, message: str, stage: str) -> None:
+        with self.database.begin() as tx:
+            queue.finish(tx, self.claim.lease, JobState.FAILED, error=JobError("training_failed", message, stage))
+
+    def stop(self) -> None:
+        with self.database.begin() as tx:
+            queue.finish(tx, self.claim.lease, JobState.CANCELLED)
+
+
+class _Bytes:
+    def __init__(self, content: bytes) -> None:
+        self.rest = content
+
+    def read(self, size: int, /) -> bytes:
+        chunk, self.rest = self.rest[:size], self.rest[size:]
+        return chunk
+
+
+@pytest.fixture
+def api_database_url(empty_sqlite_url: str) -> str:
+    """SQLite; modules whose tests must hold on PostgreSQL too say so by a fixture of this name."""
+    upgrade(empty_sqlite_url)
+    return empty_sqlite_url
+
+
+@pytest.fixture
+def settings(tmp_path: Path, api_database_url: str) -> ApiSettings:
+    """A home of its own; event streams that are quick to notice and quick to give signs of life."""
+    return ApiSettings(
+        home=tmp_path / "home",
+        database_url=api_database_url,
+        free_disk_bytes=0,
+        upload_limit_bytes=100_000,
+        events_interval_s=0.02,
+        keep_alive_s=0.1,
+    )
+
+
+@pytest.fixture
+def app(settings: ApiSettings) -> Any:
+    """The app that ``safs api`` serves."""
+    from api.app import create_app
+
+    return create_app(settings)
+
+
+@pytest.fixture
+def http(app: Any) -> Iterator[TestClient]:
+    """Speaks to the app in this process."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def runner(settings: ApiSettings) -> Iterator[ScriptedRunner]:
+    """A runner beside the app, on the same database and artifacts."""
+    database = Database(settings.database_url)
+    yield ScriptedRunner(database, ArtifactStore(settings.artifacts_folder))
+    database.dispose()
+
+
+@pytest.fixture
+def submit(http: TestClient) -> Callable[..., str]:
+    """Queues the minimal job, with what else is given; returns its id."""
+
+    def post(**sections: object) -> str:
+        response = http.post("/v1/jobs", json=MINIMAL | sections)
+        assert response.status_code == 202, response.text
+        job_id: str = response.json()["id"]
+        return job_id
+
+    return post
+
+
+@contextmanager
+def running(settings: ApiSettings, port: int = 0) -> Iterator[tuple[str, Server]]:
+    """A real server in a thread, and its address. Its socket listens from the start, so nobody waits for it."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        server = make_server(settings)
+        thread = Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", server
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def serve(settings: ApiSettings) -> Callable[..., Any]:
+    """``running`` with these settings; takes a port."""
+    return lambda port=0: running(settings, port)
+
+
+@pytest.fixture
+def url(settings: ApiSettings) -> Iterator[str]:
+    """The address of a real server."""
+    with running(settings) as (address, _):
+        yield address
