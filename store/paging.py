@@ -13,6 +13,7 @@ from store.records import Page
 Item = TypeVar("Item")
 Key = tuple[str | int, ...]
 
+_LONGEST_TOKEN = 200
 _WORD = re.compile(r"[a-z0-9_]{1,64}")
 
 
@@ -24,6 +25,8 @@ def page_of(kind: str, rows: Sequence[Item], limit: int, key: Callable[[Item], K
 
 def key_of(kind: str, token: str, types: tuple[type[str] | type[int], ...]) -> Key:
     """The key of the last row of the page before; ``InvalidPageToken`` if we did not make the token for this list."""
+    if len(token) > _LONGEST_TOKEN:
+        raise _invalid(token)
     try:
         found_kind, *key = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     except (binascii.Error, ValueError, TypeError):

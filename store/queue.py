@@ -76,7 +76,9 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
     if row is None:
         return None
     job = job_from(row)
-    _interrupt_trials(tx, job.id)
+    if job.attempt > 1:
+        _interrupt_trials(tx, job.id)
+        _note(tx, job.id, f"the runner {worker!r} begins attempt {job.attempt} of {job.max_attempts}")
     return Claim(job, Lease(job.id, row["lease_token"], row["lease_expires_at"]))
 
 
@@ -188,7 +190,7 @@ def _settle_expired(tx: Transaction) -> None:
             end = {"state": JobState.FAILED, "error": asdict(error)}
         tx.execute(update(jobs).where(jobs.c.id == job.id).values(finished_at=now(), **end, **NO_LEASE))
         _interrupt_trials(tx, job.id)
-        events.announce(tx, job.id, "note", {"message": message, "level": "warning"})
+        _note(tx, job.id, message)
 
 
 def _expired(job: FromClause) -> ColumnElement[bool]:
@@ -202,3 +204,7 @@ def _spent(job: FromClause) -> ColumnElement[bool]:
 def _interrupt_trials(tx: Transaction, job_id: str) -> None:
     running = (trials.c.job_id == job_id) & (trials.c.state == TrialState.RUNNING)
     tx.execute(update(trials).where(running).values(state=TrialState.INTERRUPTED, finished_at=now()))
+
+
+def _note(tx: Transaction, job_id: str, message: str) -> None:
+    events.announce(tx, job_id, "note", {"message": message, "level": "warning"})

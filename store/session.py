@@ -7,13 +7,22 @@ Transactional DDL" of the pysqlite dialect).
 """
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InternalError,
+    NotSupportedError,
+    ProgrammingError,
+)
 
 from store.errors import DatabaseUnavailable, InvalidValue, SchemaMissing, StoreError
 
@@ -87,8 +96,12 @@ def _postgresql_engine(url: URL) -> Engine:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    if url.database and url.database != ":memory:":
+    if not url.database or url.database == ":memory:":
+        raise StoreError("an SQLite database needs a file: each connection would have a memory of its own")
+    try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseUnavailable(f"the folder of {_shown(url)} cannot be made: {error}. Choose SAFS_HOME") from error
     engine = create_engine(url, json_serializer=_to_json, connect_args={"timeout": LOCK_TIMEOUT_S})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -100,7 +113,7 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL").close()
@@ -118,26 +131,26 @@ def _errors_named(url: URL) -> Iterator[None]:
     """Turns the driver's errors into ours where they say something about the database or the values."""
     try:
         yield
-    except (OperationalError, ProgrammingError, DataError) as error:
+    except DatabaseError as error:
         named = _named(error, _shown(url))
         if named is None:
             raise
         raise named from error
 
 
-def _named(error: DBAPIError, url: str) -> StoreError | None:
+def _named(error: DatabaseError, url: str) -> StoreError | None:
     cause = str(error.orig).strip()
     if getattr(error.orig, "sqlstate", None) in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
         return SchemaMissing(f"the database {url} does not have the tables that this version needs; run `safs migrate`")
     match error:
         case DataError():
             return InvalidValue(f"the database cannot hold this value: {cause}")
-        case OperationalError():
+        case IntegrityError() | InternalError() | NotSupportedError() | ProgrammingError():
+            return None
+        case _:
             return DatabaseUnavailable(
                 f"the database {url} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
             )
-        case _:
-            return None
 
 
 def _shown(url: URL) -> str:

@@ -31,6 +31,8 @@ def postgresql_server() -> Iterator[URL]:
     # Not below pytest's own folder: started as root, the server runs as another user, who must get in.
     folder = tempfile.mkdtemp(prefix="safs-postgresql-")
     server = get_server(folder, cleanup_mode="stop")
+    # Nothing here has to survive a power cut.
+    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     yield Database(server.get_uri()).url
     server.cleanup()
     shutil.rmtree(folder)

@@ -95,7 +95,9 @@ def test_expired_lease_is_claimed_again_and_its_old_token_refused(database: Data
             write(tx)
     with database.begin() as tx:
         assert queue.renew(tx, second.lease, 60) is False
-        assert events.page(tx, lease.job_id) == ()
+        assert [event.data["message"] for event in events.page(tx, lease.job_id)] == [
+            "the runner 'runner-2' begins attempt 2 of 3"
+        ]
         assert trials.list(tx, lease.job_id).items == ()
 
 
@@ -141,8 +143,11 @@ def test_job_whose_attempts_are_used_up_fails_with_a_reason_instead_of_running_a
     assert failed.state is JobState.FAILED
     assert failed.error is not None
     assert (failed.error.code, failed.error.stage) == ("attempts_used_up", "activations")
-    assert "'runner-2' stopped answering in attempt 2 of 2" in failed.error.message
-    assert [note.kind for note in notes] == ["note"]
+    assert failed.error.message == "the runner 'runner-2' stopped answering in attempt 2 of 2, the last one"
+    assert [note.data["message"] for note in notes] == [
+        "the runner 'runner-2' begins attempt 2 of 2",
+        "the runner 'runner-2' stopped answering in attempt 2 of 2",
+    ]
 
 
 def test_job_that_is_cancelling_is_cancelled_once_its_lease_has_expired(database: Database, lease: Lease) -> None:

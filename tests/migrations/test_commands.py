@@ -1,0 +1,130 @@
+"""Migrations: up, down, from several processes at once, and never apart from the tables."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from migrations import current, downgrade, head_revision, is_at_head, upgrade
+from store.errors import DatabaseUnavailable
+from store.session import Database, Transaction
+from store.tables import metadata
+
+
+def tables(url: str) -> set[str]:
+    database = Database(url)
+    with database.read() as tx:
+        names = set(inspect(tx).get_table_names())
+    database.dispose()
+    return names
+
+
+def schema(tx: Transaction) -> dict[str, Any]:
+    """All that the database knows about its tables, Alembic's own left out."""
+    found = inspect(tx)
+    return {
+        table: {
+            "columns": [column | {"type": str(column["type"])} for column in found.get_columns(table)],
+            "primary key": found.get_pk_constraint(table),
+            "foreign keys": sorted(found.get_foreign_keys(table), key=str),
+            "checks": sorted(found.get_check_constraints(table), key=str),
+            "indexes": sorted(map(_shown, found.get_indexes(table))),
+        }
+        for table in found.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def _shown(index: Any) -> str:
+    """The index as text, with the SQL of its condition instead of the object that holds it."""
+    options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
+    return str(index | {"dialect_options": options})
+
+
+def test_upgrade_makes_every_table_and_reaches_the_head(empty_database_url: str) -> None:
+    before = current(empty_database_url)
+
+    upgrade(empty_database_url)
+
+    assert before is None
+    assert current(empty_database_url) == head_revision()
+    assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
+
+
+def test_upgrade_of_what_is_at_head_changes_nothing(database: Database, database_url: str) -> None:
+    upgrade(database_url)
+
+    assert is_at_head(database.engine)
+
+
+def test_downgrade_to_base_drops_every_table_and_upgrade_brings_them_back(database_url: str) -> None:
+    downgrade(database_url, "base")
+    dropped = tables(database_url)
+    upgrade(database_url)
+
+    assert dropped == {"alembic_version"}
+    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+
+
+def test_migrations_make_what_the_tables_say(database: Database) -> None:
+    with database.begin() as tx:
+        difference = compare_metadata(MigrationContext.configure(tx, opts={"compare_type": True}), metadata)
+
+    assert difference == []
+
+
+def test_migrations_make_the_same_constraints_as_the_tables(database: Database) -> None:
+    """Alembic's comparison does not look at check constraints, nor at the conditions of indexes."""
+    with database.begin() as tx:
+        migrated = schema(tx)
+        metadata.drop_all(tx)
+        metadata.create_all(tx)
+        assert migrated == schema(tx)
+
+
+def test_database_without_schema_or_of_another_version_is_not_at_head(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    empty = is_at_head(database.engine)
+    upgrade(empty_database_url)
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+
+    assert (empty, is_at_head(database.engine)) == (False, False)
+    database.dispose()
+
+
+def test_processes_that_upgrade_at_once_all_succeed_wherever_they_are_started(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    program = "import sys, migrations; migrations.upgrade(sys.argv[1])"
+    command = [sys.executable, "-W", "error", "-c", program, empty_database_url]
+
+    processes = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(process.communicate()[1], process.returncode) for process in processes]
+
+    assert ends == [("", 0)] * 2
+    assert current(empty_database_url) == head_revision()
+
+
+def test_failed_upgrade_leaves_the_database_as_it_was(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    with database.begin() as tx:
+        tx.execute(text("CREATE TABLE uploads (in_the_way INTEGER)"))
+    database.dispose()
+
+    with pytest.raises(Exception, match="uploads"):
+        upgrade(empty_database_url)
+
+    assert tables(empty_database_url) == {"uploads"}
+
+
+def test_database_that_cannot_be_reached_is_said_to_be_so() -> None:
+    database = Database("postgresql://safs@127.0.0.1:1/safs")
+
+    with pytest.raises(DatabaseUnavailable):
+        is_at_head(database.engine)

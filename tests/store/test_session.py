@@ -1,0 +1,118 @@
+"""Transactions, and what is said when the database does not play along."""
+
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from store import queue
+from store.errors import DatabaseUnavailable, SchemaMissing, StoreError
+from store.session import Database
+
+
+def test_block_that_raises_writes_nothing(database: Database) -> None:
+    def submit_and_fail() -> None:
+        with database.begin() as tx:
+            queue.submit(tx, {})
+            raise KeyError("changed my mind")
+
+    with pytest.raises(KeyError):
+        submit_and_fail()
+
+    with database.read() as tx:
+        assert queue.list(tx).items == ()
+
+
+def test_reading_transaction_cannot_write(database: Database) -> None:
+    with pytest.raises((DBAPIError, DatabaseUnavailable), match=r"read-?only"), database.read() as tx:
+        queue.submit(tx, {})
+
+    # The connection goes back to the pool and can write again.
+    with database.begin() as tx:
+        queue.submit(tx, {})
+
+
+def test_threads_that_read_before_they_write_lose_no_update(database: Database) -> None:
+    with database.begin() as tx:
+        tx.execute(text("CREATE TABLE counter (value INTEGER)"))
+        tx.execute(text("INSERT INTO counter VALUES (0)"))
+    lock = "" if database.engine.dialect.name == "sqlite" else "FOR UPDATE"
+    barrier = Barrier(8)
+
+    def count(_: int) -> None:
+        barrier.wait()
+        for _ in range(5):
+            with database.begin() as tx:
+                value = tx.execute(text(f"SELECT value FROM counter {lock}")).scalar_one()
+                tx.execute(text("UPDATE counter SET value = :value"), {"value": value + 1})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count, range(8)))
+
+    with database.read() as tx:
+        assert tx.execute(text("SELECT value FROM counter")).scalar_one() == 40
+
+
+def test_sqlite_reader_sees_the_last_commit_while_a_writer_is_at_work(sqlite_database: Database) -> None:
+    with sqlite_database.begin() as tx:
+        queue.submit(tx, {})
+        with sqlite_database.read() as reader:
+            assert queue.list(reader).items == ()
+
+
+def test_sqlite_runs_in_wal_mode_with_foreign_keys(sqlite_database: Database) -> None:
+    with sqlite_database.read() as tx:
+        found = [tx.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "foreign_keys")]
+
+    assert found == ["wal", 1]
+
+
+def test_database_that_was_never_migrated_says_how_to_migrate_it(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+
+    with pytest.raises(SchemaMissing, match="safs migrate"), database.read() as tx:
+        queue.list(tx)
+
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://safs:s3cret@127.0.0.1:1/safs",
+        "postgresql://safs@127.0.0.1:1/safs?password=s3cret",
+    ],
+)
+def test_server_that_cannot_be_reached_is_named_without_its_password(url: str) -> None:
+    database = Database(url)
+
+    with pytest.raises(DatabaseUnavailable, match="SAFS_DATABASE_URL") as caught, database.begin():
+        pass
+
+    assert "127.0.0.1" in str(caught.value)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(database)
+    assert "s3cret" not in shown
+
+
+def test_folder_of_a_new_sqlite_database_is_made(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new' / 'folder' / 'safs.db'}")
+
+    with database.begin():
+        pass
+
+    assert (tmp_path / "new" / "folder" / "safs.db").is_file()
+    database.dispose()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "s3cret", "postgresql://safs:s3cret@host:port/safs", "mysql://safs:s3cret@host/db"]
+)
+def test_url_of_no_known_database_is_refused_without_showing_its_password(url: str) -> None:
+    with pytest.raises(StoreError, match="postgresql") as caught:
+        Database(url)
+
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value, limit=0))
