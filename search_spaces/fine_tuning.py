@@ -20,8 +20,8 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
     """Optimizer, its learning rate, SGD's momentum, weight decay and schedule; the default is ``train``'s own recipe.
 
     Always active: ``optimizer``, ``weight_decay``, ``schedule``. Active with their optimizer: one
-    ``learning_rate_<optimizer>`` each, and ``momentum`` (SGD). Where ``train`` has a value outside its range, the nearest
-    end stands for it: without weight decay the default has 1e-6, which ``recipe_from`` then reads as 0.
+    ``learning_rate_<optimizer>`` each, and ``momentum`` (SGD). Where ``train`` has a value outside its range, the
+    nearest end stands for it: without weight decay the default has 1e-6, which ``recipe_from`` then reads as 0.
 
     After Loni et al. (2023), arXiv:2305.10964, with these departures:
 

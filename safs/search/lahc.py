@@ -92,7 +92,8 @@ class LateAcceptance:
 
     def _neighbour(self) -> list[str]:
         state = list(self._state)
-        state[self._random.randrange(len(state))] = self._random.choice(self._operators)
+        site = self._random.randrange(len(state))
+        state[site] = self._random.choice(self._operators)
         first, second = self._random.randrange(len(state)), self._random.randrange(len(state))
         state[first], state[second] = state[second], state[first]
         return state

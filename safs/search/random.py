@@ -3,14 +3,11 @@
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from safs.search.strategy import Proposals, plain_config
+from safs.search.strategy import REDRAWS, Proposals, plain_config
 from safs.trials import Candidate, Config, Outcome
 
 if TYPE_CHECKING:  # see strategy.py
     from ConfigSpace import ConfigurationSpace
-
-REDRAWS = 1000
-"""Draws in a row that may repeat an earlier candidate before the space counts as exhausted."""
 
 
 class RandomSearch:

@@ -20,7 +20,7 @@ from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType, TrialInfo, TrialValue
 
-from safs.search.strategy import Proposals, plain_config
+from safs.search.strategy import REDRAWS, Proposals, plain_config
 from safs.trials import Candidate, Outcome
 
 CRASH_COST = 1.0
@@ -85,7 +85,7 @@ def make_facade(space: ConfigurationSpace, *, trials: int, seed: int) -> Hyperpa
             scenario,
             model=_forest(scenario),
             acquisition_maximizer=_Maximizer(scenario.configspace, challengers=DRAWS, seed=seed),
-            config_selector=ConfigSelector(scenario, retrain_after=1),
+            config_selector=ConfigSelector(scenario, retrain_after=1, max_new_config_tries=REDRAWS),
             initial_design=_DefaultFirst(scenario),
             intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
             logging_level=False,

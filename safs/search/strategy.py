@@ -10,6 +10,8 @@ from safs.trials import Candidate, Config, Outcome
 
 if TYPE_CHECKING:  # ConfigSpace imports scipy, which takes a second that listing the strategies must not cost.
     from ConfigSpace import ConfigurationSpace
+REDRAWS = 1000
+"""Draws in a row that may repeat an earlier candidate before a space counts as exhausted."""
 
 
 class Strategy(Protocol):

@@ -1,0 +1,71 @@
+"""The space of stage 2."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from safs.presets import PRESETS, fill
+from safs.spec import Recipe, TrainSpec
+from safs.training.optimizers import OPTIMIZERS
+from safs.training.schedules import SCHEDULES
+from search_spaces.fine_tuning import fine_tuning_space, recipe_from
+
+PAPER_RECIPES = [
+    TrainSpec(**fill({"model": {"architecture": architecture}}, preset)["train"])
+    for preset, architecture in product(PRESETS, ["lenet5", "vgg16", "resnet18", "efficientnet_b0", "mlp"])
+]
+OUTSIDE = TrainSpec(optimizer="sgd", learning_rate=3.0, weight_decay=0.5, momentum=0.0, schedule="halving")
+
+
+def recipe_of(train: TrainSpec) -> Recipe:
+    return Recipe(**train.model_dump(exclude={"epochs"}))
+
+
+def test_500_draws_keep_the_conditions_and_give_valid_recipes() -> None:
+    train = TrainSpec(momentum=0.8)
+    space = fine_tuning_space(train, epochs=80, seed=0)
+    seen: set[tuple[str, str]] = set()
+    for point in space.sample_configuration(500):
+        config = dict(point)
+        optimizer, schedule = str(config["optimizer"]), str(config["schedule"])
+        expected = {"optimizer", "schedule", "weight_decay", f"learning_rate_{optimizer}"}
+        assert set(config) == expected | ({"momentum"} if optimizer == "sgd" else set())
+
+        recipe = recipe_from(config, train)
+
+        assert (recipe.optimizer, recipe.schedule, recipe.weight_decay) == (optimizer, schedule, config["weight_decay"])
+        assert recipe.learning_rate == config[f"learning_rate_{optimizer}"]
+        assert recipe.momentum == (config["momentum"] if optimizer == "sgd" else 0.8)
+        assert 1e-4 <= recipe.learning_rate <= 1e-1
+        assert 1e-6 <= recipe.weight_decay <= 1e-1
+        seen.add((optimizer, schedule))
+    assert seen == set(product(OPTIMIZERS, SCHEDULES))
+
+
+@pytest.mark.parametrize("train", [TrainSpec(), OUTSIDE, *PAPER_RECIPES])
+def test_the_default_is_the_default_protocols_recipe(train: TrainSpec) -> None:
+    default = fine_tuning_space(train, epochs=8, seed=0).get_default_configuration()
+    assert recipe_from(dict(default), train) == recipe_of(train)
+
+
+def test_weight_decay_is_drawn_by_orders_of_magnitude() -> None:
+    space = fine_tuning_space(TrainSpec(), epochs=8, seed=0)
+    small = [point["weight_decay"] < 1e-3 for point in space.sample_configuration(500)]
+    # Three of the five decades; the standard deviation of the share is sqrt(0.24 / 500) = 0.022. Linear: 0.01.
+    assert sum(small) / 500 == pytest.approx(0.6, abs=4 * 0.022)
+
+
+@pytest.mark.parametrize(("epochs", "searched"), [(8, False), (20, False), (21, True)])
+def test_halving_is_searched_where_it_acts_within_a_trial(epochs: int, searched: bool) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = SCHEDULES["halving"].make(optimizer, epochs, 1)
+    rates = set()
+    for _ in range(epochs):
+        rates.add(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step_done()
+        schedule.epoch_done(train_loss=1.0)
+    assert (len(rates) > 1) == searched
+    assert ("halving" in fine_tuning_space(TrainSpec(), epochs, seed=0)["schedule"].choices) == searched
+    assert "halving" in fine_tuning_space(TrainSpec(schedule="halving"), epochs, seed=0)["schedule"].choices
