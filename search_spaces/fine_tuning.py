@@ -26,7 +26,7 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
     After Loni et al. (2023), arXiv:2305.10964, with these departures:
 
     - Weight decay is drawn log-uniformly from [1e-6, 1e-1]. There it is uniform on [1e-5, 1e-1]: nine draws in ten are
-      above 1e-2, and such decay destroys a sparse network whatever else is chosen.
+      above 1e-2, and most of them destroy a sparse network whatever else is drawn.
     - Every optimizer may have every schedule. There only SGD has one, yet one cycle of Adam up to 3e-2 was the best
       recipe that we measured for a network at 99% sparsity.
     - ``OPTIMIZERS`` says which optimizers stand for TAdam and Fromage, and why.

@@ -85,9 +85,7 @@ def test_a_search_in_which_everything_breaks_down_ends(name: str, stage: str) ->
 @each_case
 def test_a_single_trial_can_be_asked_for(name: str, stage: str) -> None:
     candidates = search(name, SPACES[stage], trials=1, window=1)
-    assert len(candidates) == STRATEGIES[name].make(SPACES[stage], trials=1, epochs=8, seed=7).expected_trials or (
-        name == "lahc"
-    )
+    assert len(candidates) == 1 if name != "lahc" else len(candidates) >= 2  # LAHC cannot stop before an idle step.
 
 
 @pytest.mark.parametrize("name", ["random", "smac"])
