@@ -1,4 +1,4 @@
-"""Databases for tests: each test gets one of its own, migrated, and what runs on one kind runs on both.
+"""Databases for tests: each test finds one without rows, migrated, and what runs on one kind runs on both.
 
 PostgreSQL is the server that ``SAFS_TEST_DATABASE_URL`` names, else one that the tests start and stop themselves.
 """
@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,15 +42,8 @@ def postgresql_server() -> Iterator[URL]:
 @pytest.fixture
 def empty_postgresql_url(postgresql_server: URL) -> Iterator[str]:
     """A schema of its own, without tables."""
-    schema = f"test_{uuid4().hex}"
-    engine = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    options = f"-csearch_path={schema} -csynchronous_commit=off"
-    yield postgresql_server.update_query_dict({"options": options}).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    engine.dispose()
+    with _schema(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture
@@ -65,25 +59,71 @@ def empty_database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated_postgresql_url(postgresql_server: URL) -> Iterator[str]:
+    """A schema that is migrated once, because that takes longer than most tests."""
+    with _schema(postgresql_server) as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that is migrated once, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "safs.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def database_url(empty_database_url: str) -> str:
-    """Both kinds in turn, migrated."""
-    upgrade(empty_database_url)
-    return empty_database_url
+def postgresql_url(migrated_postgresql_url: str) -> Iterator[str]:
+    """Migrated and without rows."""
+    yield migrated_postgresql_url
+    database = Database(migrated_postgresql_url)
+    with database.begin() as tx:
+        tx.execute(text("SET LOCAL lock_timeout = '20s'"))
+        tx.execute(text("TRUNCATE jobs, artifacts CASCADE"))
+    database.dispose()
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite_file: Path, empty_sqlite_url: str, tmp_path: Path) -> str:
+    """Migrated and without rows."""
+    shutil.copy(migrated_sqlite_file, tmp_path)
+    return empty_sqlite_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Both kinds in turn, migrated and without rows."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """Both kinds in turn, migrated and open."""
+    """Both kinds in turn, migrated, without rows, and open."""
     database = Database(database_url)
     yield database
     database.dispose()
 
 
 @pytest.fixture
-def sqlite_database(empty_sqlite_url: str) -> Iterator[Database]:
-    """A migrated SQLite database, for tests of what stands above the store."""
-    upgrade(empty_sqlite_url)
-    database = Database(empty_sqlite_url)
+def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+    """SQLite alone, for tests of what stands above the store."""
+    database = Database(sqlite_url)
     yield database
     database.dispose()
+
+
+@contextmanager
+def _schema(server: URL) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    options = f"-csearch_path={name} -csynchronous_commit=off"
+    yield server.update_query_dict({"options": options}).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+    engine.dispose()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,15 @@ from migrations import current, downgrade, head_revision, is_at_head, upgrade
 from store.errors import DatabaseUnavailable
 from store.session import Database, Transaction
 from store.tables import metadata
+
+
+@pytest.fixture
+def database(empty_database_url: str) -> Iterator[Database]:
+    """Of this test alone, which may change its tables."""
+    upgrade(empty_database_url)
+    database = Database(empty_database_url)
+    yield database
+    database.dispose()
 
 
 def tables(url: str) -> set[str]:
@@ -56,19 +66,20 @@ def test_upgrade_makes_every_table_and_reaches_the_head(empty_database_url: str)
     assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
 
 
-def test_upgrade_of_what_is_at_head_changes_nothing(database: Database, database_url: str) -> None:
-    upgrade(database_url)
+def test_upgrade_of_what_is_at_head_changes_nothing(database: Database, empty_database_url: str) -> None:
+    upgrade(empty_database_url)
 
     assert is_at_head(database.engine)
 
 
-def test_downgrade_to_base_drops_every_table_and_upgrade_brings_them_back(database_url: str) -> None:
-    downgrade(database_url, "base")
-    dropped = tables(database_url)
-    upgrade(database_url)
+def test_downgrade_to_base_drops_every_table_and_upgrade_brings_them_back(empty_database_url: str) -> None:
+    upgrade(empty_database_url)
+    downgrade(empty_database_url, "base")
+    dropped = tables(empty_database_url)
+    upgrade(empty_database_url)
 
     assert dropped == {"alembic_version"}
-    assert tables(database_url) == {*metadata.tables, "alembic_version"}
+    assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
 
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:

@@ -58,7 +58,7 @@ def test_threads_that_claim_at_once_take_an_expired_job_over_only_once(database:
     assert [found.job.attempt for found in claims] == [2]
 
 
-@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_claim_passes_over_a_job_that_another_transaction_is_claiming(database: Database) -> None:
     with database.begin() as tx:
         first, second = queue.submit(tx, {}), queue.submit(tx, {})

@@ -232,7 +232,7 @@ def test_malformed_page_token_is_refused(database: Database, token: str) -> None
         queue.list(tx, page_token=token)
 
 
-@pytest.mark.parametrize("empty_database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_name_that_postgresql_cannot_hold_is_refused_with_the_reason(database: Database) -> None:
     with pytest.raises(InvalidValue, match="NUL"), database.begin() as tx:
         queue.submit(tx, SPEC, "a\0b")

@@ -36,7 +36,8 @@ def test_reading_transaction_cannot_write(database: Database) -> None:
         queue.submit(tx, {})
 
 
-def test_threads_that_read_before_they_write_lose_no_update(database: Database) -> None:
+def test_threads_that_read_before_they_write_lose_no_update(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     with database.begin() as tx:
         tx.execute(text("CREATE TABLE counter (value INTEGER)"))
         tx.execute(text("INSERT INTO counter VALUES (0)"))
@@ -55,6 +56,7 @@ def test_threads_that_read_before_they_write_lose_no_update(database: Database) 
 
     with database.read() as tx:
         assert tx.execute(text("SELECT value FROM counter")).scalar_one() == 40
+    database.dispose()
 
 
 def test_sqlite_reader_sees_the_last_commit_while_a_writer_is_at_work(sqlite_database: Database) -> None:
