@@ -107,6 +107,11 @@ class Tail(Generic[EventT]):
         finally:
             watch.listeners -= 1
 
+    @property
+    def listeners(self) -> int:
+        """How many streams are open."""
+        return sum(watch.listeners for watch in self._watches.values())
+
     def close(self) -> None:
         """Ends all streams, so that the server can stop; their clients resume at the next one."""
         self._closed = True

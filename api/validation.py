@@ -17,7 +17,9 @@ class FieldError(BaseModel):
 
 
 def field_errors(found: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
-    """One entry a field; complaints about the same field (the members of a union) are joined.
+    """One entry a field; complaints about the same field (by the members of a union) are joined.
+
+    A member that looked deeper into a value knows more about it, so it is heard alone.
 
     Args:
         found: ``RequestValidationError.errors()``.
@@ -30,7 +32,11 @@ def field_errors(found: Sequence[Mapping[str, Any]], body: Any) -> list[FieldErr
         lines = messages.setdefault(".".join(map(str, path)) or "body", [])
         if message not in lines:
             lines.append(message)
-    return [FieldError(field=field, message="; or ".join(lines)) for field, lines in messages.items()]
+    return [
+        FieldError(field=field, message="; or ".join(lines))
+        for field, lines in messages.items()
+        if not any(other.startswith(f"{field}.") for other in messages)
+    ]
 
 
 def _path(loc: Iterable[str | int], body: Any, *, absent: bool) -> list[str | int]:

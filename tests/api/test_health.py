@@ -1,0 +1,48 @@
+"""Liveness without a database, readiness with all that the service needs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import ApiSettings
+
+
+@pytest.fixture
+def without_database(tmp_path: Path) -> ApiSettings:
+    """Settings whose database does not answer."""
+    return ApiSettings(home=tmp_path, database_url="postgresql://safs:hunter2@127.0.0.1:1/safs", free_disk_bytes=0)
+
+
+def test_a_migrated_database_and_a_free_disk_are_ready(http: TestClient) -> None:
+    assert http.get("/livez").json() == {"status": "ok"}
+    assert http.get("/readyz").json() == {"status": "ok"}
+
+
+def test_the_process_lives_without_a_database_but_is_not_ready(without_database: ApiSettings) -> None:
+    with TestClient(create_app(without_database)) as http:
+        lives, ready, jobs = http.get("/livez"), http.get("/readyz"), http.get("/v1/jobs")
+
+    assert lives.status_code == 200
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert (jobs.status_code, jobs.json()["code"], jobs.json()["retryable"]) == (503, "database_unavailable", True)
+    assert int(jobs.headers["retry-after"]) > 0
+    assert "127.0.0.1:1" not in jobs.text + ready.text
+
+
+def test_a_database_that_was_not_migrated_is_not_ready(tmp_path: Path) -> None:
+    with TestClient(create_app(ApiSettings(home=tmp_path, free_disk_bytes=0))) as http:
+        ready, jobs = http.get("/readyz"), http.get("/v1/jobs")
+
+    assert "safs migrate" in ready.json()["detail"]
+    assert (jobs.status_code, jobs.json()["code"]) == (503, "schema_missing")
+
+
+def test_a_full_disk_is_not_ready(settings: Any) -> None:
+    with TestClient(create_app(settings.model_copy(update={"free_disk_bytes": 10**18}))) as http:
+        response = http.get("/readyz")
+
+    assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+    assert "SAFS_FREE_DISK_BYTES" in response.json()["detail"]
