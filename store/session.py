@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
     NotSupportedError,
     ProgrammingError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from store.errors import DatabaseUnavailable, InvalidValue, SchemaMissing, StoreError
 
@@ -136,6 +137,10 @@ def _errors_named(url: URL) -> Iterator[None]:
         if named is None:
             raise
         raise named from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(
+            f"all connections to {_shown(url)} are in use, and none came free: {error}"
+        ) from error
 
 
 def _named(error: DatabaseError, url: str) -> StoreError | None:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -70,10 +69,6 @@ jobs = Table(
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="error_when_failed"),
     Index(None, "state", "id"),
 )
-
-_unfinished = text(_one_of("state", (JobState.QUEUED, *ACTIVE_STATES)))
-Index("ix_jobs_unfinished", jobs.c.id, postgresql_where=_unfinished, sqlite_where=_unfinished)
-"""What a claim looks through: finished jobs, the many, are not in it."""
 
 trials = Table(
     "trials",

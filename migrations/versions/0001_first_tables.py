@@ -67,8 +67,6 @@ def _create_jobs() -> None:
         sa.CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name=op.f("ck_jobs_error_when_failed")),
     )
     op.create_index(op.f("ix_jobs_state_id"), "jobs", ["state", "id"])
-    unfinished = sa.text("state IN ('queued', 'running', 'cancelling')")
-    op.create_index(op.f("ix_jobs_unfinished"), "jobs", ["id"], postgresql_where=unfinished, sqlite_where=unfinished)
 
 
 def _create_trials() -> None:

@@ -2,9 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from store import artifacts, events, queue, trials
 from store.errors import LeaseLost
@@ -171,3 +172,20 @@ def test_leases_expire_by_the_clock_of_the_database(database: Database, lease: L
 
     assert second is not None
     assert second.lease.job_id == lease.job_id
+
+
+def test_claim_does_not_look_through_finished_jobs(database: Database) -> None:
+    statements: list[tuple[str, Any]] = []
+    with database.begin() as tx:
+        event.listen(tx, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))
+        queue.claim(tx, "runner-1", lease_s=60)
+    settle, take = statements
+
+    with database.begin() as tx:
+        if tx.dialect.name == "postgresql":
+            # A planner that has an empty table before it would rather read it whole.
+            tx.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN" if tx.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+        plans = [str(tx.exec_driver_sql(f"{explain} {sql}", values).all()) for sql, values in (settle, take)]
+
+    assert all("ix_jobs_state_id" in plan for plan in plans), plans
