@@ -16,7 +16,7 @@ def explain(error: Exception) -> str:
         case SafsError(field=str(field)) if field not in error.message:
             return f"{field}: {error.message}"
         case ServiceError(errors=[_, *_] as errors):
-            return "\n".join([str(error), *(f"  {_field(each)}" for each in errors)])
+            return "\n".join([error.detail, *(f"  {each['field']}: {each['message']}" for each in errors)])
         case ValidationError():
             return "\n".join(
                 [f"{error.error_count()} value(s) of {error.title} are wrong", *map(_invalid_value, error.errors())]
@@ -32,12 +32,6 @@ def explain(error: Exception) -> str:
 def _is_store_error(error: Exception) -> bool:
     """Whether the store raised it, told by name: importing the store takes longer than to fail."""
     return any(kind.__name__ == "StoreError" for kind in type(error).__mro__)
-
-
-def _field(error: dict[str, object]) -> str:
-    where = error.get("field") or error.get("pointer") or ""
-    what = error.get("message") or error.get("detail") or ""
-    return f"{where}: {what}" if where else str(what)
 
 
 def _invalid_value(error: object) -> str:

@@ -29,11 +29,13 @@ def run(
       safs run job.yaml -o result
       echo '{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.99}' | safs run - -o result
     """
-    from cli.local_run import run_here
     from cli.spec_file import read_spec
     from safs.spec import JobSpec
 
-    run_here(JobSpec.model_validate(read_spec(spec)), output, in_flight=in_flight, device=device, data_root=data_root)
+    job = JobSpec.model_validate(read_spec(spec))
+    from cli.local_run import run_here  # torch takes seconds to import: a wrong spec is told before
+
+    run_here(job, output, in_flight=in_flight, device=device, data_root=data_root)
 
 
 def verify(directory: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="DIR")]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO
 
-TAIL_LINES = 20
+TAIL_LINES = 40
 
 
 class Child:
@@ -81,10 +81,12 @@ class Child:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._reader.join(timeout=1.0)
 
     def _read(self, output: IO[bytes]) -> None:
-        with self.log.open("ab", buffering=0) as file:
+        with output, self.log.open("ab", buffering=0) as file:
             for raw in output:
                 file.write(raw)
                 line = raw.decode(errors="replace").rstrip()

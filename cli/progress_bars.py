@@ -101,11 +101,12 @@ class Lines:
             case Note():
                 return _note(event)
             case StageStarted() if event.trials > 1:
-                return f"{title}: {event.trials} trials of {event.epochs} epochs"
+                return f"{title}: {event.trials} {_noun(event.stage)}s, epochs of each: {event.epochs}"
             case StageDone():
                 return f"{title}: {event.summary} ({event.seconds:.0f} s)"
             case TrialDone() if _is_milestone(progress):
-                return f"{title}: {_status(progress)}, {_time(progress)}"
+                done = f"{progress.trials_done} of {progress.trials} {_noun(progress.stage)}s done"
+                return f"{title}: {done}{_best(progress)}, job: {_time(progress)}"
             case _:
                 return None
 
@@ -122,12 +123,17 @@ def _stage_share(progress: Progress) -> float:
 
 def _status(progress: Progress) -> str:
     if progress.trials > 1:
-        status = f"trial {min(progress.trials_done + 1, progress.trials)} of {progress.trials}"
-    elif progress.epochs:
-        status = f"epoch {progress.epochs_done} of {progress.epochs}"
-    else:
-        return ""
-    return status if progress.best_accuracy is None else f"{status}, best so far {progress.best_accuracy:.1%}"
+        number = min(progress.trials_done + 1, progress.trials)
+        return f"{_noun(progress.stage)} {number} of {progress.trials}{_best(progress)}"
+    return f"epoch {progress.epochs_done} of {progress.epochs}{_best(progress)}" if progress.epochs else ""
+
+
+def _noun(stage: Stage) -> str:
+    return "training" if stage is Stage.FINAL else "trial"
+
+
+def _best(progress: Progress) -> str:
+    return "" if progress.best_accuracy is None else f", best so far {progress.best_accuracy:.1%}"
 
 
 def _time(progress: Progress) -> str:

@@ -1,0 +1,134 @@
+"""A service for the commands to talk to: the real API in a process of its own, and a runner's pen for its database."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import make_app
+from cli.processes import Child
+from cli.service import free_port
+from migrations import upgrade
+from safs.events import Event, event_data, event_kind
+from store import artifacts, events, queue
+from store.artifacts import ArtifactStore
+from store.records import Claim, JobError, JobState
+from store.session import Database
+from store.settings import StoreSettings
+
+REPORT = Path(__file__).parent.parent / "report" / "report.json"
+RESULT = {"checkpoint": b"weights", "config": b"{}", "report": REPORT.read_bytes(), "picture": b"\x89PNG"}
+
+
+@pytest.fixture
+def safs() -> Callable[..., Result]:
+    """Runs a command as a user would; what it raises is in the result's ``exception``."""
+
+    def invoke(*arguments: str, text: str | None = None) -> Result:
+        return CliRunner().invoke(make_app(), list(arguments), input=text)
+
+    return invoke
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running API."""
+
+    url: str
+    settings: StoreSettings
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API on a free port, with a home of its own; its queue is shared by the tests of this folder."""
+    home = tmp_path_factory.mktemp("home")
+    settings = StoreSettings(home=home, database_url=f"sqlite:///{home / 'safs.db'}")
+    upgrade(settings.database_url)
+    port = free_port()
+    child = Child(
+        "api",
+        ["api", "--port", str(port)],
+        log=home / "api.log",
+        environment={"SAFS_HOME": str(home), "SAFS_DATABASE_URL": settings.database_url, "SAFS_HOST": "127.0.0.1"},
+        ready="Uvicorn running",
+    )
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: child.is_ready or child.exit_code is not None)
+    assert child.is_ready, "\n".join(child.tail())
+    yield Api(url, settings)
+    child.stop(grace_s=20)
+
+
+@pytest.fixture
+def runner(api: Api) -> "Iterator[RunnerPen]":
+    """Writes what a runner would write."""
+    database = Database(api.settings.database_url)
+    yield RunnerPen(database, ArtifactStore(api.settings.artifacts_folder))
+    database.dispose()
+
+
+@dataclass(frozen=True)
+class RunnerPen:
+    """Claims jobs and ends them as told, without training anything."""
+
+    database: Database
+    store: ArtifactStore
+
+    def claim(self, job_id: str) -> Claim:
+        """Claims jobs until it is this one; those that other tests have left are failed."""
+        while True:
+            with self.database.begin() as tx:
+                claim = queue.claim(tx, "pen", 60.0)
+            assert claim is not None, f"{job_id} is not in the queue"
+            if claim.job.id == job_id:
+                return claim
+            self.fail(claim, "left over")
+
+    def tell(self, claim: Claim, *happened: Event) -> None:
+        """Stores events."""
+        with self.database.begin() as tx:
+            for event in happened:
+                events.append(tx, claim.lease, event_kind(event), event_data(event))
+
+    def succeed(self, claim: Claim, files: Mapping[str, bytes] = RESULT) -> None:
+        """Ends the job with these files as its result."""
+        folder = self.store.folder.parent
+        with self.database.begin() as tx:
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+                stored = self.store.put(folder / name)
+                artifacts.attach(tx, claim.lease, name, stored, "application/octet-stream")
+            queue.finish(tx, claim.lease, JobState.SUCCEEDED, result={"test_accuracy": 0.8611})
+
+    def fail(self, claim: Claim, why: str) -> None:
+        """Ends the job without a result."""
+        with self.database.begin() as tx:
+            queue.finish(tx, claim.lease, JobState.FAILED, error=JobError("training_failed", why, "dense"))
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    """Returns once ``condition`` holds, or fails."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {timeout_s} s"
+        time.sleep(0.05)
+
+
+def is_listening(url: str) -> bool:
+    """Whether anybody answers there."""
+    try:
+        return httpx.get(f"{url}/livez", trust_env=False).status_code > 0
+    except httpx.TransportError:
+        return False
+
+
+def report() -> dict[str, Any]:
+    """A finished job's report."""
+    document: dict[str, Any] = json.loads(REPORT.read_text())
+    return document

@@ -1,0 +1,135 @@
+"""Commands about jobs, against the real API; the runner's part is written by hand."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import Result
+
+from safs.client import JobFailed, ServiceError
+from safs.events import EpochDone, Stage, StageDone, StageStarted
+from safs.trials import EpochMetrics
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Api, RunnerPen
+
+Safs = Callable[..., Result]
+LENET = ("--model", "lenet5", "--dataset", "digits", "--sparsity", "0.99")
+
+
+@pytest.fixture
+def submit(safs: Safs, api: "Api") -> Callable[..., str]:
+    """Queues a job; returns its id."""
+
+    def queue_one(*flags: str) -> str:
+        done = safs("submit", *LENET, "--url", api.url, *flags)
+        assert done.exit_code == 0, done.exception
+        return done.stdout.strip()
+
+    return queue_one
+
+
+def test_submit_prints_the_id_and_flags_win_over_the_file(safs: Safs, api: "Api", tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("{model: {architecture: mlp}, data: {dataset: digits}, sparsity: 0.5, seed: 3}")
+
+    done = safs("submit", "--spec", str(tmp_path / "job.yaml"), "--model", "lenet5", "--name", "mine", "--url", api.url)
+    shown = safs("show", done.stdout.strip(), "--url", api.url).stdout
+
+    assert re.fullmatch(r"job_\w+\n", done.stdout)
+    assert re.search(r"name +mine *\n", shown)
+    assert re.search(r"network +lenet5 *\n", shown)
+    assert re.search(r"sparsity +0\.5 *\n", shown)
+    assert re.search(r"seed +3 *\n", shown)
+    assert re.search(r"state +queued *\n", shown)
+
+
+def test_a_dry_run_tells_what_would_be_done_and_queues_nothing(safs: Safs, api: "Api") -> None:
+    before = safs("jobs", "--limit", "1", "--url", api.url).stdout
+
+    done = safs("submit", *LENET, "--dry-run", "--url", api.url)
+
+    # LeNet-5 has 61,470 prunable weights: 150 + 2,400 + 48,000 + 10,080 + 840; 1% of them is 614.7
+    assert re.search(r"weights +615 of 61,470 are kept at sparsity 0\.99 *\n", done.stdout)
+    assert safs("jobs", "--limit", "1", "--url", api.url).stdout == before
+
+
+def test_a_job_that_the_service_refuses_raises_what_it_said(safs: Safs, api: "Api") -> None:
+    done = safs("submit", "--model", "lenet6", "--dataset", "digits", "--sparsity", "0.99", "--url", api.url)
+
+    assert isinstance(done.exception, ServiceError)
+    assert done.exception.code == "unknown_name"
+    assert "Did you mean 'lenet5'" in str(done.exception)
+
+
+def test_jobs_lists_the_newest_first_and_filters_by_state(safs: Safs, api: "Api", submit: Callable[..., str]) -> None:
+    older, newer = submit("--name", "older"), submit("--name", "newer")
+    safs("cancel", older, "--url", api.url)
+
+    listed = safs("jobs", "--url", api.url).stdout
+    cancelled = safs("jobs", "--state", "cancelled", "--limit", "1", "--url", api.url).stdout
+
+    assert listed.index(newer) < listed.index(older)
+    assert older in cancelled
+    assert newer not in cancelled
+
+
+def test_cancel_says_what_became_of_the_job(safs: Safs, api: "Api", submit: Callable[..., str]) -> None:
+    job_id = submit()
+
+    assert safs("cancel", job_id, "--url", api.url).stdout == f"{job_id} is cancelled\n"
+
+
+def test_a_finished_job_is_shown_with_its_comparison_and_downloaded_whole(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen", tmp_path: Path
+) -> None:
+    job_id = submit()
+    runner.succeed(runner.claim(job_id))
+
+    shown = safs("show", job_id, "--url", api.url).stdout
+    downloaded = safs("download", job_id, "-o", str(tmp_path / "out"), "--url", api.url)
+
+    assert re.search(r"→ SAFS \(both\) +87\.5% +86\.1% +98\.9995% +615 of 61,470 *\n", shown)
+    assert downloaded.exit_code == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "checkpoint.safetensors",
+        "config.json",
+        "report.json",
+        "report.png",
+    }
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["result"] == "safs"
+
+
+def test_watch_replays_the_job_from_its_first_event(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen"
+) -> None:
+    job_id = submit("--preset", "quick")
+    claim = runner.claim(job_id)
+    runner.tell(
+        claim,
+        StageStarted(Stage.DENSE, 1, 20),
+        EpochDone(Stage.DENSE, 0, EpochMetrics(1, 1.0, 1.0, 0.9, 1e-3, 1.0)),
+        StageDone(Stage.DENSE, 6.0, "dense validation accuracy 90.0%"),
+    )
+    runner.succeed(claim)
+
+    done = safs("watch", job_id, "--url", api.url)
+
+    assert done.exit_code == 0
+    assert done.stdout == "[1/7] train dense: dense validation accuracy 90.0% (6 s)\n"
+
+
+def test_following_a_job_that_fails_ends_with_its_reason(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen"
+) -> None:
+    job_id = submit()
+    runner.fail(runner.claim(job_id), "dense training broke down")
+
+    watched = safs("watch", job_id, "--url", api.url)
+    shown = safs("show", job_id, "--url", api.url).stdout
+
+    assert isinstance(watched.exception, JobFailed)
+    assert "dense training broke down" in str(watched.exception)
+    assert re.search(r"error +dense training broke down *\n", shown)

@@ -1,0 +1,67 @@
+"""``safs up`` as a user runs it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli.processes import Child
+from cli.service import free_port
+from cli.up import READY
+from tests.cli.conftest import is_listening, wait_until
+
+
+def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "cli", "up", "--port", str(port), "--home", str(tmp_path / "home")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1 is in use" in done.stderr
+    assert "--port" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_up_gets_ready_keeps_logs_and_leaves_nothing_running_when_stopped(tmp_path: Path) -> None:
+    port, home = free_port(), tmp_path / "home"
+    url = f"http://127.0.0.1:{port}"
+    environment = {"SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1"}
+    up = Child(
+        "up",
+        ["up", "--port", str(port), "--home", str(home)],
+        log=tmp_path / "up.log",
+        environment=environment,
+        ready=READY,
+    )
+    wait_until(lambda: up.is_ready or up.exit_code is not None, timeout_s=200)
+    assert up.is_ready, "\n".join(up.tail())
+    ready = httpx.get(f"{url}/readyz", trust_env=False).status_code
+    sessions = _processes_of(home)
+
+    up.stop(grace_s=60)
+
+    assert ready == 200
+    assert len(sessions) >= 2  # the API, the runner; Ray's processes inherit the environment as well
+    assert up.exit_code == 0
+    assert not is_listening(url)
+    wait_until(lambda: not _processes_of(home))
+    assert {file.name for file in (home / "logs").iterdir()} == {"api.log", "runner.log"}
+
+
+def _processes_of(home: Path) -> list[int]:
+    """Processes with this SAFS_HOME in their environment: all that the service has started, Ray's included."""
+    wanted = f"SAFS_HOME={home}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (process / "environ").read_bytes() + b"\0" and (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return [number for number in found if number != os.getpid()]
