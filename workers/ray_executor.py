@@ -46,7 +46,7 @@ class RayExecutor:
             RayTrial, shared=self._store.share(context), device=self._share.device, threads=self._share.threads
         )
         resources = {"cpu": self._share.cpus, "gpu": self._share.gpus}
-        return ray_tune.search(tune.with_resources(bound, resources), stage, conductor, plan, report)
+        return ray_tune.search(tune.with_resources(bound, resources), self._share.slots, stage, conductor, plan, report)
 
     def train(
         self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report

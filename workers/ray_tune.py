@@ -28,10 +28,11 @@ _TUNE_ENVIRONMENT = {
 }
 
 
-def search(trainable: Any, stage: Stage, conductor: Conductor, plan: Plan, report: Report) -> list[Trial]:
+def search(trainable: Any, slots: int, stage: Stage, conductor: Conductor, plan: Plan, report: Report) -> list[Trial]:
     """Judges the conductor's candidates with ``trainable``; trials in the order of their numbers.
 
     Args:
+        slots: how many trials run at once.
         trainable: a ``tune.Trainable`` class with its resources and parameters bound. Its config has ``training``;
             its last result has ``outcome``, every result ``epochs``.
 
@@ -54,13 +55,25 @@ def search(trainable: Any, stage: Stage, conductor: Conductor, plan: Plan, repor
                 trial_dirname_creator=_trial_name,
             ),
             run_config=tune.RunConfig(
-                name=stage.value, storage_path=folder, callbacks=[events], verbose=0, log_to_file=False
+                name=stage.value,
+                storage_path=folder,
+                callbacks=[events],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+                log_to_file=False,
             ),
         ).fit()
         return sorted(events.trials, key=lambda trial: trial.candidate.number)
 
 
-class _Events(tune.Callback):
+class _Unsaved:
+    """Pickles as nothing. Tune keeps copies of searcher and callbacks to restore from; what we restore from is SQL."""
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        return object, ()
+
+
+class _Events(_Unsaved, tune.Callback):
     """Turns what Tune says into events, and tells outcomes."""
 
     def __init__(self, stage: Stage, asks: AskAhead, report: Report) -> None:
@@ -83,7 +96,7 @@ class _Events(tune.Callback):
             self._done(trial, result["outcome"])
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        lines = str(trial.get_error() or "its worker was lost").strip().splitlines()
+        lines = str(trial.get_pickled_error() or "it was lost").strip().splitlines()
         self._done(trial, Outcome(inf, error=f"the trial's process failed: {lines[-1]}"))
 
     def _done(self, trial: TuneTrial, outcome: Outcome) -> None:
@@ -93,7 +106,7 @@ class _Events(tune.Callback):
         self._report(TrialDone(self._stage, candidate, outcome))
 
 
-class _Asking(Searcher):
+class _Asking(_Unsaved, Searcher):
     """Hands Tune the candidates that are ready; None while outcomes are awaited."""
 
     def __init__(self, asks: AskAhead, plan: Plan, events: _Events) -> None:
@@ -109,6 +122,12 @@ class _Asking(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: ``_Events`` tells the outcome, since only it learns why a trial failed."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, see ``_Unsaved``."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see ``_Unsaved``."""
 
 
 def _trial_name(trial: TuneTrial) -> str:

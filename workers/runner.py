@@ -190,8 +190,17 @@ def main(settings: WorkerSettings) -> None:
 
 def start_ray(settings: WorkerSettings) -> None:
     """Connects to the cluster at ``ray_address``, or starts a Ray on this machine that listens on loopback alone."""
+    # Tune looks for the log files of trials, which we do not write.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "namespace": "safs"}
     if settings.ray_address is not None:
         ray.init(settings.ray_address, **quiet)
-    else:
-        ray.init(num_cpus=settings.local_cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        return
+    ray.init(
+        num_cpus=settings.local_cpus,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        # Worker processes import torch while they wait, not when a trial does.
+        _system_config={"preload_python_modules": ["workers.ray_trial"]},
+        **quiet,
+    )
