@@ -39,6 +39,7 @@ def follow(connection: Connection, job_id: str, *, after: int, timeout_s: float 
                 if event is not None:
                     after = event["number"]
                     yield event
+                _check(deadline, job_id)
         except ServiceError as error:
             if not error.may_pass:
                 raise
