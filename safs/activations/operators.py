@@ -232,7 +232,7 @@ OPERATORS: Registry[Operator] = Registry(
                 "The usual default.",
                 "Nair and Hinton, Rectified Linear Units (2010)",
             ),
-            scaled("identity", _same, "alpha * beta x", "No activation at all.", "-"),
+            scaled("identity", _same, "alpha * beta x", "No activation at all.", "The baseline"),
         )
     },
 )

@@ -70,7 +70,7 @@ class RewiredModel(nn.Module):
 
 def _share(model: nn.Module, rewired: nn.Module) -> None:
     for name in (*model._parameters, *model._buffers, *model._modules):
-        if hasattr(rewired, name):
+        if name == ACTIVATIONS or hasattr(RewiredModel, name):
             raise SurgeryError(
                 f"model {type(model).__name__} has a member named {name!r}, which rewiring needs; rename it"
             )

@@ -4,10 +4,11 @@ torch.fx runs ``forward`` once with stand-ins and writes down what is called, so
 decided for good. Hence one trace a mode, as torchvision's feature extraction does it.
 """
 
+import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import Graph, Node, Tracer
+from torch.fx import Graph, Node, Proxy, Tracer
+from torch.overrides import TorchFunctionMode
 
 from safs.errors import SurgeryError
 
@@ -40,20 +42,13 @@ def trace(model: nn.Module, *, training: bool) -> Trace:
     """
     tracer = _Tracer()
     attributes = set(vars(model))
-    random_state = torch.get_rng_state()
-    with _TRACING, _mode(model, training):
+    with _TRACING, _mode(model, training), _NoFrozenDraws():
         try:
             graph = tracer.trace(model)
         except Exception as error:  # forward is foreign code that meets stand-ins: anything can come
             raise SurgeryError(_where_it_stopped(model, error)) from error
         finally:
             made = {name: vars(model).pop(name) for name in set(vars(model)) - attributes}
-    if not torch.equal(torch.get_rng_state(), random_state):
-        torch.set_rng_state(random_state)
-        raise SurgeryError(
-            f"{_describe(model)} cannot be traced by torch.fx: its forward draws random numbers that tracing would "
-            "freeze. Draw them from the input (torch.rand_like, Tensor.bernoulli_)."
-        )
     return Trace(graph, _rename_constants(graph, made, "train" if training else "eval"))
 
 
@@ -70,8 +65,26 @@ class _Tracer(Tracer):
         return node
 
 
+class _NoFrozenDraws(TorchFunctionMode):
+    """Refuses random numbers that do not come from the input: the trace would hold one draw as a constant."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _DRAWS and not any(isinstance(value, Proxy) for value in (*args, *kwargs.values())):
+            raise RuntimeError(
+                "these random numbers would be the same in every call; draw them as torch.rand_like does"
+            )
+        return func(*args, **kwargs)
+
+
+_DRAWS = frozenset(
+    {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial}
+    | {torch.Tensor.bernoulli_, torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
+)
 _TRACING = threading.Lock()  # torch.fx patches nn.Module for the whole process while it traces
-_MACHINERY = (str(Path(torch.__file__).parent), __file__)
+_MACHINERY = (f"{Path(torch.__file__).parent}{os.sep}", __file__)  # with the separator, torchvision is model code
 
 
 @contextmanager

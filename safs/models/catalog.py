@@ -118,7 +118,7 @@ MODELS: Registry[ModelEntry] = Registry(
                 mlp,
                 lambda wanted: wanted,
                 "A perceptron with batch norm and three hidden layers, images of any size.",
-                "-",
+                "Rumelhart, Hinton, Williams (1986)",
             ),
         )
     },

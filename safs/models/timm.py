@@ -50,13 +50,18 @@ def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
 
 
 def _nearest_input(name: str, wanted: InputShape) -> InputShape:
-    """The wanted channels; the size of the architecture's own configuration where that is fixed or a minimum."""
+    """The wanted channels; the wanted size unless the architecture's own is fixed or is known to be its least."""
     import timm
 
     config = timm.get_pretrained_cfg(name)
     if config is None:
         return InputShape(wanted.channels, max(wanted.image_size, SMALLEST_IMAGE))
+    native = config.input_size[-1]
     if config.fixed_input_size:
-        return InputShape(wanted.channels, config.input_size[-1])
-    smallest = config.min_input_size[-1] if config.min_input_size else SMALLEST_IMAGE
+        return InputShape(wanted.channels, native)
+    if config.min_input_size:
+        smallest = config.min_input_size[-1]
+    else:  # timm rarely tells the least size; five plain halvings (224 pixels to 7) take 32 pixels, other stems may not
+        halves_five_times = config.pool_size is not None and config.pool_size[-1] * 32 == native
+        smallest = SMALLEST_IMAGE if halves_five_times else native
     return InputShape(wanted.channels, max(wanted.image_size, smallest))

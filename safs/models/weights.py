@@ -38,7 +38,9 @@ def load_dense_weights(path: Path, model: nn.Module) -> None:
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise _error(path, f"{name} holds values that are not finite")
-    model.load_state_dict(state)
+    with torch.no_grad():  # not load_state_dict: some networks (MNASNet) read a version there that files do not have
+        for name, value in model.state_dict().items():
+            value.copy_(state[name])
 
 
 @contextmanager

@@ -1,0 +1,61 @@
+import copy
+
+import pytest
+import torch
+
+from safs.activations.module import Activation
+from safs.activations.operators import OPERATORS
+from safs.errors import UnknownNameError
+
+
+def test_alpha_and_beta_start_fixed_at_one():
+    activation = Activation(OPERATORS["gelu"])
+
+    assert activation.scalars() == {"alpha": 1.0, "beta": 1.0}
+    assert not any(parameter.requires_grad for parameter in activation.parameters())
+    assert all(parameter.shape == () for parameter in activation.parameters())
+
+
+def test_learnable_scalars_get_gradients():
+    activation = Activation(OPERATORS["tanh"], learnable=True)
+
+    activation(torch.tensor([0.3, -2.0])).square().sum().backward()
+
+    assert all(parameter.grad != 0 for parameter in activation.parameters())
+
+
+@pytest.mark.parametrize(("name", "count"), [("acon", 3), ("srs", 2), ("tanhsoft1", 1)])
+def test_operators_with_scalars_of_their_own_always_learn_them(name, count):
+    activation = Activation(OPERATORS[name])
+
+    assert [parameter.requires_grad for parameter in activation.parameters()] == [True] * count
+
+
+def test_fixed_scalars_other_than_one_are_applied():
+    activation = Activation(OPERATORS["relu"], values={"alpha": 2.0, "beta": 3.0})
+
+    assert activation(torch.tensor(0.5)).item() == 3.0
+
+
+def test_scalars_loaded_into_a_fixed_activation_are_applied():
+    activation = Activation(OPERATORS["relu"])
+
+    activation.load_state_dict({"alpha": torch.tensor(2.0), "beta": torch.tensor(3.0)})
+
+    assert activation(torch.tensor(0.5)).item() == 3.0
+
+
+def test_a_scalar_that_the_operator_lacks_is_refused():
+    with pytest.raises(UnknownNameError, match=r"unknown scalar of operator gelu 'gamma'.*Known: alpha, beta"):
+        Activation(OPERATORS["gelu"], values={"gamma": 1.0})
+
+
+def test_a_deep_copy_learns_apart():
+    activation = Activation(OPERATORS["relu"], learnable=True)
+    twin = copy.deepcopy(activation)
+
+    with torch.no_grad():
+        twin.alpha.fill_(5.0)
+
+    assert activation.scalars()["alpha"] == 1.0
+    assert twin(torch.tensor(1.0)).item() == 5.0
