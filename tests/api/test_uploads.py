@@ -91,13 +91,13 @@ def test_a_file_that_is_not_well_formed_is_refused_and_leaves_nothing(
 def test_an_upload_above_the_limit_is_refused_and_leaves_nothing(
     http: TestClient, settings: ApiSettings, announced: bool
 ) -> None:
-    content = save({"w": torch.zeros(30_000)})
+    content = save({"w": torch.zeros(300_000)})
     body = content if announced else (content[start : start + 4096] for start in range(0, len(content), 4096))
 
     response = http.post("/v1/uploads", content=body, headers=OCTETS)
 
     assert (response.status_code, response.json()["code"]) == (413, "upload_too_large")
-    assert "100000" in response.json()["detail"]
+    assert "1000000" in response.json()["detail"]
     assert _files(settings) == []
 
 
