@@ -22,6 +22,8 @@ from safs.activations.rewired import ACTIVATIONS, RewiredModel
 from safs.activations.tracing import trace
 from safs.errors import UnknownNameError
 
+__all__ = ["RewiredModel", "Site", "candidate_operators", "find_sites", "rewire"]
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
