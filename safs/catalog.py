@@ -33,7 +33,9 @@ def catalog() -> dict[str, list[CatalogEntry]]:
 def _models() -> list[CatalogEntry]:
     own = [CatalogEntry(name, entry.summary) for name, entry in MODELS.items()]
     others = [name for name in known_architectures() if name not in MODELS]
-    return own + [CatalogEntry(name, f"{name.partition('/')[2]} as {name.partition('/')[0]} builds it") for name in others]
+    return own + [
+        CatalogEntry(name, f"{name.partition('/')[2]} as {name.partition('/')[0]} builds it") for name in others
+    ]
 
 
 def _operators() -> list[CatalogEntry]:

@@ -64,8 +64,8 @@ def save(directory: Path, network: Network, blueprint: Blueprint, masks: Masks, 
 def load(directory: str | Path) -> nn.Module:
     """The network in a result folder, ready for inference: operators, alphas and betas in place, in eval mode.
 
-    It takes float32 images [batch, channels, size, size], scaled to [0, 1] and normalised with the mean and
-    standard deviation under ``input`` in config.json, and returns logits [batch, classes].
+    It takes float32 images [batch, channels, size, size], divided by ``scale`` and normalised with ``mean`` and
+    ``std`` as under ``input`` in config.json, and returns logits [batch, classes].
 
     Raises:
         CheckpointError: the folder is incomplete, altered or of a format that this version does not read.

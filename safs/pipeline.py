@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
-from safs import checkpoint, data, models, results
+from safs import checkpoint, data, results
 from safs.data import Splits
 from safs.errors import TimeLimitReached, TrainingError
 from safs.events import Event, Note, Report, Stage
 from safs.execution import Executor, NamedTraining, Plan
 from safs.finals import Finalist, choose, train_finalists
 from safs.ledger import Ledger
+from safs.models.weights import load_dense_weights
 from safs.preflight import Preflight, check
 from safs.pruning import PRUNERS
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
@@ -105,7 +105,7 @@ def _dense(this: _Run, weights: Path | None) -> Network:
     if weights is not None:
         with this.ledger.stage(Stage.DENSE) as record:
             model = this.found.blueprint.build()
-            models.load_dense_weights(weights, model)
+            load_dense_weights(weights, model)
             record.summary = "the given dense weights are used"
             return Network({name: tensor.clone() for name, tensor in model.state_dict().items()})
     train = this.spec.train

@@ -10,6 +10,7 @@ from safs import data, models
 from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.errors import SafsError, SpecError, UnknownNameError
+from safs.models.weights import check_dense_weights
 from safs.pruning import PRUNERS
 from safs.pruning.distributions import DISTRIBUTIONS
 from safs.pruning.masks import prunable_parameters
@@ -56,7 +57,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         model = blueprint.build()
     if weights is not None:
         try:
-            models.check_dense_weights(weights, model)
+            check_dense_weights(weights, model)
         except SafsError as error:
             error.field = error.field or "model.weights"
             raise

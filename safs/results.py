@@ -101,13 +101,14 @@ def write(summary: Mapping[str, Any], path: Path) -> None:
 
 
 def input_statistics(blueprint: Blueprint, train: Split) -> dict[str, Any]:
-    """What the network expects: shape, and how images in [0, 1] are normalised."""
+    """What the network expects: pixels are divided by ``scale``, then normalised with ``mean`` and ``std``."""
     return {
         "channels": blueprint.channels,
         "image_size": blueprint.image_size,
         "classes": blueprint.classes,
-        "mean": train.mean.tolist(),
-        "std": train.std.tolist(),
+        "scale": train.scale,
+        "mean": (train.mean / train.scale).tolist(),
+        "std": (train.std / train.scale).tolist(),
     }
 
 

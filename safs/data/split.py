@@ -14,6 +14,17 @@ class Split(Protocol):
     @property
     def classes(self) -> int: ...
 
+    @property
+    def mean(self) -> Tensor:
+        """float32 [C], of the training split's images as they are stored, before they are normalised."""
+
+    @property
+    def std(self) -> Tensor: ...
+
+    @property
+    def scale(self) -> float:
+        """The largest value that a stored image can have: 255 for bytes, 1 where the data set's own numbers are kept."""
+
     def __len__(self) -> int:
         """Number of images."""
 

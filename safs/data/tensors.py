@@ -37,6 +37,10 @@ class TensorSplit:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def scale(self) -> float:
+        return 255.0 if self.images.dtype == torch.uint8 else 1.0
+
     def on(self, device: torch.device) -> "TensorSplit":
         return replace(
             self,

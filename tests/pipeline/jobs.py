@@ -1,0 +1,38 @@
+"""Small jobs that run for real, in this process."""
+
+from pathlib import Path
+from typing import Any
+
+from safs import pipeline
+from safs.events import Event
+from safs.execution import SerialExecutor
+from safs.pipeline import Result
+from safs.spec import JobSpec
+from search_spaces import SPACES
+
+TINY: dict[str, Any] = {
+    "model": {"architecture": "lenet5"},
+    "data": {"dataset": "digits", "batch_size": 64},
+    "sparsity": 0.95,
+    "train": {"epochs": 3},
+    "activations": {"trials": 3, "epochs": 1},
+    "tune": {"trials": 3, "epochs": 1},
+    "final": {"epochs": 2},
+}
+
+
+class Finished:
+    """A job that ran to its end in this process, once for all tests that only look."""
+
+    def __init__(self, spec: JobSpec, folder: Path) -> None:
+        self.spec = spec
+        self.events: list[Event] = []
+        self.result: Result = pipeline.run(
+            spec,
+            spaces=SPACES,
+            executor=SerialExecutor(slots=2),
+            report=self.events.append,
+            data_root=None,
+            dense_weights=None,
+            out_dir=folder,
+        )
