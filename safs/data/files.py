@@ -33,6 +33,10 @@ class FileSplit:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def scale(self) -> float:
+        return 255.0
+
     def on(self, device: torch.device) -> "FileSplit":
         return self
 

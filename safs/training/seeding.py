@@ -19,7 +19,10 @@ class RandomStream:
         self.generator = torch.Generator().manual_seed(seed)
         self._device = device
         with self._forked():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the other GPUs too.
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
             self._keep()
 
     @contextmanager
