@@ -77,6 +77,18 @@ def test_a_refusal_carries_code_detail_and_fields(client: Client) -> None:
     assert "lenet5" in str(refused.value)
 
 
+def test_an_upload_that_is_refused_halfway_says_why(client: Client, tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(10_000_000)}, tmp_path / "large.safetensors")
+    (tmp_path / "dense.pth").write_bytes(b"\x80\x02" * 400_000)
+
+    with pytest.raises(ServiceError) as too_large:
+        client.upload(tmp_path / "large.safetensors")
+    with pytest.raises(ServiceError) as pickled:
+        client.upload(tmp_path / "dense.pth")
+
+    assert (too_large.value.code, pickled.value.code) == ("upload_too_large", "invalid_upload")
+
+
 def test_waiting_for_a_job_that_fails_says_why(client: Client, runner: Any, tmp_path: Path) -> None:
     job = client.submit(JOB)
     runner.start()
