@@ -36,7 +36,7 @@ from safs.spec import DataSpec, PruneSpec, Recipe
 from safs.training.session import TrainingSession
 
 LEARNING_RATE = 1e-3
-VALIDATION_SAMPLES = 64
+VALIDATION_SAMPLES = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Split(Protocol):
 
     @property
     def scale(self) -> float:
-        """The largest value that a stored image can have: 255 for bytes, 1 where the data set's own numbers are kept."""
+        """The largest value of a stored image: 255 for bytes, 1 where the data set's own numbers are kept."""
 
     def __len__(self) -> int:
         """Number of images."""
