@@ -40,7 +40,8 @@ def demonstrate(output: Path) -> None:
         JobFailed: the job failed.
     """
     console = stdout()
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     with (
         tempfile.TemporaryDirectory(prefix="safs-demo-") as home,
         _service(Path(home), console) as url,
@@ -105,5 +106,5 @@ def _show_log(service: Child) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the demo as Ctrl-C does, through every ``finally``."""
+    """SIGTERM, or a closed terminal, ends the demo as Ctrl-C does, through every ``finally``."""
     raise KeyboardInterrupt

@@ -40,4 +40,5 @@ def run_here(spec: JobSpec, output: Path, *, in_flight: int | None, device: str,
             out_dir=output,
         )
     console.print(comparison_table(comparison_rows(result.report)))
-    console.print(f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})")
+    done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"
+    console.print(done, markup=False, soft_wrap=True)

@@ -57,7 +57,7 @@ def job_progress(plan: Sequence[StagePlan], console: Console) -> Iterator[JobPro
         yield JobProgress(plan, Lines(console))
         return
     columns = TextColumn("{task.description}"), BarColumn(bar_width=28), TextColumn("{task.fields[status]}")
-    with Bars(*columns, console=console) as bars:
+    with Bars(*columns, console=console, refresh_per_second=4) as bars:
         yield JobProgress(plan, StageBars(bars, plan))
 
 
@@ -77,10 +77,12 @@ class StageBars:
             self._bars.console.print(_note(event), style="yellow" if event.level == "warning" else "dim", markup=False)
         if progress.stage not in self._tasks:
             return
-        done = isinstance(event, StageDone)
-        share = 1.0 if done else _stage_share(progress)
-        status = event.summary if isinstance(event, StageDone) else _status(progress)
-        self._bars.update(self._tasks[progress.stage], completed=share, status=status)
+        title, task = STAGE_TITLES[progress.stage], self._tasks[progress.stage]
+        if isinstance(event, StageDone):
+            self._bars.update(task, completed=1.0, description=title, status=event.summary)
+        else:
+            share, status = _stage_share(progress), _status(progress)
+            self._bars.update(task, completed=share, description=f"[bold cyan]{title}", status=status)
         self._bars.update(self._whole, completed=progress.fraction, status=_time(progress))
 
 

@@ -91,16 +91,12 @@ class StageTracker:
         self.done = False
         self.trials_done = 0
         self.best_accuracy: float | None = None
-        self._started_s = started_s
-        self._measured_s = started_s or 0.0
+        self.started = started_s is not None
+        self._trains_since_s = self._measured_s = started_s or 0.0
         self._epochs: dict[int, int] = {}
         self._measured_epochs, self._measured_epochs_s = 0, 0.0
         self._running: set[int] = set()
         self._peak = 1
-
-    @property
-    def started(self) -> bool:
-        return self._started_s is not None
 
     def trial_started(self, number: int) -> None:
         """Counts a trial that runs; a search may ask for more trials than it announced."""
@@ -110,6 +106,8 @@ class StageTracker:
 
     def epoch_done(self, number: int, metrics: EpochMetrics, now_s: float) -> None:
         """Counts an epoch and remembers how long it took."""
+        if not self._epochs:
+            self._trains_since_s = max(self._trains_since_s, now_s - metrics.seconds)
         self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch)
         self._measured_epochs += 1
         self._measured_epochs_s += metrics.seconds
@@ -146,11 +144,11 @@ class StageTracker:
         """Slot-seconds that an epoch costs here, None while nothing is measured.
 
         At first that is what the epochs themselves took. Once as many trials are done as run at once, it is the
-        stage's wall clock, which also holds what lies between trials (asking the strategy, starting processes).
+        wall clock since the first of them began, which also holds what lies between trials (asking the strategy).
         """
         parallel = self.parallel(slots)
-        if self._started_s is not None and self.trials_done >= parallel and self.epochs_done:
-            return max(0.0, self._measured_s - self._started_s) * parallel / self.epochs_done
+        if self.started and self.trials_done >= parallel and self.epochs_done:
+            return max(0.0, self._measured_s - self._trains_since_s) * parallel / self.epochs_done
         return self._measured_epochs_s / self._measured_epochs if self._measured_epochs else None
 
 
