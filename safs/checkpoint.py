@@ -93,7 +93,7 @@ def verify(directory: str | Path) -> Verification:
     blueprint = Blueprint(**config["model"])
     try:
         assemble(blueprint, network)
-    except (SafsError, RuntimeError) as error:
+    except SafsError as error:
         raise CheckpointError(f"{directory} does not fit {blueprint.architecture}: {error}") from error
     prunable = prunable_parameters(blueprint.build())
     sparsity = measure_sparsity(network.state, prunable)

@@ -123,8 +123,7 @@ def _dense(this: _Run, weights: Path | None) -> Network:
 
 def _prune(this: _Run, dense: Network) -> tuple[Masks, Network]:
     with this.ledger.stage(Stage.PRUNE) as record:
-        model = this.found.blueprint.build()
-        model.load_state_dict(dense.state)
+        model = this.found.blueprint.build(state=dense.state)
         masks = PRUNERS[this.spec.prune.method].prune(model, this.spec.sparsity, this.spec.prune)
         apply_masks(prunable_parameters(model), masks)
         live = sum(int(mask.sum()) for mask in masks.values())

@@ -16,6 +16,7 @@ from safs import models
 from safs.activations.surgery import RewiredModel, rewire
 from safs.data import Split
 from safs.errors import SafsError
+from safs.models.weights import copy_state
 from safs.pruning.masks import Masks
 from safs.spec import Recipe
 from safs.training.evaluate import Evaluation, evaluate
@@ -37,11 +38,18 @@ class Blueprint:
     image_size: int
     classes: int
 
-    def build(self, seed: int | None = None) -> torch.nn.Module:
-        """The dense network with fresh weights, drawn from ``seed`` where one is given."""
-        return models.build(
+    def build(self, seed: int | None = None, *, state: Mapping[str, Tensor] | None = None) -> torch.nn.Module:
+        """The dense network: with ``state`` under its own names, else with fresh weights, drawn from ``seed``.
+
+        Raises:
+            WeightsError: ``state`` has other names or shapes than this network.
+        """
+        model = models.build(
             self.architecture, channels=self.channels, classes=self.classes, image_size=self.image_size, seed=seed
         )
+        if state is not None:
+            copy_state(state, model)
+        return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +106,7 @@ class TrainingRun:
         self._spent_s = 0.0
         self._curve: list[EpochMetrics] = []
         self._error: str | None = None
-        model = context.blueprint.build(training.seed)
-        if context.start is not None:
-            model.load_state_dict(context.start)
+        model = context.blueprint.build(training.seed, state=context.start)
         self._training = training
         self._model: RewiredModel = rewire(model, training.assignment, learnable=training.learnable).to(device)
         self._session = TrainingSession(
@@ -173,7 +179,6 @@ def assemble(blueprint: Blueprint, network: Network) -> RewiredModel:
 
     Raises:
         UnknownNameError: the assignment names a site or an operator that this architecture does not have.
+        WeightsError: the state does not fit the architecture.
     """
-    model = blueprint.build()
-    model.load_state_dict(network.state)
-    return rewire(model, network.assignment, scalars=network.scalars).eval()
+    return rewire(blueprint.build(state=network.state), network.assignment, scalars=network.scalars).eval()

@@ -42,9 +42,7 @@ class RayExecutor:
         return self._share.slots
 
     def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
-        bound = tune.with_parameters(
-            RayTrial, shared=self._store.share(context), device=self._share.device, threads=self._share.threads
-        )
+        bound = RayTrial.bind(self._store.share(context), self._share.device, self._share.threads)
         resources = {"cpu": self._share.cpus, "gpu": self._share.gpus}
         return ray_tune.search(tune.with_resources(bound, resources), self._share.slots, stage, conductor, plan, report)
 

@@ -21,13 +21,14 @@ class SharedSplit:
 class SharedContext:
     """A context of which the heavy parts are references into the object store."""
 
-    rest: ray.ObjectRef
-    train: ray.ObjectRef
-    validation: ray.ObjectRef
+    rest: ray.ObjectRef[Any]
+    train: ray.ObjectRef[Any]
+    validation: ray.ObjectRef[Any]
 
     def open(self) -> Context:
         """The context itself, on the node that asks."""
         rest, train, validation = ray.get([self.rest, self.train, self.validation])
+        assert isinstance(rest, Context)
         return replace(rest, train=unpack(train), validation=unpack(validation))
 
 
@@ -35,14 +36,14 @@ class ObjectStore:
     """Puts contexts and splits into Ray's object store, each split once a run."""
 
     def __init__(self) -> None:
-        self._splits: dict[int, tuple[Split, ray.ObjectRef]] = {}
+        self._splits: dict[int, tuple[Split, ray.ObjectRef[Any]]] = {}
 
     def share(self, context: Context) -> SharedContext:
         """References to ``context``."""
         light = replace(context, train=_EMPTY, validation=_EMPTY)
         return SharedContext(ray.put(light), self.share_split(context.train), self.share_split(context.validation))
 
-    def share_split(self, split: Split) -> ray.ObjectRef:
+    def share_split(self, split: Split) -> ray.ObjectRef[Any]:
         """A reference to a ``SharedSplit``; the split is kept, so that its identity stays its own."""
         if id(split) not in self._splits:
             self._splits[id(split)] = (split, ray.put(pack(split)))

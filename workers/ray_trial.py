@@ -15,10 +15,11 @@ SLICE_S = 2.0
 class RayTrial(tune.Trainable):
     """Trains what its config's ``training`` says; a step is a slice of epochs, the last one carries the outcome."""
 
-    def setup(self, config: dict[str, Any], shared: SharedContext, device: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self._context = shared.open()
-        self._device = device
+    def setup(self, config: dict[str, Any], **bound: Any) -> None:
+        """Takes what ``bind`` has bound."""
+        torch.set_num_threads(bound["threads"])
+        self._context = bound["shared"].open()
+        self._device = str(bound["device"])
         self._begin(config["training"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -29,6 +30,11 @@ class RayTrial(tune.Trainable):
         epochs = self._run.advance(SLICE_S)
         outcome = self._run.outcome() if self._run.finished else None
         return {"epochs": epochs, "outcome": outcome, "done": self._run.finished}
+
+    @classmethod
+    def bind(cls, shared: SharedContext, device: str, threads: int) -> Any:
+        """The class with what all its trials share."""
+        return tune.with_parameters(cls, shared=shared, device=device, threads=threads)
 
     def _begin(self, training: Training) -> None:
         self._run = TrainingRun(self._context, training, self._device)

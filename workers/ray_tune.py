@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
-from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
+from safs.events import EpochDone, Event, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.execution import Plan
 from safs.search.conductor import Conductor
 from safs.trials import Candidate, Outcome, Trial
@@ -45,7 +45,7 @@ def search(trainable: Any, slots: int, stage: Stage, conductor: Conductor, plan:
         AskAhead(conductor) as asks,
     ):
         events = _Events(stage, asks, report)
-        tune.Tuner(
+        tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_Asking(asks, plan, events),
@@ -62,7 +62,14 @@ def search(trainable: Any, slots: int, stage: Stage, conductor: Conductor, plan:
                 verbose=0,
                 log_to_file=False,
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError:
+            # Tune wraps what a callback raises, its traceback as text.
+            if events.interrupted is None:
+                raise
+            raise events.interrupted from None
         return sorted(events.trials, key=lambda trial: trial.candidate.number)
 
 
@@ -77,7 +84,9 @@ class _Events(_Unsaved, tune.Callback):
     """Turns what Tune says into events, and tells outcomes."""
 
     def __init__(self, stage: Stage, asks: AskAhead, report: Report) -> None:
-        self._stage, self._asks, self._report = stage, asks, report
+        self._stage, self._asks, self._to = stage, asks, report
+        self.interrupted: Exception | None = None
+        """What ``report`` raised."""
         self.candidates: dict[str, Candidate] = {}
         self.trials: list[Trial] = []
 
@@ -99,6 +108,13 @@ class _Events(_Unsaved, tune.Callback):
         lines = str(trial.get_pickled_error() or "it was lost").strip().splitlines()
         self._done(trial, Outcome(inf, error=f"the trial's process failed: {lines[-1]}"))
 
+    def _report(self, event: Event) -> None:
+        try:
+            self._to(event)
+        except Exception as error:
+            self.interrupted = error
+            raise
+
     def _done(self, trial: TuneTrial, outcome: Outcome) -> None:
         candidate = self.candidates[trial.trial_id]
         self._asks.done(candidate.number, outcome)
@@ -113,7 +129,7 @@ class _Asking(_Unsaved, Searcher):
         super().__init__(metric="training_iteration", mode="min")
         self._asks, self._plan, self._events = asks, plan, events
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         candidate = self._asks.next()
         if candidate is None:
             return Searcher.FINISHED if self._asks.finished else None

@@ -176,9 +176,10 @@ def main(settings: WorkerSettings) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
 
+    start_ray(settings)
+    # After Ray's start, which puts handlers of its own in place.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    start_ray(settings)
     database = Database(settings.database_url)
     log.info("ready: runner %s", settings.name)
     try:

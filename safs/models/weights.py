@@ -1,6 +1,6 @@
 """Dense weights that a user brings: safetensors files, which hold no code."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,29 @@ def load_dense_weights(path: Path, model: nn.Module) -> None:
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise _error(path, f"{name} holds values that are not finite")
-    with torch.no_grad():  # not load_state_dict: some networks (MNASNet) read a version there that files do not have
-        for name, value in model.state_dict().items():
+    copy_state(state, model)
+
+
+def copy_state(state: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Copies ``state`` into ``model``, strictly.
+
+    Unlike ``load_state_dict`` it asks for no version numbers (MNASNet does), which files and plain dicts do not have.
+
+    Raises:
+        WeightsError: other names or shapes than the model's; the first few are named.
+    """
+    own = model.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in state]
+    wrong += [f"{name} is unknown" for name in state if name not in own]
+    wrong += [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if wrong:
+        raise WeightsError(f"the weights do not fit {type(model).__name__}: {'; '.join(wrong[:MISMATCHES_TOLD])}")
+    with torch.no_grad():
+        for name, value in own.items():
             value.copy_(state[name])
 
 

@@ -1,0 +1,17 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+from workers.runner import start_ray
+from workers.settings import WorkerSettings
+
+
+@pytest.fixture(scope="session")
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real Ray of two cores, started the way a runner starts it, once for all tests."""
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    start_ray(WorkerSettings(home=tmp_path_factory.mktemp("home"), cpus=2))
+    yield
+    ray.shutdown()
