@@ -39,8 +39,11 @@ def search(trainable: Any, slots: int, stage: Stage, conductor: Conductor, plan:
     Raises:
         Interrupted: what ``report`` raised; running trials have been ended.
     """
+    # By default a searcher may have one trial pending. While the second actor still starts, the first then takes over
+    # the trial that it starts for, and the whole search goes on with one actor.
+    environment = _TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
     with (
-        _environment(_TUNE_ENVIRONMENT),
+        _environment(environment),
         TemporaryDirectory(prefix="safs-tune-") as folder,
         AskAhead(conductor) as asks,
     ):

@@ -1,5 +1,6 @@
 """A runner: claims a job, runs the pipeline on Ray, files the result; again, until it is told to stop."""
 
+import importlib
 import logging
 import signal
 import tempfile
@@ -201,7 +202,17 @@ def start_ray(settings: WorkerSettings) -> None:
         num_cpus=settings.local_cpus,
         include_dashboard=False,
         _node_ip_address="127.0.0.1",
-        # Worker processes import torch while they wait, not when a trial does.
-        _system_config={"preload_python_modules": ["workers.ray_trial"]},
         **quiet,
     )
+    warm_up(settings.local_cpus)
+
+
+def warm_up(processes: int) -> None:
+    """Has that many worker processes import what a training needs, before there is a job; waits for none of them."""
+    task = ray.remote(_import_training).options(num_cpus=1)
+    for _ in range(processes):
+        task.remote()
+
+
+def _import_training() -> None:
+    importlib.import_module("workers.ray_trial")

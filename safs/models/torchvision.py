@@ -1,8 +1,11 @@
-"""Every classification network of torchvision, by name."""
+"""Every classification network of torchvision, by name.
+
+torchvision is imported where it is used: it takes as long as torch itself, and a trial of one of our own networks, in
+a process of its own, does without it.
+"""
 
 from functools import partial
 
-import torchvision
 from torch import nn
 
 from safs.models.entry import InputShape, ModelEntry
@@ -14,7 +17,9 @@ SMALLEST_IMAGE = 32
 
 def torchvision_names() -> tuple[str, ...]:
     """torchvision's classification builders, without the prefix: ``resnet18``, not ``ResNet`` or ``resnet``."""
-    return tuple(torchvision.models.list_models(module=torchvision.models))
+    from torchvision import models
+
+    return tuple(models.list_models(module=models))
 
 
 def torchvision_entry(name: str) -> ModelEntry:
@@ -46,6 +51,8 @@ def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
     Those train through a weighted sum of three losses, and their output is no tensor; one loss over one output
     trains every network here in the same way, and pruning them would spend weights on what is thrown away.
     """
+    from torchvision.models import get_model
+
     options: dict[str, object] = {}
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True}
@@ -53,7 +60,7 @@ def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
         options = {"image_size": shape.image_size}
     elif name.startswith("maxvit_"):
         options = {"input_size": (shape.image_size, shape.image_size)}
-    model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    model: nn.Module = get_model(name, weights=None, num_classes=classes, **options)
     return model
 
 
@@ -73,5 +80,7 @@ def _sizes(name: str) -> tuple[int, int]:
         return 224, 224  # four halvings, then windows of 7
     if name.startswith("swin_"):
         return SMALLEST_IMAGE, 1  # pads its windows, so the weights' own minimum does not bind
-    weights = torchvision.models.get_model_weights(name)
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name)
     return max(SMALLEST_IMAGE, *(max(entry.meta["min_size"]) for entry in weights)), 1
