@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from safs.data import Split
-from safs.events import EpochDone, Report, Stage, TrialDone, TrialStarted
+from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.search.conductor import Conductor
 from safs.training.evaluate import Evaluation
 from safs.trainings import Blueprint, Context, Network, Trained, Training, TrainingRun, score
@@ -43,7 +43,7 @@ class Executor(Protocol):
         """Runs the trainings and keeps their networks; results in the order given."""
 
     def evaluate(
-        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int
+        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int, report: Report
     ) -> list[Evaluation]:
         """Scores the networks on ``split``, in the order given."""
 
@@ -78,9 +78,13 @@ class SerialExecutor:
         return [self._run(stage, training, context, report) for training in trainings]
 
     def evaluate(
-        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int
+        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int, report: Report
     ) -> list[Evaluation]:
-        return [score(blueprint, network, split, batch_size, self._device) for network in networks]
+        found = []
+        for network in networks:
+            report(Pulse())
+            found.append(score(blueprint, network, split, batch_size, self._device))
+        return found
 
     def _run(self, stage: Stage, named: NamedTraining, context: Context, report: Report) -> Trained:
         report(TrialStarted(stage, named.candidate))

@@ -236,7 +236,7 @@ def _report(
     with this.ledger.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
         scores = {
-            name: this.executor.evaluate(this.found.blueprint, networks, split, this.spec.data.batch_size)
+            name: this.executor.evaluate(this.found.blueprint, networks, split, this.spec.data.batch_size, this.ledger)
             for name, split in (("validation", this.splits.validation), ("test", this.splits.test))
         }
         rows = results.rows(finalists, [dense, pruned], scores, masks)

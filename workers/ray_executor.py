@@ -1,33 +1,36 @@
-"""Trainings on Ray: searches by Ray Tune with reused actors, single trainings and evaluations as tasks."""
+"""Trainings on Ray: everything that a job trains or scores goes through one pool of reused actors."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
+from types import TracebackType
 from typing import Any
 
 import ray
-import torch
 from ray import tune
-from ray.exceptions import RayError
 
 from safs.data import Split
+from safs.errors import TrainingError
 from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.execution import NamedTraining, Plan
 from safs.search.conductor import Conductor
 from safs.training.evaluate import Evaluation
-from safs.trainings import Blueprint, Context, Network, Trained, Training, TrainingRun, score
-from safs.trials import EpochMetrics, Outcome, Trial
-from workers import ray_tune
+from safs.trainings import Blueprint, Context, Network, Trained
+from safs.trials import Candidate, Outcome, Trial
+from workers.ask_ahead import AskAhead
 from workers.capacity import Share
-from workers.ray_shared import ObjectStore, SharedContext, SharedSplit, unpack
-from workers.ray_trial import SLICE_S, RayTrial
+from workers.orders import ScoreOrder, TrainOrder
+from workers.ray_shared import ObjectStore
+from workers.ray_trial import RayTrial
+from workers.ray_tune import Advanced, Answered, Failed, Message, Started, WorkerPool
 
-POLL_S = 0.2
-"""How often a wait for tasks looks up, so that ``report`` can end the run."""
+POLL_S = 0.1
+"""How often a wait looks up, so that ``report`` can end the run and candidates that are ready are handed in."""
 
 
 class RayExecutor:
-    """Runs trainings on the Ray that ``ray.init`` has connected this process to.
+    """Runs a job's trainings on the Ray that ``ray.init`` has connected this process to.
+
+    Use it as a context manager: its workers start with it and end with it, whatever they are doing.
 
     Args:
         share: what one training gets of the cluster, and how many run at once.
@@ -36,104 +39,90 @@ class RayExecutor:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._store = ObjectStore()
+        bound = RayTrial.bind(share.device, share.threads)
+        resources = {"cpu": share.cpus, "gpu": share.gpus}
+        self._pool = WorkerPool(tune.with_resources(bound, resources), share.slots)
+
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._pool.close()
 
     @property
     def slots(self) -> int:
         return self._share.slots
 
     def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
-        bound = RayTrial.bind(self._store.share(context), self._share.device, self._share.threads)
-        resources = {"cpu": self._share.cpus, "gpu": self._share.gpus}
-        return ray_tune.search(tune.with_resources(bound, resources), self._share.slots, stage, conductor, plan, report)
+        shared = self._store.share(context)
+        running: dict[int, Candidate] = {}
+        trials: list[Trial] = []
+        with AskAhead(conductor) as asks:
+            while not asks.finished:
+                while (candidate := asks.next()) is not None:
+                    running[self._pool.submit(TrainOrder(shared, plan(candidate), keep=False))] = candidate
+                for message in self._messages(report):
+                    outcome = _told(stage, running[message.ticket], message, report, _failed_outcome)
+                    if isinstance(outcome, Outcome):
+                        candidate = running.pop(message.ticket)
+                        asks.done(candidate.number, outcome)
+                        trials.append(Trial(candidate, outcome))
+                        report(TrialDone(stage, candidate, outcome))
+        return sorted(trials, key=lambda trial: trial.candidate.number)
 
     def train(
         self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report
     ) -> list[Trained]:
         shared = self._store.share(context)
-        task = ray.remote(_train).options(**self._task_options(), num_returns="streaming")
-        streams = [
-            _Stream(named, task.remote(shared, named.training, self._share.device, self._share.threads))
-            for named in trainings
-        ]
-        try:
-            _follow(stage, streams, report)
-        finally:
-            for stream in streams:
-                if stream.trained is None:
-                    ray.cancel(stream.items, force=True)
-        return [stream.result() for stream in streams]
+        running = {self._pool.submit(TrainOrder(shared, named.training, keep=True)): named for named in trainings}
+        results: dict[int, Trained] = {}
+        while len(results) < len(running):
+            for message in self._messages(report):
+                candidate = running[message.ticket].candidate
+                trained = _told(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
+                if isinstance(trained, Trained):
+                    results[message.ticket] = trained
+                    report(TrialDone(stage, candidate, trained.outcome))
+        return [results[ticket] for ticket in running]
 
     def evaluate(
-        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int
+        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int, report: Report
     ) -> list[Evaluation]:
         shared = self._store.share_split(split)
-        task = ray.remote(_evaluate).options(**self._task_options())
-        found: list[Evaluation] = ray.get(
-            [
-                task.remote(blueprint, network, shared, batch_size, self._share.device, self._share.threads)
-                for network in networks
-            ]
-        )
-        return found
+        tickets = [
+            self._pool.submit(ScoreOrder(blueprint, ray.put(network), shared, batch_size)) for network in networks
+        ]
+        found: dict[int, Evaluation] = {}
+        while len(found) < len(tickets):
+            for message in self._messages(report):
+                match message:
+                    case Answered(ticket, answer):
+                        found[ticket] = answer
+                    case Failed(_, reason):
+                        raise TrainingError(f"a network could not be scored, its process failed: {reason}")
+                    case _:
+                        pass
+        return [found[ticket] for ticket in tickets]
 
-    def _task_options(self) -> dict[str, Any]:
-        return {"num_cpus": self._share.cpus, "num_gpus": self._share.gpus, "max_retries": 0}
-
-
-@dataclass(slots=True)
-class _Stream:
-    """A training that runs in a task: its epochs as they come, then what it trained."""
-
-    named: NamedTraining
-    items: Any
-    started: bool = False
-    trained: Trained | None = None
-
-    def result(self) -> Trained:
-        assert self.trained is not None
-        return self.trained
-
-
-def _follow(stage: Stage, streams: Sequence[_Stream], report: Report) -> None:
-    """Reports what the streams bring until all have ended."""
-    while running := {stream.items: stream for stream in streams if stream.trained is None}:
+    def _messages(self, report: Report) -> Iterator[Message]:
         report(Pulse())
-        ready, _ = ray.wait(list(running), timeout=POLL_S, fetch_local=False)
-        for items in ready:
-            _take(stage, running[items], report)
+        yield from self._pool.receive(POLL_S)
 
 
-def _take(stage: Stage, stream: _Stream, report: Report) -> None:
-    candidate = stream.named.candidate
-    try:
-        item: tuple[EpochMetrics, ...] | Trained = ray.get(next(stream.items))
-    except RayError as error:
-        reason = str(error).strip().splitlines()[-1]
-        item = Trained(Outcome(inf, error=f"the training's process failed: {reason}"), None)
-    if not stream.started:
-        stream.started = True
-        report(TrialStarted(stage, candidate))
-    if isinstance(item, Trained):
-        stream.trained = item
-        report(TrialDone(stage, candidate, item.outcome))
-    else:
-        for metrics in item:
-            report(EpochDone(stage, candidate.number, metrics))
+def _told(stage: Stage, candidate: Candidate, message: Message, report: Report, failed: Callable[[str], Any]) -> Any:
+    """Reports what a message says of a training's progress; its answer if it has ended, else None."""
+    match message:
+        case Started():
+            report(TrialStarted(stage, candidate))
+        case Advanced(_, epochs):
+            for metrics in epochs:
+                report(EpochDone(stage, candidate.number, metrics))
+        case Answered(_, answer):
+            return answer
+        case Failed(_, reason):
+            return failed(reason)
+    return None
 
 
-def _train(
-    shared: SharedContext, training: Training, device: str, threads: int
-) -> Iterator[tuple[EpochMetrics, ...] | Trained]:
-    torch.set_num_threads(threads)
-    run = TrainingRun(shared.open(), training, device)
-    yield ()
-    while not run.finished:
-        yield run.advance(SLICE_S)
-    yield run.trained()
-
-
-def _evaluate(
-    blueprint: Blueprint, network: Network, shared: SharedSplit, batch_size: int, device: str, threads: int
-) -> Evaluation:
-    torch.set_num_threads(threads)
-    return score(blueprint, network, unpack(shared), batch_size, device)
+def _failed_outcome(reason: str) -> Outcome:
+    return Outcome(inf, error=f"the trial's process failed: {reason}")

@@ -1,40 +1,77 @@
-"""The actor that runs one trial after the other under Ray Tune."""
+"""The actor that carries out one order after the other under Ray Tune."""
 
-from typing import Any
+import time
+from typing import Any, assert_never
 
+import ray
 import torch
 from ray import tune
 
-from safs.trainings import Training, TrainingRun
-from workers.ray_shared import SharedContext
+from safs.trainings import TrainingRun, score
+from workers.orders import Order, Parcel, PauseOrder, ScoreOrder, TrainOrder
+from workers.ray_shared import SharedContext, unpack
 
 SLICE_S = 2.0
 """A step trains whole epochs for at least this long: often enough for progress bars, seldom enough to cost nothing."""
 
 
 class RayTrial(tune.Trainable):
-    """Trains what its config's ``training`` says; a step is a slice of epochs, the last one carries the outcome."""
+    """Carries out what its config's ``order`` says.
+
+    Every result has ``epochs``, those that the step trained; the last one has ``answer``, a ``Parcel``.
+    """
 
     def setup(self, config: dict[str, Any], **bound: Any) -> None:
         """Takes what ``bind`` has bound."""
-        torch.set_num_threads(bound["threads"])
-        self._context = bound["shared"].open()
         self._device = str(bound["device"])
-        self._begin(config["training"])
+        torch.set_num_threads(bound["threads"])
+        self._opened: tuple[SharedContext, Any] | None = None
+        self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config["training"])
+        self._begin(new_config["order"])
         return True
 
     def step(self) -> dict[str, Any]:
-        epochs = self._run.advance(SLICE_S)
-        outcome = self._run.outcome() if self._run.finished else None
-        return {"epochs": epochs, "outcome": outcome, "done": self._run.finished}
+        match self._order:
+            case TrainOrder():
+                return self._train()
+            case ScoreOrder(blueprint, network, split, batch_size):
+                scored = score(blueprint, ray.get(network), unpack(ray.get(split)), batch_size, self._device)
+                return _answered(scored)
+            case PauseOrder(seconds):
+                time.sleep(seconds)
+                return _answered(True)
+            case _:
+                assert_never(self._order)
 
     @classmethod
-    def bind(cls, shared: SharedContext, device: str, threads: int) -> Any:
-        """The class with what all its trials share."""
-        return tune.with_parameters(cls, shared=shared, device=device, threads=threads)
+    def bind(cls, device: str, threads: int) -> Any:
+        """The class with what all its actors share."""
+        return tune.with_parameters(cls, device=device, threads=threads)
 
-    def _begin(self, training: Training) -> None:
-        self._run = TrainingRun(self._context, training, self._device)
+    def _begin(self, order: Order) -> None:
+        self._order = order
+        self._run: TrainingRun | None = None
+
+    def _train(self) -> dict[str, Any]:
+        assert isinstance(self._order, TrainOrder)
+        if self._run is None:
+            # Here and not in _begin: what goes wrong while a network is built belongs to this trial.
+            self._run = TrainingRun(self._context(self._order.context), self._order.training, self._device)
+        epochs = self._run.advance(SLICE_S)
+        if not self._run.finished:
+            return {"epochs": epochs, "answer": None, "done": False}
+        answer = self._run.trained() if self._order.keep else self._run.outcome()
+        self._run = None
+        return _answered(answer, epochs)
+
+    def _context(self, shared: SharedContext) -> Any:
+        """The shared context, opened once for all the trials of a stage."""
+        if self._opened is None or self._opened[0] != shared:
+            self._opened = (shared, shared.open())
+        return self._opened[1]
+
+
+def _answered(answer: object, epochs: tuple[Any, ...] = ()) -> dict[str, Any]:
+    return {"epochs": epochs, "answer": Parcel(answer), "done": True}

@@ -1,21 +1,27 @@
-"""A search under Ray Tune: our ask and tell as its Searcher, trials as reused actors, its callbacks as our events."""
+"""Ray Tune as a pool of warm workers: one run for a whole job, fed order by order through its Searcher.
+
+Starting an actor takes seconds (a process that imports torch), so the actors of a job are reused, by its dense
+training, both searches and the final trainings alike. Tune runs in a thread of its own; orders go in and messages come
+out by queues.
+"""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import inf
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
-from typing import Any
+from threading import Thread
+from typing import Any, TypeAlias
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
-from safs.events import EpochDone, Event, Pulse, Report, Stage, TrialDone, TrialStarted
-from safs.execution import Plan
-from safs.search.conductor import Conductor
-from safs.trials import Candidate, Outcome, Trial
-from workers.ask_ahead import AskAhead
+from safs.trials import EpochMetrics
+from workers.orders import Order, PauseOrder
+
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 
 # No log files of trials, no snapshots of the experiment (SQL has the outcomes), no handler that swallows Ctrl-C;
 # a hung actor is killed soon after a run has been ended.
@@ -28,52 +34,109 @@ _TUNE_ENVIRONMENT = {
 }
 
 
-def search(trainable: Any, slots: int, stage: Stage, conductor: Conductor, plan: Plan, report: Report) -> list[Trial]:
-    """Judges the conductor's candidates with ``trainable``; trials in the order of their numbers.
+@dataclass(frozen=True, slots=True)
+class Started:
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    ticket: int
+    epochs: tuple[EpochMetrics, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    ticket: int
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The order's process failed, or its worker was lost."""
+
+    ticket: int
+    reason: str
+
+
+Message: TypeAlias = Started | Advanced | Answered | Failed
+
+
+class WorkerPool:
+    """Workers that carry out orders, as many at once as there are slots.
 
     Args:
-        slots: how many trials run at once.
-        trainable: a ``tune.Trainable`` class with its resources and parameters bound. Its config has ``training``;
-            its last result has ``outcome``, every result ``epochs``.
-
-    Raises:
-        Interrupted: what ``report`` raised; running trials have been ended.
+        trainable: a ``tune.Trainable`` class with its resources and parameters bound, such as ``RayTrial``.
     """
-    # By default a searcher may have one trial pending. While the second actor still starts, the first then takes over
-    # the trial that it starts for, and the whole search goes on with one actor.
-    environment = _TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
-    with (
-        _environment(environment),
-        TemporaryDirectory(prefix="safs-tune-") as folder,
-        AskAhead(conductor) as asks,
-    ):
-        events = _Events(stage, asks, report)
-        tuner = tune.Tuner(
-            trainable,
+
+    def __init__(self, trainable: Any, slots: int) -> None:
+        self._trainable, self._slots = trainable, slots
+        self._orders: SimpleQueue[tuple[int, Order]] = SimpleQueue()
+        self._messages: SimpleQueue[Message | Exception] = SimpleQueue()
+        self._tickets = 0
+        self._events = _Events(self._messages)
+        self._thread = Thread(target=self._work, name="ray-tune", daemon=True)
+        self._thread.start()
+
+    def submit(self, order: Order) -> int:
+        """Hands the order in; returns the ticket under which messages speak of it."""
+        self._tickets += 1
+        self._orders.put((self._tickets, order))
+        return self._tickets
+
+    def receive(self, timeout_s: float) -> list[Message]:
+        """The messages that have come, in order; waits up to ``timeout_s`` for the first."""
+        found: list[Message] = []
+        try:
+            message = self._messages.get(timeout=timeout_s)
+            while True:
+                if isinstance(message, Exception):
+                    raise message
+                found.append(message)
+                message = self._messages.get_nowait()
+        except Empty:
+            return found
+
+    def close(self) -> None:
+        """Ends the workers, also those that are at work, and gives back what they held."""
+        self._events.closing = True
+        self._thread.join()
+
+    def _work(self) -> None:
+        # By default a searcher may have one trial pending. While the second actor still starts, the first then takes
+        # over the trial that it starts for, and the whole search goes on with one actor.
+        environment = _TUNE_ENVIRONMENT | {"TUNE_MAX_PENDING_TRIALS_PG": str(self._slots)}
+        with _environment(environment), TemporaryDirectory(prefix="safs-tune-") as folder:
+            try:
+                self._tuner(folder).fit()
+            except _Closing:
+                pass
+            except Exception as error:
+                self._messages.put(error)
+
+    def _tuner(self, folder: str) -> tune.Tuner:
+        return tune.Tuner(
+            self._trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_Asking(asks, plan, events),
+                search_alg=_Orders(self._orders, self._events, self._slots),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),
             run_config=tune.RunConfig(
-                name=stage.value,
+                name="job",
                 storage_path=folder,
-                callbacks=[events],
+                callbacks=[self._events],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
                 log_to_file=False,
             ),
         )
-        try:
-            tuner.fit()
-        except tune.TuneError:
-            # Tune wraps what a callback raises, its traceback as text.
-            if events.interrupted is None:
-                raise
-            raise events.interrupted from None
-        return sorted(events.trials, key=lambda trial: trial.candidate.number)
+
+
+class _Closing(Exception):
+    """Ends Tune's run from within, before it saves what nobody will restore."""
 
 
 class _Unsaved:
@@ -84,63 +147,66 @@ class _Unsaved:
 
 
 class _Events(_Unsaved, tune.Callback):
-    """Turns what Tune says into events, and tells outcomes."""
+    """Turns what Tune says of trials into messages; pauses are not spoken of."""
 
-    def __init__(self, stage: Stage, asks: AskAhead, report: Report) -> None:
-        self._stage, self._asks, self._to = stage, asks, report
-        self.interrupted: Exception | None = None
-        """What ``report`` raised."""
-        self.candidates: dict[str, Candidate] = {}
-        self.trials: list[Trial] = []
+    def __init__(self, messages: SimpleQueue[Message | Exception]) -> None:
+        self._messages = messages
+        self.closing = False
+        self.tickets: dict[str, int | None] = {}
+        """Trial id -> ticket of trials that Tune has and that have not ended; None for a pause."""
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        self._report(Pulse())
+        if self.closing:
+            raise _Closing
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self._report(TrialStarted(self._stage, self.candidates[trial.trial_id]))
+        if ticket := self.tickets[trial.trial_id]:
+            self._messages.put(Started(ticket))
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        for metrics in result["epochs"]:
-            self._report(EpochDone(self._stage, self.candidates[trial.trial_id].number, metrics))
-        if result["outcome"] is not None:
-            self._done(trial, result["outcome"])
+        ticket = self.tickets[trial.trial_id]
+        if result["answer"] is not None:
+            del self.tickets[trial.trial_id]
+        if ticket is None:
+            return
+        if result["epochs"]:
+            self._messages.put(Advanced(ticket, result["epochs"]))
+        if result["answer"] is not None:
+            self._messages.put(Answered(ticket, result["answer"].take()))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        lines = str(trial.get_pickled_error() or "it was lost").strip().splitlines()
-        self._done(trial, Outcome(inf, error=f"the trial's process failed: {lines[-1]}"))
-
-    def _report(self, event: Event) -> None:
-        try:
-            self._to(event)
-        except Exception as error:
-            self.interrupted = error
-            raise
-
-    def _done(self, trial: TuneTrial, outcome: Outcome) -> None:
-        candidate = self.candidates[trial.trial_id]
-        self._asks.done(candidate.number, outcome)
-        self.trials.append(Trial(candidate, outcome))
-        self._report(TrialDone(self._stage, candidate, outcome))
+        # Gone already: what failed came after the answer.
+        if ticket := self.tickets.pop(trial.trial_id, None):
+            lines = str(trial.get_pickled_error() or "it was lost").strip().splitlines()
+            self._messages.put(Failed(ticket, lines[-1]))
 
 
-class _Asking(_Unsaved, Searcher):
-    """Hands Tune the candidates that are ready; None while outcomes are awaited."""
+class _Orders(_Unsaved, Searcher):
+    """Hands Tune the orders as they come, and pauses while there are fewer than slots: see ``PauseOrder``."""
 
-    def __init__(self, asks: AskAhead, plan: Plan, events: _Events) -> None:
+    def __init__(self, orders: SimpleQueue[tuple[int, Order]], events: _Events, slots: int) -> None:
         super().__init__(metric="training_iteration", mode="min")
-        self._asks, self._plan, self._events = asks, plan, events
+        self._orders, self._events, self._slots = orders, events, slots
+        self._pause_s = SHORTEST_PAUSE_S
 
     def suggest(self, trial_id: str) -> Any:
-        candidate = self._asks.next()
-        if candidate is None:
-            return Searcher.FINISHED if self._asks.finished else None
-        self._events.candidates[trial_id] = candidate
-        return {"training": self._plan(candidate)}
+        try:
+            ticket, order = self._orders.get_nowait()
+        except Empty:
+            if len(self._events.tickets) >= self._slots:
+                return None
+            self._events.tickets[trial_id] = None
+            pause = PauseOrder(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            return {"order": pause}
+        self._pause_s = SHORTEST_PAUSE_S
+        self._events.tickets[trial_id] = ticket
+        return {"order": order}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: ``_Events`` tells the outcome, since only it learns why a trial failed."""
+        """Nothing: ``_Events`` tells the answer, since only it learns why a trial failed."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing, see ``_Unsaved``."""

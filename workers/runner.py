@@ -1,6 +1,5 @@
 """A runner: claims a job, runs the pipeline on Ray, files the result; again, until it is told to stop."""
 
-import importlib
 import logging
 import signal
 import tempfile
@@ -92,11 +91,11 @@ class Runner:
 
     def _run(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> None:
         with tempfile.TemporaryDirectory(prefix=f"safs-{claim.job.id}-") as folder:
-            with recorder:
+            with recorder, self._executor(spec) as executor:
                 result = pipeline.run(
                     spec,
                     spaces=SPACES,
-                    executor=self._executor(spec),
+                    executor=executor,
                     report=recorder,
                     data_root=self._settings.data_folder,
                     dense_weights=self._dense_weights(spec),
@@ -204,15 +203,3 @@ def start_ray(settings: WorkerSettings) -> None:
         _node_ip_address="127.0.0.1",
         **quiet,
     )
-    warm_up(settings.local_cpus)
-
-
-def warm_up(processes: int) -> None:
-    """Has that many worker processes import what a training needs, before there is a job; waits for none of them."""
-    task = ray.remote(_import_training).options(num_cpus=1)
-    for _ in range(processes):
-        task.remote()
-
-
-def _import_training() -> None:
-    importlib.import_module("workers.ray_trial")
