@@ -9,12 +9,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, TypeAlias
 
-from ray import tune
+from ray import cloudpickle, tune
+from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 
@@ -179,8 +181,7 @@ class _Events(_Unsaved, tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         # Gone already: what failed came after the answer.
         if ticket := self.tickets.pop(trial.trial_id, None):
-            lines = str(trial.get_pickled_error() or "it was lost").strip().splitlines()
-            self._messages.put(Failed(ticket, lines[-1]))
+            self._messages.put(Failed(ticket, _reason(trial)))
 
 
 class _Orders(_Unsaved, Searcher):
@@ -213,6 +214,17 @@ class _Orders(_Unsaved, Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, see ``_Unsaved``."""
+
+
+def _reason(trial: TuneTrial) -> str:
+    """Why the trial failed, in one line. Tune has it only as a file yet."""
+    if trial.pickled_error_file is None:
+        return "its worker was lost"
+    with Path(trial.pickled_error_file).open("rb") as file:
+        error = cloudpickle.load(file)
+    if isinstance(error, RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}"
+    return str(error).strip().partition("\n")[0]
 
 
 def _trial_name(trial: TuneTrial) -> str:

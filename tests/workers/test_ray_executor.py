@@ -5,11 +5,15 @@ import pytest
 import ray
 import torch
 
-from safs import pipeline
+from safs import data, pipeline
 from safs.errors import Cancelled
-from safs.events import Event, Pulse, StageDone, TrialDone
-from safs.execution import Executor, SerialExecutor
-from safs.spec import JobSpec
+from safs.events import EpochDone, Event, Stage, StageDone, TrialDone
+from safs.execution import Executor, NamedTraining, Plan, SerialExecutor
+from safs.search.conductor import Conductor
+from safs.search.random import RandomSearch
+from safs.spec import DataSpec, JobSpec, Recipe
+from safs.trainings import Blueprint, Context, Training
+from safs.trials import Candidate, Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 from workers.capacity import Share
@@ -77,7 +81,7 @@ def test_cancelling_in_the_middle_of_a_search_ends_its_actors_and_gives_the_core
 
 def test_cancelling_in_the_middle_of_a_single_training_ends_it(tmp_path: Path) -> None:
     def cancel(event: Event) -> None:
-        if not isinstance(event, Pulse) and getattr(event, "metrics", None) is not None:
+        if isinstance(event, EpochDone):
             raise Cancelled("cancelled by the user")
 
     with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
@@ -112,15 +116,37 @@ def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_
     assert "unknown operator" in (trials[1].outcome.error or "")
 
 
-def test_the_actors_of_a_job_are_reused_by_all_its_stages(tmp_path: Path) -> None:
-    def pids(events: list[Event]) -> set[Any]:
-        return {actor["pid"] for actor in ray.util.state.list_actors(limit=1000)} if events else set()
+def test_the_workers_of_a_job_are_the_same_processes_in_all_its_stages() -> None:
+    workers: list[set[str]] = []
 
     with RayExecutor(TWO_SLOTS) as executor:
-        first = executor.train(Stage.DENSE, _two_trainings(), _context(), lambda event: None)
-        second = executor.train(Stage.FINAL, _two_trainings(), _context(), lambda event: None)
+        for stage in (Stage.DENSE, Stage.FINAL):
+            executor.train(stage, _trainings(4), _context(), lambda event: None)
+            workers.append(_trial_processes())
 
-    assert [one.outcome.metrics for one in first] == [one.outcome.metrics for one in second]
+    assert len(workers[0]) == 2
+    assert workers[0] == workers[1]
+
+
+def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
+    space = SPACES.activations(["relu1", "relu2", "relu3", "relu4"], ["relu", "swish", "tanh"], 0)
+    conductor = Conductor(RandomSearch(space, trials=4, epochs=1, seed=0), window=4)
+    return executor.search(Stage.ACTIVATIONS, conductor, plan, _context(), report)
+
+
+def _trial_processes() -> set[str]:
+    """Process ids of Tune's actors; Ray titles a process by what it runs."""
+    titles = {path.parent.name: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
+    return {pid for pid, title in titles.items() if title.startswith(b"ray::") and b"Trainable" in title}
+
+
+def _context() -> Context:
+    splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
+    return Context(Blueprint("lenet5", 1, 28, 10), splits.train, splits.validation, 256, augment=False)
+
+
+def _trainings(number: int) -> list[NamedTraining]:
+    return [NamedTraining(Candidate(n, {}, 1, n), Training({}, Recipe(), 1, n)) for n in range(number)]
 
 
 def _wait_for_cores(cores: int) -> None:
