@@ -1,6 +1,7 @@
 """What a job can name: every registry's entries with a line for people."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +51,7 @@ def _strategies() -> list[CatalogEntry]:
 
 
 def _presets() -> list[CatalogEntry]:
-    return [CatalogEntry(name, PRESET_SUMMARIES[name], dict(sections)) for name, sections in PRESETS.items()]
+    return [CatalogEntry(name, PRESET_SUMMARIES[name], deepcopy(sections)) for name, sections in PRESETS.items()]
 
 
 def _summaries(registry: Registry[Any]) -> Callable[[], list[CatalogEntry]]:

@@ -1,6 +1,7 @@
 """What can be told about a job before it runs: a mistake found here is a 4xx at POST, not a failure an hour later."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from safs import data, models
 from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
+from safs.data.arrays import check_channels
 from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
 from safs.pruning import PRUNERS
@@ -51,29 +53,26 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     """
     _check_names(spec)
     _check_combinations(spec)
+    _check_resources(spec)
     info = data.inspect(spec.data, data_root)
     blueprint = blueprint_for(spec, info)
     with torch.device("meta"):
         model = blueprint.build()
     if weights is not None:
-        try:
+        with _blamed_on("model.weights"):
             check_dense_weights(weights, model)
-        except SafsError as error:
-            error.field = error.field or "model.weights"
-            raise
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(model).items()}
-    PRUNERS[spec.prune.method].check(shapes, spec.sparsity, spec.prune)
-    sites = find_sites(model)
-    if not sites:
-        raise SpecError(
-            f"{spec.model.architecture} calls no activation function, so there is nothing to search.",
-            field="model.architecture",
-        )
+    with _blamed_on("sparsity"):
+        PRUNERS[spec.prune.method].check(shapes, spec.sparsity, spec.prune)
+    with _blamed_on("model.architecture"):
+        sites = find_sites(model)
+    operators = candidate_operators(sites, spec.activations.operators)
+    _check_choice(spec, sites, operators)
     total = sum(shape.numel() for shape in shapes.values())
     return Preflight(
         blueprint=blueprint,
         sites=sites,
-        operators=candidate_operators(sites, spec.activations.operators),
+        operators=operators,
         weights=total,
         live=total - round(spec.sparsity * total),
         train=info.train,
@@ -87,6 +86,7 @@ def blueprint_for(spec: JobSpec, info: data.DataInfo) -> Blueprint:
 
     Raises:
         SpecError: the architecture does not take ``spec.data.image_size``.
+        DataError: it does not take as many channels as the images have.
     """
     wanted = spec.data.image_size or info.image_size
     shape = models.input_for(spec.model.architecture, info.channels, wanted)
@@ -96,6 +96,7 @@ def blueprint_for(spec: JobSpec, info: data.DataInfo) -> Blueprint:
             f"takes is {shape.image_size}. Set data.image_size to that, or leave it out.",
             field="data.image_size",
         )
+    check_channels(info.channels, shape.channels)
     return Blueprint(spec.model.architecture, shape.channels, shape.image_size, info.classes)
 
 
@@ -144,3 +145,38 @@ def _check_combinations(spec: JobSpec) -> None:
             "'hyperparameters'.",
             field="final.candidates",
         )
+
+
+def _check_resources(spec: JobSpec) -> None:
+    gpus = spec.resources.gpus_per_trial
+    if gpus != "auto" and gpus > 1 and gpus != int(gpus):
+        raise SpecError(
+            f"resources.gpus_per_trial is {gpus:g}, but only a part of one GPU can be shared. "
+            "Choose a fraction up to 1, or a whole number.",
+            field="resources.gpus_per_trial",
+        )
+
+
+def _check_choice(spec: JobSpec, sites: Sequence[Site], operators: Sequence[str]) -> None:
+    """A search needs two operators to choose from."""
+    if not sites:
+        raise SpecError(
+            f"{spec.model.architecture} calls no activation function, so there is nothing to search.",
+            field="model.architecture",
+        )
+    if len(operators) == 1 and {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS} & set(spec.final.candidates):
+        raise SpecError(
+            f"activations.operators leaves {operators[0]!r} alone, the network's own, so there is nothing to search. "
+            f"Add another operator, or say 'all'. Known: {', '.join(OPERATORS)}.",
+            field="activations.operators",
+        )
+
+
+@contextmanager
+def _blamed_on(field: str) -> Iterator[None]:
+    """Sets the field of errors that name none."""
+    try:
+        yield
+    except SafsError as error:
+        error.field = error.field or field
+        raise

@@ -21,9 +21,9 @@ def path_under_root(spec: DataSpec, root: Path | None) -> Path:
         raise DataError(f"dataset {spec.dataset!r} needs data.path, relative to the data root.", field="data.path")
     root = required(root, spec.dataset).resolve()
     relative = PurePosixPath(spec.path)
-    if relative.is_absolute() or ".." in relative.parts:
+    if relative.is_absolute() or ".." in relative.parts or "\0" in spec.path:
         raise DataError(
-            f"data.path {spec.path!r} must be relative to the data root and hold no '..'.", field="data.path"
+            f"data.path {spec.path!r} must be relative to the data root and hold no '..' and no NUL.", field="data.path"
         )
     path = (root / relative).resolve()
     if not path.is_relative_to(root):

@@ -1,0 +1,65 @@
+"""Whatever a job can name is in the catalog, with a line for people."""
+
+import json
+
+import pytest
+
+from safs.activations.operators import OPERATORS
+from safs.catalog import catalog
+from safs.data import DATASETS
+from safs.models import MODELS, known_architectures
+from safs.presets import PRESETS
+from safs.pruning import DISTRIBUTIONS, PRUNERS
+from safs.registry import Registry
+from safs.search import STRATEGIES
+from safs.training.optimizers import OPTIMIZERS
+from safs.training.schedules import SCHEDULES
+
+
+@pytest.mark.parametrize(
+    ("kind", "registry"),
+    [
+        ("datasets", DATASETS),
+        ("operators", OPERATORS),
+        ("methods", PRUNERS),
+        ("distributions", DISTRIBUTIONS),
+        ("strategies", STRATEGIES),
+        ("optimizers", OPTIMIZERS),
+        ("schedules", SCHEDULES),
+        ("presets", PRESETS),
+    ],
+)
+def test_every_name_of_a_registry_is_in_the_catalog(kind: str, registry: Registry[object]) -> None:
+    assert [entry.name for entry in catalog()[kind]] == list(registry)
+
+
+def test_the_models_are_our_own_and_then_torchvisions() -> None:
+    names = [entry.name for entry in catalog()["models"]]
+
+    assert names == list(known_architectures())
+    assert names[: len(MODELS)] == list(MODELS)
+    assert "torchvision/resnet18" in names
+
+
+def test_every_entry_has_a_summary_and_plain_details() -> None:
+    for kind, entries in catalog().items():
+        for entry in entries:
+            assert entry.summary.strip(), (kind, entry.name)
+            assert json.loads(json.dumps(entry.details)) == entry.details, (kind, entry.name)
+
+
+def test_operators_tell_their_formula_and_scalars_and_strategies_their_stages() -> None:
+    found = {entry.name: entry.details for kind in ("operators", "strategies") for entry in catalog()[kind]}
+
+    assert all(found[name]["formula"] for name in OPERATORS)
+    assert found["swish"]["scalars"] == ["alpha", "beta"]
+    assert found["lahc"] == {"stages": ["activations"]}
+    assert found["smac"] == {"stages": ["activations", "tune"]}
+
+
+def test_changing_what_the_catalog_handed_out_changes_no_preset() -> None:
+    epochs = PRESETS["quick"]["train"]["epochs"]
+
+    next(entry for entry in catalog()["presets"] if entry.name == "quick").details["train"]["epochs"] = -1
+
+    assert PRESETS["quick"]["train"]["epochs"] == epochs

@@ -1,0 +1,230 @@
+"""What is told at POST: every mistake with its kind, its place in the spec, its value and a way out."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from safs.activations.operators import OPERATORS
+from safs.errors import DataError, SafsError, SparsityError, SpecError, SurgeryError, UnknownNameError, WeightsError
+from safs.models import build
+from safs.preflight import Preflight, check
+from safs.spec import JobSpec
+from safs.trainings import Blueprint
+
+MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
+NPZ = {"dataset": "npz", "path": "mine.npz"}
+
+
+def checked(changes: dict[str, Any], *, root: Path | None = None, weights: Path | None = None) -> Preflight:
+    return check(JobSpec.model_validate(MINIMAL | changes), data_root=root, weights=weights)
+
+
+def refused(changes: dict[str, Any], *, root: Path | None = None, weights: Path | None = None) -> SafsError:
+    with pytest.raises(SafsError) as caught:
+        checked(changes, root=root, weights=weights)
+    return caught.value
+
+
+def test_a_good_job_tells_network_sites_operators_weights_and_images() -> None:
+    found = checked({})
+
+    assert found.blueprint == Blueprint("lenet5", channels=1, image_size=28, classes=10)
+    assert [(site.path, site.own) for site in found.sites] == [(f"relu{number}", "relu") for number in (1, 2, 3, 4)]
+    assert found.operators[0] == "relu"
+    assert set(found.operators) == set(OPERATORS)
+    # 150 + 2,400 + 48,000 + 10,080 + 840; 99% of 61,470 is 60,855.3.
+    assert (found.weights, found.live) == (61_470, 615)
+    # A fifth of 1,797 is for test, a tenth of the rest for validation.
+    assert (found.train, found.validation, found.test) == (1294, 144, 359)
+
+
+def test_operators_that_are_named_come_after_the_networks_own_and_once() -> None:
+    assert checked({"activations": {"operators": ["tanh", "relu", "swish"]}}).operators == ("relu", "tanh", "swish")
+
+
+def test_dense_weights_that_fit_are_taken(tmp_path: Path) -> None:
+    dense = build("lenet5", channels=1, classes=10, image_size=28, seed=0)
+    save_file(dense.state_dict(), tmp_path / "dense.safetensors")
+
+    assert checked({}, weights=tmp_path / "dense.safetensors").weights == 61_470
+
+
+def test_a_torchvision_network_gets_the_nearest_input_that_it_takes() -> None:
+    found = checked({"model": {"architecture": "torchvision/resnet18"}})
+
+    assert found.blueprint == Blueprint("torchvision/resnet18", channels=3, image_size=32, classes=10)
+    assert len(found.sites) == 17
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "name", "hint"),
+    [
+        ({"model": {"architecture": "lenet"}}, "model.architecture", "lenet", "'lenet5'"),
+        ({"model": {"architecture": "torchvision/ResNet"}}, "model.architecture", "torchvision/ResNet", "resnet18"),
+        ({"model": {"architecture": "torchvision/get_model"}}, "model.architecture", "torchvision/get_model", "vgg16"),
+        ({"model": {"architecture": "timm/resnet19"}}, "model.architecture", "timm/resnet19", "timm/resnet18"),
+        ({"data": {"dataset": "digit"}}, "data.dataset", "digit", "'digits'"),
+        ({"train": {"optimizer": "tadam"}}, "train.optimizer", "tadam", "'adam'"),
+        ({"train": {"schedule": "cosin"}}, "train.schedule", "cosin", "'cosine'"),
+        ({"prune": {"method": "magnitud"}}, "prune.method", "magnitud", "'magnitude'"),
+        ({"prune": {"distribution": "unifrom"}}, "prune.distribution", "unifrom", "'uniform'"),
+        ({"activations": {"strategy": "lach"}}, "activations.strategy", "lach", "'lahc'"),
+        ({"tune": {"strategy": "smack"}}, "tune.strategy", "smack", "'smac'"),
+        ({"activations": {"operators": ["swish", "rellu"]}}, "activations.operators.1", "rellu", "'relu'"),
+    ],
+)
+def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
+    changes: dict[str, Any], field: str, name: str, hint: str
+) -> None:
+    error = refused(changes)
+
+    assert isinstance(error, UnknownNameError)
+    assert (error.code, error.field, error.name) == ("unknown_name", field, name)
+    assert repr(name) in error.message
+    assert hint in error.message
+    assert "Known: " in error.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"tune": {"strategy": "lahc"}}, "tune.strategy", "'lahc' cannot search the tune space. .*random, smac"),
+        ({"data": {"dataset": "npz"}}, "data.path", "'npz' needs data.path"),
+        ({"data": {"dataset": "image_folder"}}, "data.path", "'image_folder' needs data.path"),
+        ({"data": {"dataset": "digits", "path": "x"}}, "data.path", "'digits' takes no data.path .*'x'.* leave it out"),
+        ({"data": {"dataset": "digits", "image_size": 64}}, "data.image_size", "lenet5 .* 64 pixels; .* is 32"),
+        (
+            {"data": {"dataset": "digits", "image_size": 16}, "model": {"architecture": "vgg16"}},
+            "data.image_size",
+            "vgg16 .* 16 pixels; .* is 32",
+        ),
+        ({"final": {"candidates": ["default"]}}, "final.candidates", "'default' alone.* Add 'safs'"),
+        ({"prune": {"options": {"score": "l2"}}}, "prune.options", "no options; remove 'score'"),
+        ({"activations": {"operators": []}}, "activations.operators", "'relu' alone.* Add another operator"),
+        ({"activations": {"operators": ["relu"]}}, "activations.operators", "'relu' alone.* or say 'all'"),
+        ({"resources": {"gpus_per_trial": 1.5}}, "resources.gpus_per_trial", "is 1.5.* a whole number"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told_with_the_way_out(
+    changes: dict[str, Any], field: str, message: str
+) -> None:
+    error = refused(changes)
+
+    assert isinstance(error, SpecError)
+    assert (error.code, error.field) == ("invalid_spec", field)
+    assert re.search(message, error.message)
+
+
+def test_one_operator_is_enough_where_no_search_would_use_it() -> None:
+    changes = {"activations": {"operators": []}, "final": {"candidates": ["default", "hyperparameters"]}}
+
+    assert checked(changes).operators == ("relu",)
+
+
+def test_a_sparsity_that_empties_a_layer_under_uniform_names_the_layer_and_what_to_choose() -> None:
+    error = refused({"sparsity": 0.9999, "prune": {"distribution": "uniform"}})
+
+    assert isinstance(error, SparsityError)
+    assert (error.code, error.field) == ("impossible_sparsity", "sparsity")
+    assert "0.9999 under the distribution 'uniform' leaves layer 'conv1.weight'" in error.message
+    # Of conv1's 150 weights one is left up to 1 - 0.5 / 150.
+    assert "'global' or 'erk', or a sparsity of at most 0.99666" in error.message
+
+
+@pytest.mark.parametrize("distribution", ["global", "erk", "uniform"])
+def test_a_sparsity_that_leaves_fewer_weights_than_layers_says_the_highest_possible(distribution: str) -> None:
+    error = refused({"sparsity": 0.99999, "prune": {"distribution": distribution}})
+
+    assert isinstance(error, SparsityError)
+    assert (error.code, error.field) == ("impossible_sparsity", "sparsity")
+    # One weight for each of five layers: 1 - 5 / 61,470 = 0.9999186..., rounded down.
+    assert "leaves 1 of 61470 weights to 5 layers" in error.message
+    assert "at most 0.999918" in error.message
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("mine.npz", "there is no 'mine.npz' under the data root"),
+        ("../mine.npz", "'../mine.npz' must be relative"),
+        ("/etc/passwd", "'/etc/passwd' must be relative"),
+        ("mine\0.npz", "no NUL"),
+    ],
+)
+def test_data_that_are_not_under_the_root_are_told(tmp_path: Path, path: str, message: str) -> None:
+    error = refused({"data": NPZ | {"path": path}}, root=tmp_path)
+
+    assert isinstance(error, DataError)
+    assert (error.code, error.field) == ("data_unavailable", "data.path")
+    assert message in error.message
+
+
+def test_a_data_set_with_files_and_no_root_says_which_variable_to_set() -> None:
+    error = refused({"data": NPZ})
+
+    assert isinstance(error, DataError)
+    assert error.field == "data.dataset"
+    assert "set SAFS_DATA_ROOT" in error.message
+
+
+def test_images_of_more_channels_than_the_network_takes_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.zeros((40, 2, 28, 28), np.uint8), y=np.arange(40) % 2)
+
+    error = refused({"data": NPZ}, root=tmp_path)
+
+    assert isinstance(error, DataError)
+    assert error.field == "data.dataset"
+    assert "the images have 2 channels and the network takes 3" in error.message
+
+
+def test_fractions_that_leave_nothing_to_train_on_are_told() -> None:
+    error = refused({"data": {"dataset": "digits", "validation_fraction": 0.9999}})
+
+    assert isinstance(error, DataError)
+    assert "leave none to train on" in error.message
+    assert "data.validation_fraction" in error.message
+
+
+def test_weights_of_another_network_are_told_by_their_first_mismatches(tmp_path: Path) -> None:
+    dense = build("lenet5", channels=1, classes=7, image_size=28, seed=0).state_dict()
+    dense["extra"] = dense.pop("conv1.bias")
+    save_file(dense, tmp_path / "dense.safetensors")
+
+    error = refused({}, weights=tmp_path / "dense.safetensors")
+
+    assert isinstance(error, WeightsError)
+    assert (error.code, error.field) == ("invalid_weights", "model.weights")
+    assert "conv1.bias is missing" in error.message
+    assert "extra is not a name of this network" in error.message
+    assert "fc3.weight has shape [7, 84], the network [10, 84]" in error.message
+
+
+def test_weights_of_another_kind_of_numbers_are_refused(tmp_path: Path) -> None:
+    dense = build("lenet5", channels=1, classes=10, image_size=28, seed=0).state_dict()
+    save_file(dense | {"fc3.bias": torch.zeros(10, dtype=torch.int64)}, tmp_path / "dense.safetensors")
+
+    assert "fc3.bias has numbers of kind I64" in refused({}, weights=tmp_path / "dense.safetensors").message
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x40\x00\x00\x00\x00\x00\x00\x00{"])
+def test_weights_that_are_no_whole_safetensors_file_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "dense.safetensors").write_bytes(content)
+
+    error = refused({}, weights=tmp_path / "dense.safetensors")
+
+    assert isinstance(error, WeightsError)
+    assert error.field == "model.weights"
+    assert "no readable safetensors file" in error.message
+
+
+def test_a_network_that_does_not_trace_is_told_with_the_line_that_stopped_it() -> None:
+    error = refused({"model": {"architecture": "timm/nest_tiny"}})
+
+    assert isinstance(error, SurgeryError)
+    assert (error.code, error.field) == ("untraceable_model", "model.architecture")
+    assert re.search(r"timm/models/nest\.py:\d+: ", error.message)
