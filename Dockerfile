@@ -14,7 +14,6 @@ COPY . .
 RUN pip install --no-cache-dir --no-deps --editable .
 
 USER safs
-# SMAC's suggestions depend on the order of Python's sets of strings.
-ENV PYTHONHASHSEED=0 SAFS_HOME=/data SAFS_DATA_ROOT=/srv/safs
+ENV SAFS_HOME=/data SAFS_DATA_ROOT=/srv/safs
 ENTRYPOINT ["safs"]
 CMD ["--help"]

@@ -25,13 +25,13 @@ from safs.report import comparison_rows
 JOB: dict[str, Any] = {
     "name": "demo",
     "model": {"architecture": "lenet5"},
-    "data": {"dataset": "digits", "batch_size": 64},
+    "data": {"dataset": "digits", "batch_size": 32},
     "sparsity": 0.99,
     "preset": "quick",
-    "train": {"epochs": 15},
-    "activations": {"trials": 14, "epochs": 20},
-    "tune": {"trials": 14, "epochs": 20},
-    "final": {"epochs": 30},
+    "train": {"epochs": 12},
+    "activations": {"trials": 12, "epochs": 10},
+    "tune": {"trials": 12, "epochs": 10},
+    "final": {"epochs": 20},
 }
 """The job that the demo submits."""
 

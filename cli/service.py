@@ -66,8 +66,7 @@ class Service:
             "runner",
             ["worker"],
             log=logs / "runner.log",
-            # SMAC's suggestions depend on the order of sets: pinned, a job can be repeated.
-            environment={**environment, "PYTHONHASHSEED": "0"},
+            environment=environment,
             ready=RUNNER_READY,
             echo=_prefixed(console, "runner", "magenta"),
         )
@@ -119,7 +118,7 @@ class Service:
             "in another terminal:",
             f"  safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow{option}",
             f"  safs jobs{option}",
-            "Ctrl-C stops it; jobs that are not finished go on at the next `safs up`",
+            "Ctrl-C stops it; jobs that are not finished start again at the next `safs up`",
         ]
         for line in lines:
             self._console.print(line, style="green", markup=False, soft_wrap=True)

@@ -32,7 +32,7 @@ class Recorder:
 
     def __init__(self, database: Database, lease: Lease, tracker: Tracker, check: Callable[[], None]) -> None:
         self._database, self._lease = database, lease
-        self._tracker, self._check = tracker, check
+        self._tracker, self.check = tracker, check
         self._told: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
         self._failure: StoreError | None = None
         self._thread = Thread(target=self._work, name="recorder", daemon=True)
@@ -50,7 +50,7 @@ class Recorder:
             raise self._failure
 
     def __call__(self, event: Event) -> None:
-        self._check()
+        self.check()
         if self._failure is not None:
             raise self._failure
         if isinstance(event, Pulse):
@@ -93,7 +93,7 @@ class Recorder:
             except DatabaseUnavailable as error:
                 log.warning("job %s: events could not be written yet: %s", self._lease.job_id, error)
                 try:
-                    self._check()
+                    self.check()
                 except Exception:
                     log.warning("job %s: %d events are dropped, the run has ended", self._lease.job_id, len(batch))
                     return

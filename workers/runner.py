@@ -5,10 +5,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import ray
 
@@ -21,8 +22,8 @@ from safs.spec import JobSpec
 from search_spaces import SPACES
 from store import artifacts, queue, uploads
 from store.artifacts import ArtifactStore
-from store.errors import DatabaseUnavailable, LeaseLost
-from store.records import Claim, JobError, JobState, Json
+from store.errors import DatabaseUnavailable, LeaseLost, StoreError
+from store.records import Claim, JobError, JobState, Json, StoredArtifact
 from store.session import Database
 from workers.capacity import Capacity, divide
 from workers.errors import ShuttingDown
@@ -40,6 +41,9 @@ RESULT_FILES = {
     "picture": (PICTURE, "image/png"),
 }
 """Artifact name -> file in the result folder, media type."""
+
+Stored: TypeAlias = dict[str, tuple[StoredArtifact, str]]
+"""Artifact name -> content, media type."""
 
 
 class Runner:
@@ -105,11 +109,22 @@ class Runner:
                 name: (self._artifacts.put(result.directory / file), media_type)
                 for name, (file, media_type) in RESULT_FILES.items()
             }
-            with self._database.begin() as tx:
-                for name, (artifact, media_type) in stored.items():
-                    artifacts.attach(tx, claim.lease, name, artifact, media_type)
-                queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=summary(result.report))
+            self._file(claim, stored, summary(result.report), recorder.check)
         log.info("job %s: succeeded", claim.job.id)
+
+    def _file(self, claim: Claim, stored: Stored, result: Json, check: Callable[[], None]) -> None:
+        """Ends the job with its artifacts, in one transaction; tried again while the database is away."""
+        while True:
+            try:
+                with self._database.begin() as tx:
+                    for name, (artifact, media_type) in stored.items():
+                        artifacts.attach(tx, claim.lease, name, artifact, media_type)
+                    queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=result)
+                return
+            except DatabaseUnavailable as error:
+                log.warning("job %s: its result could not be filed yet: %s", claim.job.id, error)
+                check()
+                time.sleep(self._settings.poll_s)
 
     def _executor(self, spec: JobSpec) -> RayExecutor:
         blueprint = blueprint_for(spec, data.inspect(spec.data, self._settings.data_folder))
@@ -135,7 +150,8 @@ class Runner:
     def _let_go(self, claim: Claim, reason: Exception) -> None:
         log.warning("job %s: let go: %s", claim.job.id, reason)
         if isinstance(reason, ShuttingDown):
-            with self._database.begin() as tx:
+            # A lease that is lost has nothing to hand back; a database that is away lets it expire.
+            with suppress(LeaseLost, DatabaseUnavailable), self._database.begin() as tx:
                 queue.release(tx, claim.lease)
 
     def _finish(self, claim: Claim, state: JobState, error: JobError | None = None) -> None:
@@ -150,8 +166,8 @@ class Runner:
 
 def job_error(error: Exception, stage: str | None) -> JobError:
     """Why the job failed, in one sentence; an error that is not ours is named by its type and first line."""
-    if isinstance(error, SafsError):
-        return JobError(error.code, error.message, stage)
+    if isinstance(error, SafsError | StoreError):
+        return JobError(error.code, str(error), stage)
     first_line = str(error).strip().partition("\n")[0]
     return JobError("internal_error", f"{type(error).__name__}: {first_line}. The runner's log has the details.", stage)
 

@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from store.settings import StoreSettings
 
@@ -13,7 +13,7 @@ class WorkerSettings(StoreSettings):
     """Prefix ``SAFS_``: ``SAFS_RAY_ADDRESS``, ``SAFS_DATA_ROOT``, ``SAFS_CPUS``, ``SAFS_LEASE_S`` ..."""
 
     ray_address: str | None = None
-    """Of a Ray cluster, such as ``ray://head:10001`` or ``auto``; by default a local Ray is started."""
+    """Of the Ray cluster that this machine is a node of, such as ``auto``; by default a local Ray is started."""
     data_root: Path | None = None
     """Folder of the data sets that bring files; by default ``data`` in ``home``."""
     cpus: int | None = Field(None, ge=1)
@@ -24,6 +24,16 @@ class WorkerSettings(StoreSettings):
     """How often it renews."""
     poll_s: float = Field(0.5, gt=0)
     """How often an idle runner looks for a job."""
+
+    @field_validator("ray_address")
+    @classmethod
+    def _no_ray_client(cls, address: str | None) -> str | None:
+        if address is not None and address.startswith("ray://"):
+            raise ValueError(
+                "SAFS_RAY_ADDRESS is a Ray Client address; a runner must run on a node of the cluster. Start one there "
+                "(ray start --address HEAD:6379 --num-cpus 0) and set SAFS_RAY_ADDRESS=auto"
+            )
+        return address or None
 
     @property
     def data_folder(self) -> Path:

@@ -28,7 +28,7 @@ def find(architecture: str) -> ModelEntry:
 
     Raises:
         UnknownNameError: there is no such network, or the name is no model builder.
-        SafsError: a timm network, and timm is not installed.
+        SpecError: a timm network, and timm is not installed.
     """
     if architecture.startswith(timm.PREFIX):
         return timm.timm_entry(architecture.removeprefix(timm.PREFIX))

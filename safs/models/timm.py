@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from torch import nn
 
-from safs.errors import SafsError, UnknownNameError
+from safs.errors import SpecError, UnknownNameError
 from safs.models.entry import InputShape, ModelEntry
 
 PREFIX = "timm/"
@@ -17,11 +17,11 @@ def timm_entry(name: str) -> ModelEntry:
     """The entry for a timm architecture, such as ``resnet18``; importing timm takes seconds, so only here.
 
     Raises:
-        SafsError: timm is not installed.
+        SpecError: timm is not installed.
         UnknownNameError: timm has no such architecture; of its more than thousand, the closest are listed.
     """
     if find_spec("timm") is None:
-        raise SafsError(
+        raise SpecError(
             f"{PREFIX}{name} needs timm, which is not installed: pip install safs-service[timm]",
             field="model.architecture",
         )

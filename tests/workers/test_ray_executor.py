@@ -124,8 +124,9 @@ def test_the_workers_of_a_job_are_the_same_processes_in_all_its_stages() -> None
             executor.train(stage, _trainings(4), _context(), lambda event: None)
             workers.append(_trial_processes())
 
-    assert len(workers[0]) == 2
-    assert workers[0] == workers[1]
+    # The second worker may have been on its way still when the first had done all of the first stage.
+    assert 1 <= len(workers[0]) <= len(workers[1]) == 2
+    assert workers[0] <= workers[1]
 
 
 def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
@@ -135,9 +136,9 @@ def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
 
 
 def _trial_processes() -> set[str]:
-    """Process ids of Tune's actors; Ray titles a process by what it runs."""
+    """Process ids of the pool's actors; Ray titles an actor's process by its class."""
     titles = {path.parent.name: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    return {pid for pid, title in titles.items() if title.startswith(b"ray::") and b"Trainable" in title}
+    return {pid for pid, title in titles.items() if title.startswith(b"ray::RayTrial")}
 
 
 def _context() -> Context:
