@@ -209,6 +209,9 @@ def _final(this: _Run, trainings: Mapping[FinalCandidate, Training], context: Co
         finalists = train_finalists(repeated, this.executor, context, this.ledger)
         winner = choose(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
+    for finalist in finalists:
+        if finalist.broken is not None:
+            this.ledger(Note(f"{finalist.name} broke down and cannot be the result: {finalist.broken}", "warning"))
     _warn_of_chance(this, finalists)
     return finalists
 
@@ -217,13 +220,15 @@ def _warn_of_chance(this: _Run, finalists: Sequence[Finalist]) -> None:
     """At extreme sparsity a uniform distribution starves small layers, and the default protocol learns nothing."""
     default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
     chance = 1.0 / this.splits.classes
-    if default.accuracy < 1.5 * chance:
+    if default.broken is None and default.accuracy < 1.5 * chance:
         advice = (
             " The distribution 'uniform' leaves small layers too few weights: prune.distribution 'global' keeps more."
             if this.spec.prune.distribution == "uniform"
             else " Try a lower sparsity or another prune.distribution."
         )
-        message = f"The default protocol ends near chance ({default.accuracy:.1%} of {chance:.1%})." + advice
+        message = (
+            f"The default protocol ends near chance ({default.accuracy:.1%}; guessing gives {chance:.1%})." + advice
+        )
         this.ledger(Note(message, "warning"))
 
 
