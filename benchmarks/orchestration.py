@@ -31,7 +31,7 @@ from safs.spec import JobSpec
 from safs.trials import Outcome
 from search_spaces import SPACES
 from workers.ask_ahead import AskAhead
-from workers.capacity import Capacity, Share, divide
+from workers.capacity import Share, cluster_nodes, divide
 from workers.orders import Parcel, PauseOrder
 from workers.ray_executor import RayExecutor
 from workers.ray_tune import Answered, WorkerPool
@@ -146,7 +146,7 @@ def _share() -> None:
     spec = JobSpec.model_validate(JOB)
     inside: dict[Stage, float] = {}
     wall: dict[Stage, float] = {}
-    share = divide(Capacity.of_cluster(), spec.resources, image_size=28)
+    share = divide(cluster_nodes(), spec.resources, image_size=28)
 
     def report(event: Event) -> None:
         if isinstance(event, TrialDone):
@@ -169,10 +169,10 @@ def _share() -> None:
 
 def _print_share(share: Share, inside: dict[Stage, float], wall: dict[Stage, float]) -> None:
     searches = (Stage.ACTIVATIONS, Stage.TUNE)
-    print(f"\nshare of wall time x {share.slots} slots inside training, in the demo's job")
+    print(f"\nshare of wall time x {share.workers} slots inside training, in the demo's job")
     for stage in (*searches, Stage.TUNE_ALONE, Stage.FINAL):
-        print(f"  {stage:<12} {inside[stage] / wall[stage] / share.slots:.2f} of {wall[stage]:.0f} s")
-    both = sum(inside[stage] for stage in searches) / sum(wall[stage] for stage in searches) / share.slots
+        print(f"  {stage:<12} {inside[stage] / wall[stage] / share.workers:.2f} of {wall[stage]:.0f} s")
+    both = sum(inside[stage] for stage in searches) / sum(wall[stage] for stage in searches) / share.workers
     print(f"  both searches {both:.2f}; the limit is {SHARE_LIMIT}: {_verdict(both >= SHARE_LIMIT)}")
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from safs import checkpoint, data, results
@@ -235,8 +236,18 @@ def _warn_of_chance(this: _Run, finalists: Sequence[Finalist]) -> None:
 def _report(
     this: _Run, dense: Network, pruned: Network, masks: Masks, finalists: list[Finalist], out_dir: Path
 ) -> Result:
-    """Reads the test split, writes the result folder and verifies it from its bytes."""
+    """Reads the test split, writes the result folder and verifies it; the folder holds all of it or nothing."""
     out_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
+        summary = _write(this, dense, pruned, masks, finalists, Path(folder))
+        for file in Path(folder).iterdir():
+            file.replace(out_dir / file.name)
+    return Result(out_dir, summary)
+
+
+def _write(
+    this: _Run, dense: Network, pruned: Network, masks: Masks, finalists: list[Finalist], folder: Path
+) -> dict[str, Any]:
     winner = choose(finalists)
     with this.ledger.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
@@ -255,13 +266,13 @@ def _report(
             "input": results.input_statistics(this.found.blueprint, this.splits.train),
             "evaluation": next(row for row in rows if row["name"] == winner.name),
         }
-        checkpoint.save(out_dir, winner.network, this.found.blueprint, masks, details)
-        verified = checkpoint.verify(out_dir)
+        checkpoint.save(folder, winner.network, this.found.blueprint, masks, details)
+        verified = checkpoint.verify(folder)
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = results.report(this.spec, this.found, this.ledger, rows, winner, verified.sparsity)
-    results.write(summary, out_dir / checkpoint.REPORT)
-    draw_picture(summary, out_dir / checkpoint.PICTURE)
-    return Result(out_dir, summary)
+    results.write(summary, folder / checkpoint.REPORT)
+    draw_picture(summary, folder / checkpoint.PICTURE)
+    return summary
 
 
 def _recipe(train: TrainSpec) -> Recipe:

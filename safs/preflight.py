@@ -53,7 +53,6 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     """
     _check_names(spec)
     _check_combinations(spec)
-    _check_resources(spec)
     info = data.inspect(spec.data, data_root)
     blueprint = blueprint_for(spec, info)
     with torch.device("meta"):
@@ -144,16 +143,6 @@ def _check_combinations(spec: JobSpec) -> None:
             "final.candidates holds 'default' alone, so neither search would be used. Add 'safs', 'activations' or "
             "'hyperparameters'.",
             field="final.candidates",
-        )
-
-
-def _check_resources(spec: JobSpec) -> None:
-    gpus = spec.resources.gpus_per_trial
-    if gpus != "auto" and gpus > 1 and gpus != int(gpus):
-        raise SpecError(
-            f"resources.gpus_per_trial is {gpus:g}, but only a part of one GPU can be shared. "
-            "Choose a fraction up to 1, or a whole number.",
-            field="resources.gpus_per_trial",
         )
 
 

@@ -133,8 +133,8 @@ class ResourcesSpec(Section):
 
     trials_in_parallel: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """How many trials are in flight; the candidates depend on it (and on nothing else of the machine)."""
-    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] | Literal["auto"] = "auto"
-    """A fraction packs several trials on one GPU."""
+    gpus_per_trial: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
+    """A fraction packs several trials on one GPU; a training computes on one at most."""
     time_limit_s: int | None = Field(None, ge=1)
 
 

@@ -107,7 +107,6 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
         ({"prune": {"options": {"score": "l2"}}}, "prune.options", "no options; remove 'score'"),
         ({"activations": {"operators": []}}, "activations.operators", "'relu' alone.* Add another operator"),
         ({"activations": {"operators": ["relu"]}}, "activations.operators", "'relu' alone.* or say 'all'"),
-        ({"resources": {"gpus_per_trial": 1.5}}, "resources.gpus_per_trial", "is 1.5.* a whole number"),
     ],
 )
 def test_options_that_do_not_go_together_are_told_with_the_way_out(

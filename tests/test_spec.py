@@ -97,6 +97,7 @@ def test_filling_from_an_unknown_preset_lists_the_known_ones() -> None:
         ({"colour": "red"}, ("colour",)),
         ({"resources": {"time_limit_s": 0}}, ("resources", "time_limit_s")),
         ({"activations": 7}, ("activations",)),
+        ({"resources": {"gpus_per_trial": 1.5}}, ("resources", "gpus_per_trial", "constrained-float")),
     ],
 )
 def test_a_wrong_value_is_named_by_its_place(change: dict[str, Any], place: tuple[str, ...]) -> None:

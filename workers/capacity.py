@@ -1,5 +1,6 @@
 """How a cluster is divided among trainings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 
@@ -14,19 +15,18 @@ SMALL_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """What Ray has in all, and on its largest node: a training cannot span nodes."""
+class Node:
+    """A machine of the cluster; a training cannot span two."""
 
     cpus: int
-    gpus: float
-    node_cpus: int
+    gpus: int = 0
 
-    @classmethod
-    def of_cluster(cls) -> "Capacity":
-        """Of the Ray that this process is connected to."""
-        total = ray.cluster_resources()
-        nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-        return cls(int(total.get("CPU", 1)), total.get("GPU", 0.0), max(nodes, default=1))
+    def fits(self, cpus: int, gpus: float) -> int:
+        """How many trainings of this size run here at once; fractions of a GPU are packed GPU by GPU."""
+        by_cpus = self.cpus // cpus
+        if not gpus:
+            return by_cpus
+        return min(by_cpus, self.gpus * floor(1 / gpus + 1e-9))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Share:
     """What one training gets, and how many run at once."""
 
     slots: int
+    """Trials in flight: what was asked for, or as many as run at once."""
+    workers: int
+    """Trainings that really run at once."""
     cpus: int
     gpus: float
 
@@ -47,34 +50,46 @@ class Share:
         return self.cpus
 
 
-def divide(capacity: Capacity, resources: ResourcesSpec, image_size: int) -> Share:
+def cluster_nodes() -> tuple[Node, ...]:
+    """The machines of the Ray that this process is connected to."""
+    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return tuple(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in resources)
+
+
+def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int) -> Share:
     """The share of one training.
 
     ``auto`` on a CPU cluster is one core a training: two trainings of one thread finish sooner than one of two.
-    On GPUs it is one GPU, or a quarter of one for small images. A given ``trials_in_parallel`` divides the cores.
+    On GPUs it is one GPU, or a quarter of one for small images. A given ``trials_in_parallel`` runs that many if they
+    fit. Cores that are left are shared out evenly.
 
     Raises:
-        SpecError: ``gpus_per_trial`` asks for GPUs that the cluster does not have.
+        SpecError: the cluster cannot run a single training of this size.
     """
-    gpus = _gpus(capacity, resources, image_size)
-    most = max(floor(capacity.gpus / gpus + 1e-9), 1) if gpus else max(capacity.cpus, 1)
-    slots = most if resources.trials_in_parallel == "auto" else resources.trials_in_parallel
-    at_once = min(slots, most, max(capacity.cpus, 1))
-    if resources.trials_in_parallel == "auto":
-        slots = at_once
-    cpus = max(min(capacity.cpus // at_once, capacity.node_cpus), 1)
-    return Share(slots=slots, cpus=cpus, gpus=gpus)
-
-
-def _gpus(capacity: Capacity, resources: ResourcesSpec, image_size: int) -> float:
-    if resources.gpus_per_trial == "auto":
-        if not capacity.gpus:
-            return 0.0
-        return SMALL_SHARE if image_size <= SMALL_IMAGE else 1.0
-    if resources.gpus_per_trial > capacity.gpus:
+    gpus = _gpus(nodes, resources, image_size)
+    most = _at_once(nodes, 1, gpus)
+    if most == 0:
+        held = f"{sum(node.cpus for node in nodes)} cores and {sum(node.gpus for node in nodes)} GPUs"
         raise SpecError(
-            f"gpus_per_trial is {resources.gpus_per_trial:g}, but the cluster has {capacity.gpus:g} GPUs. "
-            "Lower it, leave it at 'auto', or add a GPU worker.",
+            f"no node of the cluster can run a training with 1 core and {gpus:g} GPUs; it has {held} in all. Lower "
+            "resources.gpus_per_trial, leave it at 'auto', or add a worker node.",
             field="resources.gpus_per_trial",
         )
-    return resources.gpus_per_trial
+    asked = most if resources.trials_in_parallel == "auto" else resources.trials_in_parallel
+    workers = min(asked, most)
+    cpus = max(
+        count for count in range(1, max(node.cpus for node in nodes) + 1) if _at_once(nodes, count, gpus) >= workers
+    )
+    return Share(slots=asked, workers=workers, cpus=cpus, gpus=gpus)
+
+
+def _at_once(nodes: Sequence[Node], cpus: int, gpus: float) -> int:
+    return sum(node.fits(cpus, gpus) for node in nodes)
+
+
+def _gpus(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int) -> float:
+    if resources.gpus_per_trial != "auto":
+        return resources.gpus_per_trial
+    if not any(node.gpus for node in nodes):
+        return 0.0
+    return SMALL_SHARE if image_size <= SMALL_IMAGE else 1.0

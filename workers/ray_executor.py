@@ -41,7 +41,7 @@ class RayExecutor:
         self._store = ObjectStore()
         bound = RayTrial.bind(share.device, share.threads)
         resources = {"cpu": share.cpus, "gpu": share.gpus}
-        self._pool = WorkerPool(tune.with_resources(bound, resources), share.slots)
+        self._pool = WorkerPool(tune.with_resources(bound, resources), share.workers)
 
     def __enter__(self) -> "RayExecutor":
         return self

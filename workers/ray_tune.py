@@ -65,7 +65,7 @@ Message: TypeAlias = Started | Advanced | Answered | Failed
 
 
 class WorkerPool:
-    """Workers that carry out orders, as many at once as there are slots.
+    """Workers that carry out orders, ``slots`` at once.
 
     Args:
         trainable: a ``tune.Trainable`` class with its resources and parameters bound, such as ``RayTrial``.

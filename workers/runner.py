@@ -25,7 +25,7 @@ from store.artifacts import ArtifactStore
 from store.errors import DatabaseUnavailable, LeaseLost, StoreError
 from store.records import Claim, JobError, JobState, Json, StoredArtifact
 from store.session import Database
-from workers.capacity import Capacity, divide
+from workers.capacity import cluster_nodes, divide
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
 from workers.ray_executor import RayExecutor
@@ -128,8 +128,8 @@ class Runner:
 
     def _executor(self, spec: JobSpec) -> RayExecutor:
         blueprint = blueprint_for(spec, data.inspect(spec.data, self._settings.data_folder))
-        share = divide(Capacity.of_cluster(), spec.resources, blueprint.image_size)
-        log.info("%d trainings at once, each with %d cores and %g GPUs", share.slots, share.cpus, share.gpus)
+        share = divide(cluster_nodes(), spec.resources, blueprint.image_size)
+        log.info("%d trainings at once, each with %d cores and %g GPUs", share.workers, share.cpus, share.gpus)
         return RayExecutor(share)
 
     def _dense_weights(self, spec: JobSpec) -> Path | None:

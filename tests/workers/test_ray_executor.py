@@ -21,7 +21,7 @@ from workers.ray_executor import RayExecutor
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
-TWO_SLOTS = Share(slots=2, cpus=1, gpus=0.0)
+TWO_SLOTS = Share(slots=2, workers=2, cpus=1, gpus=0.0)
 
 
 def _run(executor: Executor, folder: Path, report: Any, changes: dict[str, Any] | None = None) -> pipeline.Result:
