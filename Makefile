@@ -37,8 +37,8 @@ unit: setup
 	$(BIN)/pytest
 
 bench: setup ## Measure the dispatcher and the training loop (see docs/benchmarks.md)
-	$(BIN)/python benchmarks/orchestration.py
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python -m benchmarks.orchestration
+	$(BIN)/python -m benchmarks.training
 
 clean: ## Remove .venv and what the demo made
 	rm -rf $(VENV) demo-output
