@@ -214,6 +214,7 @@ def start_ray(settings: WorkerSettings) -> None:
         ray.init(settings.ray_address, **quiet)
         return
     ray.init(
+        "local",  # Without it, Ray would join a cluster that somebody else has started on this machine.
         num_cpus=settings.local_cpus,
         include_dashboard=False,
         _node_ip_address="127.0.0.1",
