@@ -1,0 +1,81 @@
+from threading import Event
+
+import pytest
+
+from safs.search.conductor import Conductor
+from safs.trials import Candidate, Outcome
+from workers.ask_ahead import AskAhead
+
+FAIR = Outcome(0.5, {"accuracy": 0.5})
+
+
+class Counting:
+    """Proposes ``trials`` candidates; may be held back before a given one, or fail there."""
+
+    asks_ahead = True
+
+    def __init__(self, trials: int, *, hold_at: int = -1, fail_at: int = -1) -> None:
+        self.expected_trials = trials
+        self.told: list[int] = []
+        self.go = Event()
+        self._made, self._hold_at, self._fail_at = 0, hold_at, fail_at
+
+    def ask(self) -> Candidate | None:
+        if self._made == self.expected_trials:
+            return None
+        if self._made == self._hold_at:
+            self.go.wait()
+        if self._made == self._fail_at:
+            raise ValueError("no more ideas")
+        self._made += 1
+        return Candidate(self._made - 1, {}, 1, 0)
+
+    def tell(self, candidate: Candidate, outcome: Outcome) -> None:
+        self.told.append(candidate.number)
+
+
+def test_every_candidate_comes_out_once_and_in_order_and_is_told() -> None:
+    strategy = Counting(5)
+    seen: list[int] = []
+
+    with AskAhead(Conductor(strategy, window=2)) as asks:
+        while not asks.finished:
+            if (candidate := asks.next()) is not None:
+                seen.append(candidate.number)
+                asks.done(candidate.number, FAIR)
+
+    assert seen == [0, 1, 2, 3, 4]
+    assert strategy.told == [0, 1, 2, 3, 4]
+
+
+def test_a_slow_ask_keeps_nobody_waiting_while_outcomes_are_awaited() -> None:
+    strategy = Counting(3, hold_at=1)
+
+    with AskAhead(Conductor(strategy, window=2)) as asks:
+        # The first ask is done before the second is held: the thread hands both over together, or the first alone.
+        strategy.go.set()
+        first = asks.next()
+        assert first is not None
+        while (second := asks.next()) is None:
+            pass
+        # Both are running, the window is full: nothing is ready, and asking returns at once.
+        assert asks.next() is None
+        asks.done(first.number, FAIR)
+        asks.done(second.number, FAIR)
+
+    assert (first.number, second.number) == (0, 1)
+
+
+def test_what_the_strategy_raises_reaches_the_search() -> None:
+    with (
+        AskAhead(Conductor(Counting(3, fail_at=0), window=1)) as asks,
+        pytest.raises(ValueError, match="no more ideas"),
+    ):
+        asks.next()
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    with AskAhead(Conductor(Counting(100), window=1)) as asks:
+        assert asks.next() is not None
+
+    assert not asks._thread.is_alive()
