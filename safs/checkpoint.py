@@ -14,14 +14,16 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from safs.errors import CheckpointError, SafsError
+from safs.events import jsonable
 from safs.metrics.sparsity import SparsityReport, measure_sparsity
 from safs.pruning.masks import Masks, prunable_parameters
-from safs.trainings import Blueprint, Network, assemble
+from safs.trainings import Assignment, Blueprint, Network, Scalars, assemble
 
 WEIGHTS, CONFIG, REPORT, PICTURE = "checkpoint.safetensors", "config.json", "report.json", "report.png"
 FORMAT = 1
@@ -58,7 +60,7 @@ def save(directory: Path, network: Network, blueprint: Blueprint, masks: Masks, 
         "versions": versions(),
         "sha256": {WEIGHTS: _sha256(directory / WEIGHTS)},
     }
-    (directory / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (directory / CONFIG).write_text(json.dumps(jsonable(config), indent=2, allow_nan=False) + "\n")
 
 
 def load(directory: str | Path) -> nn.Module:
@@ -70,9 +72,7 @@ def load(directory: str | Path) -> nn.Module:
     Raises:
         CheckpointError: the folder is incomplete, altered or of a format that this version does not read.
     """
-    directory = Path(directory)
-    config = read_config(directory)
-    return assemble(Blueprint(**config["model"]), _network(directory, config))
+    return _open(Path(directory)).model
 
 
 def verify(directory: str | Path) -> Verification:
@@ -81,42 +81,11 @@ def verify(directory: str | Path) -> Verification:
     Raises:
         CheckpointError: it is not what config.json says, or its sparsity is off by a single weight.
     """
-    directory = Path(directory)
-    config = read_config(directory)
-    expected, actual = config["sha256"][WEIGHTS], _sha256(directory / WEIGHTS)
-    if actual != expected:
-        raise CheckpointError(
-            f"{directory / WEIGHTS} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
-            "Download it again."
-        )
-    network = _network(directory, config)
-    blueprint = Blueprint(**config["model"])
-    try:
-        assemble(blueprint, network)
-    except SafsError as error:
-        raise CheckpointError(f"{directory} does not fit {blueprint.architecture}: {error}") from error
-    prunable = prunable_parameters(blueprint.build())
-    sparsity = measure_sparsity(network.state, prunable)
-    target = float(config["spec"]["sparsity"])
-    _check_counts(sparsity, config["live_weights"], target)
-    return Verification(actual, sparsity, target, blueprint.architecture)
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """The folder's config.json.
-
-    Raises:
-        CheckpointError: it is missing, no JSON, or of another format.
-    """
-    try:
-        config = json.loads((directory / CONFIG).read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{directory} is no result folder: it has no {CONFIG}.") from None
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{directory / CONFIG} is no JSON: {error}.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise CheckpointError(f"{directory / CONFIG} is not of format {FORMAT}; a newer version of safs may read it.")
-    return config
+    opened = _open(Path(directory))
+    config = opened.config
+    sparsity = measure_sparsity(opened.state, prunable_parameters(config.model.build()))
+    _check_counts(sparsity, config.live_weights, config.spec.sparsity)
+    return Verification(config.sha256[WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
 
 
 def versions() -> dict[str, str]:
@@ -135,14 +104,64 @@ def _pruned(tensor: Tensor, mask: Tensor | None) -> Tensor:
     return (tensor if mask is None else tensor.where(mask, tensor.new_zeros(()))).contiguous()
 
 
-def _network(directory: Path, config: Mapping[str, Any]) -> Network:
+class _Target(BaseModel):
+    sparsity: float
+
+
+class _Config(BaseModel):
+    """What reading needs of config.json; the rest is for people, and for repeating the job."""
+
+    model: Blueprint
+    spec: _Target
+    assignment: Assignment
+    scalars: Scalars
+    live_weights: dict[str, int]
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A result folder whose hash, names and shapes are right."""
+
+    config: _Config
+    state: Mapping[str, Tensor]
+    model: nn.Module
+
+
+def _open(directory: Path) -> _Opened:
+    config = _read_config(directory)
+    expected, actual = config.sha256.get(WEIGHTS), _sha256(directory / WEIGHTS)
+    if actual != expected:
+        raise CheckpointError(
+            f"{directory / WEIGHTS} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
+            "Download it again."
+        )
     try:
         state = load_file(directory / WEIGHTS)
-    except FileNotFoundError:
-        raise CheckpointError(f"{directory} is no result folder: it has no {WEIGHTS}.") from None
+        model = assemble(config.model, Network(state, config.assignment, config.scalars))
     except SafetensorError as error:
         raise CheckpointError(f"{directory / WEIGHTS} cannot be read: {error}. Download it again.") from error
-    return Network(state, config["assignment"], config["scalars"])
+    except SafsError as error:
+        raise CheckpointError(f"{directory} does not fit {config.model.architecture}: {error}") from error
+    return _Opened(config, state, model)
+
+
+def _read_config(directory: Path) -> _Config:
+    path = directory / CONFIG
+    try:
+        config = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{directory} is no result folder: it has no {CONFIG}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not of format {FORMAT}; a newer version of safs may read it.")
+    try:
+        return _Config.model_validate(config)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise CheckpointError(f"{path} was altered: {place}: {wrong['msg']}. Download it again.") from error
 
 
 def _check_counts(sparsity: SparsityReport, expected: Mapping[str, int], target: float) -> None:

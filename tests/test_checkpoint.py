@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from safs.activations.surgery import rewire
 from safs.checkpoint import CONFIG, WEIGHTS, load, save, verify
@@ -81,26 +83,27 @@ def test_one_flipped_bit_is_noticed(folder: Path) -> None:
     content[-1] ^= 1
     (folder / WEIGHTS).write_bytes(content)
 
-    with pytest.raises(CheckpointError, match=r"altered or cut short.*Download it again"):
-        verify(folder)
+    for read in (verify, load):
+        with pytest.raises(CheckpointError, match=r"altered or cut short.*Download it again"):
+            read(folder)
 
 
 def test_a_truncated_file_is_noticed_by_verify_and_by_load(folder: Path) -> None:
     content = (folder / WEIGHTS).read_bytes()
     (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
 
-    with pytest.raises(CheckpointError, match="cut short"):
-        verify(folder)
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        load(folder)
+    for read in (verify, load):
+        with pytest.raises(CheckpointError, match="cut short"):
+            read(folder)
 
 
 @pytest.mark.parametrize("missing", [WEIGHTS, CONFIG])
 def test_a_folder_without_one_of_its_files_is_no_result_folder(folder: Path, missing: str) -> None:
     (folder / missing).unlink()
 
-    with pytest.raises(CheckpointError, match=f"no result folder: it has no {missing}"):
-        verify(folder)
+    for read in (verify, load):
+        with pytest.raises(CheckpointError, match=f"no result folder: it has no {missing}"):
+            read(folder)
 
 
 def test_a_format_of_a_later_version_is_refused(folder: Path) -> None:
@@ -147,3 +150,104 @@ def test_a_config_that_claims_another_sparsity_is_refused(folder: Path, tmp_path
 
     with pytest.raises(CheckpointError, match=r"sparsity 0\.95 means 3074"):
         verify(other)
+
+
+def test_alphas_and_betas_are_what_the_formulas_make_of_them(tmp_path: Path) -> None:
+    state = LENET.build(seed=0).state_dict()
+    scalars = {site: {"alpha": 1.5, "beta": 0.5} for site in ("relu1", "relu2", "relu3", "relu4")}
+    network = Network(state, {"relu1": "swish", "relu2": "tanh", "relu4": "gelu"}, scalars)
+    images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    save(tmp_path, network, LENET, {}, {"spec": {"sparsity": 0.0}})
+    loaded = load(str(tmp_path))
+
+    x = F.conv2d(images, state["conv1.weight"], state["conv1.bias"], padding=2)
+    x = F.max_pool2d(1.5 * x * torch.sigmoid(0.5 * x), 2)
+    x = F.conv2d(x, state["conv2.weight"], state["conv2.bias"])
+    x = F.max_pool2d(1.5 * torch.tanh(0.5 * x), 2).flatten(1)
+    x = 1.5 * torch.relu(0.5 * F.linear(x, state["fc1.weight"], state["fc1.bias"]))
+    x = 1.5 * F.gelu(0.5 * F.linear(x, state["fc2.weight"], state["fc2.bias"]))
+    assert torch.allclose(loaded(images), F.linear(x, state["fc3.weight"], state["fc3.bias"]), atol=1e-6)
+
+
+def test_plain_safetensors_reads_the_models_own_names(folder: Path) -> None:
+    assert set(load_file(folder / WEIGHTS)) == set(LENET.build().state_dict())
+
+
+def test_config_is_strict_json_also_where_a_number_is_not_finite(tmp_path: Path) -> None:
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    details = {"spec": {"sparsity": 0.0}, "evaluation": {"test_cross_entropy": inf}}
+    save(tmp_path, Network(LENET.build(seed=0).state_dict()), LENET, {}, details)
+
+    config = json.loads((tmp_path / CONFIG).read_text(), parse_constant=refuse)
+    assert config["evaluation"] == {"test_cross_entropy": None}
+
+
+def test_a_pruned_weight_that_was_revived_is_refused_though_the_hash_fits(folder: Path) -> None:
+    def revive_one(state: dict[str, Tensor]) -> None:
+        flat = state["conv2.weight"].view(-1)
+        flat[(flat == 0).nonzero()[0]] = 1e-30
+
+    _rewrite(folder, revive_one)
+
+    with pytest.raises(CheckpointError, match=r"6148 live weights.* means 6147.*conv2\.weight has \d+, not \d+"):
+        verify(folder)
+
+
+def test_a_file_that_is_no_safetensors_is_refused_though_the_hash_fits(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"no safetensors")
+    _configure(folder, {"sha256": {WEIGHTS: hashlib.sha256(b"no safetensors").hexdigest()}})
+
+    with pytest.raises(CheckpointError, match=r"checkpoint\.safetensors cannot be read"):
+        verify(folder)
+
+
+def test_a_file_is_no_result_folder(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no result folder"):
+        verify(folder / CONFIG)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_a_config_that_is_no_json_is_told(folder: Path, content: bytes) -> None:
+    (folder / CONFIG).write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"config\.json is no JSON"):
+        verify(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"sha256": None}, "sha256"),
+        ({"assignment": {"relu1": 3}}, r"assignment\.relu1"),
+        ({"model": {"architecture": "lenet5", "channels": 1, "image_size": 28}}, r"model\.classes"),
+        ({"spec": {}}, r"spec\.sparsity"),
+        ({"scalars": {"relu1": {"alpha": None}}}, r"scalars\.relu1\.alpha"),
+    ],
+)
+def test_a_config_that_lacks_something_says_what(folder: Path, change: dict[str, Any], place: str) -> None:
+    _configure(folder, change)
+
+    for read in (verify, load):
+        with pytest.raises(CheckpointError, match=rf"config\.json was altered: {place}: "):
+            read(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"architecture": "lenet", "channels": 1, "image_size": 28, "classes": 10}}, "'lenet5'"),
+        ({"model": {"architecture": "lenet5", "channels": 1, "image_size": 64, "classes": 10}}, "1 x 32 x 32"),
+        ({"assignment": {"relu9": "tanh"}}, "unknown activation site 'relu9'"),
+        ({"assignment": {"relu1": "tahn"}}, "unknown operator 'tahn'"),
+        ({"scalars": {"relu1": {"gamma": 1.0}}}, "'gamma'"),
+    ],
+)
+def test_a_config_that_does_not_fit_its_network_says_where(folder: Path, change: dict[str, Any], message: str) -> None:
+    _configure(folder, change)
+
+    for read in (verify, load):
+        with pytest.raises(CheckpointError, match=f"does not fit lenet.*{message}"):
+            read(folder)
