@@ -37,7 +37,7 @@ class Heartbeat:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises ``Cancelled`` or ``LeaseLost`` if the run must end."""
+        """Raises ``Cancelled``, ``LeaseLost`` or what else ended the renewals if the run must end."""
         if self._reason is not None:
             raise self._reason
 
@@ -48,15 +48,15 @@ class Heartbeat:
             try:
                 with self._database.begin() as tx:
                     cancelling = queue.renew(tx, self._lease, self._lease_s)
-            except LeaseLost as error:
-                self._reason = error
-                return
             except DatabaseUnavailable as error:
                 log.warning("job %s: the lease could not be renewed: %s", self._lease.job_id, error)
                 if time.monotonic() - renewed_at_s > self._lease_s:
                     self._reason = LeaseLost(f"the database was away for longer than the lease of {self._lease_s:g} s")
                     return
                 continue
+            except Exception as error:  # Whatever it is: nobody renews the lease any more.
+                self._reason = error
+                return
             renewed_at_s = asked_at_s
             if cancelling and self._reason is None:
                 self._reason = Cancelled("cancelled by the user")

@@ -11,7 +11,7 @@ from types import TracebackType
 from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, event_data, event_kind
 from safs.progress import Tracker
 from store import events, queue, trials
-from store.errors import DatabaseUnavailable, StoreError
+from store.errors import DatabaseUnavailable
 from store.records import CurvePoint, Lease, TrialOutcome
 from store.session import Database, Transaction
 
@@ -34,7 +34,7 @@ class Recorder:
         self._database, self._lease = database, lease
         self._tracker, self.check = tracker, check
         self._told: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
-        self._failure: StoreError | None = None
+        self._failure: Exception | None = None
         self._thread = Thread(target=self._work, name="recorder", daemon=True)
         self.stage: str | None = None
         """The stage that began last."""
@@ -61,10 +61,13 @@ class Recorder:
 
     def _work(self) -> None:
         ended = False
-        while not ended and self._failure is None:
-            batch, ended = self._collect()
-            if batch:
-                self._write_until_done(batch)
+        try:
+            while not ended:
+                batch, ended = self._collect()
+                if batch:
+                    self._write_until_done(batch)
+        except Exception as error:  # Told by the next event, or when the block ends: no event is lost in silence.
+            self._failure = error
 
     def _collect(self) -> tuple[list[tuple[Event, float]], bool]:
         """The events of ``BATCH_S`` seconds from the first, and whether that was the last of them."""
@@ -98,9 +101,6 @@ class Recorder:
                     log.warning("job %s: %d events are dropped, the run has ended", self._lease.job_id, len(batch))
                     return
                 time.sleep(RETRY_S)
-            except StoreError as error:
-                self._failure = error
-                return
 
 
 def _write(tx: Transaction, lease: Lease, event: Event) -> None:

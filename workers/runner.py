@@ -12,10 +12,11 @@ from types import FrameType
 from typing import Any, TypeAlias
 
 import ray
+from pydantic import ValidationError
 
 from safs import data, pipeline
 from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
-from safs.errors import Cancelled, SafsError
+from safs.errors import Cancelled, SafsError, SpecError
 from safs.preflight import blueprint_for
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
@@ -81,7 +82,7 @@ class Runner:
         )
         with beating as heartbeat:
             try:
-                spec = JobSpec.model_validate(claim.job.spec)
+                spec = stored_spec(claim.job.spec)
                 tracker = Tracker(plan_stages(spec), started_s=time.time())
                 recorder = Recorder(self._database, claim.lease, tracker, self._checks(heartbeat))
                 self._run(claim, spec, recorder)
@@ -164,12 +165,29 @@ class Runner:
             self._let_go(claim, lost)
 
 
+def stored_spec(spec: Json) -> JobSpec:
+    """The spec of a job's row.
+
+    Raises:
+        SpecError: it was queued by another version, and this one cannot run it.
+    """
+    try:
+        return JobSpec.model_validate(spec)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise SpecError(
+            f"this version cannot run the job's spec: {place}: {wrong['msg']}. Submit it anew.", field=place
+        ) from error
+
+
 def job_error(error: Exception, stage: str | None) -> JobError:
     """Why the job failed, in one sentence; an error that is not ours is named by its type and first line."""
     if isinstance(error, SafsError | StoreError):
         return JobError(error.code, str(error), stage)
-    first_line = str(error).strip().partition("\n")[0]
-    return JobError("internal_error", f"{type(error).__name__}: {first_line}. The runner's log has the details.", stage)
+    first_line = str(error).strip().partition("\n")[0].rstrip(".")
+    what = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    return JobError("internal_error", f"{what}. The runner's log has the details.", stage)
 
 
 def summary(report: dict[str, Any]) -> Json:

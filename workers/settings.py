@@ -3,8 +3,9 @@
 import os
 import socket
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from store.settings import StoreSettings
 
@@ -34,6 +35,15 @@ class WorkerSettings(StoreSettings):
                 "(ray start --address HEAD:6379 --num-cpus 0) and set SAFS_RAY_ADDRESS=auto"
             )
         return address or None
+
+    @model_validator(mode="after")
+    def _renewed_in_time(self) -> Self:
+        if self.heartbeat_s > self.lease_s / 2:
+            raise ValueError(
+                f"SAFS_HEARTBEAT_S ({self.heartbeat_s:g}) must be at most half of SAFS_LEASE_S ({self.lease_s:g}), or "
+                "one late heartbeat loses the job"
+            )
+        return self
 
     @property
     def data_folder(self) -> Path:

@@ -4,6 +4,10 @@ from collections.abc import Iterator
 import pytest
 import ray
 
+from store import queue
+from store.records import Lease
+from store.session import Database
+from tests.pipeline.jobs import TINY
 from workers.runner import start_ray
 from workers.settings import WorkerSettings
 
@@ -15,3 +19,13 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     start_ray(WorkerSettings(home=tmp_path_factory.mktemp("home"), cpus=2))
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def lease(database: Database) -> Lease:
+    """Of the one job in the queue, with a minute to go."""
+    with database.begin() as tx:
+        queue.submit(tx, TINY)
+        claim = queue.claim(tx, "test", 60)
+    assert claim is not None
+    return claim.lease

@@ -51,19 +51,35 @@ def test_every_candidate_comes_out_once_and_in_order_and_is_told() -> None:
 def test_a_slow_ask_keeps_nobody_waiting_while_outcomes_are_awaited() -> None:
     strategy = Counting(3, hold_at=1)
 
-    with AskAhead(Conductor(strategy, window=2)) as asks:
-        # The first ask is done before the second is held: the thread hands both over together, or the first alone.
-        strategy.go.set()
+    with AskAhead(Conductor(strategy, window=1)) as asks:
         first = asks.next()
         assert first is not None
-        while (second := asks.next()) is None:
-            pass
-        # Both are running, the window is full: nothing is ready, and asking returns at once.
+        # The window is full, and from here on the strategy thinks for as long as we like.
         assert asks.next() is None
         asks.done(first.number, FAIR)
-        asks.done(second.number, FAIR)
+        strategy.go.set()
+        second = asks.next()  # Nothing is awaited any more, so this waits for the strategy.
 
+    assert second is not None
     assert (first.number, second.number) == (0, 1)
+
+
+def test_the_next_candidates_are_asked_while_the_first_are_running() -> None:
+    strategy = Counting(5, hold_at=3)
+
+    with AskAhead(Conductor(strategy, window=3)) as asks:
+        running: list[Candidate] = []
+        while len(running) < 3:
+            if (candidate := asks.next()) is not None:
+                running.append(candidate)
+        asks.done(0, FAIR)  # Lets the strategy be asked for a fourth, where it is held.
+        assert asks.next() is None
+        strategy.go.set()
+        while (fourth := asks.next()) is None:
+            pass
+
+    assert [candidate.number for candidate in running] == [0, 1, 2]
+    assert fourth.number == 3
 
 
 def test_what_the_strategy_raises_reaches_the_search() -> None:

@@ -1,7 +1,9 @@
-from pathlib import Path
+"""Everything that a run reports is in SQL, in order, once the block has ended."""
+
+from math import inf, nan
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy.exc import StatementError
 
 from safs.errors import Cancelled
 from safs.events import EpochDone, Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, TrialStarted
@@ -10,10 +12,10 @@ from safs.spec import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
 from store import events, queue, trials
 from store.errors import LeaseLost
-from store.records import Lease
+from store.records import Lease, TrialState
 from store.session import Database
 from tests.pipeline.jobs import TINY
-from workers.heartbeat import Heartbeat
+from tests.workers.leases import take_over
 from workers.recorder import Recorder
 
 METRICS = EpochMetrics(1, 2.3, 2.2, 0.25, 1e-3, 0.5)
@@ -29,25 +31,8 @@ STORY: list[Event] = [
 ]
 
 
-@pytest.fixture
-def lease(database: Database) -> Lease:
-    with database.begin() as tx:
-        queue.submit(tx, TINY)
-        claim = queue.claim(tx, "test", 60)
-    assert claim is not None
-    return claim.lease
-
-
 def _tracker() -> Tracker:
     return Tracker(plan_stages(JobSpec.model_validate(TINY)))
-
-
-def _take_over(database: Database, lease: Lease) -> None:
-    """Lets the lease expire and another runner claim the job."""
-    with database.begin() as tx:
-        queue.renew(tx, lease, -1)
-    with database.begin() as tx:
-        assert queue.claim(tx, "another", 60) is not None
 
 
 def test_all_that_was_told_is_in_the_database_in_order_when_the_block_ends(database: Database, lease: Lease) -> None:
@@ -72,7 +57,7 @@ def test_all_that_was_told_is_in_the_database_in_order_when_the_block_ends(datab
 
 
 def test_a_recorder_whose_lease_was_taken_over_says_so_and_writes_nothing(database: Database, lease: Lease) -> None:
-    _take_over(database, lease)
+    take_over(database, lease)
 
     with pytest.raises(LeaseLost), Recorder(database, lease, _tracker(), lambda: None) as recorder:
         recorder(STORY[0])
@@ -89,54 +74,58 @@ def test_what_the_check_raises_ends_the_run_at_the_next_event(database: Database
         recorder(Pulse())
 
 
-def _await(heartbeat: Heartbeat) -> None:
-    """Until the heartbeat has something to say; pytest's time limit is the judge."""
-    while True:
-        heartbeat.check()
+def test_progress_is_that_of_the_last_event(database: Database, lease: Lease) -> None:
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        for event in STORY[:4]:
+            recorder(event)
 
-
-def test_a_heartbeat_notices_that_the_job_is_to_be_cancelled(database: Database, lease: Lease) -> None:
-    with database.begin() as tx:
-        queue.request_cancel(tx, lease.job_id)
-
-    with Heartbeat(database, lease, lease_s=60, every_s=0.01) as heartbeat, pytest.raises(Cancelled):
-        _await(heartbeat)
-
-
-def test_a_heartbeat_notices_that_another_runner_has_the_job(database: Database, lease: Lease) -> None:
-    _take_over(database, lease)
-
-    with Heartbeat(database, lease, lease_s=60, every_s=0.01) as heartbeat, pytest.raises(LeaseLost):
-        _await(heartbeat)
-
-
-def test_a_heartbeat_keeps_the_lease_alive(database: Database, lease: Lease) -> None:
-    with database.begin() as tx:
-        queue.renew(tx, lease, 0.5)
-
-    with Heartbeat(database, lease, lease_s=60, every_s=0.01) as heartbeat:
-        while _expires_in_less_than_a_minute(database, lease):
-            heartbeat.check()
-        with database.begin() as tx:
-            assert queue.claim(tx, "another", 60) is None
-
-
-def _expires_in_less_than_a_minute(database: Database, lease: Lease) -> bool:
-    """Whether the first renewal by the heartbeat is still to come: the row's expiry is the one that we have set."""
     with database.read() as tx:
-        now_held = tx.execute(text("SELECT lease_expires_at FROM jobs WHERE id = :id"), {"id": lease.job_id}).scalar()
-    return str(now_held) < str(lease.expires_at)
+        progress = queue.get(tx, lease.job_id).progress
+    assert progress is not None
+    assert {key: progress[key] for key in ("stage", "trials_done", "trials", "epochs_done", "best_accuracy")} == {
+        "stage": "activations",
+        "trials_done": 0,
+        "trials": 3,
+        "epochs_done": 1,
+        "best_accuracy": 0.25,
+    }
 
 
-def test_a_missing_database_loses_the_lease_once_it_would_have_expired(
-    sqlite_database: Database, tmp_path: Path
-) -> None:
-    with sqlite_database.begin() as tx:
-        queue.submit(tx, TINY)
-        claim = queue.claim(tx, "test", 60)
-    assert claim is not None
-    gone = Database(f"sqlite:///{tmp_path / 'not' / 'there.db'}")
-    (tmp_path / "not" / "there.db").mkdir(parents=True)
+def test_a_trial_that_broke_down_is_kept_with_its_reason(database: Database, lease: Lease) -> None:
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        recorder(STORY[0])
+        recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, Outcome(inf, error="diverged")))
 
-    with Heartbeat(gone, claim.lease, lease_s=0.05, every_s=0.01) as heartbeat, pytest.raises(LeaseLost, match="away"):
-        _await(heartbeat)
+    with database.read() as tx:
+        trial = trials.get(tx, lease.job_id, "activations", 0)
+    assert trial.state is TrialState.FAILED
+    assert trial.outcome is not None
+    assert (trial.outcome.loss, trial.outcome.error) == (None, "diverged")
+
+
+def test_what_was_told_before_the_run_was_cancelled_is_kept(database: Database, lease: Lease) -> None:
+    reasons: list[Exception] = []
+
+    def check() -> None:
+        for reason in reasons:
+            raise reason
+
+    with Recorder(database, lease, _tracker(), check) as recorder:
+        recorder(STORY[0])
+        recorder(STORY[1])
+        reasons.append(Cancelled("cancelled by the user"))
+        with pytest.raises(Cancelled):
+            recorder(STORY[3])
+
+    with database.read() as tx:
+        assert [event.kind for event in events.page(tx, lease.job_id)] == ["stage_started", "trial_started"]
+
+
+def test_an_event_that_cannot_be_written_ends_the_run_instead_of_being_lost(database: Database, lease: Lease) -> None:
+    odd = Candidate(0, {"learning_rate": nan}, 1, 0)  # No JSON has it, so no column of configs does.
+
+    with (
+        pytest.raises((StatementError, ValueError), match="JSON"),
+        Recorder(database, lease, _tracker(), lambda: None) as recorder,
+    ):
+        recorder(TrialStarted(Stage.ACTIVATIONS, odd))

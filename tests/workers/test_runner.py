@@ -1,0 +1,113 @@
+"""Jobs that fail before anything is trained; no Ray is running here."""
+
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+
+from safs.errors import DataError
+from store import artifacts, events, queue
+from store.errors import UploadNotFound
+from store.records import Job, JobError, JobState
+from store.session import Database
+from tests.pipeline.jobs import TINY
+from workers.runner import Runner, job_error
+from workers.settings import WorkerSettings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> WorkerSettings:
+    (tmp_path / "data").mkdir()
+    return WorkerSettings(home=tmp_path)
+
+
+def run(database: Database, settings: WorkerSettings, spec: dict[str, Any]) -> Job:
+    """The job as its runner left it."""
+    with database.begin() as tx:
+        job_id = queue.submit(tx, spec).id
+    assert Runner(settings, database, Event()).run_one()
+    with database.read() as tx:
+        assert artifacts.of_job(tx, job_id) == {}
+        assert events.page(tx, job_id) == ()
+        return queue.get(tx, job_id)
+
+
+def test_an_empty_queue_gives_nothing_to_do(database: Database, settings: WorkerSettings) -> None:
+    assert not Runner(settings, database, Event()).run_one()
+
+
+def test_a_runner_that_is_to_stop_claims_nothing(database: Database, settings: WorkerSettings) -> None:
+    stopping = Event()
+    stopping.set()
+    with database.begin() as tx:
+        job = queue.submit(tx, TINY)
+
+    Runner(settings, database, stopping).run_forever()
+
+    with database.read() as tx:
+        assert queue.get(tx, job.id).state is JobState.QUEUED
+
+
+def test_a_job_whose_data_are_gone_fails_before_its_first_stage_and_keeps_nothing_half_done(
+    database: Database, settings: WorkerSettings
+) -> None:
+    job = run(database, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
+
+    assert job.state is JobState.FAILED
+    assert job.error == JobError(
+        "data_unavailable", f"there is no 'gone.npz' under the data root ({settings.data_folder}).", None
+    )
+    assert (job.stage, job.worker, job.result) == (None, None, None)
+    assert job.finished_at is not None
+
+
+def test_a_job_whose_data_no_longer_fit_its_network_fails_with_the_reason(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    np.savez(settings.data_folder / "mine.npz", x=np.zeros((40, 2, 28, 28), np.uint8), y=np.arange(40) % 2)
+
+    job = run(sqlite_database, settings, TINY | {"data": {"dataset": "npz", "path": "mine.npz"}})
+
+    assert job.error is not None
+    assert job.error.code == "data_unavailable"
+    assert "the images have 2 channels" in job.error.message
+
+
+def test_a_stored_spec_of_another_version_fails_with_its_first_mistake(
+    database: Database, settings: WorkerSettings
+) -> None:
+    job = run(database, settings, TINY | {"colour": "red", "sparsity": 2})
+
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error.code, job.error.stage) == ("invalid_spec", None)
+    assert job.error.message.startswith("this version cannot run the job's spec: sparsity: Input should be less than 1")
+
+
+def test_the_runner_goes_on_with_the_next_job_after_one_that_failed(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    gone = TINY | {"data": {"dataset": "npz", "path": "gone.npz"}}
+
+    states = [run(sqlite_database, settings, gone).state for _ in range(2)]
+
+    assert states == [JobState.FAILED, JobState.FAILED]
+    assert not Runner(settings, sqlite_database, Event()).run_one()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DataError("there is no 'x'."), JobError("data_unavailable", "there is no 'x'.", "dense")),
+        (UploadNotFound("there is no upload 'u'"), JobError("upload_not_found", "there is no upload 'u'", "dense")),
+        (
+            RuntimeError("\nshapes differ.\nat line 3"),
+            JobError("internal_error", "RuntimeError: shapes differ. The runner's log has the details.", "dense"),
+        ),
+        (AssertionError(), JobError("internal_error", "AssertionError. The runner's log has the details.", "dense")),
+    ],
+)
+def test_a_job_says_in_one_sentence_why_it_failed(error: Exception, expected: JobError) -> None:
+    assert job_error(error, "dense") == expected
