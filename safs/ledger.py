@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from safs.events import Event, Note, Report, Stage, StageDone, StageStarted, TrialDone
-from safs.trials import EpochMetrics, Trial, best_trial
+from safs.trials import Trial, best_trial
 
 
 @dataclass(slots=True)
@@ -59,7 +59,3 @@ class Ledger:
         record.trials.sort(key=lambda trial: trial.candidate.number)
         record.seconds = time.perf_counter() - started
         self(StageDone(stage, record.seconds, record.summary))
-
-    def curve(self, stage: Stage, number: int) -> tuple[EpochMetrics, ...]:
-        """The epochs of one training."""
-        return next(t.outcome.curve for t in self.stages[stage].trials if t.candidate.number == number)
