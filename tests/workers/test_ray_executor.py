@@ -8,12 +8,12 @@ import torch
 from safs import data, pipeline
 from safs.errors import Cancelled
 from safs.events import EpochDone, Event, Stage, StageDone, TrialDone
-from safs.execution import Executor, NamedTraining, Plan, SerialExecutor
+from safs.execution import Executor, Plan, SerialExecutor
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
 from safs.spec import DataSpec, JobSpec, Recipe
 from safs.trainings import Blueprint, Context, Training
-from safs.trials import Candidate, Trial
+from safs.trials import Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 from workers.capacity import Share
@@ -116,38 +116,15 @@ def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_
     assert "unknown operator" in (trials[1].outcome.error or "")
 
 
-def test_the_workers_of_a_job_are_the_same_processes_in_all_its_stages() -> None:
-    workers: list[set[str]] = []
-
-    with RayExecutor(TWO_SLOTS) as executor:
-        for stage in (Stage.DENSE, Stage.FINAL):
-            executor.train(stage, _trainings(4), _context(), lambda event: None)
-            workers.append(_trial_processes())
-
-    # The second worker may still be on its way when the first has done everything.
-    assert 1 <= len(workers[0]) <= len(workers[1]) <= 2
-    assert workers[0] <= workers[1]
-
-
 def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
     space = SPACES.activations(["relu1", "relu2", "relu3", "relu4"], ["relu", "swish", "tanh"], 0)
     conductor = Conductor(RandomSearch(space, trials=4, epochs=1, seed=0), window=4)
     return executor.search(Stage.ACTIVATIONS, conductor, plan, _context(), report)
 
 
-def _trial_processes() -> set[str]:
-    """Process ids of the pool's actors; Ray titles an actor's process by its class."""
-    titles = {path.parent.name: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}
-    return {pid for pid, title in titles.items() if title.startswith(b"ray::RayTrial")}
-
-
 def _context() -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     return Context(Blueprint("lenet5", 1, 28, 10), splits.train, splits.validation, 256, augment=False)
-
-
-def _trainings(number: int) -> list[NamedTraining]:
-    return [NamedTraining(Candidate(n, {}, 1, n), Training({}, Recipe(), 1, n)) for n in range(number)]
 
 
 def _wait_for_cores(cores: int) -> None:
