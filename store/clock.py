@@ -36,7 +36,7 @@ class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function 
     inherit_cache = True
 
 
-class seconds_from_now(FunctionElement[datetime]):  # noqa: N801
+class seconds_from_now(FunctionElement[datetime]):  # noqa: N801 - as above
     """``now()`` and so many seconds; negative ones are in the past."""
 
     type = UtcDateTime()
