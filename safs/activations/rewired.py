@@ -26,7 +26,7 @@ class RewiredModel(nn.Module):
         model: nn.Module,
         eval_graph: Graph,
         train_graph: Graph,
-        activations: Mapping[str, Activation],
+        activations: Mapping[str, nn.Module],
         constants: Mapping[str, Tensor],
     ) -> None:
         super().__init__()
@@ -44,18 +44,22 @@ class RewiredModel(nn.Module):
         return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
 
     @property
-    def activations(self) -> Mapping[str, Activation]:
-        """Site path -> activation, in the order of the calls."""
+    def activations(self) -> Mapping[str, nn.Module]:
+        """Site path -> what is there, in the order of the calls: an ``Activation`` if it is no module of the caller."""
         modules = self._modules[ACTIVATIONS]
         assert isinstance(modules, nn.ModuleList)
-        return MappingProxyType(dict(zip(self._site_paths, modules, strict=True)))  # type: ignore[arg-type]  # ModuleList is not generic
+        return MappingProxyType(dict(zip(self._site_paths, modules, strict=True)))
 
     def scalars(self) -> dict[str, dict[str, float]]:
-        """Site path -> scalar name -> present value."""
-        return {path: activation.scalars() for path, activation in self.activations.items()}
+        """Site path -> scalar name -> present value, of every ``Activation``."""
+        return {
+            path: activation.scalars()
+            for path, activation in self.activations.items()
+            if isinstance(activation, Activation)
+        }
 
     def activation_parameters(self) -> list[nn.Parameter]:
-        """The operators' scalars: to be exempt from weight decay, which would pull them from 1 to 0."""
+        """What learns at the sites: scalars are to be exempt from weight decay, which would pull them from 1 to 0."""
         return [parameter for activation in self.activations.values() for parameter in activation.parameters()]
 
     def model_state(self) -> dict[str, Tensor]:

@@ -65,36 +65,40 @@ def rewire(
     *,
     learnable: bool = False,
     scalars: Mapping[str, Mapping[str, float]] | None = None,
+    modules: Mapping[str, nn.Module] | None = None,
 ) -> RewiredModel:
     """``model`` with ``assignment`` (site path -> operator name) at its sites; other sites keep their own operator.
 
     The result shares the model's parameters and buffers under the model's names; calls that only train mode makes
     (auxiliary heads) stay as they are. ``learnable`` lets alpha and beta learn at every site, ``scalars`` (site path
-    -> name -> value) are their starts.
+    -> name -> value) are their starts. ``modules`` (site path -> module) stand at their sites themselves; their
+    parameters and buffers are the result's, beside the model's own.
 
     Raises:
         SurgeryError: the model does not trace; the message names the line.
         UnknownNameError: a site, operator or scalar that this model does not have.
     """
-    assignment, scalars = assignment or {}, scalars or {}
-    modules = dict(model.named_modules())
+    assignment, scalars, modules = assignment or {}, scalars or {}, modules or {}
+    members = dict(model.named_modules())
     traces = {training: trace(model, training=training) for training in (False, True)}
-    calls = {training: _calls(traces[training].graph, modules) for training in traces}
+    calls = {training: _calls(traces[training].graph, members) for training in traces}
     sites = _with_paths(calls[False])
     operators = {**OPERATORS, **{found.call.operator.name: found.call.operator for found in sites.values()}}
-    _check_sites((*assignment, *scalars), sites)
+    _check_sites((*assignment, *scalars, *modules), sites)
     _check_operators(assignment.values(), operators)
 
     anywhere = next(iter(model.parameters()), torch.empty(0))
     activations = {
-        path: Activation(
+        path: modules[path]
+        if path in modules
+        else Activation(
             operators[assignment.get(path, found.call.operator.name)], learnable=learnable, values=scalars.get(path)
         ).to(anywhere.device)
         for path, found in sites.items()
     }
     nodes = {False: {path: found.node for path, found in sites.items()}, True: _counterparts(sites, calls[True])}
     for training, by_path in nodes.items():
-        _replace(traces[training].graph, by_path, {found.node: found.call for found in calls[training]}, sites, modules)
+        _replace(traces[training].graph, by_path, {found.node: found.call for found in calls[training]}, sites, members)
     constants: dict[str, Tensor] = {**traces[False].constants, **traces[True].constants}
     return RewiredModel(model, traces[False].graph, traces[True].graph, activations, constants)
 

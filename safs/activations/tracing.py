@@ -42,7 +42,7 @@ def trace(model: nn.Module, *, training: bool) -> Trace:
     """
     tracer = _Tracer()
     attributes = set(vars(model))
-    with _TRACING, _mode(model, training), _NoFrozenDraws():
+    with _TRACING, in_mode(model, training), _NoFrozenDraws():
         try:
             graph = tracer.trace(model)
         except Exception as error:  # forward is foreign code that meets stand-ins: anything can come
@@ -50,6 +50,18 @@ def trace(model: nn.Module, *, training: bool) -> Trace:
         finally:
             made = {name: vars(model).pop(name) for name in set(vars(model)) - attributes}
     return Trace(graph, _rename_constants(graph, made, "train" if training else "eval"))
+
+
+@contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """``model`` in one mode, and every module back in its own afterwards."""
+    before = {module: module.training for module in model.modules()}
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before.items():
+            module.training = mode
 
 
 class _Tracer(Tracer):
@@ -85,18 +97,6 @@ _DRAWS = frozenset(
 )
 _TRACING = threading.Lock()  # torch.fx patches nn.Module for the whole process while it traces
 _MACHINERY = (f"{Path(torch.__file__).parent}{os.sep}", __file__)  # with the separator, torchvision is model code
-
-
-@contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """``model`` in one mode, and every module back in its own afterwards."""
-    before = {module: module.training for module in model.modules()}
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before.items():
-            module.training = mode
 
 
 def _line_of_model_code(frame: FrameType | None) -> str:

@@ -133,6 +133,21 @@ def test_given_scalars_are_the_starts():
     torch.testing.assert_close(rewired(x), 3 * Mixed.forward(rewired, x))
 
 
+def test_a_given_module_stands_at_its_site_and_is_no_part_of_the_models_state():
+    model, x = Mixed(), torch.randn(3, 4)
+    module = nn.PReLU(4, init=0.5)
+
+    rewired = rewire(model, {"tanh": "identity"}, modules={"act": module})
+
+    hidden = module(model.first(x))
+    expected = model.block(F.relu(hidden - 1) + F.gelu(hidden))
+    torch.testing.assert_close(rewired(x), expected)
+    assert rewired.activations["act"] is module
+    assert module.weight in set(rewired.parameters())
+    assert list(rewired.model_state()) == list(model.state_dict())
+    assert "act" not in rewired.scalars()
+
+
 def test_candidates_are_the_own_operators_first_and_each_once():
     sites = find_sites(Mixed())
 
@@ -156,6 +171,8 @@ def test_unknown_candidates_sites_operators_and_scalars_are_told_with_the_known_
         rewire(Mixed(), {"act": "silu"})
     with pytest.raises(UnknownNameError, match="unknown activation site 'bct'"):
         rewire(Mixed(), scalars={"bct": {"alpha": 1.0}})
+    with pytest.raises(UnknownNameError, match="unknown activation site 'block'"):
+        rewire(Mixed(), modules={"block": nn.PReLU()})
     with pytest.raises(UnknownNameError, match="unknown scalar of operator relu 'p1'"):
         rewire(Mixed(), scalars={"act": {"p1": 1.0}})
 

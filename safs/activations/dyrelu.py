@@ -1,0 +1,78 @@
+"""DyReLU-B, a ReLU whose slopes follow the input, and its way back to ReLU."""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from safs.activations.surgery import find_sites, rewire
+from safs.activations.tracing import in_mode
+
+BRANCHES = 2
+"""Straight lines of which the largest is taken: the method's k."""
+
+
+class DyReLU(nn.Module):
+    """DyReLU-B: y_c = max over k of a_k,c x_c + b_k,c, whose coefficients two small layers read off the mean of ``x``.
+
+    theta = 2 sigmoid(fc2(relu(fc1(mean x)))) - 1; (a_1, a_2, b_1, b_2) = (1, 0, 0, 0) + theta * (1, 1, 1/2, 1/2).
+
+    Chen et al., "Dynamic ReLU" (2020), arXiv:2003.10027. ``beta`` phases it out: the coefficients become
+    beta (a_1, ..., b_2) + (1 - beta) (1, 0, 0, 0), and at 0 it is ReLU itself, as in EAST (Li et al., "Pushing the
+    Limits of Sparsity", 2025, arXiv:2411.13545). As initialised it is not ReLU; it would be with a zeroed ``fc2``.
+    """
+
+    def __init__(self, channels: int, beta: float = 1.0) -> None:
+        super().__init__()
+        squeezed = max(1, channels // 4)
+        self.fc1 = nn.Linear(channels, squeezed)
+        self.fc2 = nn.Linear(squeezed, 2 * BRANCHES * channels)
+        self.beta = beta
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, channels, ...] -> the same shape; without further dimensions ``x`` is its own mean."""
+        if self.beta == 0.0:
+            return F.relu(x)
+        mean = x.flatten(2).mean(2) if x.ndim > 2 else x
+        theta = 2 * torch.sigmoid(self.fc2(F.relu(self.fc1(mean)))) - 1
+        coefficients = theta.view(len(x), 2, BRANCHES, x.shape[1], *[1] * (x.ndim - 2))
+        slopes, offsets = self.beta * coefficients[:, 0], self.beta / 2 * coefficients[:, 1]
+        first = x * (slopes[:, 0] + 1) + offsets[:, 0]
+        return torch.maximum(first, x * slopes[:, 1] + offsets[:, 1])
+
+    def extra_repr(self) -> str:
+        return f"channels={self.fc1.in_features}, beta={self.beta:g}"
+
+
+def dynamic_relus(model: nn.Module, example: Tensor, seed: int) -> dict[str, DyReLU]:
+    """A fresh DyReLU for each ReLU site of ``model``, by site path; ``rewire(model, modules=...)`` puts them there.
+
+    Args:
+        example: images [B, C, H, W] that the model takes, on its device.
+        seed: of their weights; the global generator stays as it was.
+    """
+    channels = site_channels(model, example)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        relus = {site.path: DyReLU(channels[site.path]) for site in find_sites(model) if site.own == "relu"}
+    return {path: relu.to(example.device) for path, relu in relus.items()}
+
+
+def site_channels(model: nn.Module, example: Tensor) -> dict[str, int]:
+    """Channels of what each activation reads, by site path: the second dimension of its input.
+
+    Args:
+        example: images [B, C, H, W] that the model takes, on its device. The model stays as it is.
+    """
+    channels: dict[str, int] = {}
+
+    def record(path: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        channels[path] = inputs[0].shape[1]
+
+    rewired = rewire(model)
+    for path, activation in rewired.activations.items():
+        activation.register_forward_pre_hook(partial(record, path))
+    with torch.no_grad(), in_mode(rewired, training=False):
+        rewired(example)
+    return channels
