@@ -7,6 +7,7 @@ SafsError
 ├── DataError             a data set that is missing or malformed
 ├── WeightsError          a state dict that is malformed or does not fit the architecture
 ├── SurgeryError          a model that torch.fx cannot trace
+├── CompactionError       a model from which no whole units can be removed
 ├── CheckpointError       a result folder that is incomplete, altered or not what it says
 ├── TrainingError         a training that the job cannot do without (dense, final) broke down
 └── Interrupted           the run must end; raised by ``report``, never caught by the method
@@ -82,6 +83,12 @@ class SurgeryError(SafsError):
     """A model that torch.fx cannot trace; the message names the line where it stopped."""
 
     code = "untraceable_model"
+
+
+class CompactionError(SafsError):
+    """A model from which no whole units (filters, neurons) can be removed; the message says what to choose instead."""
+
+    code = "incompressible_model"
 
 
 class CheckpointError(SafsError):
