@@ -6,22 +6,12 @@ into it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import Tensor, nn
 
 from safs.errors import WeightsError
+from safs.inputs import InputSelection
 from safs.models.sharing import tie
-
-
-@dataclass(frozen=True, slots=True)
-class InputSelection:
-    """The part of each image that the network reads."""
-
-    kind: Literal["pixel", "channel"]
-    """``pixel``: images arrive as [batch, kept, 1, 1]; ``channel``: as [batch, kept, height, width]."""
-    kept: tuple[int, ...]
-    """Ascending; flat positions over channels x height x width, or channels."""
 
 
 @dataclass(frozen=True, slots=True)
