@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor, nn
+
 
 @dataclass(frozen=True, slots=True)
 class InputSelection:
@@ -24,3 +27,44 @@ class InputSelection:
             raise ValueError(f"a selection of inputs keeps at least one {self.kind}")
         if self.kept[0] < 0 or any(right <= left for left, right in zip(self.kept, self.kept[1:], strict=False)):
             raise ValueError(f"the kept {self.kind}s are to be ascending from 0, each once")
+
+
+class SelectInputs(nn.Module):
+    """The kept inputs of full images, in the reduced form. It has no weights and adds nothing to a state dict."""
+
+    kept: Tensor
+
+    def __init__(self, selection: InputSelection) -> None:
+        super().__init__()
+        self.selection = selection
+        self.register_buffer("kept", torch.tensor(selection.kept, dtype=torch.int64), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[batch, C, H, W] -> [batch, k, 1, 1] for pixels, [batch, k, H, W] for channels.
+
+        Raises:
+            ValueError: the images have fewer inputs than the selection names.
+        """
+        pixels = self.selection.kind == "pixel"
+        inputs = images.flatten(1) if pixels else images
+        if self.selection.kept[-1] >= inputs.shape[1]:  # On a GPU, index_select would break the whole process.
+            raise ValueError(
+                f"{self.selection.kind} {self.selection.kept[-1]} is kept, and images of {tuple(images.shape[1:])} "
+                f"have {inputs.shape[1]}"
+            )
+        kept = inputs.index_select(1, self.kept)
+        return kept[:, :, None, None] if pixels else kept
+
+
+class WithSelectedInputs(nn.Module):
+    """A network that reads a part of the inputs, made to take full images, normalised, [batch, C, H, W]."""
+
+    def __init__(self, network: nn.Module, selection: InputSelection) -> None:
+        super().__init__()
+        self.select = SelectInputs(selection)
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[batch, C, H, W] -> logits [batch, classes]."""
+        logits: Tensor = self.network(self.select(images))
+        return logits

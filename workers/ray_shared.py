@@ -6,6 +6,8 @@ from typing import Any
 import ray
 
 from safs.data import Split, TensorSplit
+from safs.data.features import SelectedSplit
+from safs.inputs import InputSelection
 from safs.trainings import Context
 
 
@@ -15,6 +17,8 @@ class SharedSplit:
 
     arrays: Any = None
     split: Split | None = None
+    selection: InputSelection | None = None
+    """To be applied to the batches of the split above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,16 @@ class ObjectStore:
 
 def pack(split: Split) -> SharedSplit:
     """``split`` in the form that travels."""
+    if isinstance(split, SelectedSplit):
+        return replace(pack(split.full), selection=split.kept)
     return SharedSplit(arrays=split.to_arrays()) if isinstance(split, TensorSplit) else SharedSplit(split=split)
 
 
 def unpack(shared: SharedSplit) -> Split:
     """The inverse of ``pack``."""
-    if shared.split is not None:
-        return shared.split
-    return TensorSplit.from_arrays(shared.arrays)
+    if shared.selection is not None:
+        return SelectedSplit(unpack(replace(shared, selection=None)), shared.selection)
+    return shared.split if shared.split is not None else TensorSplit.from_arrays(shared.arrays)
 
 
 _EMPTY: Any = None

@@ -1,0 +1,100 @@
+"""Splits reduced to the inputs that a network reads (see ``safs.inputs``)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from safs.data.files import FileSplit
+from safs.data.split import Split
+from safs.data.tensors import TensorSplit
+from safs.errors import DataError
+from safs.inputs import InputSelection, SelectInputs
+
+
+def select(split: Split, kept: InputSelection) -> Split:
+    """``split`` with batches of the kept inputs alone: [B, k, 1, 1] for pixels, [B, k, H, W] for channels.
+
+    The values are exactly those of the full batches, normalised by mean and deviation of the channel that they come
+    from. Images in memory are reduced there, unless they are augmented or fitted first, batch by batch.
+
+    Raises:
+        DataError: the images have fewer inputs than are kept.
+    """
+    if isinstance(split, TensorSplit | FileSplit):
+        _check(split, kept)
+    if isinstance(split, TensorSplit) and not split.crop_and_flip and _is_fitted(split):
+        return _reduced(split, kept)
+    return SelectedSplit(split, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedSplit:
+    """A split whose batches are reduced after they have been augmented and normalised."""
+
+    full: Split
+    kept: InputSelection
+
+    def __len__(self) -> int:
+        return len(self.full)
+
+    @property
+    def classes(self) -> int:
+        return self.full.classes
+
+    @property
+    def mean(self) -> Tensor:
+        """float32 [C], of the full images."""
+        return self.full.mean
+
+    @property
+    def std(self) -> Tensor:
+        return self.full.std
+
+    @property
+    def scale(self) -> float:
+        return self.full.scale
+
+    def on(self, device: torch.device) -> "SelectedSplit":
+        return replace(self, full=self.full.on(device))
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device,
+        generator: torch.Generator | None = None,
+        augment: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        reduce = SelectInputs(self.kept).to(device)
+        for images, labels in self.full.batches(batch_size, device=device, generator=generator, augment=augment):
+            yield reduce(images), labels
+
+
+def _is_fitted(split: TensorSplit) -> bool:
+    return split.images.shape[1:] == (split.channels, split.image_size, split.image_size)
+
+
+def _check(split: TensorSplit | FileSplit, kept: InputSelection) -> None:
+    inputs = split.channels * (split.image_size**2 if kept.kind == "pixel" else 1)
+    if kept.kept[-1] >= inputs:
+        raise DataError(
+            f"{kept.kind} {kept.kept[-1]} is kept, and the images have {inputs} ({split.channels} x {split.image_size} "
+            f"x {split.image_size}); give the images that the inputs were chosen on.",
+            field="data",
+        )
+
+
+def _reduced(split: TensorSplit, kept: InputSelection) -> TensorSplit:
+    images = SelectInputs(kept).to(split.images.device)(split.images)
+    area = split.image_size**2 if kept.kind == "pixel" else 1
+    channels = torch.tensor(kept.kept, device=split.mean.device) // area
+    return replace(
+        split,
+        images=images,
+        mean=split.mean[channels],
+        std=split.std[channels],
+        channels=len(kept.kept),
+        image_size=images.shape[-1],
+    )
