@@ -13,7 +13,7 @@ from safs.models import timm, torchvision
 from safs.models.entry import InputShape, ModelEntry
 from safs.models.lenet import lenet5, lenet5_input
 from safs.models.mlp import mlp
-from safs.models.resnet import resnet18
+from safs.models.resnet import resnet18, resnet34
 from safs.models.vgg import vgg16
 from safs.registry import Registry
 
@@ -104,6 +104,13 @@ MODELS: Registry[ModelEntry] = Registry(
                 resnet18,
                 lambda wanted: _at_least(8, wanted),
                 "ResNet-18 for small images, from 8 pixels.",
+                "He et al. (2015), arXiv:1512.03385",
+            ),
+            ModelEntry(
+                "resnet34",
+                resnet34,
+                lambda wanted: _at_least(8, wanted),
+                "ResNet-34 for small images, from 8 pixels.",
                 "He et al. (2015), arXiv:1512.03385",
             ),
             ModelEntry(

@@ -1,25 +1,25 @@
-"""ResNet-18 for small images."""
+"""ResNet-18 and ResNet-34 for small images."""
 
 from torch import Tensor, nn
 
 from safs.models.entry import InputShape
 
 
-class ResNet18(nn.Module):
-    """ResNet-18 of He, Zhang, Ren, Sun (2015, arXiv:1512.03385) in the form usual for CIFAR.
+class ResNet(nn.Module):
+    """Four stages of basic blocks, of He, Zhang, Ren, Sun (2015, arXiv:1512.03385), in the form usual for CIFAR.
 
     A 3x3 stem with stride 1 and no max pooling; the second activation of a block follows the addition.
     """
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, blocks: tuple[int, int, int, int]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU()
-        self.layer1 = nn.Sequential(BasicBlock(64, 64, 1), BasicBlock(64, 64, 1))
-        self.layer2 = nn.Sequential(BasicBlock(64, 128, 2), BasicBlock(128, 128, 1))
-        self.layer3 = nn.Sequential(BasicBlock(128, 256, 2), BasicBlock(256, 256, 1))
-        self.layer4 = nn.Sequential(BasicBlock(256, 512, 2), BasicBlock(512, 512, 1))
+        self.layer1 = _stage(64, 64, 1, blocks[0])
+        self.layer2 = _stage(64, 128, 2, blocks[1])
+        self.layer3 = _stage(128, 256, 2, blocks[2])
+        self.layer4 = _stage(256, 512, 2, blocks[3])
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(512, classes)
         for module in self.modules():
@@ -59,5 +59,15 @@ class BasicBlock(nn.Module):
 
 
 def resnet18(shape: InputShape, classes: int) -> nn.Module:
-    """ResNet-18 for small images."""
-    return ResNet18(shape.channels, classes)
+    """ResNet-18 for small images: two blocks a stage."""
+    return ResNet(shape.channels, classes, (2, 2, 2, 2))
+
+
+def resnet34(shape: InputShape, classes: int) -> nn.Module:
+    """ResNet-34 for small images."""
+    return ResNet(shape.channels, classes, (3, 4, 6, 3))
+
+
+def _stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Sequential:
+    first = BasicBlock(inputs, outputs, stride)
+    return nn.Sequential(first, *(BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)))

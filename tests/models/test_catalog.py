@@ -10,8 +10,7 @@ def prunable_weights(model: nn.Module) -> int:
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("image_size", [8, 28, 32, 64])
+@pytest.mark.parametrize(("channels", "image_size"), [(3, 8), (1, 28), (3, 32), (1, 64)])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_takes_the_input_it_names_and_learns_from_it(name, image_size, channels):
     shape = input_for(name, channels, image_size)
@@ -79,6 +78,23 @@ def test_resnet18_and_vgg16_have_their_known_sizes():
     assert (
         sum(parameter.numel() for parameter in vgg.parameters()) == 14_710_464 + 2 * 4_224 + 5_130
     )  # convolutions, norms, classifier
+
+
+def test_resnet34_has_the_21_265_088_prunable_weights_that_sparse_training_papers_count():
+    with torch.device("meta"):
+        model = build("resnet34", channels=3, classes=10, image_size=32)
+
+    assert prunable_weights(model) == 21_265_088
+    assert [len(getattr(model, f"layer{stage}")) for stage in (1, 2, 3, 4)] == [3, 4, 6, 3]
+
+
+def test_resnet18_keeps_its_names_and_draws_the_weights_that_it_always_drew():
+    state = build("resnet18", channels=3, classes=10, image_size=32, seed=0).state_dict()
+
+    last_drawn, drawn_before_it = state["layer4.1.conv2.weight"], state["fc.weight"]
+    assert len(state) == 122
+    assert last_drawn.flatten()[:3].tolist() == pytest.approx([0.00362327, 0.00946952, 0.00781633], rel=1e-4)
+    assert drawn_before_it.flatten()[:3].tolist() == pytest.approx([0.00101480, -0.03527169, 0.01955979], rel=1e-4)
 
 
 def test_an_input_that_a_model_does_not_take_is_refused_with_the_nearest():

@@ -2,30 +2,17 @@ import pytest
 import torch
 from torch import nn
 
+from safs.models import build
 from safs.models.mlp import MLP, HiddenLayer
-from safs.models.resnet import BasicBlock, ResNet18
 from safs.pruning.distributions import live_counts, live_total
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.sharing import shareable
 
 
-class ResNet34(ResNet18):
-    """ResNet-34 in the form for CIFAR: 3, 4, 6 and 3 blocks."""
-
-    def __init__(self):
-        super().__init__(3, 10)
-        widths = (64, 64, 128, 256, 512)
-        for stage, blocks in enumerate((3, 4, 6, 3), start=1):
-            inputs, outputs = widths[stage - 1], widths[stage]
-            first = BasicBlock(inputs, outputs, 1 if stage == 1 else 2)
-            rest = [BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1)]
-            setattr(self, f"layer{stage}", nn.Sequential(first, *rest))
-
-
 @pytest.fixture(scope="module")
 def resnet34():
     with torch.device("meta"):
-        return ResNet34()
+        return build("resnet34", channels=3, classes=10, image_size=32)
 
 
 def sizes(model):
