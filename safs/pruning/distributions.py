@@ -1,6 +1,6 @@
 """How one sparsity for the whole network is spread over its layers, exact to the single weight.
 
-``uniform`` and ``erk`` follow from the layers' shapes alone; ``global`` follows from the scores of the weights.
+``uniform`` and ``erk`` follow from the layers' shapes alone; ``global`` and ``lamp`` from the scores of the weights.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from math import floor, prod
 from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from safs.errors import SparsityError, SpecError
 from safs.registry import Registry
@@ -23,8 +24,10 @@ class Distribution:
     """A way to spread sparsity over layers."""
 
     summary: str
-    live_counts: Callable[[Shapes, float], dict[str, int]] | None
-    """(shapes, sparsity) -> weights kept by name; None where the scores decide."""
+    live_counts: Callable[[Shapes, int], dict[str, int]] | None = None
+    """(shapes, weights kept in all) -> weights kept by name; None where the scores decide, by one threshold."""
+    rescale: Callable[[Tensor], Tensor] | None = None
+    """A layer's scores in ascending order -> what the threshold is put to, ascending too; None: the scores."""
 
 
 def live_total(weights: int, sparsity: float) -> int:
@@ -36,6 +39,26 @@ def live_total(weights: int, sparsity: float) -> int:
     return weights - round(sparsity * weights)
 
 
+def sparsity_that_leaves(live: int, weights: int) -> float:
+    """The sparsity of the fewest digits at which ``live_total`` is ``live``.
+
+    >>> sparsity_that_leaves(615, 61_470), sparsity_that_leaves(616, 61_470)
+    (0.99, 0.98998)
+    """
+    exact = 1 - live / weights
+    rounded = (round(exact, digits) for digits in range(1, 17))
+    return next((sparsity for sparsity in rounded if live_total(weights, sparsity) == live), exact)
+
+
+def largest_sparsity(failing: int, weights: int, works: Callable[[int], bool]) -> float:
+    """The largest sparsity whose live weights, more than ``failing``, satisfy ``works``; by bisection."""
+    low, high = failing, weights
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if works(middle) else (middle, high)
+    return sparsity_that_leaves(high, weights)
+
+
 def live_counts(shapes: Shapes, sparsity: float, distribution: str) -> dict[str, int]:
     """Weights kept by layer; they add up to ``live_total`` of all weights, and no layer gets none.
 
@@ -45,15 +68,46 @@ def live_counts(shapes: Shapes, sparsity: float, distribution: str) -> dict[str,
     Raises:
         UnknownNameError: no such distribution.
         SparsityError: a layer would be left without weights.
-        SpecError: the distribution depends on the weights (``global``).
+        SpecError: the distribution depends on the weights (``global``, ``lamp``).
     """
     counts = DISTRIBUTIONS[distribution].live_counts
     if counts is None:
         raise SpecError(
             f"distribution {distribution!r} depends on the weights, not on shapes.", field="prune.distribution"
         )
-    _check_one_weight_a_layer(shapes, sparsity)
-    return counts(shapes, sparsity)
+    live = live_total(_weights(shapes), sparsity)
+    check_every_layer_lives(shapes, live, distribution)
+    return counts(shapes, live)
+
+
+def check_every_layer_lives(shapes: Shapes, live: int, distribution: str) -> None:
+    """Raises where ``live`` weights, spread by ``distribution``, leave a layer without any.
+
+    Raises:
+        UnknownNameError: no such distribution.
+        SparsityError: the message names the layer and what to choose.
+    """
+    counts = DISTRIBUTIONS[distribution].live_counts
+    if not shapes:
+        raise SparsityError("the network has no convolution and no linear layer, so there is nothing to prune.")
+    weights = _weights(shapes)
+    sparsity = sparsity_that_leaves(live, weights)
+    if live < len(shapes):
+        raise SparsityError(
+            f"sparsity {sparsity} leaves {live} of {weights} weights to {len(shapes)} layers, each of which must keep "
+            f"one. Choose a sparsity of at most {sparsity_that_leaves(len(shapes), weights)}.",
+            field="sparsity",
+        )
+    if counts is None or not (emptied := [name for name, count in counts(shapes, live).items() if count == 0]):
+        return
+    largest = largest_sparsity(live, weights, lambda more: min(counts(shapes, more).values()) > 0)
+    others = f" (and {len(emptied) - 1} more)" if len(emptied) > 1 else ""
+    raise SparsityError(
+        f"sparsity {sparsity} under the distribution {distribution!r} leaves layer {emptied[0]!r}{others} without "
+        f"weights (it has {prod(shapes[emptied[0]])}). Choose the distribution 'global' or 'erk', or a sparsity of at "
+        f"most {largest}.",
+        field="sparsity",
+    )
 
 
 def check_sparsity(shapes: Shapes, sparsity: float, spec: PruneSpec) -> None:
@@ -65,30 +119,21 @@ def check_sparsity(shapes: Shapes, sparsity: float, spec: PruneSpec) -> None:
         UnknownNameError: no such distribution.
         SparsityError: a layer would be left without weights; the message names it and what to choose.
     """
-    _check_one_weight_a_layer(shapes, sparsity)
-    if DISTRIBUTIONS[spec.distribution].live_counts is not None:
-        live_counts(shapes, sparsity, spec.distribution)
+    check_every_layer_lives(shapes, live_total(_weights(shapes), sparsity), spec.distribution)
 
 
-def _uniform(shapes: Shapes, sparsity: float) -> dict[str, int]:
-    """The same sparsity in every layer, rounded as ``torch.nn.utils.prune.l1_unstructured`` rounds.
-
-    The layers' rounding errors add up to a few weights; the largest layers take or give one each: the total is exact.
-    """
+def _uniform(shapes: Shapes, live: int) -> dict[str, int]:
+    """The same sparsity in every layer, to within one weight: shares rounded down, the largest remainders up."""
     sizes = {name: prod(shape) for name, shape in shapes.items()}
-    counts = {name: live_total(size, sparsity) for name, size in sizes.items()}
-    _check_no_layer_emptied(sizes, counts, sparsity)
-    missing = live_total(sum(sizes.values()), sparsity) - sum(counts.values())
-    step = 1 if missing > 0 else -1
-    while missing:
-        for name in sorted(sizes, key=lambda name: -sizes[name]):
-            if missing and 1 <= counts[name] + step <= sizes[name]:
-                counts[name] += step
-                missing -= step
+    weights = sum(sizes.values())
+    counts = {name: size * live // weights for name, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda name: -(sizes[name] * live % weights))
+    for name in by_remainder[: live - sum(counts.values())]:
+        counts[name] += 1
     return counts
 
 
-def _erk(shapes: Shapes, sparsity: float) -> dict[str, int]:
+def _erk(shapes: Shapes, live: int) -> dict[str, int]:
     """Erdős-Rényi-Kernel: a layer's density is proportional to the sum over the product of its dimensions.
 
     Evci et al., "Rigging the Lottery" (2020), arXiv:1911.11134. Layers that would pass density 1 are dense and the
@@ -96,11 +141,10 @@ def _erk(shapes: Shapes, sparsity: float) -> dict[str, int]:
     """
     sizes = {name: prod(shape) for name, shape in shapes.items()}
     shares = {name: float(sum(shape)) for name, shape in shapes.items()}
-    total = live_total(sum(sizes.values()), sparsity)
-    exact = _clamped_shares(shares, sizes, total)
+    exact = _clamped_shares(shares, sizes, live)
     counts = {name: min(sizes[name], max(1, floor(exact[name]))) for name in sizes}
     by_remainder = sorted(sizes, key=lambda name: counts[name] - exact[name])
-    missing = total - sum(counts.values())
+    missing = live - sum(counts.values())
     step = 1 if missing > 0 else -1
     while missing:
         for name in by_remainder[::step]:
@@ -126,44 +170,36 @@ def _clamped_shares(shares: Mapping[str, float], sizes: Mapping[str, int], total
     return clamped(high)
 
 
-def _check_one_weight_a_layer(shapes: Shapes, sparsity: float) -> None:
-    weights = sum(prod(shape) for shape in shapes.values())
-    if not shapes:
-        raise SparsityError("the network has no convolution and no linear layer, so there is nothing to prune.")
-    if (live := live_total(weights, sparsity)) < len(shapes):
-        largest = _round_down((weights - len(shapes)) / weights)
-        raise SparsityError(
-            f"sparsity {sparsity} leaves {live} of {weights} weights to {len(shapes)} layers, each of which must keep "
-            f"one. Choose a sparsity of at most {largest}.",
-            field="sparsity",
-        )
+def _lamp(ascending: Tensor) -> Tensor:
+    """LAMP: the square of a weight over the sum of the squares of all that are not smaller, in its layer.
+
+    score(u) = w_u^2 / sum over v >= u of w_v^2, with the weights in ascending order: the largest of every layer gets 1,
+    and all others at most 1/2. Lee, Park, Mo, Ahn, Shin, "Layer-Adaptive Sparsity for the Magnitude-based Pruning"
+    (2021), arXiv:2010.07611. Here of any score in place of |w|.
+
+    Args:
+        ascending: [n], not below 0.
+
+    Returns:
+        [n], float64; 0 exactly where the score is 0.
+    """
+    largest = ascending[-1].double().clamp(min=torch.finfo(torch.float64).tiny)
+    squares = (ascending.double() / largest).square_()
+    not_smaller = squares.flip(0).cumsum(0).flip(0)
+    lamp = squares.div_(not_smaller.clamp_(min=torch.finfo(torch.float64).tiny))
+    return torch.where(ascending > 0, lamp.clamp_(min=torch.finfo(torch.float64).tiny), 0.0)
 
 
-def _check_no_layer_emptied(sizes: Mapping[str, int], counts: Mapping[str, int], sparsity: float) -> None:
-    emptied = [name for name, count in counts.items() if count == 0]
-    if not emptied:
-        return
-    smallest = min(sizes.values())
-    largest = _round_down((smallest - 0.5) / smallest)
-    while live_total(smallest, largest) == 0:  # Half a weight is rounded to even, which may still empty the layer.
-        largest = round(largest - 1e-6, 6)
-    others = f" (and {len(emptied) - 1} more)" if len(emptied) > 1 else ""
-    raise SparsityError(
-        f"sparsity {sparsity} under the distribution 'uniform' leaves layer {emptied[0]!r}{others} without weights "
-        f"(it has {sizes[emptied[0]]}). Choose the distribution 'global' or 'erk', or a sparsity of at most {largest}.",
-        field="sparsity",
-    )
-
-
-def _round_down(sparsity: float) -> float:
-    return floor(sparsity * 1e6) / 1e6
+def _weights(shapes: Shapes) -> int:
+    return sum(prod(shape) for shape in shapes.values())
 
 
 DISTRIBUTIONS: Registry[Distribution] = Registry(
     "distribution",
     {
-        "global": Distribution("one threshold for the whole network; every layer keeps at least one weight", None),
+        "global": Distribution("one threshold for the whole network; every layer keeps at least one weight"),
         "erk": Distribution("Erdős-Rényi-Kernel: small layers stay denser than large ones", _erk),
+        "lamp": Distribution("one threshold, once scores are measured by their own layer", rescale=_lamp),
         "uniform": Distribution("the same sparsity in every layer, as SAFS was published", _uniform),
     },
 )
