@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safs.errors import SpecError
 from safs.pruning import grouping, patterns
-from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, check_every_layer_lives, live_total
+from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, check_least, check_not_empty, live_total
 from safs.pruning.granularity import GRANULARITIES, Granularity, Pattern, granularity_named
 from safs.pruning.largest import ascending, keep_largest, keep_largest_overall
 from safs.pruning.masks import Masks
@@ -36,7 +36,7 @@ def choose(scores: Scores, live: int, *, distribution: str, granularity: str) ->
         SparsityError: a layer would be left without what it must keep; the message says what to choose.
         SpecError: the two axes contradict each other, or a score is not finite.
     """
-    kind = _check({name: score.shape for name, score in scores.items()}, live, distribution, granularity)
+    spread, kind = _checked({name: score.shape for name, score in scores.items()}, live, distribution, granularity)
     for name, score in scores.items():
         if not bool(torch.isfinite(score).all()):
             raise SpecError(
@@ -44,7 +44,6 @@ def choose(scores: Scores, live: int, *, distribution: str, granularity: str) ->
                 "score. Choose another prune.score, or other weights.",
                 field="prune.score",
             )
-    spread = DISTRIBUTIONS[distribution]
     if isinstance(kind, Pattern):
         return patterns.choose(scores, live, kind)
     if kind is GRANULARITIES["weight"]:
@@ -54,17 +53,20 @@ def choose(scores: Scores, live: int, *, distribution: str, granularity: str) ->
 
 def check_choice(shapes: Shapes, sparsity: float, *, distribution: str, granularity: str) -> None:
     """Raises what ``choose`` would raise for scores of these shapes, whatever their values."""
-    _check(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity)
+    _checked(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity)
 
 
-def _check(shapes: Shapes, live: int, distribution: str, granularity: str) -> Granularity | Pattern:
-    kind = granularity_named(granularity)
-    check_every_layer_lives(shapes, live, distribution)
+def _checked(
+    shapes: Shapes, live: int, distribution: str, granularity: str
+) -> tuple[Distribution, Granularity | Pattern]:
+    """The two axes, which let ``live`` weights be kept."""
+    spread, kind = DISTRIBUTIONS[distribution], granularity_named(granularity)
+    check_not_empty(shapes)
     if isinstance(kind, Pattern):
         patterns.check(shapes, live, distribution, kind)
     else:
-        grouping.check(shapes, live, distribution, granularity)
-    return kind
+        check_least(shapes, live, distribution, grouping.least(shapes, kind), granularity=granularity)
+    return spread, kind
 
 
 def _choose_weights(scores: Scores, live: int, spread: Distribution) -> Masks:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from safs.errors import SparsityError, SpecError
 from safs.registry import Registry
-from safs.spec import PruneSpec
 
 Shapes: TypeAlias = Mapping[str, torch.Size]
 """Parameter name -> shape, [out, in] or [out, in / groups, *kernel]."""
@@ -75,51 +74,59 @@ def live_counts(shapes: Shapes, sparsity: float, distribution: str) -> dict[str,
         raise SpecError(
             f"distribution {distribution!r} depends on the weights, not on shapes.", field="prune.distribution"
         )
-    live = live_total(_weights(shapes), sparsity)
-    check_every_layer_lives(shapes, live, distribution)
+    live = live_total(sum(map(prod, shapes.values())), sparsity)
+    check_not_empty(shapes)
+    check_least(shapes, live, distribution, dict.fromkeys(shapes, 1))
     return counts(shapes, live)
 
 
-def check_every_layer_lives(shapes: Shapes, live: int, distribution: str) -> None:
-    """Raises where ``live`` weights, spread by ``distribution``, leave a layer without any.
-
-    Raises:
-        UnknownNameError: no such distribution.
-        SparsityError: the message names the layer and what to choose.
-    """
-    counts = DISTRIBUTIONS[distribution].live_counts
+def check_not_empty(shapes: Shapes) -> None:
+    """Raises SparsityError where there is nothing to prune."""
     if not shapes:
         raise SparsityError("the network has no convolution and no linear layer, so there is nothing to prune.")
-    weights = _weights(shapes)
-    sparsity = sparsity_that_leaves(live, weights)
-    if live < len(shapes):
-        raise SparsityError(
-            f"sparsity {sparsity} leaves {live} of {weights} weights to {len(shapes)} layers, each of which must keep "
-            f"one. Choose a sparsity of at most {sparsity_that_leaves(len(shapes), weights)}.",
-            field="sparsity",
-        )
-    if counts is None or not (emptied := [name for name, count in counts(shapes, live).items() if count == 0]):
-        return
-    largest = largest_sparsity(live, weights, lambda more: min(counts(shapes, more).values()) > 0)
-    others = f" (and {len(emptied) - 1} more)" if len(emptied) > 1 else ""
-    raise SparsityError(
-        f"sparsity {sparsity} under the distribution {distribution!r} leaves layer {emptied[0]!r}{others} without "
-        f"weights (it has {prod(shapes[emptied[0]])}). Choose the distribution 'global' or 'erk', or a sparsity of at "
-        f"most {largest}.",
-        field="sparsity",
-    )
 
 
-def check_sparsity(shapes: Shapes, sparsity: float, spec: PruneSpec) -> None:
-    """Raises where ``spec.distribution`` cannot give a network of these shapes this sparsity; needs no weights.
+def check_least(
+    shapes: Shapes, live: int, distribution: str, least: Mapping[str, int], *, granularity: str = "weight"
+) -> None:
+    """Raises where ``live`` weights, spread by ``distribution``, leave a layer with fewer than its ``least``.
 
-    A method's own options are not looked at: ``PRUNERS[spec.method].check`` does both.
+    Args:
+        least: by layer, at least 1.
+        granularity: by which the least are told.
 
     Raises:
         UnknownNameError: no such distribution.
-        SparsityError: a layer would be left without weights; the message names it and what to choose.
+        SparsityError: the message names the layer, and a sparsity that works.
     """
-    check_every_layer_lives(shapes, live_total(_weights(shapes), sparsity), spec.distribution)
+    counts = DISTRIBUTIONS[distribution].live_counts
+    weights, needed = sum(map(prod, shapes.values())), sum(least.values())
+
+    def short(total: int) -> list[str]:
+        spread = {} if counts is None or total < needed else counts(shapes, total)
+        return [name for name, count in spread.items() if count < least[name]]
+
+    problem = f"sparsity {sparsity_that_leaves(live, weights)} "
+    choices = [] if granularity == "weight" else ["the granularity 'weight'"]
+    if live < needed:
+        each = "one weight" if granularity == "weight" else f"one {granularity} whole (the last layer one weight a row)"
+        problem += (
+            f"leaves {live} of {weights} weights to {len(shapes)} layers, which need {needed} to keep {each} each"
+        )
+    elif counts is not None and (names := short(live)):
+        name, others = names[0], f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        problem += (
+            f"under the distribution {distribution!r} leaves layer {name!r}{others} {counts(shapes, live)[name]} of its "
+            f"{prod(shapes[name])} weights; by the granularity {granularity!r} it must keep {least[name]}"
+        )
+        choices.insert(0, "the distribution 'global'")
+    else:
+        return
+    largest = largest_sparsity(live, weights, lambda more: more >= needed and not short(more))
+    raise SparsityError(
+        f"{problem}. Choose {', '.join([*choices, ''])}{'or ' if choices else ''}a sparsity of at most {largest}.",
+        field="sparsity",
+    )
 
 
 def _uniform(shapes: Shapes, live: int) -> dict[str, int]:
@@ -188,10 +195,6 @@ def _lamp(ascending: Tensor) -> Tensor:
     not_smaller = squares.flip(0).cumsum(0).flip(0)
     lamp = squares.div_(not_smaller.clamp_(min=torch.finfo(torch.float64).tiny))
     return torch.where(ascending > 0, lamp.clamp_(min=torch.finfo(torch.float64).tiny), 0.0)
-
-
-def _weights(shapes: Shapes) -> int:
-    return sum(prod(shape) for shape in shapes.values())
 
 
 DISTRIBUTIONS: Registry[Distribution] = Registry(

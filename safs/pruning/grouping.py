@@ -14,15 +14,14 @@ from math import prod
 import torch
 from torch import Tensor
 
-from safs.errors import SparsityError
-from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, largest_sparsity, sparsity_that_leaves
-from safs.pruning.granularity import GRANULARITIES, Granularity
+from safs.pruning.distributions import Distribution, Shapes
+from safs.pruning.granularity import Granularity
 from safs.pruning.largest import keep_largest
 from safs.pruning.masks import Masks
 
 
 def choose(scores: Mapping[str, Tensor], live: int, distribution: Distribution, granularity: Granularity) -> Masks:
-    """Masks of exactly ``live`` weights; ``check`` must have passed."""
+    """Masks of exactly ``live`` weights, enough for every layer's ``least``."""
     shapes = {name: score.shape for name, score in scores.items()}
     classes = _classes(shapes, granularity)
     groups = {name: granularity.grouped(score) for name, score in scores.items()}
@@ -33,7 +32,7 @@ def choose(scores: Mapping[str, Tensor], live: int, distribution: Distribution, 
         for name, one in others.items():
             kept |= _keep_groups({name: one}, counts[name], distribution)
     else:
-        must_stay = sum(least for name, least in _least(shapes, granularity).items() if name != classes)
+        must_stay = sum(fewest for name, fewest in least(shapes, granularity).items() if name != classes)
         counts = {} if classes is None else {classes: min(shapes[classes].numel(), live - must_stay)}
         if others:
             kept = _keep_groups(others, live - sum(counts.values()), distribution)
@@ -42,45 +41,16 @@ def choose(scores: Mapping[str, Tensor], live: int, distribution: Distribution, 
     return {name: granularity.ungrouped(kept[name], shape).contiguous() for name, shape in shapes.items()}
 
 
-def check(shapes: Shapes, live: int, distribution: str, granularity: str) -> None:
-    """Raises SparsityError where ``live`` weights are too few for every layer to keep one group whole."""
-    least = _least(shapes, GRANULARITIES[granularity])
-    weights, live_counts = sum(map(prod, shapes.values())), DISTRIBUTIONS[distribution].live_counts
-    sparsity = sparsity_that_leaves(live, weights)
-    if live_counts is None:
-        if live < (needed := sum(least.values())):
-            raise SparsityError(
-                f"sparsity {sparsity} leaves {live} of {weights} weights; with the granularity {granularity!r} every "
-                f"layer keeps one group whole and every class a weight, {needed} together. Choose the granularity "
-                f"'weight', or a sparsity of at most {sparsity_that_leaves(needed, weights)}.",
-                field="sparsity",
-            )
-        return
-    counts = live_counts(shapes, live)
-    if (short := next((name for name in shapes if counts[name] < least[name]), None)) is None:
-        return
-
-    def works(more: int) -> bool:
-        return all(count >= least[name] for name, count in live_counts(shapes, more).items())
-
-    raise SparsityError(
-        f"sparsity {sparsity} under the distribution {distribution!r} leaves {counts[short]} weights to layer "
-        f"{short!r}, which with the granularity {granularity!r} must keep {least[short]}. Choose the distribution "
-        f"'global', the granularity 'weight', or a sparsity of at most {largest_sparsity(live, weights, works)}.",
-        field="sparsity",
-    )
+def least(shapes: Shapes, granularity: Granularity) -> dict[str, int]:
+    """The fewest weights that each layer can keep: one group; in the classes' layer one weight a class."""
+    classes = _classes(shapes, granularity)
+    sizes = {name: granularity.group_size(torch.Size(shape)) for name, shape in shapes.items()}
+    return {name: prod(shapes[name]) // size if name == classes else size for name, size in sizes.items()}
 
 
 def _classes(shapes: Shapes, granularity: Granularity) -> str | None:
     """The layer whose groups are the classes, if they are any layer's."""
     return list(shapes)[-1] if granularity.removes_outputs else None
-
-
-def _least(shapes: Shapes, granularity: Granularity) -> dict[str, int]:
-    """The fewest weights that each layer can keep: one group; in the classes' layer one weight a class."""
-    classes = _classes(shapes, granularity)
-    sizes = {name: granularity.group_size(torch.Size(shape)) for name, shape in shapes.items()}
-    return {name: prod(shapes[name]) // size if name == classes else size for name, size in sizes.items()}
 
 
 def _keep_groups(layers: Mapping[str, Tensor], live: int, distribution: Distribution) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safs.errors import SparsityError, SpecError, UnknownNameError
-from safs.pruning.distributions import DISTRIBUTIONS, check_sparsity, live_counts
-from safs.spec import PruneSpec
+from safs.pruning.choosing import check_choice
+from safs.pruning.distributions import DISTRIBUTIONS, largest_sparsity, live_counts, live_total, sparsity_that_leaves
 
 LENET5 = {
     "conv1.weight": torch.Size([6, 1, 5, 5]),
@@ -39,7 +39,8 @@ def test_counts_add_up_to_the_single_weight_and_no_layer_is_emptied(distribution
     except SparsityError:
         smallest = min(prod(shape) for shape in shapes.values())
         too_few = total - round(sparsity * total) < len(shapes)
-        assert too_few or (distribution == "uniform" and round(sparsity * smallest) == smallest)
+        too_small = (total - round(sparsity * total)) * smallest / total < 1  # its share is below one weight
+        assert too_few or (distribution == "uniform" and too_small)
         return
 
     assert sum(counts.values()) == total - round(sparsity * total)
@@ -59,18 +60,27 @@ def test_sparsity_zero_keeps_every_weight(distribution):
 def test_uniform_leaves_lenet5s_first_layer_two_weights_of_150_at_99_percent():
     counts = live_counts(LENET5, 0.99, "uniform")
 
-    # 150 - round(148.5) with half to even; 24; 480; 10080 - round(9979.2); 840 - round(831.6).
-    # Together 615 = 61470 - round(60855.3), so nothing is corrected.
+    # 615 of 61,470 stay: shares 1.501, 24.01, 480.23, 100.85 and 8.40; rounded down they leave 2.
     assert list(counts.values()) == [2, 24, 480, 101, 8]
 
 
-def test_uniform_corrects_rounding_in_the_largest_layer():
+def test_uniform_gives_what_rounding_leaves_to_the_largest_remainders():
     shapes = {"small": torch.Size([3]), "large": torch.Size([5, 3]), "middle": torch.Size([7])}
 
     counts = live_counts(shapes, 0.5, "uniform")
 
-    # Rounded alone 3 - 2, 15 - 8 and 7 - 4, together 11; 25 - round(12.5) is 13, so two layers take one more each.
+    # 25 - round(12.5) is 13, so the shares are 1.56, 7.8 and 3.64; rounded down they leave 2.
     assert counts == {"small": 1, "large": 8, "middle": 4}
+
+
+@given(shapes=networks, sparsity=st.floats(0, 0.999))
+def test_uniform_is_never_a_weight_away_from_the_exact_share(shapes, sparsity):
+    total = sum(prod(shape) for shape in shapes.values())
+    live = total - round(sparsity * total)
+
+    counts = DISTRIBUTIONS["uniform"].live_counts(shapes, live)
+
+    assert all(abs(counts[name] - prod(shape) * live / total) < 1 for name, shape in shapes.items())
 
 
 def test_erk_density_is_proportional_to_sum_over_product_of_dimensions():
@@ -91,38 +101,111 @@ def test_erk_solves_the_factor_again_when_a_layer_would_be_more_than_dense():
     assert counts == {"tiny": 4, "a": 6666, "b": 13332}
 
 
+RESNET34_BLOCKS = [(64, 3), (128, 4), (256, 6), (512, 3)]
+
+
+def resnet34_shapes() -> dict[str, torch.Size]:
+    """Of ResNet-34 for CIFAR-10: 3x3 convolutions, 1x1 shortcuts where the width changes, a classifier."""
+    shapes, width = [(64, 3, 3, 3)], 64
+    for wider, blocks in RESNET34_BLOCKS:
+        for _ in range(blocks):
+            shapes += [(wider, width, 3, 3), (wider, wider, 3, 3)]
+            shapes += [(wider, width, 1, 1)] if wider != width else []
+            width = wider
+    return {f"{number}.weight": torch.Size(shape) for number, shape in enumerate([*shapes, (10, 512)])}
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "live"), [(0.99, 212_651), (0.999, 21_265), (0.9995, 10_633), (0.9999, 2_127), (0.999998, 43)]
+)
+def test_erk_of_resnet34_is_exact_at_extreme_sparsities_and_no_layer_dies(sparsity, live):
+    shapes = resnet34_shapes()
+
+    counts = live_counts(shapes, sparsity, "erk")
+
+    assert sum(prod(shape) for shape in shapes.values()) == 21_265_088
+    assert sum(counts.values()) == live
+    assert all(1 <= counts[name] <= prod(shape) for name, shape in shapes.items())
+
+
+def test_lamp_is_a_square_over_the_squares_that_are_not_smaller():
+    rescaled = DISTRIBUTIONS["lamp"].rescale(torch.tensor([1.0, 2.0, 3.0]))
+
+    assert rescaled.tolist() == pytest.approx([1 / 14, 4 / 13, 1])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e150, 1e300])
+def test_lamp_does_not_depend_on_the_scale_of_a_layer(scale):
+    scores = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64) * scale
+
+    assert DISTRIBUTIONS["lamp"].rescale(scores).tolist() == pytest.approx([1 / 14, 4 / 13, 1])
+
+
+def test_lamp_tells_a_masked_weight_from_one_that_is_only_small():
+    scores = torch.tensor([0.0, 1e-200, 1.0], dtype=torch.float64)
+
+    masked, small, largest = DISTRIBUTIONS["lamp"].rescale(scores).tolist()
+
+    assert masked == 0 < small < largest == 1
+    assert DISTRIBUTIONS["lamp"].rescale(torch.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_a_sparsity_is_told_by_its_fewest_digits():
+    assert sparsity_that_leaves(615, 61_470) == 0.99
+    assert sparsity_that_leaves(1, 3) == 0.7  # round(0.7 * 3) is 2
+    assert sparsity_that_leaves(10, 10) == 0
+
+
+@given(weights=st.integers(1, 50_000_000), data=st.data())
+def test_the_sparsity_told_leaves_that_many_weights(weights, data):
+    live = data.draw(st.integers(1, weights))
+
+    assert live_total(weights, sparsity_that_leaves(live, weights)) == live
+
+
+def test_the_largest_sparsity_is_found_between_what_fails_and_all():
+    assert live_total(1000, largest_sparsity(10, 1000, lambda live: live >= 137)) == 137
+
+
 def test_uniform_that_empties_a_layer_names_it_and_the_largest_sparsity_that_works():
     shapes = {"head.weight": torch.Size([10, 5]), "body.weight": torch.Size([100, 100])}
 
-    with pytest.raises(SparsityError, match=r"layer 'head.weight'.*'global' or 'erk'.*at most 0.989999") as caught:
-        check_sparsity(shapes, 0.99, PruneSpec(distribution="uniform"))
+    # 100 of 10,050 stay, head's share is 0.4975; of 101 it is 0.5025, the larger remainder.
+    with pytest.raises(SparsityError, match=r"layer 'head.weight' 0 of.*'global', or.*at most 0\.98995\.") as caught:
+        check(shapes, 0.99, "uniform")
 
     assert caught.value.field == "sparsity"
-    check_sparsity(shapes, 0.989999, PruneSpec(distribution="uniform"))
-    check_sparsity(shapes, 0.99, PruneSpec(distribution="global"))
-    check_sparsity(shapes, 0.99, PruneSpec(distribution="erk"))
+    check(shapes, 0.98995, "uniform")
+    check(shapes, 0.99, "global")
+    check(shapes, 0.99, "erk")
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_fewer_weights_than_layers_are_refused_with_the_largest_sparsity_that_works(distribution):
     shapes = {f"{number}.weight": torch.Size([10, 10]) for number in range(4)}
 
-    with pytest.raises(SparsityError, match=r"leaves 2 of 400 weights to 4 layers.*at most 0.99"):
-        check_sparsity(shapes, 0.995, PruneSpec(distribution=distribution))
+    with pytest.raises(SparsityError, match=r"leaves 2 of 400 weights to 4 layers.*at most 0\.99\."):
+        check(shapes, 0.995, distribution)
 
-    check_sparsity(shapes, 0.99, PruneSpec(distribution=distribution))
+    check(shapes, 0.99, distribution)
 
 
 def test_a_network_without_prunable_layers_is_refused():
     with pytest.raises(SparsityError, match="nothing to prune"):
-        check_sparsity({}, 0.5, PruneSpec())
+        check({}, 0.5, "global")
 
 
 def test_unknown_distribution_lists_the_known_ones():
-    with pytest.raises(UnknownNameError, match="Known: global, erk, uniform"):
-        check_sparsity(LENET5, 0.5, PruneSpec(distribution="gaussian"))
+    with pytest.raises(UnknownNameError, match="Known: global, erk, lamp, uniform"):
+        check(LENET5, 0.5, "gaussian")
 
 
-def test_counts_of_global_are_not_told_from_shapes():
+@pytest.mark.parametrize("distribution", ["global", "lamp"])
+def test_counts_that_the_scores_decide_are_not_told_from_shapes(distribution):
     with pytest.raises(SpecError, match="depends on the weights"):
-        live_counts(LENET5, 0.5, "global")
+        live_counts(LENET5, 0.5, distribution)
+
+
+def check(shapes: dict[str, torch.Size], sparsity: float, distribution: str) -> None:
+    """Raises where these layers cannot have this sparsity, weight by weight."""
+    check_choice(shapes, sparsity, distribution=distribution, granularity="weight")
