@@ -1,0 +1,102 @@
+"""Real benches for tests of pruning methods: small perceptrons, trained on scikit-learn's digits."""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from safs.data import Splits, load
+from safs.pruning import Hooks, Masks, Pruned, Setting
+from safs.pruning.bench import Pruning
+from safs.spec import DataSpec, PruneSpec, Recipe
+from safs.training.bench import TrainingBench
+from safs.trials import EpochMetrics
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(optimizer="adam", learning_rate=2e-3)
+
+
+@cache
+def digits() -> Splits:
+    return load(DataSpec(dataset="digits"), root=None, channels=1, image_size=8, seed=0)
+
+
+def perceptron(seed: int = 0, widths: tuple[int, ...] = (32, 16), activation: type[nn.Module] = nn.ReLU) -> nn.Module:
+    """Linear layers with biases, by the names 1, 3, 5 ...; no norms."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        sizes = (64, *widths, 10)
+        layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())]
+        return nn.Sequential(nn.Flatten(), *layers[:-1])
+
+
+def bench_for(model: nn.Module, epochs: int, *, seed: int = 0, batch_size: int = 256, recipe: Recipe = RECIPE):
+    return RecordingBench(
+        model,
+        digits().train,
+        digits().validation,
+        recipe=recipe,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        device=CPU,
+    )
+
+
+def setting_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> Setting:
+    return Setting(model.to("meta"), torch.zeros(1, 1, 8, 8, device="meta"), sparsity, spec, steps_per_epoch=6)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """One ``Bench.train``."""
+
+    epochs: int
+    masks: Masks
+    """As it began."""
+    before: dict[str, Tensor]
+    """The state dict that it was given."""
+    after: dict[str, Tensor]
+
+
+class RecordingBench(TrainingBench):
+    """A real bench that remembers its trainings, and the masks that hooks returned."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.trainings: list[TrainingRecord] = []
+        self.updates: list[tuple[int, Masks, dict[str, Tensor]]] = []
+        """(step, masks, the state dict when they were returned)"""
+
+    def train(self, epochs: int, *, masks: Masks | None = None, hooks: Hooks = Hooks(), through=None):  # noqa: B008  # frozen
+        before = copied(self.model)
+
+        def after_step(step: int) -> Masks | None:
+            if (returned := hooks.after_step(step)) is not None:
+                self.updates.append((step, {name: mask.clone() for name, mask in returned.items()}, copied(self.model)))
+            return returned
+
+        recorded = Hooks(after_backward=hooks.after_backward, after_step=after_step)
+        yield from super().train(epochs, masks=masks, hooks=recorded, through=through)
+        held = {name: mask.clone() for name, mask in (masks or {}).items()}
+        self.trainings.append(TrainingRecord(epochs, held, before, copied(self.model)))
+
+
+def drain(pruning: Pruning) -> tuple[list[EpochMetrics], Pruned]:
+    """All epochs of a pruning, and its result."""
+    epochs: list[EpochMetrics] = []
+    while True:
+        try:
+            epochs.append(next(pruning))
+        except StopIteration as stop:
+            return epochs, stop.value
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def count(masks: Masks) -> int:
+    return sum(int(mask.sum()) for mask in masks.values())
