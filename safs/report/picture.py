@@ -1,63 +1,93 @@
-"""The picture of a search: the trials of both stages, the operator at each site, and the final comparison."""
+"""The picture of a search: its trials, the operators it chose, what that gained, and what changed in the layers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safs.report.comparison import ComparisonRow, comparison_rows
+from safs.report.inputs import draw_inputs
+from safs.report.layers import draw_dead_neurons, draw_gradient_flow
+from safs.report.style import (
+    BLUE,
+    DARK,
+    GREEN,
+    GREY,
+    MOST_NAMED,
+    ORANGE,
+    PALE_BLUE,
+    PALE_GREEN,
+    RED,
+    STYLE,
+    name_places,
+    say,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which people with any colour blindness can tell apart.
-_BLUE, _ORANGE, _GREEN, _RED, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
-_PALE_BLUE, _PALE_GREEN = "#A6CEE3", "#99D8C7"
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#B0B0B0",
-    "axes.axisbelow": True,
-    "axes.labelcolor": "#404040",
-    "xtick.color": "#404040",
-    "ytick.color": "#404040",
-    "grid.color": "#E6E6E6",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
-_MOST_NAMED_SITES = 20
+# The page, in inches.
+_WIDTH, _LEFT, _RIGHT, _HEAD, _FOOT = 15.0, 1.05, 0.45, 1.43, 1.21
+_ROW, _BELOW_ROW, _HALF = 3.24, 1.88, 5.77
 
 
 def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
-    """Draws a report.json; the path's suffix says in which format (.png, .svg, .pdf)."""
+    """Draws a report.json; the path's suffix says in which format (.png, .svg, .pdf).
+
+    Reports without measurements by layer, or without a selection of inputs, have fewer panels.
+    """
     # Matplotlib takes most of a second to import: who only wants the comparison should not wait for it.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(15, 11), dpi=110)
-        figure.subplots_adjust(left=0.07, right=0.97, top=0.87, bottom=0.11, wspace=0.34, hspace=0.58)
-        (operators, tuning), (sites, comparison) = figure.subplots(2, 2)
-        figure.text(0.07, 0.955, _headline(report), fontsize=18, fontweight="bold")
-        figure.text(0.07, 0.925, _subtitle(report), fontsize=12, color="#404040")
+    rows = 3 if "layers" in report else 2
+    height = _HEAD + rows * _ROW + (rows - 1) * _BELOW_ROW + _FOOT
+    with rc_context(STYLE):
+        figure = Figure(figsize=(_WIDTH, height), dpi=110)
+        figure.text(_LEFT / _WIDTH, 1 - 0.5 / height, _headline(report), fontsize=18, fontweight="bold")
+        figure.text(_LEFT / _WIDTH, 1 - 0.83 / height, _subtitle(report), fontsize=12, color=DARK)
+        operators, tuning = _row(figure, 0, _HALF, _HALF)
         operators.set_title("Stage 1: which activation function at which layer")
-        _draw_searches(operators, report, {"activations": ("", _BLUE)})
+        _draw_searches(operators, report, {"activations": ("", BLUE)})
         tuning.set_title("Stage 2: how to fine-tune the sparse network")
         _draw_searches(
             tuning,
             report,
-            {"tune": (", stage 1's activations", _BLUE), "tune_alone": (", the original activations", _ORANGE)},
+            {"tune": (", stage 1's activations", BLUE), "tune_alone": (", the original activations", ORANGE)},
         )
+        sites, comparison = _row(figure, 1, _HALF, _HALF)
         sites.set_title("Activation chosen at each layer")
         _draw_sites(sites, report["sites"])
         comparison.set_title("What each part gained")
         _draw_comparison(comparison, comparison_rows(report))
+        if "layers" in report:
+            _draw_layers(figure, report)
         figure.savefig(path)
+
+
+def _row(figure: "Figure", number: int, *widths: float) -> list["Axes"]:
+    """Panels in row ``number`` with these widths, in inches; what is left of the page's width goes between them."""
+    page, total = figure.get_figheight(), _WIDTH - _LEFT - _RIGHT
+    bottom = (page - _HEAD - (number + 1) * _ROW - number * _BELOW_ROW) / page
+    between = (total - sum(widths)) / (len(widths) - 1)
+    lefts = [_LEFT + sum(widths[:place]) + place * between for place in range(len(widths))]
+    return [
+        figure.add_axes((left / _WIDTH, bottom, width / _WIDTH, _ROW / page))
+        for left, width in zip(lefts, widths, strict=True)
+    ]
+
+
+def _draw_layers(figure: "Figure", report: Mapping[str, Any]) -> None:
+    """The last row: dead neurons, gradient flow and, where pruning selected some, the inputs."""
+    inputs = report.get("inputs")
+    panels = _row(figure, 2, _HALF, _HALF) if inputs is None else _row(figure, 2, 4.0, 4.0, _ROW)
+    titles = ("Dead neurons at each layer", "Gradient that reaches each layer", "Inputs that are read")
+    for panel, title in zip(panels, titles, strict=False):
+        panel.set_title(title, pad=42)
+    draw_dead_neurons(panels[0], report)
+    draw_gradient_flow(panels[1], report)
+    if inputs is not None:
+        draw_inputs(panels[2], inputs)
 
 
 def _headline(report: Mapping[str, Any]) -> str:
@@ -68,7 +98,7 @@ def _headline(report: Mapping[str, Any]) -> str:
 def _subtitle(report: Mapping[str, Any]) -> str:
     rows, sparsity = _rows_by_name(report), report["sparsity"]
     result, default = rows[report["result"]], rows.get("default")
-    kept = f"{sparsity['live']:,} of {sparsity['weights']:,} weights are left."
+    kept = f"{sparsity['live']:,} of {sparsity['weights']:,} weights{_operations(report)} are left."
     reached = f"{result['label']}: {result['test_accuracy']:.1%} test accuracy"
     if default is None:
         return f"{reached}; the default protocol broke down. {kept}"
@@ -76,6 +106,14 @@ def _subtitle(report: Mapping[str, Any]) -> str:
         return f"Nothing beat the {reached}. {kept}"
     points = 100 * (result["test_accuracy"] - default["test_accuracy"])
     return f"{reached}, {points:+.1f} points on the default protocol's {default['test_accuracy']:.1%}. {kept}"
+
+
+def _operations(report: Mapping[str, Any]) -> str:
+    """``and 7.1% of the operations``, where they were measured."""
+    if "layers" not in report:
+        return ""
+    totals = report["layers"][report["result"]]["totals"]
+    return f" and {totals['flops_sparse'] / totals['flops_dense']:.1%} of the operations"
 
 
 def _rows_by_name(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -86,13 +124,13 @@ def _draw_searches(axes: "Axes", report: Mapping[str, Any], searches: Mapping[st
     """Searches as trials in the order proposed; ``searches`` gives each one's name in the legend and its colour."""
     drawn = {name: report["searches"][name]["trials"] for name in searches if name in report["searches"]}
     if not any(drawn.values()):
-        _say(axes, "not part of this job")
+        say(axes, "not part of this job")
         return
     for name, trials in drawn.items():
         _draw_trials(axes, trials, *searches[name])
     broken = [trial["number"] + 1 for trials in drawn.values() for trial in trials if trial["error"] is not None]
     if broken:
-        axes.scatter(broken, [0.0] * len(broken), s=55, marker="x", color=_RED, label="trial that broke down", zorder=3)
+        axes.scatter(broken, [0.0] * len(broken), s=55, marker="x", color=RED, label="trial that broke down", zorder=3)
     _draw_levels(axes, report)
     epochs = report["spec"]["activations" if "activations" in drawn else "tune"]["epochs"]
     axes.set(xlabel=f"trial ({epochs} epochs each), in the order proposed", ylabel="validation accuracy")
@@ -117,7 +155,7 @@ def _draw_trials(axes: "Axes", trials: Sequence[Mapping[str, Any]], suffix: str,
 def _draw_levels(axes: "Axes", report: Mapping[str, Any]) -> None:
     """What the default protocol and the result reached when they were trained to the end."""
     rows, epochs = _rows_by_name(report), report["spec"]["final"]["epochs"]
-    for name, colour, line in (("default", _GREY, "--"), (report["result"], _GREEN, "-")):
+    for name, colour, line in (("default", GREY, "--"), (report["result"], GREEN, "-")):
         if (row := rows.pop(name, None)) is not None:
             accuracy = row["validation_accuracy"]
             label = f"{row['label']}, {epochs} epochs: {accuracy:.1%}"
@@ -130,31 +168,26 @@ def _draw_sites(axes: "Axes", sites: Sequence[Mapping[str, Any]]) -> None:
     places = range(1, len(sites) + 1)
     own = [names.index(site["own"]) for site in sites]
     chosen = [names.index(site["chosen"]) for site in sites]
-    size = 130 if len(sites) <= _MOST_NAMED_SITES else 26
+    size = 130 if len(sites) <= MOST_NAMED else 26
     axes.vlines(places, own, chosen, color="#C8C8C8", linewidth=1.5 if size > 50 else 0.7, zorder=1)
-    axes.scatter(places, own, s=size, facecolors="white", edgecolors=_GREY, linewidths=1.5, label="original", zorder=2)
-    axes.scatter(places, chosen, s=size * 0.8, color=_BLUE, linewidths=0, label="chosen", zorder=3)
+    axes.scatter(places, own, s=size, facecolors="white", edgecolors=GREY, linewidths=1.5, label="original", zorder=2)
+    axes.scatter(places, chosen, s=size * 0.8, color=BLUE, linewidths=0, label="chosen", zorder=3)
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlim=(0.3, len(sites) + 0.7), ylim=(-0.6, len(names) - 0.4))
+    axes.set_ylim(-0.6, len(names) - 0.4)
     axes.grid(axis="y")
-    if len(sites) <= _MOST_NAMED_SITES:
-        tilted = len(sites) > 6
-        paths = [site["path"] for site in sites]
-        axes.set_xticks(places, paths, rotation=35 if tilted else 0, ha="right" if tilted else "center")
-    else:
-        axes.set_xlabel(f"layer: the network's {len(sites)} activation calls, from input to output")
+    name_places(axes, [site["path"] for site in sites], "activation calls")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
 
 
 def _draw_comparison(axes: "Axes", rows: Sequence[ComparisonRow]) -> None:
     """Validation and test accuracy as a pair of bars a row, the result in green."""
     for place, row in enumerate(rows):
-        dark, pale = (_GREEN, _PALE_GREEN) if row.is_result else (_BLUE, _PALE_BLUE)
+        dark, pale = (GREEN, PALE_GREEN) if row.is_result else (BLUE, PALE_BLUE)
         _draw_bar(axes, place - 0.19, row.validation_accuracy, pale)
         _draw_bar(axes, place + 0.19, row.test_accuracy, dark)
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set(fontweight="bold" if row.is_result else "normal", color=_GREEN if row.is_result else "#404040")
+        label.set(fontweight="bold" if row.is_result else "normal", color=GREEN if row.is_result else DARK)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.08), xlabel="accuracy: validation (pale) and test (dark); the result in green")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -165,9 +198,4 @@ def _draw_comparison(axes: "Axes", rows: Sequence[ComparisonRow]) -> None:
 def _draw_bar(axes: "Axes", place: float, accuracy: float | None, colour: str) -> None:
     if accuracy is not None:
         axes.barh(place, accuracy, height=0.36, color=colour)
-        axes.text(accuracy + 0.008, place, f"{accuracy:.1%}", va="center", fontsize=9, color="#404040")
-
-
-def _say(axes: "Axes", message: str) -> None:
-    axes.text(0.5, 0.5, message, ha="center", va="center", transform=axes.transAxes, color=_GREY, fontsize=12)
-    axes.set(xticks=[], yticks=[])
+        axes.text(accuracy + 0.008, place, f"{accuracy:.1%}", va="center", fontsize=9, color=DARK)

@@ -11,6 +11,7 @@ import pytest
 from safs.report import draw_picture
 
 REPORT = json.loads((Path(__file__).parent / "report.json").read_text())
+LAYERS = json.loads((Path(__file__).parent / "layers.json").read_text())
 
 
 def texts(report: dict[str, Any], folder: Path) -> list[str]:
@@ -32,12 +33,13 @@ def without(report: dict[str, Any], *rows: str) -> dict[str, Any]:
     return copy.deepcopy(report) | {"rows": [row for row in report["rows"] if row["name"] not in rows]}
 
 
-def test_a_png_of_a_thousand_pixels_and_more_is_written(tmp_path: Path) -> None:
-    draw_picture(REPORT, tmp_path / "report.png")
+@pytest.mark.parametrize(("report", "height"), [(REPORT, 1210), (REPORT | {"layers": LAYERS}, 1773)])
+def test_a_png_of_a_thousand_pixels_and_more_is_written(report: dict[str, Any], height: int, tmp_path: Path) -> None:
+    draw_picture(report, tmp_path / "report.png")
 
     header = (tmp_path / "report.png").read_bytes()[:24]
     assert header[:8] == b"\x89PNG\r\n\x1a\n"
-    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (1650, 1210)
+    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (1650, height)
 
 
 def test_the_headline_tells_what_was_removed_and_what_was_gained(tmp_path: Path) -> None:
@@ -97,3 +99,12 @@ def test_a_search_of_which_every_trial_broke_down_is_drawn(tmp_path: Path) -> No
 )
 def test_a_job_without_a_gain_says_so(report: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     assert sentence + "615 of 61,470 weights are left." in texts(report, tmp_path)
+
+
+@pytest.mark.parametrize("inputs", [None, {"kind": "pixel", "kept": [9, 10, 18], "channels": 1, "image_size": 8}])
+def test_measurements_by_layer_add_a_row(inputs: dict[str, Any] | None, tmp_path: Path) -> None:
+    written = texts(REPORT | {"layers": LAYERS, "inputs": inputs}, tmp_path)
+
+    assert {"Dead neurons at each layer", "Gradient that reaches each layer"} <= set(written)
+    assert ("Inputs that are read" in written) == (inputs is not None)
+    assert any(text.endswith(" 615 of 61,470 weights and 18.1% of the operations are left.") for text in written)
