@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from safs.pruning.choosing import choose
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -31,8 +32,8 @@ from torchvision import transforms
 from safs import models
 from safs.data import TensorSplit, inspect, load
 from safs.errors import DataError
-from safs.pruning import PRUNERS
-from safs.spec import DataSpec, PruneSpec, Recipe
+from safs.pruning import Masks, live_total, prunable_parameters
+from safs.spec import DataSpec, Recipe
 from safs.training.session import TrainingSession
 
 LEARNING_RATE = 1e-3
@@ -145,13 +146,19 @@ def session_epoch(
         batch_size=arguments.batch_size,
         seed=0,
         device=device,
-        masks=PRUNERS["magnitude"].prune(model, 0.99, PruneSpec()),
+        masks=_masks(model),
     )
 
     def epoch() -> None:
         session.step()
 
     return epoch
+
+
+def _masks(model: nn.Module) -> Masks:
+    scores = {name: parameter.detach().abs() for name, parameter in prunable_parameters(model).items()}
+    live = live_total(sum(score.numel() for score in scores.values()), 0.99)
+    return choose(scores, live, distribution="global", granularity="weight")
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):

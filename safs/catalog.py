@@ -8,8 +8,12 @@ from typing import Any
 from safs.activations.operators import OPERATORS
 from safs.data import DATASETS
 from safs.models import MODELS, known_architectures
-from safs.presets import PRESET_SUMMARIES, PRESETS
+from safs.presets import METHODS, PRESET_SUMMARIES, PRESETS
 from safs.pruning import DISTRIBUTIONS, PRUNERS
+from safs.pruning.granularity import GRANULARITIES
+from safs.pruning.options import described
+from safs.pruning.schedules import PRUNING_SCHEDULES
+from safs.pruning.scores import SCORES
 from safs.registry import Registry
 from safs.search import STRATEGIES
 from safs.training.optimizers import OPTIMIZERS
@@ -46,6 +50,24 @@ def _operators() -> list[CatalogEntry]:
     ]
 
 
+def _methods() -> list[CatalogEntry]:
+    return [
+        CatalogEntry(
+            name,
+            pruner.summary,
+            {"defaults": deepcopy(METHODS[name]), "options": dict(pruner.options), "source": pruner.source},
+        )
+        for name, pruner in PRUNERS.items()
+    ]
+
+
+def _pruning_schedules() -> list[CatalogEntry]:
+    return [
+        CatalogEntry(name, entry.summary, {"options": described(entry.options), "source": entry.source})
+        for name, entry in PRUNING_SCHEDULES.items()
+    ]
+
+
 def _strategies() -> list[CatalogEntry]:
     return [CatalogEntry(name, entry.summary, {"stages": list(entry.stages)}) for name, entry in STRATEGIES.items()]
 
@@ -62,8 +84,11 @@ _KINDS: dict[str, Callable[[], list[CatalogEntry]]] = {
     "models": _models,
     "datasets": _summaries(DATASETS),
     "operators": _operators,
-    "methods": _summaries(PRUNERS),
+    "methods": _methods,
+    "scores": _summaries(SCORES),
     "distributions": _summaries(DISTRIBUTIONS),
+    "pruning_schedules": _pruning_schedules,
+    "granularities": _summaries(GRANULARITIES),
     "strategies": _strategies,
     "optimizers": _summaries(OPTIMIZERS),
     "schedules": _summaries(SCHEDULES),

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from safs.errors import CheckpointError, SafsError
 from safs.events import jsonable
-from safs.metrics.sparsity import SparsityReport, measure_sparsity
-from safs.pruning.masks import Masks, prunable_parameters
-from safs.trainings import Assignment, Blueprint, Network, Scalars, assemble
+from safs.inputs import WithSelectedInputs
+from safs.metrics.sparsity import SparsityReport
+from safs.networks import Assignment, Blueprint, Network, Scalars, assemble
 
 WEIGHTS, CONFIG, REPORT, PICTURE = "checkpoint.safetensors", "config.json", "report.json", "report.png"
 FORMAT = 1
@@ -41,18 +41,20 @@ class Verification:
     architecture: str
 
 
-def save(directory: Path, network: Network, blueprint: Blueprint, masks: Masks, details: Mapping[str, Any]) -> None:
+def save(directory: Path, network: Network, details: Mapping[str, Any]) -> None:
     """Writes checkpoint.safetensors and config.json into ``directory``.
 
+    Zeros of the masks are written as exact (positive) zeros, weights that layers share once.
+
     Args:
-        masks: their zeros are written as exact (positive) zeros.
         details: what else config.json is to hold: spec, recipe, seeds, input statistics, evaluation ...
     """
+    masks = network.masks or {}
     state = {name: _pruned(tensor, masks.get(name)) for name, tensor in network.state.items()}
     save_file(state, directory / WEIGHTS, metadata={"format": "pt"})
     config = {
         "format": FORMAT,
-        "model": asdict(blueprint),
+        "model": asdict(network.blueprint),
         "assignment": network.assignment,
         "scalars": network.scalars,
         **details,
@@ -67,12 +69,15 @@ def load(directory: str | Path) -> nn.Module:
     """The network in a result folder, ready for inference: operators, alphas and betas in place, in eval mode.
 
     It takes float32 images [batch, channels, size, size], divided by ``scale`` and normalised with ``mean`` and
-    ``std`` as under ``input`` in config.json, and returns logits [batch, classes].
+    ``std`` as under ``input`` in config.json, and returns logits [batch, classes]. A network that reads a selection of
+    pixels or channels takes whole images too, and selects.
 
     Raises:
         CheckpointError: the folder is incomplete, altered or of a format that this version does not read.
     """
-    return _open(Path(directory)).model
+    opened = _open(Path(directory))
+    inputs = opened.config.model.form.inputs
+    return opened.model if inputs is None else WithSelectedInputs(opened.model, inputs).eval()
 
 
 def verify(directory: str | Path) -> Verification:
@@ -82,8 +87,7 @@ def verify(directory: str | Path) -> Verification:
         CheckpointError: it is not what config.json says, or its sparsity is off by a single weight.
     """
     opened = _open(Path(directory))
-    config = opened.config
-    sparsity = measure_sparsity(opened.state, prunable_parameters(config.model.build()))
+    config, sparsity = opened.config, opened.network.sparsity()
     _check_counts(sparsity, config.live_weights, config.spec.sparsity)
     return Verification(config.sha256[WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
 
@@ -124,7 +128,7 @@ class _Opened:
     """A result folder whose hash, names and shapes are right."""
 
     config: _Config
-    state: Mapping[str, Tensor]
+    network: Network
     model: nn.Module
 
 
@@ -137,13 +141,13 @@ def _open(directory: Path) -> _Opened:
             "Download it again."
         )
     try:
-        state = load_file(directory / WEIGHTS)
-        model = assemble(config.model, Network(state, config.assignment, config.scalars))
+        network = Network(config.model, load_file(directory / WEIGHTS), None, config.assignment, config.scalars)
+        model = assemble(network)
     except SafetensorError as error:
         raise CheckpointError(f"{directory / WEIGHTS} cannot be read: {error}. Download it again.") from error
     except SafsError as error:
         raise CheckpointError(f"{directory} does not fit {config.model.architecture}: {error}") from error
-    return _Opened(config, state, model)
+    return _Opened(config, network, model)
 
 
 def _read_config(directory: Path) -> _Config:
@@ -166,9 +170,9 @@ def _read_config(directory: Path) -> _Config:
 
 def _check_counts(sparsity: SparsityReport, expected: Mapping[str, int], target: float) -> None:
     wrong = [
-        f"{layer.name} has {layer.live}, not {expected.get(layer.name)}"
+        f"{layer.name} has {layer.live}, not {expected.get(layer.name, 0)}"
         for layer in sparsity.layers
-        if layer.live != expected.get(layer.name)
+        if layer.live != expected.get(layer.name, 0)
     ]
     live = sparsity.weights - round(target * sparsity.weights)
     if wrong or sparsity.live != live:

@@ -6,25 +6,31 @@ since the conductor orders asks and tells by number, never by time.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
 
 from safs.data import Split
 from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
+from safs.networks import Network
+from safs.prunings import Work, begin
 from safs.search.conductor import Conductor
-from safs.training.evaluate import Evaluation
-from safs.trainings import Blueprint, Context, Network, Trained, Training, TrainingRun, score
+from safs.trainings import Context, Trained, Training
 from safs.trials import Candidate, Trial
 
 Plan = Callable[[Candidate], Training]
 """Turns what a strategy proposes into the training that judges it."""
 
 
+Found = TypeVar("Found")
+Look: TypeAlias = Callable[[Network, Split, int, str], Found]
+"""(network, split, batch size, device) -> what is found: a function of a module, so that it travels by name."""
+
+
 @dataclass(frozen=True, slots=True)
-class NamedTraining:
-    """A training that is no trial of a search, under the number and the config that events show."""
+class NamedWork:
+    """A training or pruning that is no trial of a search, under the number and the config that events show."""
 
     candidate: Candidate
-    training: Training
+    work: Work
 
 
 class Executor(Protocol):
@@ -37,15 +43,13 @@ class Executor(Protocol):
     def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
         """Judges the conductor's candidates until it has no more; trials in the order of their numbers."""
 
-    def train(
-        self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report
-    ) -> list[Trained]:
-        """Runs the trainings and keeps their networks; results in the order given."""
+    def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
+        """Does all of it and keeps the networks; results in the order given."""
 
-    def evaluate(
-        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int, report: Report
-    ) -> list[Evaluation]:
-        """Scores the networks on ``split``, in the order given."""
+    def examine(
+        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Found]:
+        """Looks at each of the networks on ``split``, in the order given."""
 
 
 class SerialExecutor:
@@ -67,28 +71,26 @@ class SerialExecutor:
     def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
         trials: list[Trial] = []
         while (candidate := conductor.next()) is not None:
-            outcome = self._run(stage, NamedTraining(candidate, plan(candidate)), context, report).outcome
+            outcome = self._run(stage, NamedWork(candidate, plan(candidate)), context, report).outcome
             conductor.done(candidate.number, outcome)
             trials.append(Trial(candidate, outcome))
         return trials
 
-    def train(
-        self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report
-    ) -> list[Trained]:
-        return [self._run(stage, training, context, report) for training in trainings]
+    def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
+        return [self._run(stage, named, context, report) for named in works]
 
-    def evaluate(
-        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int, report: Report
-    ) -> list[Evaluation]:
+    def examine(
+        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Found]:
         found = []
         for network in networks:
             report(Pulse())
-            found.append(score(blueprint, network, split, batch_size, self._device))
+            found.append(look(network, split, batch_size, self._device))
         return found
 
-    def _run(self, stage: Stage, named: NamedTraining, context: Context, report: Report) -> Trained:
+    def _run(self, stage: Stage, named: NamedWork, context: Context, report: Report) -> Trained:
         report(TrialStarted(stage, named.candidate))
-        run = TrainingRun(context, named.training, self._device)
+        run = begin(context, named.work, self._device)
         while not run.finished:
             for metrics in run.advance(at_least_s=0.0):
                 report(EpochDone(stage, named.candidate.number, metrics))

@@ -6,9 +6,10 @@ from statistics import fmean
 
 from safs.errors import TrainingError
 from safs.events import Report, Stage
-from safs.execution import Executor, NamedTraining
+from safs.execution import Executor, NamedWork
+from safs.networks import Network
 from safs.spec import FinalCandidate
-from safs.trainings import Context, Network, Trained, Training
+from safs.trainings import Context, Trained, Training
 from safs.trials import Candidate
 
 
@@ -63,7 +64,7 @@ def train_finalists(
     """Trains all of them at once, as far as the executor has slots."""
     flat = [(name, repeat, one) for name, group in trainings.items() for repeat, one in enumerate(group)]
     named = [
-        NamedTraining(Candidate(number, {"candidate": name.value, "repeat": repeat}, one.epochs, one.seed), one)
+        NamedWork(Candidate(number, {"candidate": name.value, "repeat": repeat}, one.epochs, one.seed), one)
         for number, (name, repeat, one) in enumerate(flat)
     ]
     trained = iter(executor.train(Stage.FINAL, named, context, report))

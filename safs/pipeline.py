@@ -2,28 +2,30 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from safs import checkpoint, data, results
 from safs.data import Splits
+from safs.data.features import select
 from safs.errors import TimeLimitReached, TrainingError
 from safs.events import Event, Note, Report, Stage
-from safs.execution import Executor, NamedTraining, Plan
+from safs.execution import Executor, NamedWork, Plan
 from safs.finals import Finalist, choose, train_finalists
 from safs.ledger import Ledger
+from safs.measurements import measure
 from safs.models.weights import load_dense_weights
+from safs.networks import Assignment, Network
 from safs.preflight import Preflight, check
-from safs.pruning import PRUNERS
-from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.prunings import Pruning
 from safs.report import draw_picture
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor, window_for
 from safs.spaces import Spaces
 from safs.spec import ActivationsSpec, FinalCandidate, JobSpec, Recipe, TrainSpec, TuneSpec
-from safs.trainings import Assignment, Context, Network, Training
+from safs.trainings import Context, Training, score
 from safs.trials import Candidate, Trial, best_trial
 
 if TYPE_CHECKING:
@@ -85,10 +87,10 @@ def run(
     this = _Run(spec, found, splits, spaces, executor, ledger)
 
     dense = _dense(this, dense_weights)
-    masks, pruned = _prune(this, dense)
-    context = replace(_dense_context(this), start=pruned.state, masks=masks)
+    pruned = _prune(this, dense)
+    context = _pruned_context(this, pruned)
     finalists = _final(this, _search(this, context), context)
-    return _report(this, dense, pruned, masks, finalists, out_dir)
+    return _report(this, dense, pruned, finalists, out_dir)
 
 
 def _dense_context(this: _Run) -> Context:
@@ -108,10 +110,10 @@ def _dense(this: _Run, weights: Path | None) -> Network:
             model = this.found.blueprint.build()
             load_dense_weights(weights, model)
             record.summary = "the given dense weights are used"
-            return Network({name: tensor.clone() for name, tensor in model.state_dict().items()})
+            return Network(this.found.blueprint, {name: value.clone() for name, value in model.state_dict().items()})
     train = this.spec.train
     with this.ledger.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
-        training = NamedTraining(
+        training = NamedWork(
             Candidate(0, {}, train.epochs, this.spec.seed),
             Training({}, _recipe(train), train.epochs, this.spec.seed),
         )
@@ -122,14 +124,33 @@ def _dense(this: _Run, weights: Path | None) -> Network:
         return trained.network
 
 
-def _prune(this: _Run, dense: Network) -> tuple[Masks, Network]:
-    with this.ledger.stage(Stage.PRUNE) as record:
-        model = this.found.blueprint.build(state=dense.state)
-        masks = PRUNERS[this.spec.prune.method].prune(model, this.spec.sparsity, this.spec.prune)
-        apply_masks(prunable_parameters(model), masks)
-        live = sum(int(mask.sum()) for mask in masks.values())
-        record.summary = f"{live:,} of {this.found.weights:,} weights are left"
-        return masks, Network({name: tensor.clone() for name, tensor in model.state_dict().items()})
+def _prune(this: _Run, dense: Network) -> Network:
+    """The network with exactly the live weights asked for, by the job's method."""
+    spec = this.spec
+    with this.ledger.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
+        context = replace(_dense_context(this), start=dense.state)
+        pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or _recipe(spec.train), spec.seed)
+        named = NamedWork(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
+        pruned = this.executor.train(Stage.PRUNE, [named], context, this.ledger)[0]
+        if pruned.network is None:
+            raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {pruned.outcome.error}")
+        for note in pruned.notes:
+            this.ledger(Note(note))
+        found = pruned.network.sparsity()
+        record.summary = (
+            f"{found.live:,} of {found.weights:,} weights are left, "
+            f"validation accuracy {pruned.outcome.metrics['accuracy']:.1%} before fine-tuning"
+        )
+        return pruned.network
+
+
+def _pruned_context(this: _Run, pruned: Network) -> Context:
+    """What the trainings after pruning share: the pruned network, and the data as that reads it."""
+    context = replace(_dense_context(this), blueprint=pruned.blueprint, start=pruned.state, masks=pruned.masks)
+    inputs = pruned.blueprint.form.inputs
+    if inputs is None:
+        return context
+    return replace(context, train=select(context.train, inputs), validation=select(context.validation, inputs))
 
 
 def _search(this: _Run, context: Context) -> dict[FinalCandidate, Training]:
@@ -233,29 +254,28 @@ def _warn_of_chance(this: _Run, finalists: Sequence[Finalist]) -> None:
         this.ledger(Note(message, "warning"))
 
 
-def _report(
-    this: _Run, dense: Network, pruned: Network, masks: Masks, finalists: list[Finalist], out_dir: Path
-) -> Result:
+def _report(this: _Run, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
     """Reads the test split, writes the result folder and verifies it; the folder holds all of it or nothing."""
     out_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
-        summary = _write(this, dense, pruned, masks, finalists, Path(folder))
+        summary = _write(this, dense, pruned, finalists, Path(folder))
         for file in Path(folder).iterdir():
             file.replace(out_dir / file.name)
     return Result(out_dir, summary)
 
 
-def _write(
-    this: _Run, dense: Network, pruned: Network, masks: Masks, finalists: list[Finalist], folder: Path
-) -> dict[str, Any]:
+def _write(this: _Run, dense: Network, pruned: Network, finalists: list[Finalist], folder: Path) -> dict[str, Any]:
     winner = choose(finalists)
     with this.ledger.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
+        size, splits = this.spec.data.batch_size, this.splits
         scores = {
-            name: this.executor.evaluate(this.found.blueprint, networks, split, this.spec.data.batch_size, this.ledger)
-            for name, split in (("validation", this.splits.validation), ("test", this.splits.test))
+            name: this.executor.examine(score, networks, split, size, this.ledger)
+            for name, split in (("validation", splits.validation), ("test", splits.test))
         }
-        rows = results.rows(finalists, [dense, pruned], scores, masks)
+        rows = results.rows(finalists, [dense, pruned], scores)
+        shown = results.shown_by_layer(dense, pruned, finalists, winner)
+        measured = this.executor.examine(measure, list(shown.values()), splits.validation, size, this.ledger)
         details = {
             "spec": this.spec.model_dump(mode="json"),
             "recipe": winner.training.recipe.model_dump(mode="json"),
@@ -266,10 +286,11 @@ def _write(
             "input": results.input_statistics(this.found.blueprint, this.splits.train),
             "evaluation": next(row for row in rows if row["name"] == winner.name),
         }
-        checkpoint.save(folder, winner.network, this.found.blueprint, masks, details)
+        checkpoint.save(folder, winner.network, details)
         verified = checkpoint.verify(folder)
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = results.report(this.spec, this.found, this.ledger, rows, winner, verified.sparsity)
+    summary["layers"] = dict(zip(shown, map(asdict, measured), strict=True))
     results.write(summary, folder / checkpoint.REPORT)
     draw_picture(summary, folder / checkpoint.PICTURE)
     return summary

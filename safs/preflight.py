@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from safs import data, models
 from safs.activations.operators import OPERATORS
@@ -13,14 +14,17 @@ from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.data.arrays import check_channels
 from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
+from safs.networks import Blueprint
 from safs.pruning import PRUNERS
+from safs.pruning.bench import Setting
 from safs.pruning.distributions import DISTRIBUTIONS
 from safs.pruning.masks import prunable_parameters
+from safs.pruning.scores import SCORES
 from safs.search import STRATEGIES
 from safs.spec import FinalCandidate, JobSpec
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.schedules import SCHEDULES
-from safs.trainings import Blueprint
+from safs.training.session import steps_per_epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +64,13 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     if weights is not None:
         with _blamed_on("model.weights"):
             check_dense_weights(weights, model)
-    shapes = {name: parameter.shape for name, parameter in prunable_parameters(model).items()}
     with _blamed_on("sparsity"):
-        PRUNERS[spec.prune.method].check(shapes, spec.sparsity, spec.prune)
+        PRUNERS[spec.prune.method].check(_setting(spec, blueprint, model, info.train))
     with _blamed_on("model.architecture"):
         sites = find_sites(model)
     operators = candidate_operators(sites, spec.activations.operators)
     _check_choice(spec, sites, operators)
-    total = sum(shape.numel() for shape in shapes.values())
+    total = sum(parameter.numel() for parameter in prunable_parameters(model).values())
     return Preflight(
         blueprint=blueprint,
         sites=sites,
@@ -78,6 +81,12 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         validation=info.validation,
         test=info.test,
     )
+
+
+def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> Setting:
+    example = torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size, device="meta")
+    steps = steps_per_epoch(images, spec.data.batch_size)
+    return Setting(model, example, spec.sparsity, spec.prune, steps)
 
 
 def blueprint_for(spec: JobSpec, info: data.DataInfo) -> Blueprint:
@@ -105,7 +114,11 @@ def _check_names(spec: JobSpec) -> None:
     _known("optimizer", spec.train.optimizer, OPTIMIZERS, "train.optimizer")
     _known("schedule", spec.train.schedule, SCHEDULES, "train.schedule")
     _known("pruning method", spec.prune.method, PRUNERS, "prune.method")
+    _known("score", spec.prune.score, SCORES, "prune.score")
     _known("distribution", spec.prune.distribution, DISTRIBUTIONS, "prune.distribution")
+    if spec.prune.recipe is not None:
+        _known("optimizer", spec.prune.recipe.optimizer, OPTIMIZERS, "prune.recipe.optimizer")
+        _known("schedule", spec.prune.recipe.schedule, SCHEDULES, "prune.recipe.schedule")
     _known_strategy(spec.activations.strategy, "activations")
     _known_strategy(spec.tune.strategy, "tune")
     if spec.activations.operators != "all":

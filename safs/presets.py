@@ -36,6 +36,26 @@ _PAPER_RECIPES: dict[str, Section] = {
     "efficientnet_b0": {"optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "schedule": "cosine_restarts"},
 }
 
+# What each pruning method sets where the user does not. ``one_shot`` trains nothing, every other schedule does.
+_SGD: Section = {"optimizer": "sgd", "learning_rate": 1e-2, "momentum": 0.9}
+METHODS: Registry[Section] = Registry(
+    "pruning method",
+    {
+        "magnitude": {},
+        "gradient": {"score": "gradient"},
+        "synflow": {"score": "synflow"},
+        "lookahead": {"score": "lookahead"},
+        "lamp": {"distribution": "lamp"},
+        "random": {"score": "random"},
+        "greg1": {"schedule": "growing", "recipe": _SGD},
+        "greg2": {"schedule": "growing", "recipe": _SGD},
+        "ap": {"schedule": "iterative"},
+        "set": {"distribution": "erk", "schedule": "dynamic"},
+        "rigl": {"distribution": "erk", "schedule": "dynamic"},
+        "east": {"distribution": "erk", "schedule": "cyclic"},
+        "joint_input": {"schedule": "one_cycle", "granularity": "filter"},
+    },
+)
 PRESETS: Registry[Section] = Registry("preset", {"quick": _QUICK, "balanced": _BALANCED, "paper": _PAPER})
 
 PRESET_SUMMARIES = {
@@ -63,4 +83,23 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
             filled[section] = values
         elif isinstance(mine, Mapping):
             filled[section] = values | dict(mine)
+    train, prune = filled["train"], given.get("prune") or {}
+    if isinstance(train, Mapping) and isinstance(prune, Mapping):
+        filled["prune"] = fill_prune(defaults.get("prune", {}) | _own(prune) | dict(prune), epochs=train.get("epochs"))
     return filled
+
+
+def fill_prune(given: Mapping[str, Any], *, epochs: Any = None) -> Section:
+    """A ``prune`` section with its method's own values wherever the user gave none.
+
+    Args:
+        epochs: of the training while pruning, where the schedule has one; None for 30.
+    """
+    filled = _own(given) | dict(given)
+    trains = filled.get("schedule", "one_shot") != "one_shot"
+    return {"epochs": (epochs or 30) if trains else 0} | filled
+
+
+def _own(prune: Mapping[str, Any]) -> Section:
+    method = prune.get("method", "magnitude")
+    return deepcopy(METHODS[method]) if isinstance(method, str) and method in METHODS else {}

@@ -73,7 +73,7 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
     search, tune, final = spec.activations, spec.tune, spec.final
     stages = {
         StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
-        StagePlan(Stage.PRUNE, 0, 0): True,
+        StagePlan(Stage.PRUNE, 1, spec.prune.epochs): True,
         StagePlan(Stage.ACTIVATIONS, search.trials, search.epochs): both or operators,
         StagePlan(Stage.TUNE, tune.trials, tune.epochs): both,
         StagePlan(Stage.TUNE_ALONE, tune.trials, tune.epochs): FinalCandidate.HYPERPARAMETERS in candidates,

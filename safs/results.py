@@ -12,12 +12,11 @@ from safs.data import Split
 from safs.events import Stage, jsonable
 from safs.finals import Finalist
 from safs.ledger import Ledger, StageRecord
-from safs.metrics.sparsity import SparsityReport, measure_sparsity
+from safs.metrics.sparsity import SparsityReport
+from safs.networks import Blueprint, Network
 from safs.preflight import Preflight
-from safs.pruning.masks import Masks
 from safs.spec import FinalCandidate, JobSpec
 from safs.training.evaluate import Evaluation
-from safs.trainings import Blueprint, Network
 from safs.trials import Trial
 
 FORMAT = 1
@@ -34,14 +33,14 @@ Scores = Mapping[str, Sequence[Evaluation]]
 """Split name -> one evaluation a network: dense, pruned, then each finalist's seeds in order."""
 
 
-def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Scores, masks: Masks) -> list[Row]:
+def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Scores) -> list[Row]:
     """The comparison: dense, pruned, and each finalist with its mean over seeds.
 
     Args:
         untrained: the dense and the pruned network.
     """
     table = [
-        _row(name, [network], {split: [evaluations[index]] for split, evaluations in scores.items()}, masks)
+        _row(name, [network], {split: [evaluations[index]] for split, evaluations in scores.items()})
         for index, (name, network) in enumerate(zip(("dense", "pruned"), untrained, strict=True))
     ]
     at = len(untrained)
@@ -49,7 +48,7 @@ def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Sc
         networks = [trained.network for trained in finalist.trained if trained.network]
         if networks:
             own = {split: evaluations[at : at + len(networks)] for split, evaluations in scores.items()}
-            table.append(_row(finalist.name.value, networks, own, masks))
+            table.append(_row(finalist.name.value, networks, own))
         at += len(networks)
     return table
 
@@ -84,6 +83,7 @@ def report(
             split: None if default is None else result[f"{split}_accuracy"] - default[f"{split}_accuracy"]
             for split in ("validation", "test")
         },
+        "inputs": _inputs(winner.network.blueprint),
         "sites": _sites(found, winner),
         "recipe": winner.training.recipe.model_dump(mode="json"),
         "stages": [_stage(record) for record in ledger.stages.values()],
@@ -93,6 +93,20 @@ def report(
         "versions": versions(),
         "seconds": sum(record.seconds for record in ledger.stages.values()),
     }
+
+
+def shown_by_layer(
+    dense: Network, pruned: Network, finalists: Sequence[Finalist], winner: Finalist
+) -> dict[str, Network]:
+    """Row name -> the network that is measured layer by layer: dense, pruned, the default protocol's and the result.
+
+    Default protocol and result differ by the searches alone, so they show what these changed.
+    """
+    default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
+    shown = {"dense": dense, "pruned": pruned}
+    if default.broken is None:
+        shown[default.name.value] = default.network
+    return shown | {winner.name.value: winner.network}
 
 
 def write(summary: Mapping[str, Any], path: Path) -> None:
@@ -112,8 +126,14 @@ def input_statistics(blueprint: Blueprint, train: Split) -> dict[str, Any]:
     }
 
 
-def _row(name: str, networks: Sequence[Network], scores: Scores, masks: Masks) -> Row:
-    sparsity = measure_sparsity(networks[0].state, masks)
+def _inputs(blueprint: Blueprint) -> dict[str, Any] | None:
+    """The pixels or channels that are read; None where all are."""
+    kept = blueprint.form.inputs
+    return None if kept is None else asdict(kept) | {"channels": blueprint.channels, "image_size": blueprint.image_size}
+
+
+def _row(name: str, networks: Sequence[Network], scores: Scores) -> Row:
+    sparsity = networks[0].sparsity()
     row: Row = {"name": name, "label": LABELS[name], "repeats": len(networks)}
     for split, evaluations in scores.items():
         row[f"{split}_accuracy"] = fmean(evaluation.accuracy for evaluation in evaluations)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from safs.presets import fill
+from safs.presets import fill, fill_prune
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
@@ -68,15 +68,32 @@ class TrainSpec(Recipe):
 
 
 class PruneSpec(Section):
-    """What is removed."""
+    """What is removed, when and how. What is left out the method decides (``safs.presets.METHODS``).
+
+    >>> PruneSpec(method="greg1").schedule, PruneSpec().schedule
+    ('growing', 'one_shot')
+    """
 
     method: Name = "magnitude"
+    score: Name = "magnitude"
+    """What a weight is worth: ``magnitude``, ``gradient``, ``synflow``, ``lookahead`` or ``random``."""
     distribution: Name = "global"
-    """How the sparsity is spread over layers: ``global``, ``erk`` or ``uniform`` (SAFS as published)."""
-    schedule: Literal["one_shot"] = "one_shot"
-    granularity: Literal["weight"] = "weight"
+    """How the sparsity is spread over layers: ``global``, ``erk``, ``lamp`` or ``uniform`` (SAFS as published)."""
+    schedule: Name = "one_shot"
+    """When it is removed: ``one_shot``, or while training: ``iterative``, ``cubic``, ``one_cycle``, ``cyclic``."""
+    granularity: Name = "weight"
+    """What goes together: ``weight``, ``filter``, ``input_channel``, ``column``, ``row``, or n of m such as ``2:4``."""
+    epochs: int = Field(0, ge=0, le=10_000)
+    """Epochs of training while pruning; 0 where nothing is trained, by default as many as ``train`` has."""
+    recipe: Recipe | None = None
+    """How it trains; None is ``train``'s recipe."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Method-specific settings; ``magnitude`` has none."""
+    """What else the method and the schedule can be told; ``GET /v1/catalog`` lists it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_method(cls, given: Any) -> Any:
+        return fill_prune(given) if isinstance(given, dict) else given
 
 
 class ActivationsSpec(Section):

@@ -6,59 +6,22 @@ other settings: build the network, load the weights to start from, put operators
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
 import torch
 from torch import Tensor
 
-from safs import models
 from safs.activations.surgery import RewiredModel, rewire
 from safs.data import Split
+from safs.data.features import select
 from safs.errors import SafsError
-from safs.models.weights import copy_state
+from safs.networks import Assignment, Blueprint, Network, assemble
 from safs.pruning.masks import Masks
 from safs.spec import Recipe
 from safs.training.evaluate import Evaluation, evaluate
 from safs.training.session import TrainingSession
 from safs.trials import EpochMetrics, Outcome
-
-Assignment = dict[str, str]
-"""Site path -> operator name; a site that is not there keeps its own activation."""
-Scalars = dict[str, dict[str, float]]
-"""Site path -> scalar name (alpha, beta, ...) -> value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """What it takes to build the network, without its weights."""
-
-    architecture: str
-    channels: int
-    image_size: int
-    classes: int
-
-    def build(self, seed: int | None = None, *, state: Mapping[str, Tensor] | None = None) -> torch.nn.Module:
-        """The dense network: with ``state`` under its own names, else with fresh weights, drawn from ``seed``.
-
-        Raises:
-            WeightsError: ``state`` has other names or shapes than this network.
-        """
-        model = models.build(
-            self.architecture, channels=self.channels, classes=self.classes, image_size=self.image_size, seed=seed
-        )
-        if state is not None:
-            copy_state(state, model)
-        return model
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """The network in one state: weights under the model's own names, operators, and their scalars."""
-
-    state: Mapping[str, Tensor]
-    assignment: Assignment = field(default_factory=dict)
-    scalars: Scalars = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +31,7 @@ class Context:
     blueprint: Blueprint
     train: Split
     validation: Split
+    """Both as the network reads them: reduced where ``blueprint.form.inputs`` says so."""
     batch_size: int
     augment: bool
     start: Mapping[str, Tensor] | None = None
@@ -93,6 +57,8 @@ class Trained:
 
     outcome: Outcome
     network: Network | None
+    notes: tuple[str, ...] = ()
+    """What a person should know of it."""
 
 
 class TrainingRun:
@@ -107,7 +73,7 @@ class TrainingRun:
         self._curve: list[EpochMetrics] = []
         self._error: str | None = None
         model = context.blueprint.build(training.seed, state=context.start)
-        self._training = training
+        self._training, self._blueprint, self._masks = training, context.blueprint, context.masks
         self._model: RewiredModel = rewire(model, training.assignment, learnable=training.learnable).to(device)
         self._session = TrainingSession(
             self._model,
@@ -166,19 +132,12 @@ class TrainingRun:
         self._model.load_state_dict(self._session.best.state)
         self._model.cpu()
         state = {name: tensor.detach().clone() for name, tensor in self._model.model_state().items()}
-        return Trained(outcome, Network(state, dict(self._training.assignment), self._model.scalars()))
+        network = Network(self._blueprint, state, self._masks, dict(self._training.assignment), self._model.scalars())
+        return Trained(outcome, network)
 
 
-def score(blueprint: Blueprint, network: Network, split: Split, batch_size: int, device: str) -> Evaluation:
-    """Accuracy and cross-entropy of ``network`` on ``split``."""
-    return evaluate(assemble(blueprint, network).to(device), split, batch_size=batch_size, device=torch.device(device))
-
-
-def assemble(blueprint: Blueprint, network: Network) -> RewiredModel:
-    """The network as a module: weights loaded, operators in place, in eval mode.
-
-    Raises:
-        UnknownNameError: the assignment names a site or an operator that this architecture does not have.
-        WeightsError: the state does not fit the architecture.
-    """
-    return rewire(blueprint.build(state=network.state), network.assignment, scalars=network.scalars).eval()
+def score(network: Network, split: Split, batch_size: int, device: str) -> Evaluation:
+    """Accuracy and cross-entropy of ``network`` on ``split``, of whole images."""
+    model, inputs = assemble(network).to(device), network.blueprint.form.inputs
+    read = split if inputs is None else select(split, inputs)
+    return evaluate(model, read, batch_size=batch_size, device=torch.device(device))

@@ -10,6 +10,9 @@ from safs.data import DATASETS
 from safs.models import MODELS, known_architectures
 from safs.presets import PRESETS
 from safs.pruning import DISTRIBUTIONS, PRUNERS
+from safs.pruning.granularity import GRANULARITIES
+from safs.pruning.schedules import PRUNING_SCHEDULES
+from safs.pruning.scores import SCORES
 from safs.registry import Registry
 from safs.search import STRATEGIES
 from safs.training.optimizers import OPTIMIZERS
@@ -22,7 +25,10 @@ from safs.training.schedules import SCHEDULES
         ("datasets", DATASETS),
         ("operators", OPERATORS),
         ("methods", PRUNERS),
+        ("scores", SCORES),
         ("distributions", DISTRIBUTIONS),
+        ("pruning_schedules", PRUNING_SCHEDULES),
+        ("granularities", GRANULARITIES),
         ("strategies", STRATEGIES),
         ("optimizers", OPTIMIZERS),
         ("schedules", SCHEDULES),

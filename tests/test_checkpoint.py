@@ -15,10 +15,9 @@ from torch.nn import functional as F
 from safs.activations.surgery import rewire
 from safs.checkpoint import CONFIG, WEIGHTS, load, save, verify
 from safs.errors import CheckpointError
-from safs.pruning import PRUNERS
+from safs.networks import Blueprint, Network
 from safs.pruning.masks import apply_masks, prunable_parameters
-from safs.spec import PruneSpec
-from safs.trainings import Blueprint, Network
+from tests.pruning.magnitude import magnitude_masks
 
 LENET = Blueprint("lenet5", 1, 28, 10)
 SPARSITY = 0.9
@@ -28,12 +27,12 @@ SPARSITY = 0.9
 def folder(tmp_path: Path) -> Path:
     """A result folder of a pruned LeNet-5 with operators whose scalars were trained."""
     model = LENET.build(seed=0)
-    masks = PRUNERS["magnitude"].prune(model, SPARSITY, PruneSpec())
+    masks = magnitude_masks(model, SPARSITY)
     apply_masks(prunable_parameters(model), masks)
     assignment = {"relu1": "swish", "relu3": "acon"}
     scalars = {"relu1": {"alpha": 0.1, "beta": 1.7}, "relu3": {"p1": 1.5, "p2": -0.5, "beta": 0.3}}
-    network = Network(dict(model.state_dict()), assignment, scalars)
-    save(tmp_path, network, LENET, masks, {"spec": {"sparsity": SPARSITY}})
+    network = Network(LENET, dict(model.state_dict()), masks, assignment, scalars)
+    save(tmp_path, network, {"spec": {"sparsity": SPARSITY}})
     return tmp_path
 
 
@@ -155,10 +154,10 @@ def test_a_config_that_claims_another_sparsity_is_refused(folder: Path, tmp_path
 def test_alphas_and_betas_are_what_the_formulas_make_of_them(tmp_path: Path) -> None:
     state = LENET.build(seed=0).state_dict()
     scalars = {site: {"alpha": 1.5, "beta": 0.5} for site in ("relu1", "relu2", "relu3", "relu4")}
-    network = Network(state, {"relu1": "swish", "relu2": "tanh", "relu4": "gelu"}, scalars)
+    network = Network(LENET, state, None, {"relu1": "swish", "relu2": "tanh", "relu4": "gelu"}, scalars)
     images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
-    save(tmp_path, network, LENET, {}, {"spec": {"sparsity": 0.0}})
+    save(tmp_path, network, {"spec": {"sparsity": 0.0}})
     loaded = load(str(tmp_path))
 
     x = F.conv2d(images, state["conv1.weight"], state["conv1.bias"], padding=2)
@@ -179,7 +178,7 @@ def test_config_is_strict_json_also_where_a_number_is_not_finite(tmp_path: Path)
         pytest.fail(f"{constant} is no JSON")
 
     details = {"spec": {"sparsity": 0.0}, "evaluation": {"test_cross_entropy": inf}}
-    save(tmp_path, Network(LENET.build(seed=0).state_dict()), LENET, {}, details)
+    save(tmp_path, Network(LENET, LENET.build(seed=0).state_dict()), details)
 
     config = json.loads((tmp_path / CONFIG).read_text(), parse_constant=refuse)
     assert config["evaluation"] == {"test_cross_entropy": None}

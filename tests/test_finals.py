@@ -9,16 +9,18 @@ from safs.errors import TrainingError
 from safs.events import Event, Stage, TrialDone
 from safs.execution import SerialExecutor
 from safs.finals import Finalist, choose, train_finalists
+from safs.networks import Blueprint, Network
 from safs.spec import DataSpec, FinalCandidate, Recipe
-from safs.trainings import Blueprint, Context, Network, Trained, Training
+from safs.trainings import Context, Trained, Training
 from safs.trials import Outcome
 
+MLP = Blueprint("mlp", 1, 8, 10)
 DEFAULT, SAFS, TUNED = FinalCandidate.DEFAULT, FinalCandidate.SAFS, FinalCandidate.HYPERPARAMETERS
 DIVERGED = Trained(Outcome(inf, error="the loss is not finite in epoch 1"), None)
 
 
 def scored(accuracy: float, cross_entropy: float = 1.0) -> Trained:
-    return Trained(Outcome(1 - accuracy, {"accuracy": accuracy, "cross_entropy": cross_entropy}), Network({}))
+    return Trained(Outcome(1 - accuracy, {"accuracy": accuracy, "cross_entropy": cross_entropy}), Network(MLP, {}))
 
 
 def finalist(name: FinalCandidate, *trained: Trained) -> Finalist:
@@ -86,7 +88,7 @@ def test_the_best_seed_is_a_sound_one() -> None:
 
 def test_finalists_are_trained_from_each_of_their_seeds_and_reported_one_after_the_other() -> None:
     splits = load(DataSpec(dataset="digits"), root=None, channels=1, image_size=8, seed=0)
-    context = Context(Blueprint("mlp", 1, 8, 10), splits.train, splits.validation, 256, augment=False)
+    context = Context(MLP, splits.train, splits.validation, 256, augment=False)
     trainings = {name: [Training({}, Recipe(), 1, seed) for seed in (0, 1)] for name in (DEFAULT, TUNED)}
     events: list[Event] = []
 

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from safs.activations.operators import OPERATORS
 from safs.errors import DataError, SafsError, SparsityError, SpecError, SurgeryError, UnknownNameError, WeightsError
 from safs.models import build
+from safs.networks import Blueprint
 from safs.preflight import Preflight, check
 from safs.spec import JobSpec
-from safs.trainings import Blueprint
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 NPZ = {"dataset": "npz", "path": "mine.npz"}
@@ -73,6 +73,9 @@ def test_a_torchvision_network_gets_the_nearest_input_that_it_takes() -> None:
         ({"train": {"schedule": "cosin"}}, "train.schedule", "cosin", "'cosine'"),
         ({"prune": {"method": "magnitud"}}, "prune.method", "magnitud", "'magnitude'"),
         ({"prune": {"distribution": "unifrom"}}, "prune.distribution", "unifrom", "'uniform'"),
+        ({"prune": {"score": "magnitud"}}, "prune.score", "magnitud", "'magnitude'"),
+        ({"prune": {"schedule": "cubik", "epochs": 1}}, "prune.schedule", "cubik", "'cubic'"),
+        ({"prune": {"granularity": "wight"}}, "prune.granularity", "wight", "'weight'"),
         ({"activations": {"strategy": "lach"}}, "activations.strategy", "lach", "'lahc'"),
         ({"tune": {"strategy": "smack"}}, "tune.strategy", "smack", "'smac'"),
         ({"activations": {"operators": ["swish", "rellu"]}}, "activations.operators.1", "rellu", "'relu'"),
@@ -104,7 +107,14 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
             "vgg16 .* 16 pixels; .* is 32",
         ),
         ({"final": {"candidates": ["default"]}}, "final.candidates", "'default' alone.* Add 'safs'"),
-        ({"prune": {"options": {"score": "l2"}}}, "prune.options", "no options; remove 'score'"),
+        ({"prune": {"options": {"norm": "l2"}}}, "prune.options.norm", "has the options rounds; remove 'norm'"),
+        ({"prune": {"options": {"rounds": 0}}}, "prune.options.rounds", "'rounds' .* cannot be 0: .* greater than"),
+        ({"prune": {"epochs": 3}}, "prune.epochs", "'one_shot' trains nothing"),
+        (
+            {"prune": {"schedule": "iterative", "epochs": 3}},
+            "prune.epochs",
+            "schedule 'iterative' needs at least 5 epochs; prune.epochs is 3",
+        ),
         ({"activations": {"operators": []}}, "activations.operators", "'relu' alone.* Add another operator"),
         ({"activations": {"operators": ["relu"]}}, "activations.operators", "'relu' alone.* or say 'all'"),
     ],

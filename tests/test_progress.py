@@ -58,7 +58,7 @@ def test_a_quick_job_plans_seven_stages_with_the_presets_epochs() -> None:
 
     assert plan == [
         ("dense", 1, 20),
-        ("prune", 0, 0),
+        ("prune", 1, 0),
         ("activations", 16, 5),
         ("tune", 16, 5),
         ("tune_alone", 16, 5),

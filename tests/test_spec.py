@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from safs.errors import UnknownNameError
-from safs.presets import PRESET_SUMMARIES, PRESETS, fill
+from safs.presets import METHODS, PRESET_SUMMARIES, PRESETS, fill
+from safs.pruning import PRUNERS
 from safs.spec import FinalCandidate, JobSpec
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
@@ -18,9 +19,12 @@ WHOLE: dict[str, Any] = {
     "train": {"epochs": 30, "optimizer": "adam", "learning_rate": 1.0e-3},
     "prune": {
         "method": "magnitude",
+        "score": "magnitude",
         "distribution": "global",
         "schedule": "one_shot",
         "granularity": "weight",
+        "epochs": 0,
+        "recipe": None,
         "options": {},
     },
     "activations": {"strategy": "lahc", "trials": 22, "epochs": 8, "operators": "all", "scope": "site"},
@@ -122,3 +126,33 @@ def test_the_baseline_cannot_be_left_out_of_the_final_comparison() -> None:
 def test_a_final_candidate_named_twice_is_refused() -> None:
     with pytest.raises(ValidationError, match="twice"):
         JobSpec.model_validate(MINIMAL | {"final": {"candidates": ["default", "safs", "safs"]}})
+
+
+def test_a_method_fills_what_it_needs_and_what_is_given_wins() -> None:
+    greg = JobSpec.model_validate(MINIMAL | {"prune": {"method": "greg1", "epochs": 4}}).prune
+    east = JobSpec.model_validate(MINIMAL | {"prune": {"method": "east", "distribution": "uniform"}}).prune
+
+    assert (greg.schedule, greg.epochs, greg.distribution) == ("growing", 4, "global")
+    assert greg.recipe is not None
+    assert greg.recipe.optimizer == "sgd"
+    assert (east.schedule, east.distribution, east.recipe) == ("cyclic", "uniform", None)
+
+
+@pytest.mark.parametrize(("schedule", "epochs"), [("one_shot", 0), ("cubic", 20)])
+def test_a_schedule_that_trains_gets_as_many_epochs_as_the_dense_training(schedule: str, epochs: int) -> None:
+    spec = JobSpec.model_validate(MINIMAL | {"preset": "quick", "prune": {"schedule": schedule}})
+
+    assert spec.prune.epochs == epochs
+
+
+def test_the_papers_uniform_distribution_does_not_override_what_a_method_is_made_of() -> None:
+    spec = JobSpec.model_validate(MINIMAL | {"preset": "paper", "prune": {"method": "rigl"}})
+
+    assert spec.prune.distribution == "erk"
+
+
+def test_every_pruning_method_survives_json_and_the_registries_name_the_same_methods() -> None:
+    assert list(METHODS) == list(PRUNERS)
+    for method in METHODS:
+        spec = JobSpec.model_validate(MINIMAL | {"prune": {"method": method}})
+        assert JobSpec.model_validate_json(spec.model_dump_json()) == spec

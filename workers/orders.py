@@ -5,7 +5,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import ray
 
-from safs.trainings import Blueprint, Training
+from safs.execution import Look
+from safs.prunings import Work
 from workers.ray_shared import SharedContext
 
 Answer = TypeVar("Answer")
@@ -13,18 +14,18 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class TrainOrder:
-    """Train; the answer is a ``Trained`` if the network is to be kept, else an ``Outcome``."""
+    """Train or prune; the answer is a ``Trained`` if the network is to be kept, else an ``Outcome``."""
 
     context: SharedContext
-    training: Training
+    work: Work
     keep: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreOrder:
-    """Score a network on a split; the answer is an ``Evaluation``."""
+class LookOrder:
+    """Look at a network on a split; the answer is what ``look`` returns."""
 
-    blueprint: Blueprint
+    look: Look[Any]
     network: ray.ObjectRef[Any]
     split: ray.ObjectRef[Any]
     batch_size: int
@@ -37,7 +38,7 @@ class PauseOrder:
     seconds: float
 
 
-Order: TypeAlias = TrainOrder | ScoreOrder | PauseOrder
+Order: TypeAlias = TrainOrder | LookOrder | PauseOrder
 
 
 class Parcel(Generic[Answer]):

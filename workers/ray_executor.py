@@ -11,14 +11,14 @@ from ray import tune
 from safs.data import Split
 from safs.errors import TrainingError
 from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
-from safs.execution import NamedTraining, Plan
+from safs.execution import Found, Look, NamedWork, Plan
+from safs.networks import Network
 from safs.search.conductor import Conductor
-from safs.training.evaluate import Evaluation
-from safs.trainings import Blueprint, Context, Network, Trained
+from safs.trainings import Context, Trained
 from safs.trials import Candidate, Outcome, Trial
 from workers.ask_ahead import AskAhead
 from workers.capacity import Share
-from workers.orders import ScoreOrder, TrainOrder
+from workers.orders import LookOrder, TrainOrder
 from workers.ray_shared import ObjectStore
 from workers.ray_trial import RayTrial
 from workers.ray_tune import Advanced, Answered, Failed, Message, Started, WorkerPool
@@ -70,11 +70,9 @@ class RayExecutor:
                         report(TrialDone(stage, candidate, outcome))
         return sorted(trials, key=lambda trial: trial.candidate.number)
 
-    def train(
-        self, stage: Stage, trainings: Sequence[NamedTraining], context: Context, report: Report
-    ) -> list[Trained]:
+    def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
         shared = self._store.share(context)
-        running = {self._pool.submit(TrainOrder(shared, named.training, keep=True)): named for named in trainings}
+        running = {self._pool.submit(TrainOrder(shared, named.work, keep=True)): named for named in works}
         results: dict[int, Trained] = {}
         while len(results) < len(running):
             for message in self._messages(report):
@@ -85,21 +83,19 @@ class RayExecutor:
                     report(TrialDone(stage, candidate, trained.outcome))
         return [results[ticket] for ticket in running]
 
-    def evaluate(
-        self, blueprint: Blueprint, networks: Sequence[Network], split: Split, batch_size: int, report: Report
-    ) -> list[Evaluation]:
+    def examine(
+        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Found]:
         shared = self._store.share_split(split)
-        tickets = [
-            self._pool.submit(ScoreOrder(blueprint, ray.put(network), shared, batch_size)) for network in networks
-        ]
-        found: dict[int, Evaluation] = {}
+        tickets = [self._pool.submit(LookOrder(look, ray.put(network), shared, batch_size)) for network in networks]
+        found: dict[int, Found] = {}
         while len(found) < len(tickets):
             for message in self._messages(report):
                 match message:
                     case Answered(ticket, answer):
                         found[ticket] = answer
                     case Failed(_, reason):
-                        raise TrainingError(f"a network could not be scored, its process failed: {reason}")
+                        raise TrainingError(f"a network could not be looked at, its process failed: {reason}")
                     case _:
                         pass
         return [found[ticket] for ticket in tickets]

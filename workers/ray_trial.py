@@ -7,8 +7,8 @@ import ray
 import torch
 from ray import tune
 
-from safs.trainings import TrainingRun, score
-from workers.orders import Order, Parcel, PauseOrder, ScoreOrder, TrainOrder
+from safs.prunings import Run, begin
+from workers.orders import LookOrder, Order, Parcel, PauseOrder, TrainOrder
 from workers.ray_shared import SharedContext, unpack
 
 SLICE_S = 2.0
@@ -36,9 +36,8 @@ class RayTrial(tune.Trainable):
         match self._order:
             case TrainOrder():
                 return self._train()
-            case ScoreOrder(blueprint, network, split, batch_size):
-                scored = score(blueprint, ray.get(network), unpack(ray.get(split)), batch_size, self._device)
-                return _answered(scored)
+            case LookOrder(look, network, split, batch_size):
+                return _answered(look(ray.get(network), unpack(ray.get(split)), batch_size, self._device))
             case PauseOrder(seconds):
                 time.sleep(seconds)
                 return _answered(True)
@@ -52,13 +51,13 @@ class RayTrial(tune.Trainable):
 
     def _begin(self, order: Order) -> None:
         self._order = order
-        self._run: TrainingRun | None = None
+        self._run: Run | None = None
 
     def _train(self) -> dict[str, Any]:
         assert isinstance(self._order, TrainOrder)
         if self._run is None:
             # Here and not in _begin: what goes wrong while a network is built belongs to this trial.
-            self._run = TrainingRun(self._context(self._order.context), self._order.training, self._device)
+            self._run = begin(self._context(self._order.context), self._order.work, self._device)
         epochs = self._run.advance(SLICE_S)
         if not self._run.finished:
             return {"epochs": epochs, "answer": None, "done": False}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from safs.data.split import Split
 from safs.errors import SafsError
+from safs.pruning.bench import Hooks
 from safs.pruning.masks import Masks, apply_masks
 from safs.spec import Recipe
 from safs.training.evaluate import evaluate
@@ -55,6 +56,7 @@ class TrainingSession:
         masks: by parameter name; None trains the dense network.
         exempt: parameters without weight decay, beside norms and biases.
         augment: whether training batches get the data set's own augmentation.
+        hooks: a pruning method's part in every step.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class TrainingSession:
         masks: Masks | None = None,
         exempt: Collection[nn.Parameter] = (),
         augment: bool = False,
+        hooks: Hooks = Hooks(),  # noqa: B008  # frozen
     ) -> None:
         self.best: BestEpoch | None = None
         self._model = model.to(device)
@@ -80,13 +83,15 @@ class TrainingSession:
         self._random = RandomStream(seed, device)
         self._optimizer = make_optimizer(model, recipe, exempt=exempt)
         self._schedule = SCHEDULES[recipe.schedule].make(
-            self._optimizer, epochs, _steps_per_epoch(len(train), batch_size)
+            self._optimizer, epochs, steps_per_epoch(len(train), batch_size)
         )
-        self._masks = {name: mask.to(device) for name, mask in (masks or {}).items()}
-        parameters = dict(model.named_parameters(remove_duplicate=False))
-        apply_masks(parameters, self._masks)
-        self._masked = [parameters[name].detach() for name in self._masks]
-        self._kept = [mask.to(parameters[name].dtype) for name, mask in self._masks.items()]
+        self._hooks = hooks
+        self._parameters = dict(model.named_parameters(remove_duplicate=False))
+        self._masks: Masks = {}
+        self._masked: list[Tensor] = []
+        self._kept: list[Tensor] = []
+        self._hold({name: mask.to(device) for name, mask in (masks or {}).items()})
+        self._steps_done = 0
 
     @property
     def finished(self) -> bool:
@@ -131,13 +136,37 @@ class TrainingSession:
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
+            self._hooks.after_backward(self._steps_done)
             optimizer.step()
             self._zero_pruned()
+            if (masks := self._hooks.after_step(self._steps_done)) is not None:
+                self._replace(masks)
+            self._steps_done += 1
             total += loss.detach() * len(labels)
             samples += len(labels)
             learning_rate = optimizer.param_groups[0]["lr"]
             self._schedule.step_done()
         return float(total) / samples, learning_rate
+
+    def _hold(self, masks: Masks) -> None:
+        """Keeps what ``masks`` prune at zero from now on."""
+        self._masks = masks
+        apply_masks(self._parameters, masks)
+        self._masked = [self._parameters[name].detach() for name in masks]
+        self._kept = [mask.to(self._parameters[name].dtype) for name, mask in masks.items()]
+
+    @torch.no_grad()
+    def _replace(self, masks: Masks) -> None:
+        """Holds other masks; weights that come back start at 0, and no step of their pruned time moves them."""
+        for name, mask in masks.items():
+            if (before := self._masks.get(name)) is None:
+                continue
+            back = mask & ~before
+            self._parameters[name].masked_fill_(back, 0.0)
+            for value in self._optimizer.state.get(self._parameters[name], {}).values():
+                if isinstance(value, Tensor) and value.shape == mask.shape:
+                    value.masked_fill_(back, 0.0)
+        self._hold(masks)
 
     @torch.no_grad()
     def _zero_pruned(self) -> None:
@@ -150,7 +179,8 @@ class TrainingSession:
         return state
 
 
-def _steps_per_epoch(samples: int, batch_size: int) -> int:
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Optimizer steps of an epoch; a last batch of one sample is left out."""
     lone = samples % batch_size == 1 and 1 < batch_size < samples
     return ceil(samples / batch_size) - lone
 

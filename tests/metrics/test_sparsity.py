@@ -13,12 +13,12 @@ def test_layers_and_total_count_what_is_not_exactly_zero():
         "b": torch.tensor([0.0, 3.0, 0.0, 0.0]),
     }
 
-    report = measure_sparsity(state, ["a", "b"])
+    report = measure_sparsity(state, {"a": 4, "b": 4})
 
-    assert report.layers == (LayerSparsity("a", 4, 2), LayerSparsity("b", 4, 1))
+    assert report.layers == (LayerSparsity("a", 4, 2, 4), LayerSparsity("b", 4, 1, 4))
     assert (report.weights, report.live) == (8, 3)
     assert report.sparsity == pytest.approx(5 / 8)
 
 
 def test_nothing_prunable_has_sparsity_zero():
-    assert measure_sparsity({"bias": torch.zeros(3)}, []).sparsity == 0.0
+    assert measure_sparsity({"bias": torch.zeros(3)}, {}).sparsity == 0.0

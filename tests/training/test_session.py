@@ -8,12 +8,13 @@ from torch import nn
 
 from safs.data import TensorSplit
 from safs.metrics.sparsity import measure_sparsity
-from safs.pruning import PRUNERS, prunable_parameters
-from safs.spec import PruneSpec, Recipe
+from safs.pruning import Hooks, Masks, prunable_parameters
+from safs.spec import Recipe
 from safs.training.evaluate import evaluate
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.schedules import SCHEDULES
-from safs.training.session import Diverged, TrainingSession
+from safs.training.session import Diverged, TrainingSession, steps_per_epoch
+from tests.pruning.magnitude import magnitude_masks
 
 CPU = torch.device("cpu")
 
@@ -43,7 +44,7 @@ def run(training: TrainingSession) -> list[tuple[float, float, float, float]]:
 @pytest.mark.parametrize("distribution", ["global", "uniform"])
 def test_masks_hold_through_every_step_of_every_optimizer(optimizer, distribution, digits):
     model = network()
-    masks = PRUNERS["magnitude"].prune(model, 0.9, PruneSpec(distribution=distribution))
+    masks = magnitude_masks(model, 0.9, distribution)
     recipe = Recipe(optimizer=optimizer, learning_rate=0.01, weight_decay=1e-3)
     training = session(model, digits, recipe=recipe, epochs=2, masks=masks)
     weights = prunable_parameters(model)
@@ -54,7 +55,7 @@ def test_masks_hold_through_every_step_of_every_optimizer(optimizer, distributio
 
     assert len(seen) > 40
     assert all(seen)
-    report = measure_sparsity(training.best.state, masks)
+    report = measure_sparsity(training.best.state, {name: mask.numel() for name, mask in masks.items()})
     assert report.weights - report.live == round(0.9 * report.weights)
 
 
@@ -68,7 +69,7 @@ def test_the_best_state_is_exact_even_where_a_kept_weight_is_zero(digits):
 
     training.step()
 
-    report = measure_sparsity(training.best.state, masks)
+    report = measure_sparsity(training.best.state, {name: mask.numel() for name, mask in masks.items()})
     assert report.weights - report.live == 32
     assert not torch.signbit(training.best.state["8.weight"][0]).any()
 
@@ -191,3 +192,56 @@ def test_exempt_parameters_are_not_decayed(digits):
         return model[1].weight.norm().item()
 
     assert final_norm(exempt=True) > 2 * final_norm(exempt=False)
+
+
+def test_hooks_see_every_step_with_gradients_of_pruned_weights_too(digits):
+    model, seen = network(), []
+    masks = magnitude_masks(model, 0.9)
+
+    def look(step: int) -> None:
+        gradient = model[0].weight.grad
+        seen.append((step, bool((gradient[~masks["0.weight"]] != 0).any())))
+
+    run(session(model, digits, masks=masks, hooks=Hooks(after_backward=look), epochs=2))
+
+    steps = 2 * steps_per_epoch(len(digits.train), 64)
+    assert seen == [(step, True) for step in range(steps)]
+
+
+def test_a_hook_can_change_a_gradient_before_the_step(digits):
+    model = network()
+    before = model[5].weight.detach().clone()
+
+    def freeze(step: int) -> None:
+        model[5].weight.grad.zero_()
+
+    run(session(model, digits, recipe=Recipe(optimizer="sgd"), hooks=Hooks(after_backward=freeze), epochs=1))
+
+    assert torch.equal(model[5].weight, before)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_masks_that_a_hook_returns_hold_from_then_on_and_weights_come_back_at_zero_without_momentum(optimizer, digits):
+    model = network()
+    first = {"5.weight": torch.zeros(32, 288, dtype=torch.bool)}
+    first["5.weight"][:, :144] = True
+    second = {"5.weight": ~first["5.weight"]}
+    returned: list[float] = []
+
+    def swap(step: int) -> Masks | None:
+        if step == 5:
+            return second
+        if step == 6:
+            returned.append(float(model[5].weight.detach()[:, 144:].abs().max()))
+        return None
+
+    training = session(
+        model, digits, recipe=Recipe(optimizer=optimizer, learning_rate=1e-3), masks=first, hooks=Hooks(after_step=swap)
+    )
+    run(training)
+
+    state = training.best.state["5.weight"]
+    assert not state[:, :144].any()
+    assert state[:, 144:].all()
+    # One step from zero is at most as long as one step; Adam's first is the learning rate in every direction.
+    assert 0 < returned[0] <= 1.1e-3

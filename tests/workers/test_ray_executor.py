@@ -9,10 +9,11 @@ from safs import data, pipeline
 from safs.errors import Cancelled
 from safs.events import EpochDone, Event, Stage, StageDone, TrialDone
 from safs.execution import Executor, Plan, SerialExecutor
+from safs.networks import Blueprint
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
 from safs.spec import DataSpec, JobSpec, Recipe
-from safs.trainings import Blueprint, Context, Training
+from safs.trainings import Context, Training
 from safs.trials import Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY

@@ -1,0 +1,80 @@
+"""The network of a job in one state, as a value that travels between processes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from safs import models
+from safs.activations.surgery import RewiredModel, rewire
+from safs.metrics.sparsity import SparsityReport, measure_sparsity
+from safs.models.form import Form, apply_form
+from safs.models.weights import copy_state
+from safs.pruning.masks import Masks, prunable_parameters
+
+Assignment = dict[str, str]
+"""Site path -> operator name; a site that is not there keeps its own activation."""
+Scalars = dict[str, dict[str, float]]
+"""Site path -> scalar name (alpha, beta, ...) -> value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What it takes to build the network, without its weights."""
+
+    architecture: str
+    channels: int
+    image_size: int
+    classes: int
+    form: Form = field(default_factory=Form)
+    """What pruning has made of the architecture: narrower layers, fewer inputs, tied weights."""
+
+    def build(self, seed: int | None = None, *, state: Mapping[str, Tensor] | None = None) -> nn.Module:
+        """The network: with ``state`` under its own names, else with fresh weights, drawn from ``seed``.
+
+        Raises:
+            WeightsError: ``state`` has other names or shapes than this network.
+        """
+        model = models.build(
+            self.architecture, channels=self.channels, classes=self.classes, image_size=self.image_size, seed=seed
+        )
+        apply_form(self.form, model)
+        if state is not None:
+            copy_state(state, model)
+        return model
+
+    def dense_sizes(self) -> dict[str, int]:
+        """Prunable weight -> its size in the architecture's own form; sparsity is a fraction of their sum."""
+        with torch.device("meta"):
+            dense = replace(self, form=Form()).build()
+        return {name: parameter.numel() for name, parameter in prunable_parameters(dense).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The network in one state: its build, weights under the model's own names, operators, and their scalars."""
+
+    blueprint: Blueprint
+    state: Mapping[str, Tensor]
+    masks: Masks | None = None
+    """Of all prunable weights; None where nothing was pruned."""
+    assignment: Assignment = field(default_factory=dict)
+    scalars: Scalars = field(default_factory=dict)
+
+    def sparsity(self) -> SparsityReport:
+        """Live weights by layer, as fractions of the architecture's own."""
+        return measure_sparsity(self.state, self.blueprint.dense_sizes())
+
+
+def assemble(network: Network) -> RewiredModel:
+    """The network as a module: weights loaded, operators in place, in eval mode.
+
+    It reads what ``network.blueprint.form.inputs`` keeps of an image (see ``safs.data.features.select``).
+
+    Raises:
+        UnknownNameError: the assignment names a site or an operator that this architecture does not have.
+        WeightsError: the state does not fit the architecture.
+    """
+    model = network.blueprint.build(state=network.state)
+    return rewire(model, network.assignment, scalars=network.scalars).eval()

@@ -1,0 +1,66 @@
+"""From scores to masks to the pruned network, as the job's distribution and granularity have it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from safs.pruning.bench import Bench, Pruned, Setting
+from safs.pruning.choosing import Scores, check_choice, choose
+from safs.pruning.distributions import live_total
+from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.pruning.scores import SCORES, ScoreInput
+from safs.spec import PruneSpec
+
+FILTER = "filter"
+"""The granularity that makes networks physically smaller."""
+
+
+class Selector(Protocol):
+    """One granularity's way to prune a network."""
+
+    def choose(self, scores: Scores, sparsity: float) -> Masks:
+        """Masks of exactly this sparsity that keep what scores highest; the model is left as it is."""
+
+    def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
+        """The pruned network of the masks that ``choose`` gave last: zeros in place, or physically smaller."""
+
+
+def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
+    """What ``spec.granularity`` asks for.
+
+    Raises:
+        UnknownNameError: no such distribution or granularity.
+        CompactionError: filters are to go, and the network cannot be made smaller.
+    """
+    return MaskSelector(model, spec.distribution, spec.granularity)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskSelector:
+    """Zeros in place: single weights, or blocks of them that no layer's shape depends on."""
+
+    model: nn.Module
+    distribution: str
+    granularity: str
+
+    def choose(self, scores: Scores, sparsity: float) -> Masks:
+        live = live_total(sum(score.numel() for score in scores.values()), sparsity)
+        return choose(scores, live, distribution=self.distribution, granularity=self.granularity)
+
+    def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
+        apply_masks(prunable_parameters(self.model), masks)
+        return Pruned(self.model, masks, notes=notes)
+
+
+def scored(bench: Bench, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
+    """What each prunable weight of the bench's model is worth now; pruned ones 0."""
+    return SCORES[spec.score].compute(ScoreInput(bench.model, masks, bench.batches, bench.seed))
+
+
+def check_selection(setting: Setting) -> None:
+    """Raises what the selection of ``setting.sparsity`` would raise."""
+    spec = setting.spec
+    SCORES[spec.score]
+    shapes = {name: parameter.shape for name, parameter in prunable_parameters(setting.model).items()}
+    check_choice(shapes, setting.sparsity, distribution=spec.distribution, granularity=spec.granularity)

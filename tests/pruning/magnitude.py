@@ -1,0 +1,13 @@
+"""Masks for tests that need some, by the axes alone."""
+
+from torch import nn
+
+from safs.pruning import Masks, live_total, prunable_parameters
+from safs.pruning.choosing import choose
+
+
+def magnitude_masks(model: nn.Module, sparsity: float, distribution: str = "global") -> Masks:
+    """Masks that keep the largest weights."""
+    scores = {name: parameter.detach().abs() for name, parameter in prunable_parameters(model).items()}
+    live = live_total(sum(score.numel() for score in scores.values()), sparsity)
+    return choose(scores, live, distribution=distribution, granularity="weight")
