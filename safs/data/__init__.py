@@ -13,6 +13,7 @@ from pathlib import Path
 from safs.data import digits, folder, npz
 from safs.data.arrays import ArraySource, inspect_arrays, load_arrays
 from safs.data.cifar import CifarDataset
+from safs.data.imagenet16 import ImageNet16
 from safs.data.mnist import IdxDataset
 from safs.data.split import DataInfo, Split, Splits
 from safs.data.tensors import TensorSplit
@@ -83,6 +84,8 @@ DATASETS: Registry[DatasetEntry] = Registry(
         "fashion_mnist": _of_arrays("70,000 pieces of clothing of 28x28 pixels, grey", _FASHION),
         "cifar10": _of_arrays("60,000 colour photographs of 32x32 pixels, 10 classes", CifarDataset("CIFAR10", 10)),
         "cifar100": _of_arrays("60,000 colour photographs of 32x32 pixels, 100 classes", CifarDataset("CIFAR100", 100)),
+        "imagenet16": _of_arrays("1,331,167 colour photographs of 16x16 pixels, 1,000 classes", ImageNet16(1000)),
+        "imagenet16_120": _of_arrays("the 157,700 photographs of ImageNet-16's first 120 classes", ImageNet16(120)),
         "image_folder": DatasetEntry(
             "your own pictures under the data root, one sub folder a class", True, folder.inspect, folder.load
         ),

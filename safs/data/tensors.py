@@ -107,7 +107,9 @@ def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
 
 
 def fit_in_chunks(images: Tensor, channels: int, image_size: int) -> Tensor:
-    """``fit`` for many images; one copy of the result, no float copy of the whole."""
+    """``fit`` for many images: one copy, or none where they fit already, and no float copy of the whole."""
+    if images.shape[1:] == (channels, image_size, image_size):
+        return images
     fitted = torch.empty(len(images), channels, image_size, image_size, dtype=images.dtype)
     for start in range(0, len(images), CHUNK):
         fitted[start : start + CHUNK] = fit(images[start : start + CHUNK], channels, image_size)

@@ -57,6 +57,20 @@ def _write_cifar(root: Path, published: type[datasets.CIFAR10], monkeypatch: pyt
     monkeypatch.setattr(published, "meta", published.meta | {"md5": meta_md5})
 
 
+def _write_imagenet16(folder: Path, labels: Callable[[int], int]) -> None:
+    """Ten files of 6 training images and one of 20, with labels from 1, as Python 3 writes them."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in [*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data"]:
+        samples = 20 if name == "val_data" else 6
+        content = {
+            "data": rng.integers(0, 256, (samples, 768), dtype=np.uint8),
+            "labels": [labels(number) for number in range(samples)],
+            "mean": np.zeros(768),
+        }
+        (folder / name).write_bytes(pickle.dumps(content, protocol=3))
+
+
 def _write_pictures(folder: Path, counts: dict[str, int], size: tuple[int, int] = (12, 16), mode: str = "RGB") -> None:
     """PNG files, ``counts`` of each class; every picture differs."""
     rng = np.random.default_rng(len(str(folder)))
@@ -97,6 +111,10 @@ def small_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
                 _write_cifar(tmp_path, datasets.CIFAR10, monkeypatch)
             case "cifar100":
                 _write_cifar(tmp_path, datasets.CIFAR100, monkeypatch)
+            case "imagenet16":
+                _write_imagenet16(tmp_path / "ImageNet16", lambda number: 1 + 211 * (number % 5))
+            case "imagenet16_120":  # Every other image is of a class that is not used.
+                _write_imagenet16(tmp_path / "ImageNet16", lambda number: 500 if number % 2 else 20 * number + 1)
             case "image_folder":
                 _write_pictures(tmp_path / "mine", {"cat": 24, "dog": 16})
                 return DataSpec(dataset=name, path="mine"), tmp_path

@@ -10,6 +10,7 @@ from safs.spec import DataSpec
 CPU = torch.device("cpu")
 PUBLISHED_SIZES = {"cifar10", "cifar100"}
 """Data sets whose ``inspect`` tells the published sizes: counting them would read the pixels."""
+PHOTOGRAPHS = {"cifar10", "cifar100", "imagenet16", "imagenet16_120", "image_folder"}
 
 
 def everything(splits: Splits) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -99,7 +100,7 @@ def test_only_photographs_are_augmented_and_only_where_asked(name, small_dataset
 
     plain = first_batch(spec, augment=False)
 
-    assert torch.equal(plain, first_batch(spec, augment=True)) == (name not in {"cifar10", "cifar100", "image_folder"})
+    assert torch.equal(plain, first_batch(spec, augment=True)) == (name not in PHOTOGRAPHS)
     assert torch.equal(plain, first_batch(spec.model_copy(update={"augment": "none"}), augment=True))
 
 
