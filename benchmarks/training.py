@@ -24,7 +24,6 @@ import torch.nn.functional as F
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from safs.pruning.choosing import choose
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -33,6 +32,7 @@ from safs import models
 from safs.data import TensorSplit, inspect, load
 from safs.errors import DataError
 from safs.pruning import Masks, live_total, prunable_parameters
+from safs.pruning.choosing import choose
 from safs.spec import DataSpec, Recipe
 from safs.training.session import TrainingSession
 
