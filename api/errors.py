@@ -138,6 +138,7 @@ KINDS: Mapping[str, Kind] = {
     "data_unavailable": Kind(422, "The data set is missing or malformed"),
     "invalid_weights": Kind(422, "The weights do not fit the architecture"),
     "untraceable_model": Kind(422, "The model cannot be traced"),
+    "incompressible_model": Kind(422, "No filters or neurons of the model can be removed"),
     "unknown_upload": Kind(422, "The job names an upload that is not there"),
     "invalid_upload": Kind(422, "The upload is not a safetensors file"),
     "internal_error": Kind(500, "Something broke inside the service"),

@@ -31,6 +31,7 @@ REFUSALS = (
     "data_unavailable",
     "invalid_weights",
     "untraceable_model",
+    "incompressible_model",
     "unknown_upload",
 )
 _MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}

@@ -1,0 +1,139 @@
+"""Makes a network physically smaller: removed units leave its tensors, and it computes what it did with zeros."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from safs.errors import CompactionError
+from safs.models.form import Form
+from safs.pruning.constants import fold_constants, zero_incoming
+from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.pruning.probing import probe
+from safs.pruning.removal import Removal
+from safs.pruning.units import UnitGroup, Units, positions_of
+
+TOLERANCE = 1e-5
+"""Of the largest output: how far the smaller network's may be from the masked one's."""
+
+
+def shrink(model: nn.Module, groups: Sequence[UnitGroup], removal: Removal, example: Tensor) -> tuple[Form, Masks]:
+    """Carries ``removal`` out in place: single weights become zero, units leave, their constants stay where possible.
+
+    Args:
+        example: one input, [1, channels, height, width], on the model's device.
+
+    Returns:
+        The form of the smaller network, and the masks of its prunable parameters.
+
+    Raises:
+        CompactionError: as ``compact``.
+    """
+    zero_incoming(model, groups, removal.units)
+    fold_constants(model, groups, removal.units, example)
+    apply_masks(prunable_parameters(model), removal.masks)
+    shapes = compact(model, groups, removal.units, example)
+    return Form(shapes), masks_of_compact(removal.masks, groups, removal.units)
+
+
+@torch.no_grad()
+def zero_units(model: nn.Module, groups: Sequence[UnitGroup], removed: Units) -> None:
+    """The masked network, in place: the units' rows, biases, norms and the columns that read them become zero.
+
+    So each unit puts out exactly act(0) and nobody reads it.
+    """
+    tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for (name, dim), positions in positions_of(groups, removed).items():
+        if not name.endswith("running_var"):  # it divides
+            tensors[name].index_fill_(dim, torch.tensor(positions, device=tensors[name].device), 0.0)
+
+
+def compact(
+    model: nn.Module, groups: Sequence[UnitGroup], removed: Units, example: Tensor
+) -> dict[str, tuple[int, ...]]:
+    """Takes the ``removed`` units out of ``model``, in place, by torch-pruning's functions; they are zeroed before.
+
+    Parameters are new ones afterwards, so an optimizer must be made anew.
+
+    Returns:
+        Name -> shape of the parameters and buffers that shrank.
+
+    Raises:
+        CompactionError: the smaller network does not run, or its output differs from that of the network with zeros
+            by more than ``TOLERANCE``. The model is then of no use.
+    """
+    zero_units(model, groups, removed)
+    expected = probe(model, example)
+    before = {name: value.shape for name, value in model.state_dict().items()}
+    _take_out(model, groups, removed)
+    try:
+        found = probe(model, example)
+    except Exception as error:  # forward is foreign code that meets unknown sizes: anything can come
+        raise _refusal(model, f"without them it does not run ({error})") from error
+    difference, scale = (found - expected).abs().max().item(), expected.abs().max().item()
+    if not difference <= TOLERANCE * scale:
+        raise _refusal(model, f"without them its outputs, of at most {scale:g}, change by {difference:g}")
+    after = {name: value.shape for name, value in model.state_dict().items()}
+    return {name: tuple(shape) for name, shape in after.items() if shape != before[name]}
+
+
+def masks_of_compact(masks: Masks, groups: Sequence[UnitGroup], removed: Units) -> Masks:
+    """The full network's ``masks`` without the rows and columns of ``removed`` units."""
+    compacted = dict(masks)
+    for (name, dim), positions in positions_of(groups, removed).items():
+        if name in compacted:
+            compacted[name] = _without(compacted[name], dim, positions)
+    return compacted
+
+
+def _take_out(model: nn.Module, groups: Sequence[UnitGroup], removed: Units) -> None:
+    """Removes each layer's rows and columns at once, so that no number shifts before it is used."""
+    sides: dict[tuple[str, int], set[int]] = {}
+    for (name, dim), positions in positions_of(groups, removed).items():
+        path, _, leaf = name.rpartition(".")
+        owner = model.get_submodule(path)
+        if isinstance(owner, _LAYERS):
+            sides.setdefault((path, dim), set()).update(positions)
+        else:  # a parameter that a model of its own kind holds, such as a layer scale
+            parameter = owner.get_parameter(leaf)
+            owner.register_parameter(leaf, nn.Parameter(_without(parameter.detach(), dim, positions)))
+    for (path, dim), gone in sides.items():
+        _take_from_layer(model.get_submodule(path), dim, sorted(gone))
+
+
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.PReLU)
+
+
+def _take_from_layer(layer: nn.Module, dim: int, positions: list[int]) -> None:
+    """Removes rows (dimension 0, with all that a unit has in this layer) or columns (dimension 1) of ``layer``."""
+    import torch_pruning as tp  # takes as long to import as torch itself, and only structured pruning needs it
+
+    match layer:
+        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d() if 1 < layer.groups == layer.in_channels == layer.out_channels:
+            tp.prune_depthwise_conv_out_channels(layer, positions)
+        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d() if dim == 1:
+            width = layer.in_channels // layer.groups  # a column is one channel of each of the convolution's groups
+            tp.prune_conv_in_channels(
+                layer, [start + p for start in range(0, layer.in_channels, width) for p in positions]
+            )
+        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+            tp.prune_conv_out_channels(layer, positions)
+        case nn.Linear():
+            (tp.prune_linear_in_channels if dim == 1 else tp.prune_linear_out_channels)(layer, positions)
+        case nn.modules.batchnorm._BatchNorm():
+            tp.prune_batchnorm_out_channels(layer, positions)
+        case _:
+            tp.prune_prelu_out_channels(layer, positions)
+
+
+def _without(tensor: Tensor, dim: int, positions: list[int]) -> Tensor:
+    kept = torch.ones(tensor.shape[dim], dtype=torch.bool).index_fill_(0, torch.tensor(positions), False)
+    return tensor.index_select(dim, kept.nonzero().squeeze(1).to(tensor.device))
+
+
+def _refusal(model: nn.Module, why: str) -> CompactionError:
+    return CompactionError(
+        f"filters or neurons of {type(model).__name__} cannot be removed as a whole: {why}. Choose prune.granularity: "
+        "weight, which prunes every network.",
+        field="prune.granularity",
+    )
