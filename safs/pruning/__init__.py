@@ -1,6 +1,6 @@
 """Pruning methods by name, and what they share."""
 
-from safs.pruning import ap, composed
+from safs.pruning import ap, composed, dynamic, east
 from safs.pruning.bench import Bench, Hooks, Pruned, Pruner, Setting
 from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, live_counts, live_total
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
@@ -48,6 +48,30 @@ PRUNERS: Registry[Pruner] = Registry(
             ap.check,
             "Liu et al. (2022), arXiv:2212.06145",
             options=described(ap.ApOptions),
+        ),
+        "set": Pruner(
+            "sparse from the start; connections move to random places",
+            dynamic.set_,
+            dynamic.check,
+            "Mocanu et al. (2018), arXiv:1707.04780",
+            from_scratch=True,
+            options=described(dynamic.DynamicOptions),
+        ),
+        "rigl": Pruner(
+            "sparse from the start; connections move to where the gradient is largest",
+            dynamic.rigl,
+            dynamic.check,
+            "Evci et al. (2020), arXiv:1911.11134",
+            from_scratch=True,
+            options=described(dynamic.DynamicOptions),
+        ),
+        "east": Pruner(
+            "for extreme sparsities: RigL with dynamic ReLUs that phase out, shared weights and a cycling density",
+            east.east,
+            east.check,
+            "Li et al. (2025), arXiv:2411.13545",
+            from_scratch=True,
+            options=described(east.EastOptions),
         ),
     },
 )

@@ -156,14 +156,15 @@ def _prune_once(
 
 
 def _ranked(tiers: Mapping[str, Tensor], values: Scores) -> Scores:
-    """Scores 1, 2, 3 ... over all layers: by tier, then by value, then by position."""
-    tier = torch.cat([one.flatten() for one in tiers.values()])
-    order = torch.cat([one.flatten() for one in values.values()]).argsort(stable=True)
-    order = order[tier[order].argsort(stable=True)]
-    ranks = torch.empty(len(order), dtype=torch.float64, device=order.device)  # float32 stops counting at 16.8 million.
-    ranks[order] = torch.arange(1, len(order) + 1, dtype=torch.float64, device=order.device)
-    parts = ranks.split([one.numel() for one in values.values()])
-    return {name: part.view_as(one) for (name, one), part in zip(values.items(), parts, strict=True)}
+    """Scores that compare by tier (0, 1 or 2), then by value, without a sort.
+
+    The bits of a double that is not negative count up as it does. Without the last two of them there is room for the
+    tier, and what comes out is the bits of a finite double.
+    """
+    return {
+        name: ((tier.long() << 61) + (values[name].double().view(torch.int64) >> 2)).view(torch.float64)
+        for name, tier in tiers.items()
+    }
 
 
 def _count(masks: Masks) -> int:

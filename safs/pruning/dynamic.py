@@ -116,25 +116,33 @@ class Connections:
         return self.masks
 
     def _moved(self, parameter: nn.Parameter, mask: Tensor, kept: int, share: float, live: int) -> Tensor:
-        survivors = drop(parameter, mask, kept - round(share * kept), self._generator)
+        survivors = drop(parameter, mask, kept - round(share * kept))
         if share == 0 and kept == live:
             return survivors
-        return grow(self._growth(parameter, self._generator), survivors, live, self._generator)
+        return grow(self._growth(parameter, self._generator), survivors, live)
 
 
-def drop(weight: Tensor, mask: Tensor, live: int, generator: Generator) -> Tensor:
+def drop(weight: Tensor, mask: Tensor, live: int) -> Tensor:
     """The mask of the ``live`` weights largest in magnitude among those of ``mask``, which has at least as many."""
-    return _largest(torch.where(mask, weight.detach().abs(), -1.0), live, generator)
+    places = mask.flatten().nonzero().squeeze(1)
+    kept = torch.zeros_like(mask)
+    kept.view(-1)[places[keep_largest(weight.detach().flatten()[places].abs(), live)]] = True
+    return kept
 
 
-def grow(scores: Tensor, mask: Tensor, live: int, generator: Generator) -> Tensor:
+def grow(scores: Tensor, mask: Tensor, live: int) -> Tensor:
     """``mask`` with the weights of the largest ``scores`` beside it, ``live`` in all, which is at least what it has."""
-    return _largest(torch.where(mask, torch.inf, scores), live, generator)
+    return keep_largest(torch.where(mask, torch.inf, scores).flatten(), live).view_as(mask)
 
 
 def by_gradient(weight: nn.Parameter, generator: Generator) -> Tensor:
-    """|dL/dw|, with what the last backward pass left; pruned weights have true gradients too."""
-    return torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()
+    """|dL/dw|, with what the last backward pass left; pruned weights have true gradients too.
+
+    In a very sparse network many are exactly 0. Among those chance decides, below all others: by position they would
+    all fall to the same few units.
+    """
+    chance = at_random(weight, generator) - 1.0
+    return chance if weight.grad is None else torch.where(weight.grad == 0, chance, weight.grad.abs())
 
 
 def at_random(weight: nn.Parameter, generator: Generator) -> Tensor:
@@ -176,17 +184,6 @@ def _train(bench: Bench, sparsity: float, spec: PruneSpec, growth: Growth) -> Pr
     yield from bench.train(bench.epochs, masks=connections.masks, hooks=Hooks(after_step=update))
     apply_masks(parameters, connections.masks)
     return Pruned(bench.model, connections.masks)
-
-
-def _largest(scores: Tensor, live: int, generator: Generator) -> Tensor:
-    """The bool mask of the ``live`` largest ``scores``, of any shape; of equal ones, chance decides.
-
-    In a very sparse network many gradients are exactly 0, and by position they would all fall to the same few units.
-    """
-    order = torch.randperm(scores.numel(), generator=generator, device=scores.device)
-    mask = torch.empty_like(order, dtype=torch.bool)
-    mask[order] = keep_largest(scores.flatten()[order], live)
-    return mask.view_as(scores)
 
 
 def _shapes(parameters: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -5,10 +5,14 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from safs.errors import UnknownNameError
 from safs.pruning.bench import Bench, Pruned, Setting
 from safs.pruning.choosing import Scores, check_choice, choose
+from safs.pruning.compaction import shrink
+from safs.pruning.coupling import find_groups
 from safs.pruning.distributions import live_total
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.pruning.removal import Removal, check_removal, plan_removal
 from safs.pruning.scores import SCORES, ScoreInput
 from safs.spec import PruneSpec
 
@@ -33,6 +37,8 @@ def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
         UnknownNameError: no such distribution or granularity.
         CompactionError: filters are to go, and the network cannot be made smaller.
     """
+    if spec.granularity == FILTER:
+        return UnitSelector(model, example, spec.distribution)
     return MaskSelector(model, spec.distribution, spec.granularity)
 
 
@@ -53,6 +59,28 @@ class MaskSelector:
         return Pruned(self.model, masks, notes=notes)
 
 
+class UnitSelector:
+    """Filters and neurons that leave the network, with all that reads them.
+
+    ``groups`` are the model's; ``removal`` is what the last ``choose`` decided.
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor, distribution: str) -> None:
+        self._model, self._example, self._distribution = model, example, distribution
+        self.groups = find_groups(model, example)
+        self.removal: Removal | None = None
+
+    def choose(self, scores: Scores, sparsity: float) -> Masks:
+        self.removal = plan_removal(self.groups, scores, sparsity, self._distribution)
+        return self.removal.masks
+
+    def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
+        assert self.removal is not None
+        form, left = shrink(self._model, self.groups, self.removal, self._example)
+        gone, units = sum(map(len, self.removal.units.values())), sum(group.units for group in self.groups)
+        return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons are gone."))
+
+
 def scored(bench: Bench, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
     """What each prunable weight of the bench's model is worth now; pruned ones 0."""
     return SCORES[spec.score].compute(ScoreInput(bench.model, masks, bench.batches, bench.seed))
@@ -61,6 +89,10 @@ def scored(bench: Bench, spec: PruneSpec, masks: Masks | None = None) -> dict[st
 def check_selection(setting: Setting) -> None:
     """Raises what the selection of ``setting.sparsity`` would raise."""
     spec = setting.spec
-    SCORES[spec.score]
+    if spec.score not in SCORES:
+        raise UnknownNameError("score", spec.score, SCORES, field="prune.score")
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(setting.model).items()}
+    if spec.granularity == FILTER:
+        check_removal(find_groups(setting.model, setting.example), shapes, setting.sparsity)
+        return
     check_choice(shapes, setting.sparsity, distribution=spec.distribution, granularity=spec.granularity)
