@@ -109,16 +109,13 @@ def check_least(
     problem = f"sparsity {sparsity_that_leaves(live, weights)} "
     choices = [] if granularity == "weight" else ["the granularity 'weight'"]
     if live < needed:
-        each = "one weight" if granularity == "weight" else f"one {granularity} whole (the last layer one weight a row)"
-        problem += (
-            f"leaves {live} of {weights} weights to {len(shapes)} layers, which need {needed} to keep {each} each"
-        )
+        problem += f"leaves {live} of {weights} weights to {len(shapes)} layers, which need {needed} to keep one "
+        problem += f"{granularity} each"
     elif counts is not None and (names := short(live)):
         name, others = names[0], f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        problem += (
-            f"under the distribution {distribution!r} leaves layer {name!r}{others} {counts(shapes, live)[name]} of its "
-            f"{prod(shapes[name])} weights; by the granularity {granularity!r} it must keep {least[name]}"
-        )
+        left = f"{counts(shapes, live)[name]} of its {prod(shapes[name])} weights"
+        problem += f"under the distribution {distribution!r} leaves layer {name!r}{others} {left}; "
+        problem += f"by the granularity {granularity!r} it must keep {least[name]}"
         choices.insert(0, "the distribution 'global'")
     else:
         return

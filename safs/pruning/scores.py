@@ -78,8 +78,8 @@ def synflow(given: ScoreInput) -> dict[str, Tensor]:
     R is the summed output for an image of ones, of the first batch's shape, with all parameters replaced by their
     absolute values. Two departures from the authors' code keep to the equation on trained networks: what is added
     rather than multiplied (biases, running means, position embeddings, tokens) is 0, and the image is 1e-100 instead
-    of 1 in float64, undone in the score. R is linear in the image, but only there are bounded or smooth
-    activations (ReLU6, SiLU, tanh) linear as well, and very deep networks do not overflow.
+    of 1 in float64, undone in the score. R is linear in the image where activations are, and only near 0 are bounded
+    and smooth ones (ReLU6, SiLU, tanh). Next to nothing flows through the weights of gates (squeeze and excitation).
     """
     scale = 1e-100
     live = _weights(given)
@@ -155,9 +155,15 @@ SCORES: Registry[Score] = Registry(
     "score",
     {
         "magnitude": Score("the weight's absolute value", "Han et al. (2015), arXiv:1506.02626", magnitude),
-        "gradient": Score("what the loss would change by, to first order", "arXiv:1611.06440", gradient),
-        "synflow": Score("how much flows through the weight, whatever the data", "arXiv:2006.05467", synflow),
-        "lookahead": Score("the weight times those before and after it", "arXiv:2002.04809", lookahead),
-        "random": Score("drawn at random, from the seed: the control", "arXiv:1902.09574", random),
+        "gradient": Score(
+            "what the loss would change by, to first order", "Molchanov et al. (2017), arXiv:1611.06440", gradient
+        ),
+        "synflow": Score(
+            "how much flows through the weight, whatever the data", "Tanaka et al. (2020), arXiv:2006.05467", synflow
+        ),
+        "lookahead": Score(
+            "the weight times those before and after it", "Park et al. (2020), arXiv:2002.04809", lookahead
+        ),
+        "random": Score("drawn at random, from the seed: the control", "Gale et al. (2019), arXiv:1902.09574", random),
     },
 )
