@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-CANDIDATES = {"default": "default protocol", "safs": "after a SAFS search"}
+CANDIDATES = {
+    "default": "default protocol",
+    "pruned": "right after pruning, before any fine-tuning",
+    "safs": "after a SAFS search",
+}
 _BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#9A9A9A"
 _COLUMNS = 4
 _STYLE: dict[Any, Any] = {
@@ -62,7 +66,7 @@ def _headline(records: Sequence[Record]) -> str:
     return (
         f"{one['architecture']}, Fashion-MNIST ({images}), batches of {one['batch_size']}; epochs: "
         f"{one['dense_epochs']} dense, {one['prune_epochs']} pruning, {one['final_epochs']} fine-tuning; "
-        f"{len(seeds)} seeds; on {one['device']}, torch {one['torch']}. Mean and standard deviation over the seeds; "
+        f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; on {one['device']}, torch {one['torch']}. Mean and standard deviation over the seeds; "
         "a number in brackets says how many there are where they are fewer." + dense
     )
 
@@ -70,15 +74,16 @@ def _headline(records: Sequence[Record]) -> str:
 def _accuracies(records: Sequence[Record], candidate: str) -> str:
     sparsities = sorted({record["sparsity"] for record in records if record["row"] != DENSE})
     most = len({record["seed"] for record in records})
-    lines = ["| method | " + " | ".join(f"{100 * one:g}%" for one in sparsities) + " | time |"]
-    lines.append("|---|" + "---|" * (len(sparsities) + 1))
     live = [_live(records, sparsity) for sparsity in sparsities]
-    lines.append("| *live weights* | " + " | ".join(f"*{one:,}*" if one else "" for one in live) + " | |")
+    table = [["method", *(f"{100 * one:g}%" for one in sparsities)], ["---"] * (len(sparsities) + 1)]
+    table.append(["*live weights*", *(f"*{one:,}*" if one else "" for one in live)])
     for row in _pruned_rows(records):
         own = [record for record in records if record["row"] == row]
-        values = [_spread([r for r in own if r["sparsity"] == one], candidate, most) for one in sparsities]
-        lines.append(f"| {row} | " + " | ".join(values) + f" | {_cost(own)} |")
-    return "\n".join(lines)
+        table.append([row, *(_spread([r for r in own if r["sparsity"] == one], candidate, most) for one in sparsities)])
+    if candidate == "default":
+        costs = [_cost(record for record in records if record["row"] == row) for row in _pruned_rows(records)]
+        table = [[*cells, last] for cells, last in zip(table, ["time", "---", "", *costs], strict=True)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
 
 
 def _pruned_rows(records: Iterable[Record]) -> list[str]:

@@ -89,7 +89,7 @@ def test_a_table_has_means_deviations_gaps_and_refusals() -> None:
     lines = tables(records).splitlines()
 
     assert "| method | 99% | 99.9% | time |" in lines
-    assert "| *live weights* | *10* | *1* | |" in lines
+    assert "| *live weights* | *10* | *1* |  |" in lines
     assert lines[0].endswith("The dense network, with as many epochs in all: 90.0 ± 0.0.")
     assert "| magnitude | 72.0 ± 2.0 | 40.0 (1) | 1.50 |" in lines
     assert "| joint_input |  | refused |  |" in lines
