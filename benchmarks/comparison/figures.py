@@ -66,8 +66,8 @@ def _headline(records: Sequence[Record]) -> str:
     return (
         f"{one['architecture']}, Fashion-MNIST ({images}), batches of {one['batch_size']}; epochs: "
         f"{one['dense_epochs']} dense, {one['prune_epochs']} pruning, {one['final_epochs']} fine-tuning; "
-        f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; on {one['device']}, torch {one['torch']}. Mean and standard deviation over the seeds; "
-        "a number in brackets says how many there are where they are fewer." + dense
+        f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; on {one['device']}, torch {one['torch']}. Mean and standard "
+        "deviation over the seeds; a number in brackets says how many there are where they are fewer." + dense
     )
 
 
