@@ -39,6 +39,7 @@ def draw_gradient_flow(axes: "Axes", report: Mapping[str, Any]) -> None:
         _draw(axes, [norm or None for norm in norms], color=colour, label=label)
         axes.scatter(lost, [bottom] * len(lost), s=55, marker="x", color=colour, clip_on=False, zorder=3)
     axes.set_ylim(bottom, 2 * max(positive, default=1.0))
+    axes.tick_params(axis="y", which="minor", labelleft=False)
     axes.set_ylabel("norm of the gradient over live weights")
     _finish(axes, [layer["name"].removesuffix(".weight") for layer in drawn[0][2]], "prunable layers")
 
