@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from safs.errors import CompactionError
 from safs.pruning.deadline import TimeUp, within
-from safs.pruning.dependency import dependency_groups
 from safs.pruning.hidden import hidden_widths
 from safs.pruning.units import Slot, UnitGroup
 
@@ -22,7 +21,7 @@ def find_groups(model: nn.Module, example: Tensor, *, time_limit_s: float = 20.0
 
     Args:
         example: one input, [1, channels, height, width]; only its shape matters.
-        time_limit_s: CPU seconds of this process that torch-pruning may take.
+        time_limit_s: CPU seconds that torch-pruning may take.
 
     Raises:
         CompactionError: no group was found, or not in time.
@@ -30,6 +29,9 @@ def find_groups(model: nn.Module, example: Tensor, *, time_limit_s: float = 20.0
     groups = hidden_widths(model) if _mixes_channels(model) else ()
     if groups:
         return groups
+    # Here and not within the time limit: torch-pruning takes as long to import as torch, and brings timm with it.
+    from safs.pruning.dependency import dependency_groups
+
     failure: Exception | None = None
     try:
         groups = within(time_limit_s, partial(dependency_groups, model, example))
@@ -39,7 +41,11 @@ def find_groups(model: nn.Module, example: Tensor, *, time_limit_s: float = 20.0
         failure = error
     groups = groups or hidden_widths(model)
     if not groups:
-        why = f"torch-pruning failed ({type(failure).__name__}: {failure})" if failure else "every layer is tied"
+        why = (
+            f"torch-pruning failed ({type(failure).__name__}: {failure})"
+            if failure
+            else "all that it could lose is its output, or tied together"
+        )
         raise _refusal(model, why) from failure
     return groups
 

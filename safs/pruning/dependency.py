@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+import torch_pruning
 from torch import Tensor, nn
 
 from safs.pruning.units import Slot, UnitGroup
@@ -23,8 +24,6 @@ def dependency_groups(model: nn.Module, example: Tensor) -> tuple[UnitGroup, ...
     grouped convolutions admit only all together, and groups that claim the same numbers: there torch-pruning has lost
     track (it takes what it does not know for elementwise). Where it fails altogether, it raises whatever it raises.
     """
-    import torch_pruning  # takes as long to import as torch itself, and only structured pruning needs it
-
     twin = _without_memory(model)
     graph = torch_pruning.DependencyGraph()
     with torch.enable_grad():
@@ -121,14 +120,11 @@ def _claim_layer(claims: _Claims, path: str, layer: nn.Module, owners: dict[int,
         case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
             return _claim_convolution(claims, path, layer, owners, produces=produces)
         case nn.Linear():
-            _claim_side(claims, path, layer, owners, produces=produces)
-            return True
+            return _claim_side(claims, path, layer, owners, produces=produces)
         case nn.modules.batchnorm._BatchNorm() | nn.PReLU():
-            sizes = {
-                name: value.dim() and len(value) for name, value in (*layer.named_parameters(), *layer.named_buffers())
-            }
-            for name in (name for name, size in sizes.items() if size > 1):  # one slope of a PReLU is everybody's
-                claims.add(f"{path}.{name}", 0, owners, produces=True)
+            tensors = {**layer._parameters, **layer._buffers}
+            for name in (name for name, value in tensors.items() if value is not None and value.numel() > 1):
+                claims.add(f"{path}.{name}", 0, owners, produces=True)  # one slope of a PReLU is everybody's
             return True
         case _:
             return False
@@ -155,16 +151,18 @@ def _claim_convolution(
             claims.join(owners[position % width], channel)  # each of its groups must lose the same positions
         if not produces:
             owners = {position: owners[position] for position in range(width)}
-    _claim_side(claims, path, layer, owners, produces=produces)
-    return True
+    return _claim_side(claims, path, layer, owners, produces=produces)
 
 
-def _claim_side(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, int], *, produces: bool) -> None:
+def _claim_side(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, int], *, produces: bool) -> bool:
+    names = [name for name, _ in layer.named_parameters()]
+    if not set(names) <= {"weight", "bias"}:
+        return False  # a layer of the model's own kind, such as one that scales its weight
     if not produces:
         claims.add(f"{path}.weight", 1, owners, produces=False)
-        return
-    for name, _ in layer.named_parameters():
+    for name in names if produces else ():
         claims.add(f"{path}.{name}", 0, owners, produces=True)
+    return True
 
 
 def _in_order(groups: list[UnitGroup], model: nn.Module) -> list[UnitGroup]:
