@@ -53,7 +53,7 @@ METHODS: Registry[Section] = Registry(
         "set": {"distribution": "erk", "schedule": "dynamic"},
         "rigl": {"distribution": "erk", "schedule": "dynamic"},
         "east": {"distribution": "erk", "schedule": "cyclic"},
-        "joint_input": {"schedule": "one_cycle", "granularity": "filter"},
+        "joint_input": {"distribution": "uniform", "schedule": "one_cycle", "granularity": "filter"},
     },
 )
 PRESETS: Registry[Section] = Registry("preset", {"quick": _QUICK, "balanced": _BALANCED, "paper": _PAPER})

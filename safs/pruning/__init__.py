@@ -1,10 +1,11 @@
 """Pruning methods by name, and what they share."""
 
-from safs.pruning import ap, composed, dynamic, east
+from safs.pruning import ap, composed, dynamic, east, joint_input
 from safs.pruning.bench import Bench, Hooks, Pruned, Pruner, Setting
 from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, live_counts, live_total
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.options import described
+from safs.pruning.schedules import GradualOptions
 from safs.registry import Registry
 
 __all__ = [
@@ -72,6 +73,13 @@ PRUNERS: Registry[Pruner] = Registry(
             "Li et al. (2025), arXiv:2411.13545",
             from_scratch=True,
             options=described(east.EastOptions),
+        ),
+        "joint_input": Pruner(
+            "removes neurons, filters and the inputs that are not needed; the network is trained on reduced images",
+            joint_input.prune,
+            joint_input.check,
+            "Hubens et al. (2023), arXiv:2303.10999",
+            options=described(GradualOptions),
         ),
     },
 )

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from safs.errors import CompactionError
+from safs.inputs import InputSelection, WithSelectedInputs
 from safs.models.form import Form
 from safs.pruning.constants import fold_constants, zero_incoming
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
@@ -17,11 +18,18 @@ TOLERANCE = 1e-5
 """Of the largest output: how far the smaller network's may be from the masked one's."""
 
 
-def shrink(model: nn.Module, groups: Sequence[UnitGroup], removal: Removal, example: Tensor) -> tuple[Form, Masks]:
+def shrink(
+    model: nn.Module,
+    groups: Sequence[UnitGroup],
+    removal: Removal,
+    example: Tensor,
+    inputs: InputSelection | None = None,
+) -> tuple[Form, Masks]:
     """Carries ``removal`` out in place: single weights become zero, units leave, their constants stay where possible.
 
     Args:
-        example: one input, [1, channels, height, width], on the model's device.
+        example: one whole input, [1, channels, height, width], on the model's device.
+        inputs: what of it the smaller network reads, where inputs are among the removed units.
 
     Returns:
         The form of the smaller network, and the masks of its prunable parameters.
@@ -32,8 +40,8 @@ def shrink(model: nn.Module, groups: Sequence[UnitGroup], removal: Removal, exam
     zero_incoming(model, groups, removal.units)
     fold_constants(model, groups, removal.units, example)
     apply_masks(prunable_parameters(model), removal.masks)
-    shapes = compact(model, groups, removal.units, example)
-    return Form(shapes), masks_of_compact(removal.masks, groups, removal.units)
+    shapes = compact(model, groups, removal.units, example, inputs)
+    return Form(shapes, inputs), masks_of_compact(removal.masks, groups, removal.units)
 
 
 @torch.no_grad()
@@ -49,11 +57,18 @@ def zero_units(model: nn.Module, groups: Sequence[UnitGroup], removed: Units) ->
 
 
 def compact(
-    model: nn.Module, groups: Sequence[UnitGroup], removed: Units, example: Tensor
+    model: nn.Module,
+    groups: Sequence[UnitGroup],
+    removed: Units,
+    example: Tensor,
+    inputs: InputSelection | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Takes the ``removed`` units out of ``model``, in place, by torch-pruning's functions; they are zeroed before.
 
     Parameters are new ones afterwards, so an optimizer must be made anew.
+
+    Args:
+        example, inputs: as ``shrink``.
 
     Returns:
         Name -> shape of the parameters and buffers that shrank.
@@ -67,7 +82,7 @@ def compact(
     before = {name: value.shape for name, value in model.state_dict().items()}
     _take_out(model, groups, removed)
     try:
-        found = probe(model, example)
+        found = probe(model if inputs is None else WithSelectedInputs(model, inputs).to(example.device), example)
     except Exception as error:  # forward is foreign code that meets unknown sizes: anything can come
         raise _refusal(model, f"without them it does not run ({error})") from error
     difference, scale = (found - expected).abs().max().item(), expected.abs().max().item()

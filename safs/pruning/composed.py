@@ -9,10 +9,11 @@ from torch import Tensor
 
 from safs.errors import SpecError, UnknownNameError
 from safs.pruning.bench import Bench, Hooks, Pruned, Pruning, Setting
+from safs.pruning.granularity import Pattern, granularity_named
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.options import Options, parse_options
 from safs.pruning.schedules import PRUNING_SCHEDULES, IterativeOptions, iterative
-from safs.pruning.selecting import check_selection, scored, selector
+from safs.pruning.selecting import Selector, check_selection, scored, selector
 from safs.spec import PruneSpec
 
 UPDATES = 100
@@ -30,9 +31,14 @@ class OneShotOptions(Options):
 
 def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
     """Prunes as the job's score, distribution, granularity and schedule say."""
+    return (yield from compose(bench, sparsity, spec, selector(bench.model, bench.example, spec)))
+
+
+def compose(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruning:
+    """Prunes as the job's score and schedule say what ``chosen`` selects."""
     if spec.schedule == "one_shot":
-        return _one_shot(bench, sparsity, spec)
-    return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(bench, sparsity, spec))
+        return _one_shot(bench, sparsity, spec, chosen)
+    return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(bench, sparsity, spec, chosen))
 
 
 def check(setting: Setting) -> None:
@@ -43,16 +49,27 @@ def check(setting: Setting) -> None:
         SpecError: an option that does not fit, or epochs that the schedule cannot use.
         SparsityError: a layer would be left without weights.
     """
-    spec = setting.spec
+    check_schedule(setting.spec)
+    check_selection(setting)
+
+
+def check_schedule(spec: PruneSpec) -> None:
+    """Raises what ``compose`` would raise for the job's schedule, its options and its epochs."""
     if spec.schedule not in PRUNING_SCHEDULES:
         raise UnknownNameError("pruning schedule", spec.schedule, PRUNING_SCHEDULES, field="prune.schedule")
-    check_selection(setting)
     if spec.schedule == "one_shot":
-        parse_options(spec, OneShotOptions)
+        steps = _one_shot_rounds(spec)
         check_epochs(spec, 0)
     else:
         options = parse_options(spec, PRUNING_SCHEDULES[spec.schedule].options)
+        steps = options.rounds if isinstance(options, IterativeOptions) else UPDATES
         check_epochs(spec, options.rounds if isinstance(options, IterativeOptions) else 1)
+    if steps > 1 and _is_pattern(spec):
+        raise SpecError(
+            f"granularity {spec.granularity!r} has one sparsity alone and cannot be approached in steps. Choose the "
+            "schedule 'one_shot', or 'iterative', with prune.options.rounds 1.",
+            field="prune.schedule",
+        )
 
 
 def check_epochs(spec: PruneSpec, needed: int) -> None:
@@ -71,10 +88,9 @@ def check_epochs(spec: PruneSpec, needed: int) -> None:
         )
 
 
-def _one_shot(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruned:
+def _one_shot(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruned:
     """All at once; in rounds, each removes the same share of what is left (Tanaka et al. 2020, arXiv:2006.05467)."""
-    rounds = parse_options(spec, OneShotOptions).rounds or (SYNFLOW_ROUNDS if spec.score == "synflow" else 1)
-    chosen = selector(bench.model, bench.example, spec)
+    rounds = _one_shot_rounds(spec)
     masks: Masks | None = None
     for done in range(rounds):
         wanted = iterative(done / rounds, sparsity, IterativeOptions(rounds=rounds))
@@ -83,14 +99,18 @@ def _one_shot(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruned:
     return chosen.finish(masks)
 
 
-def _iterative(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def _one_shot_rounds(spec: PruneSpec) -> int:
+    by_itself = SYNFLOW_ROUNDS if spec.score == "synflow" and not _is_pattern(spec) else 1
+    return parse_options(spec, OneShotOptions).rounds or by_itself
+
+
+def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruning:
     """Prunes the same share of what is left in every round, and trains after each.
 
     With ``rewind`` the survivors return to the weights that the stage began with before they are trained (Frankle and
     Carbin 2019, arXiv:1803.03635); without, they go on from where they are.
     """
     options = parse_options(spec, IterativeOptions)
-    chosen = selector(bench.model, bench.example, spec)
     start = {name: value.detach().clone() for name, value in bench.model.state_dict().items()}
     masks: Masks | None = None
     for done, epochs in enumerate(split_evenly(bench.epochs, options.rounds)):
@@ -103,16 +123,16 @@ def _iterative(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
     return chosen.finish(masks)
 
 
-def _gradual(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruning:
     """Prunes a little every few steps of one training; where the schedule lets the density rise, weights come back.
 
-    Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134.
+    Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134. Where the density falls none does,
+    but for a single one of a layer now and then under ``uniform`` and ``erk``, whose counts are rounded.
     """
     schedule = PRUNING_SCHEDULES[spec.schedule]
     options = parse_options(spec, schedule.options)
     steps = bench.epochs * bench.steps_per_epoch
     every = max(1, steps // UPDATES)
-    chosen = selector(bench.model, bench.example, spec)
     parameters = prunable_parameters(bench.model)
     now, masks = 0.0, _everything(parameters)
 
@@ -145,17 +165,25 @@ def split_evenly(epochs: int, rounds: int) -> list[int]:
 
 
 def with_regrowth(scores: dict[str, Tensor], masks: Masks, gradients: dict[str, Tensor | None]) -> dict[str, Tensor]:
-    """``scores`` of the live weights; below all of them, the pruned ones by the size of their gradients."""
-    live = [score[masks[name]] for name, score in scores.items()]
-    smallest = torch.cat([score[score > 0] for score in live] or [torch.ones(1)]).min()
-    grown = {name: torch.zeros_like(score) for name, score in scores.items()}
+    """``scores`` of the live weights; below all of them, the pruned ones by the size of their gradients; float64.
+
+    Live scores may be as small as their type can be, where there is no room below in that type.
+    """
+    live = torch.cat([score[masks[name]] for name, score in scores.items()]).double()
+    smallest = live[live > 0].min()
+    grown = {name: torch.zeros_like(score, dtype=torch.float64) for name, score in scores.items()}
     for name, gradient in gradients.items():
         if gradient is not None:
-            grown[name] = gradient.detach().abs()
+            grown[name] = gradient.detach().abs().double()
     largest = max(float(one.max()) for one in grown.values()) or 1.0
     return {
-        name: torch.where(masks[name], score, grown[name] / largest * smallest / 2) for name, score in scores.items()
+        name: torch.where(masks[name], score.double(), grown[name] / largest * smallest / 2)
+        for name, score in scores.items()
     }
+
+
+def _is_pattern(spec: PruneSpec) -> bool:
+    return isinstance(granularity_named(spec.granularity), Pattern)
 
 
 def _everything(parameters: dict[str, torch.nn.Parameter]) -> Masks:

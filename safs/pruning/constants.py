@@ -45,14 +45,14 @@ def fold_constants(model: nn.Module, groups: Sequence[UnitGroup], removed: Units
     }
     if not columns:
         return
-    norms = _norms_behind(model)
+    norms = norms_behind(model)
     for path, constants in _constant_inputs(model, columns, example).items():
         layer = model.get_submodule(path)
         gone = torch.tensor(columns[path], device=constants.device)
         known = gone[~constants[gone].isnan()]
         weight = layer.get_parameter("weight")
         kernel_sums = weight if weight.dim() == 2 else weight.flatten(2).sum(2)
-        _shift(layer, norms.get(path), kernel_sums[:, known] @ constants[known])
+        shift(layer, norms.get(path), kernel_sums[:, known] @ constants[known])
 
 
 def _sums_its_input(layer: nn.Module) -> bool:
@@ -62,7 +62,7 @@ def _sums_its_input(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear)
 
 
-def _norms_behind(model: nn.Module) -> dict[str, nn.Module]:
+def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
     """Path of a layer -> the batch norm, with running statistics, that alone reads it."""
     modules = dict(model.named_modules())
     norms: dict[str, nn.Module] = {}
@@ -95,7 +95,7 @@ def _observe(seen: dict[str, Tensor], path: str, layer: nn.Module, arguments: tu
     seen[path] = torch.where(constant, high, torch.nan)
 
 
-def _shift(layer: nn.Module, norm: nn.Module | None, change: Tensor) -> None:
+def shift(layer: nn.Module, norm: nn.Module | None, change: Tensor) -> None:
     """Adds ``change`` to what ``layer`` puts out, if anything behind it can hold it."""
     if isinstance(bias := getattr(layer, "bias", None), Tensor):
         bias.add_(change)

@@ -1,6 +1,6 @@
 """In which order units go: their scores, and how units of different groups compare."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from itertools import chain
 from math import prod
 from typing import TypeAlias
@@ -9,25 +9,30 @@ import torch
 from torch import Tensor
 
 from safs.pruning.distributions import DISTRIBUTIONS, Shapes
-from safs.pruning.units import UnitGroup
+from safs.pruning.units import Slot, UnitGroup
 from safs.registry import Registry
 
 
 def unit_scores(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
     """[units], float64 on the CPU: a unit's score in a layer is its row's mean, and of several layers' their mean.
 
+    Inputs, which no layer makes, are scored by the columns that read them.
+
     Args:
         scores: parameter name -> score of each weight; a producer that is not there does not count.
     """
     means = []
-    for slot in group.producers:
-        if slot.name in scores:
-            rows = scores[slot.name].movedim(slot.dim, 0).flatten(1).mean(1, dtype=torch.float64).cpu()
-            counts = torch.tensor([len(positions) for positions in slot.positions])
-            owned = rows[torch.tensor(list(chain(*slot.positions)))]
-            sums = rows.new_zeros(group.units).index_add_(0, torch.arange(group.units).repeat_interleave(counts), owned)
-            means.append(sums / counts)
+    for slot in _makers(group, scores):
+        rows = scores[slot.name].movedim(slot.dim, 0).flatten(1).mean(1, dtype=torch.float64).cpu()
+        counts = torch.tensor([len(positions) for positions in slot.positions])
+        owned = rows[torch.tensor(list(chain(*slot.positions)))]
+        sums = rows.new_zeros(group.units).index_add_(0, torch.arange(group.units).repeat_interleave(counts), owned)
+        means.append(sums / counts)
     return torch.stack(means).mean(0)
+
+
+def _makers(group: UnitGroup, known: Container[str]) -> list[Slot]:
+    return [slot for slot in group.producers or group.consumers if slot.name in known]
 
 
 def removal_order(distribution: str, group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
@@ -63,7 +68,7 @@ def _erk(group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
     A share that would pass 1 is 1, which the common factor makes up for elsewhere. Evci et al., "Rigging the Lottery"
     (2020), arXiv:1911.11134, there for the weights of single layers.
     """
-    layers = [shapes[slot.name] for slot in group.producers if slot.name in shapes]
+    layers = [shapes[slot.name] for slot in _makers(group, shapes)]
     density = sum(map(sum, layers)) / sum(map(prod, layers))
     return -_places_from_the_top(scores) / (group.units * density)
 

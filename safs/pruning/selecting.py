@@ -89,10 +89,15 @@ def scored(bench: Bench, spec: PruneSpec, masks: Masks | None = None) -> dict[st
 def check_selection(setting: Setting) -> None:
     """Raises what the selection of ``setting.sparsity`` would raise."""
     spec = setting.spec
-    if spec.score not in SCORES:
-        raise UnknownNameError("score", spec.score, SCORES, field="prune.score")
+    check_score(spec)
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(setting.model).items()}
     if spec.granularity == FILTER:
         check_removal(find_groups(setting.model, setting.example), shapes, setting.sparsity)
         return
     check_choice(shapes, setting.sparsity, distribution=spec.distribution, granularity=spec.granularity)
+
+
+def check_score(spec: PruneSpec) -> None:
+    """Raises UnknownNameError where there is no such score."""
+    if spec.score not in SCORES:
+        raise UnknownNameError("score", spec.score, SCORES, field="prune.score")

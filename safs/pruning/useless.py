@@ -29,7 +29,9 @@ def useless_units(model: nn.Module, groups: Sequence[UnitGroup], masks: Masks) -
             weights = [slot for slot in group.producers if slot.name in live]
             makers = [slot for slot in weights if slot.name not in depthwise] or weights
             readers = [slot for slot in group.consumers if slot.name in live]
-            needed = _live_units(makers, live, group.units) & _live_units(readers, live, group.units)
+            needed = _live_units(readers, live, group.units)
+            if makers:  # else the units are inputs, which are always there
+                needed &= _live_units(makers, live, group.units)
             if found := set(range(group.units)) - needed - useless[group.name]:
                 changed = True
                 useless[group.name] |= found

@@ -61,27 +61,44 @@ class TrainingRecord:
     after: dict[str, Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateRecord:
+    """Masks that a hook returned."""
+
+    step: int
+    masks: Masks
+    state: dict[str, Tensor]
+    """The model's state dict just before they hold."""
+    gradients: dict[str, Tensor]
+    """Of the masked weights, of that step."""
+
+
 class RecordingBench(TrainingBench):
-    """A real bench that remembers its trainings, and the masks that hooks returned."""
+    """A real bench that remembers its trainings, and what hooks returned."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.trainings: list[TrainingRecord] = []
-        self.updates: list[tuple[int, Masks, dict[str, Tensor]]] = []
-        """(step, masks, the state dict when they were returned)"""
+        self.updates: list[UpdateRecord] = []
+        self.steps = self.scorings = 0
+
+    def batches(self):
+        self.scorings += 1
+        return super().batches()
 
     def train(self, epochs: int, *, masks: Masks | None = None, hooks: Hooks = Hooks(), through=None):  # noqa: B008  # frozen
         before = copied(self.model)
 
         def after_step(step: int) -> Masks | None:
+            self.steps += 1
             if (returned := hooks.after_step(step)) is not None:
-                self.updates.append((step, {name: mask.clone() for name, mask in returned.items()}, copied(self.model)))
+                gradients = {name: self.model.get_parameter(name).grad.clone() for name in returned}
+                self.updates.append(UpdateRecord(step, _cloned(returned), copied(self.model), gradients))
             return returned
 
         recorded = Hooks(after_backward=hooks.after_backward, after_step=after_step)
         yield from super().train(epochs, masks=masks, hooks=recorded, through=through)
-        held = {name: mask.clone() for name, mask in (masks or {}).items()}
-        self.trainings.append(TrainingRecord(epochs, held, before, copied(self.model)))
+        self.trainings.append(TrainingRecord(epochs, _cloned(masks or {}), before, copied(self.model)))
 
 
 def drain(pruning: Pruning) -> tuple[list[EpochMetrics], Pruned]:
@@ -100,3 +117,7 @@ def copied(model: nn.Module) -> dict[str, Tensor]:
 
 def count(masks: Masks) -> int:
     return sum(int(mask.sum()) for mask in masks.values())
+
+
+def _cloned(masks: Masks) -> Masks:
+    return {name: mask.clone() for name, mask in masks.items()}
