@@ -21,7 +21,7 @@ from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.options import Options, parse_options
 from safs.spec import PruneSpec
 
-UPDATES = 75
+UPDATES = 40
 """At least so often connections move, where the training has as many steps; long ones move them every 100 steps."""
 LONGEST_PAUSE = 100
 """Steps between two updates in RigL's own experiments."""
@@ -162,8 +162,8 @@ def cosine(start: float, end: float, progress: float) -> float:
 def pause(steps: int, every: int | None) -> int:
     """Steps between two updates of a phase of ``steps``: ``every``, or so that there are ``UPDATES`` of them.
 
-    >>> pause(750, None), pause(30_000, None), pause(750, 40)
-    (10, 100, 40)
+    >>> pause(400, None), pause(30_000, None), pause(400, 25)
+    (10, 100, 25)
     """
     return every or max(1, min(LONGEST_PAUSE, steps // UPDATES))
 

@@ -142,7 +142,7 @@ def _plan(model: nn.Module, sparsity: float, options: EastOptions) -> tuple[Form
             f"{', or the option share: false' if live > sum(left) else ''}.",
             field="sparsity",
         )
-    return Form(shared=shared), sparsity_that_leaves(live, sum(left))
+    return Form(shared=shared), 1 - live / sum(left)
 
 
 @torch.no_grad()
