@@ -140,9 +140,10 @@ def test_a_sparsity_that_empties_a_layer_under_uniform_names_the_layer_and_what_
 
     assert isinstance(error, SparsityError)
     assert (error.code, error.field) == ("impossible_sparsity", "sparsity")
-    assert "0.9999 under the distribution 'uniform' leaves layer 'conv1.weight'" in error.message
-    # Of conv1's 150 weights one is left up to 1 - 0.5 / 150.
-    assert "'global' or 'erk', or a sparsity of at most 0.99666" in error.message
+    assert "0.9999 under the distribution 'uniform' leaves layer 'conv1.weight' 0 of its 150 weights" in error.message
+    assert "Choose the distribution 'global', or a sparsity of at most 0.99" in error.message
+    highest = float(re.findall(r"at most (0\.\d+)\.", error.message)[0])
+    assert checked({"sparsity": highest, "prune": {"distribution": "uniform"}}).live > 0
 
 
 @pytest.mark.parametrize("distribution", ["global", "erk", "uniform"])
@@ -151,9 +152,11 @@ def test_a_sparsity_that_leaves_fewer_weights_than_layers_says_the_highest_possi
 
     assert isinstance(error, SparsityError)
     assert (error.code, error.field) == ("impossible_sparsity", "sparsity")
-    # One weight for each of five layers: 1 - 5 / 61,470 = 0.9999186..., rounded down.
-    assert "leaves 1 of 61470 weights to 5 layers" in error.message
-    assert "at most 0.999918" in error.message
+    assert "0.99999 leaves 1 of 61470 weights to 5 layers, which need 5" in error.message
+    highest = float(re.findall(r"at most (0\.\d+)\.", error.message)[0])
+    # One weight for each of five layers: round(0.99992 * 61,470) is 61,465. Uniform, conv1's 150 are too few for that.
+    assert highest == (0.99992 if distribution != "uniform" else pytest.approx(0.9965, abs=1e-4))
+    assert checked({"sparsity": highest, "prune": {"distribution": distribution}}).live >= 5
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,11 @@ def choose(scores: Scores, live: int, *, distribution: str, granularity: str) ->
 
 def check_choice(shapes: Shapes, sparsity: float, *, distribution: str, granularity: str) -> None:
     """Raises what ``choose`` would raise for scores of these shapes, whatever their values."""
-    _checked(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity)
+    _checked(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity, sparsity)
 
 
 def _checked(
-    shapes: Shapes, live: int, distribution: str, granularity: str
+    shapes: Shapes, live: int, distribution: str, granularity: str, asked: float | None = None
 ) -> tuple[Distribution, Granularity | Pattern]:
     """The two axes, which let ``live`` weights be kept."""
     spread, kind = DISTRIBUTIONS[distribution], granularity_named(granularity)
@@ -65,7 +65,7 @@ def _checked(
     if isinstance(kind, Pattern):
         patterns.check(shapes, live, distribution, kind)
     else:
-        check_least(shapes, live, distribution, grouping.least(shapes, kind), granularity=granularity)
+        check_least(shapes, live, distribution, grouping.least(shapes, kind), granularity=granularity, asked=asked)
     return spread, kind
 
 

@@ -76,7 +76,7 @@ def live_counts(shapes: Shapes, sparsity: float, distribution: str) -> dict[str,
         )
     live = live_total(sum(map(prod, shapes.values())), sparsity)
     check_not_empty(shapes)
-    check_least(shapes, live, distribution, dict.fromkeys(shapes, 1))
+    check_least(shapes, live, distribution, dict.fromkeys(shapes, 1), asked=sparsity)
     return counts(shapes, live)
 
 
@@ -87,13 +87,20 @@ def check_not_empty(shapes: Shapes) -> None:
 
 
 def check_least(
-    shapes: Shapes, live: int, distribution: str, least: Mapping[str, int], *, granularity: str = "weight"
+    shapes: Shapes,
+    live: int,
+    distribution: str,
+    least: Mapping[str, int],
+    *,
+    granularity: str = "weight",
+    asked: float | None = None,
 ) -> None:
     """Raises where ``live`` weights, spread by ``distribution``, leave a layer with fewer than its ``least``.
 
     Args:
         least: by layer, at least 1.
         granularity: by which the least are told.
+        asked: the sparsity to blame; None for the one that leaves ``live``.
 
     Raises:
         UnknownNameError: no such distribution.
@@ -106,16 +113,16 @@ def check_least(
         spread = {} if counts is None or total < needed else counts(shapes, total)
         return [name for name, count in spread.items() if count < least[name]]
 
-    problem = f"sparsity {sparsity_that_leaves(live, weights)} "
+    problem = f"sparsity {sparsity_that_leaves(live, weights) if asked is None else asked} "
     choices = [] if granularity == "weight" else ["the granularity 'weight'"]
     if live < needed:
         problem += f"leaves {live} of {weights} weights to {len(shapes)} layers, which need {needed} to keep one "
         problem += f"{granularity} each"
     elif counts is not None and (names := short(live)):
-        name, others = names[0], f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        name, others = names[0], f" ({len(names) - 1} other layers have too few as well)" if len(names) > 1 else ""
         left = f"{counts(shapes, live)[name]} of its {prod(shapes[name])} weights"
-        problem += f"under the distribution {distribution!r} leaves layer {name!r}{others} {left}; "
-        problem += f"by the granularity {granularity!r} it must keep {least[name]}"
+        problem += f"under the distribution {distribution!r} leaves layer {name!r} {left}, and by the granularity "
+        problem += f"{granularity!r} it must keep {least[name]}{others}"
         choices.insert(0, "the distribution 'global'")
     else:
         return

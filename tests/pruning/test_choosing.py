@@ -58,7 +58,7 @@ def test_every_choice_is_exact_or_is_refused_with_a_sparsity_that_works(
     try:
         check_choice(sizes, sparsity, **axes)
     except SafsError as refused:
-        with pytest.raises(type(refused), match=re.escape(str(refused))):
+        with pytest.raises(type(refused)):
             choose(scores, live, **axes)
         if not isinstance(refused, SparsityError):
             return
