@@ -94,11 +94,13 @@ def test_of_the_negative_weights_that_are_left_those_go_that_moved_least():
     assert left(2) == [[True, False, False, False], [False, True, False]]
 
 
-def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptied():
+@pytest.mark.parametrize("unit", [1e-300, 1e-40, 1.0, 1e40, 1e300])
+def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptied(unit):
     kept = {"a": torch.tensor([[True, True]]), "b": torch.tensor([[True, True, True]])}
     negative = {"a": torch.tensor([[True, True]]), "b": torch.tensor([[False, False, False]])}
     moved = {"a": torch.tensor([[0.2, 0.1]]), "b": torch.tensor([[0.0, 0.0, 0.0]])}
     score = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[5.0, 3.0, 4.0]])}
+    score = {name: one.double() * unit for name, one in score.items()}
 
     masks = remove_least_moved(kept, negative, moved, 3, distribution="global", spared=score)
 
