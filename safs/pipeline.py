@@ -19,6 +19,7 @@ from safs.measurements import measure
 from safs.models.weights import load_dense_weights
 from safs.networks import Assignment, Network
 from safs.preflight import Preflight, check
+from safs.pruning import PRUNERS
 from safs.prunings import Pruning
 from safs.report import draw_picture
 from safs.search import STRATEGIES
@@ -134,6 +135,8 @@ def _prune(this: _Run, dense: Network) -> Network:
         pruned = this.executor.train(Stage.PRUNE, [named], context, this.ledger)[0]
         if pruned.network is None:
             raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {pruned.outcome.error}")
+        if PRUNERS[spec.prune.method].from_scratch:
+            this.ledger(Note(f"{spec.prune.method!r} starts from fresh weights; the dense network is for comparison."))
         for note in pruned.notes:
             this.ledger(Note(note))
         found = pruned.network.sparsity()

@@ -85,19 +85,25 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
             filled[section] = values | dict(mine)
     train, prune = filled["train"], given.get("prune") or {}
     if isinstance(train, Mapping) and isinstance(prune, Mapping):
-        filled["prune"] = fill_prune(defaults.get("prune", {}) | _own(prune) | dict(prune), epochs=train.get("epochs"))
+        filled["prune"] = fill_prune(defaults.get("prune", {}) | _own(prune) | dict(prune), train=train)
     return filled
 
 
-def fill_prune(given: Mapping[str, Any], *, epochs: Any = None) -> Section:
+def fill_prune(given: Mapping[str, Any], *, train: Mapping[str, Any] | None = None) -> Section:
     """A ``prune`` section with its method's own values wherever the user gave none.
 
+    A recipe that names only some of its numbers has the others from the method's recipe, or else from ``train``.
+
     Args:
-        epochs: of the training while pruning, where the schedule has one; None for 30.
+        train: gives the epochs of the training while pruning, where the schedule has one; 30 without it.
     """
-    filled = _own(given) | dict(given)
+    own, train = _own(given), train or {}
+    filled = own | dict(given)
     trains = filled.get("schedule", "one_shot") != "one_shot"
-    return {"epochs": (epochs or 30) if trains else 0} | filled
+    if isinstance(filled.get("recipe"), Mapping):
+        rest = {name: value for name, value in train.items() if name != "epochs"}
+        filled["recipe"] = own.get("recipe", rest) | dict(filled["recipe"])
+    return {"epochs": train.get("epochs", 30) if trains else 0} | filled
 
 
 def _own(prune: Mapping[str, Any]) -> Section:

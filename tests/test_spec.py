@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from safs.errors import UnknownNameError
 from safs.presets import METHODS, PRESET_SUMMARIES, PRESETS, fill
 from safs.pruning import PRUNERS
-from safs.spec import FinalCandidate, JobSpec
+from safs.spec import FinalCandidate, JobSpec, Recipe
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 
@@ -156,3 +156,14 @@ def test_every_pruning_method_survives_json_and_the_registries_name_the_same_met
     for method in METHODS:
         spec = JobSpec.model_validate(MINIMAL | {"prune": {"method": method}})
         assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_recipe_of_pruning_that_names_one_number_keeps_the_others() -> None:
+    train = {"optimizer": "sgd", "learning_rate": 0.1, "schedule": "cosine"}
+    greg = JobSpec.model_validate(MINIMAL | {"prune": {"method": "greg1", "recipe": {"learning_rate": 0.05}}}).prune
+    rigl = JobSpec.model_validate(
+        MINIMAL | {"train": train, "prune": {"method": "rigl", "recipe": {"learning_rate": 0.05}}}
+    ).prune
+
+    assert greg.recipe == Recipe(optimizer="sgd", learning_rate=0.05, momentum=0.9)
+    assert rigl.recipe == Recipe(optimizer="sgd", learning_rate=0.05, schedule="cosine")
