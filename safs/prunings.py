@@ -1,20 +1,18 @@
 """One pruning of the network, from a description that travels between processes; the sibling of a training."""
 
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import torch
 
-from safs.errors import SafsError
 from safs.networks import Network
 from safs.pruning import PRUNERS
 from safs.pruning.bench import Pruned
 from safs.spec import PruneSpec, Recipe
 from safs.training.bench import TrainingBench
-from safs.trainings import Context, Trained, Training, TrainingRun, score
+from safs.trainings import Context, Run, Trained, Training, TrainingRun, score
 from safs.trials import EpochMetrics, Outcome
 
 
@@ -28,43 +26,19 @@ class Pruning:
     seed: int
 
 
-class PruningRun:
-    """A pruning in progress. Like a training it never raises for what went wrong in it: that is an outcome.
+class PruningRun(Run):
+    """A pruning in progress.
 
     Args:
         device: where to train, e.g. ``cpu`` or ``cuda``.
     """
 
     def __init__(self, context: Context, pruning: Pruning, device: str) -> None:
+        super().__init__()
         self._context, self._device = context, device
-        self._spent_s = 0.0
-        self._curve: list[EpochMetrics] = []
-        self._error: str | None = None
         self._network: Network | None = None
         self._notes: tuple[str, ...] = ()
         self._steps = self._start(context, pruning, device)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the network is pruned, or the method broke down."""
-        return self._error is not None or self._network is not None
-
-    def advance(self, at_least_s: float) -> tuple[EpochMetrics, ...]:
-        """Trains whole epochs until ``at_least_s`` seconds have passed or the pruning is finished; returns them."""
-        started = time.perf_counter()
-        done: list[EpochMetrics] = []
-        try:
-            while not self.finished and (not done or time.perf_counter() - started < at_least_s):
-                done.append(next(self._steps))
-        except StopIteration as stop:
-            self._keep(stop.value)
-        except SafsError as error:
-            self._error = error.message
-        except torch.OutOfMemoryError as error:
-            self._error = f"out of memory: {str(error).splitlines()[0]}"
-        self._spent_s += time.perf_counter() - started
-        self._curve += done
-        return tuple(done)
 
     def outcome(self) -> Outcome:
         """How well the pruned network does as it is, before any fine-tuning; or why there is none."""
@@ -78,6 +52,17 @@ class PruningRun:
     def trained(self) -> Trained:
         """The outcome with the pruned network, on the CPU."""
         return Trained(self.outcome(), self._network, self._notes)
+
+    @property
+    def _done(self) -> bool:
+        return self._network is not None
+
+    def _epoch(self) -> EpochMetrics | None:
+        try:
+            return next(self._steps)
+        except StopIteration as stop:
+            self._keep(stop.value)
+            return None
 
     def _start(self, context: Context, pruning: Pruning, device: str) -> Generator[EpochMetrics, None, Pruned]:
         pruner = PRUNERS[pruning.spec.method]
@@ -104,19 +89,6 @@ class PruningRun:
 
 Work: TypeAlias = Training | Pruning
 """What an executor can be asked to do with a network."""
-
-
-class Run(Protocol):
-    """Work in progress."""
-
-    @property
-    def finished(self) -> bool: ...
-
-    def advance(self, at_least_s: float) -> tuple[EpochMetrics, ...]: ...
-
-    def outcome(self) -> Outcome: ...
-
-    def trained(self) -> Trained: ...
 
 
 def begin(context: Context, work: Work, device: str) -> Run:

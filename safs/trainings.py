@@ -5,6 +5,7 @@ other settings: build the network, load the weights to start from, put operators
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
@@ -61,17 +62,63 @@ class Trained:
     """What a person should know of it."""
 
 
-class TrainingRun:
-    """A training in progress. It never raises for what the training itself did wrong: that is an outcome.
+class Run(ABC):
+    """Work in progress, epoch by epoch. It never raises for what the work itself did wrong: that is an outcome."""
+
+    def __init__(self) -> None:
+        self._spent_s = 0.0
+        self._curve: list[EpochMetrics] = []
+        self._error: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to do, or the work broke down."""
+        return self._error is not None or self._done
+
+    def advance(self, at_least_s: float) -> tuple[EpochMetrics, ...]:
+        """Works whole epochs until ``at_least_s`` seconds have passed or the run is finished; returns them."""
+        started = time.perf_counter()
+        done: list[EpochMetrics] = []
+        try:
+            while not self.finished:
+                if (metrics := self._epoch()) is not None:
+                    done.append(metrics)
+                if time.perf_counter() - started >= at_least_s:
+                    break
+        except SafsError as error:
+            self._error = error.message
+        except torch.OutOfMemoryError as error:
+            self._error = f"out of memory: {str(error).splitlines()[0]}"
+        self._spent_s += time.perf_counter() - started
+        self._curve += done
+        return tuple(done)
+
+    @abstractmethod
+    def outcome(self) -> Outcome:
+        """How well it went, once it is finished."""
+
+    @abstractmethod
+    def trained(self) -> Trained:
+        """The outcome with the network that the work made, on the CPU."""
+
+    @property
+    @abstractmethod
+    def _done(self) -> bool: ...
+
+    @abstractmethod
+    def _epoch(self) -> EpochMetrics | None:
+        """Works one epoch; None for what is done after the last one."""
+
+
+class TrainingRun(Run):
+    """A training in progress.
 
     Args:
         device: where to train, e.g. ``cpu`` or ``cuda``.
     """
 
     def __init__(self, context: Context, training: Training, device: str) -> None:
-        self._spent_s = 0.0
-        self._curve: list[EpochMetrics] = []
-        self._error: str | None = None
+        super().__init__()
         model = context.blueprint.build(training.seed, state=context.start)
         self._training, self._blueprint, self._masks = training, context.blueprint, context.masks
         self._model: RewiredModel = rewire(model, training.assignment, learnable=training.learnable).to(device)
@@ -88,28 +135,6 @@ class TrainingRun:
             exempt=self._model.activation_parameters(),
             augment=context.augment,
         )
-
-    @property
-    def finished(self) -> bool:
-        """Whether all epochs are done, or the training broke down."""
-        return self._error is not None or self._session.finished
-
-    def advance(self, at_least_s: float) -> tuple[EpochMetrics, ...]:
-        """Trains whole epochs until ``at_least_s`` seconds have passed or the training is finished; returns them."""
-        started = time.perf_counter()
-        done: list[EpochMetrics] = []
-        try:
-            while not self.finished:
-                done.append(self._session.step())
-                if time.perf_counter() - started >= at_least_s:
-                    break
-        except SafsError as error:
-            self._error = error.message
-        except torch.OutOfMemoryError as error:
-            self._error = f"out of memory: {str(error).splitlines()[0]}"
-        self._spent_s += time.perf_counter() - started
-        self._curve += done
-        return tuple(done)
 
     def outcome(self) -> Outcome:
         """How well it went: the best epoch, or why there is none."""
@@ -134,6 +159,13 @@ class TrainingRun:
         state = {name: tensor.detach().clone() for name, tensor in self._model.model_state().items()}
         network = Network(self._blueprint, state, self._masks, dict(self._training.assignment), self._model.scalars())
         return Trained(outcome, network)
+
+    @property
+    def _done(self) -> bool:
+        return self._session.finished
+
+    def _epoch(self) -> EpochMetrics:
+        return self._session.step()
 
 
 def score(network: Network, split: Split, batch_size: int, device: str) -> Evaluation:

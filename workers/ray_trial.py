@@ -7,7 +7,8 @@ import ray
 import torch
 from ray import tune
 
-from safs.prunings import Run, begin
+from safs.prunings import begin
+from safs.trainings import Run
 from workers.orders import LookOrder, Order, Parcel, PauseOrder, TrainOrder
 from workers.ray_shared import SharedContext, unpack
 
