@@ -92,6 +92,7 @@ def verification_table(verification: "Verification") -> Table:
         "network": verification.architecture,
         "sparsity": f"{sparsity.sparsity:.6%} (asked for: {verification.target:g})",
         "live weights": f"{sparsity.live:,} of {sparsity.weights:,}",
+        "stored weights": f"{sparsity.stored:,}, zeros included",
         "sha256": verification.sha256,
         "verdict": "the bytes are what config.json says, and the sparsity is exact",
     }

@@ -76,6 +76,7 @@ def report(
             "achieved": sparsity.sparsity,
             "weights": sparsity.weights,
             "live": sparsity.live,
+            "stored": sparsity.stored,
             "layers": [asdict(layer) for layer in sparsity.layers],
         },
         "rows": table,
@@ -139,7 +140,12 @@ def _row(name: str, networks: Sequence[Network], scores: Scores) -> Row:
         row[f"{split}_accuracy"] = fmean(evaluation.accuracy for evaluation in evaluations)
         row[f"{split}_cross_entropy"] = fmean(evaluation.cross_entropy for evaluation in evaluations)
         row[f"{split}_accuracies"] = [evaluation.accuracy for evaluation in evaluations]
-    return row | {"sparsity": sparsity.sparsity, "weights": sparsity.weights, "live_weights": sparsity.live}
+    return row | {
+        "sparsity": sparsity.sparsity,
+        "weights": sparsity.weights,
+        "live_weights": sparsity.live,
+        "stored_weights": sparsity.stored,
+    }
 
 
 def _sites(found: Preflight, winner: Finalist) -> list[dict[str, Any]]:

@@ -28,6 +28,11 @@ class SparsityReport:
     layers: tuple[LayerSparsity, ...]
 
     @property
+    def stored(self) -> int:
+        """Prunable weights that are there, zeros included: fewer than ``weights`` in a smaller network."""
+        return sum(layer.stored for layer in self.layers)
+
+    @property
     def sparsity(self) -> float:
         """The fraction of the prunable weights that is zero or gone; 0 where there are none."""
         return 1 - self.live / self.weights if self.weights else 0.0
