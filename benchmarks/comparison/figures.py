@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.comparison.cells import DENSE, Record
+from benchmarks.comparison.cells import DENSE, Record, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,12 +64,13 @@ def _headline(records: Sequence[Record]) -> str:
     seeds = {record["seed"] for record in records}
     unpruned = _spread([record for record in records if record["row"] == DENSE], "default", len(seeds))
     dense = f" The dense network, with as many epochs in all: {unpruned}." if unpruned else ""
-    return (
+    text = (
         f"{one['architecture']}, Fashion-MNIST ({images}), batches of {one['batch_size']}; epochs: "
         f"{one['dense_epochs']} dense, {one['prune_epochs']} pruning, {one['final_epochs']} fine-tuning; "
         f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; on {one['device']}, torch {one['torch']}. Mean and standard "
         "deviation over the seeds; a number in brackets says how many there are where they are fewer." + dense
     )
+    return fill(text, 120)
 
 
 def _accuracies(records: Sequence[Record], candidate: str) -> str:
@@ -87,8 +89,9 @@ def _accuracies(records: Sequence[Record], candidate: str) -> str:
 
 
 def _pruned_rows(records: Iterable[Record]) -> list[str]:
-    """In the order in which they were begun."""
-    return [row for row in dict.fromkeys(record["row"] for record in records) if row != DENSE]
+    """In the order of the registry."""
+    found = {record["row"] for record in records}
+    return [row for row in rows() if row in found]
 
 
 def _live(records: Sequence[Record], sparsity: float) -> int | None:
