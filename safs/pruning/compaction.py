@@ -9,6 +9,7 @@ from safs.errors import CompactionError
 from safs.inputs import InputSelection, WithSelectedInputs
 from safs.models.form import Form
 from safs.pruning.constants import fold_constants, zero_incoming
+from safs.pruning.cutting import take_out, without
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.probing import probe
 from safs.pruning.removal import Removal
@@ -80,7 +81,7 @@ def compact(
     zero_units(model, groups, removed)
     expected = probe(model, example)
     before = {name: value.shape for name, value in model.state_dict().items()}
-    _take_out(model, groups, removed)
+    take_out(model, groups, removed)
     try:
         found = probe(model if inputs is None else WithSelectedInputs(model, inputs).to(example.device), example)
     except Exception as error:  # forward is foreign code that meets unknown sizes: anything can come
@@ -97,53 +98,8 @@ def masks_of_compact(masks: Masks, groups: Sequence[UnitGroup], removed: Units) 
     compacted = dict(masks)
     for (name, dim), positions in positions_of(groups, removed).items():
         if name in compacted:
-            compacted[name] = _without(compacted[name], dim, positions)
+            compacted[name] = without(compacted[name], dim, positions)
     return compacted
-
-
-def _take_out(model: nn.Module, groups: Sequence[UnitGroup], removed: Units) -> None:
-    """Removes each layer's rows and columns at once, so that no number shifts before it is used."""
-    sides: dict[tuple[str, int], set[int]] = {}
-    for (name, dim), positions in positions_of(groups, removed).items():
-        path, _, leaf = name.rpartition(".")
-        owner = model.get_submodule(path)
-        if isinstance(owner, _LAYERS):
-            sides.setdefault((path, dim), set()).update(positions)
-        else:  # a parameter that a model of its own kind holds, such as a layer scale
-            parameter = owner.get_parameter(leaf)
-            owner.register_parameter(leaf, nn.Parameter(_without(parameter.detach(), dim, positions)))
-    for (path, dim), gone in sides.items():
-        _take_from_layer(model.get_submodule(path), dim, sorted(gone))
-
-
-_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.PReLU)
-
-
-def _take_from_layer(layer: nn.Module, dim: int, positions: list[int]) -> None:
-    """Removes rows (dimension 0, with all that a unit has in this layer) or columns (dimension 1) of ``layer``."""
-    import torch_pruning as tp  # takes as long to import as torch itself, and only structured pruning needs it
-
-    match layer:
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d() if 1 < layer.groups == layer.in_channels == layer.out_channels:
-            tp.prune_depthwise_conv_out_channels(layer, positions)
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d() if dim == 1:
-            width = layer.in_channels // layer.groups  # a column is one channel of each of the convolution's groups
-            tp.prune_conv_in_channels(
-                layer, [start + p for start in range(0, layer.in_channels, width) for p in positions]
-            )
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-            tp.prune_conv_out_channels(layer, positions)
-        case nn.Linear():
-            (tp.prune_linear_in_channels if dim == 1 else tp.prune_linear_out_channels)(layer, positions)
-        case nn.modules.batchnorm._BatchNorm():
-            tp.prune_batchnorm_out_channels(layer, positions)
-        case _:
-            tp.prune_prelu_out_channels(layer, positions)
-
-
-def _without(tensor: Tensor, dim: int, positions: list[int]) -> Tensor:
-    kept = torch.ones(tensor.shape[dim], dtype=torch.bool).index_fill_(0, torch.tensor(positions), False)
-    return tensor.index_select(dim, kept.nonzero().squeeze(1).to(tensor.device))
 
 
 def _refusal(model: nn.Module, why: str) -> CompactionError:

@@ -36,7 +36,7 @@ def find_groups(model: nn.Module, example: Tensor, *, time_limit_s: float = 20.0
     try:
         groups = within(time_limit_s, partial(dependency_groups, model, example))
     except TimeUp:
-        raise _refusal(model, f"torch-pruning found no groups within {time_limit_s:g} s") from None
+        raise _refusal(model, f"torch-pruning found no groups within {time_limit_s:g} s of CPU time") from None
     except Exception as error:  # torch-pruning meets foreign models: anything can come
         failure = error
     groups = groups or hidden_widths(model)

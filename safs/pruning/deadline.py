@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 CHECK_EVERY_S = 0.05
-WAITING = 5
+WAITING = 3
 """Wall time for a second of CPU time: work that waits ends too, and a busy machine does not end work that runs."""
 GRACE_S = 5.0
 """How long a call into C may keep a thread from noticing that it is to end, before it is left to notice later."""

@@ -14,15 +14,18 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
+from safs.pruning.cutting import take_out
 from safs.pruning.units import Slot, UnitGroup
 
 
 def dependency_groups(model: nn.Module, example: Tensor) -> tuple[UnitGroup, ...]:
     """The groups that can be removed unit by unit without a change to what the other units compute.
 
-    Left out are units that the network's output consists of, that a norm over channels or attention reads, that
-    grouped convolutions admit only all together, and groups that claim the same numbers: there torch-pruning has lost
-    track (it takes what it does not know for elementwise). Where it fails altogether, it raises whatever it raises.
+    Left out are units that the network's output consists of, that a norm over channels or attention reads, and that
+    grouped convolutions admit only all together. So are groups of which layers read different parts, as after a split,
+    and groups that claim numbers that are not there or another's: torch-pruning takes what it does not know for
+    elementwise, and has lost track there. So are those without which the network does not run. Whether it still
+    computes the same cannot be told from shapes. Where torch-pruning fails altogether, it raises whatever it raises.
     """
     twin = _without_memory(model)
     graph = torch_pruning.DependencyGraph()
@@ -35,7 +38,8 @@ def dependency_groups(model: nn.Module, example: Tensor) -> tuple[UnitGroup, ...
             verbose=False,
         )
         found = [_group(graph, members, twin) for members in graph.get_all_groups()]
-    return _without_rivals(_in_order([group for group in found if group is not None], twin))
+    sound = [group for group in found if group is not None and _fits(group, twin)]
+    return _that_run(_without_rivals(_in_order(sound, twin)), twin, example)
 
 
 def _without_memory(model: nn.Module) -> nn.Module:
@@ -165,6 +169,16 @@ def _claim_side(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, 
     return True
 
 
+def _fits(group: UnitGroup, model: nn.Module) -> bool:
+    """Whether every tensor of the group has all its positions, and as many of one unit as of another."""
+    tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return all(
+        len({len(positions) for positions in slot.positions}) == 1
+        and max(chain(*slot.positions), default=-1) < tensors[slot.name].shape[slot.dim]
+        for slot in (*group.producers, *group.consumers)
+    )
+
+
 def _in_order(groups: list[UnitGroup], model: nn.Module) -> list[UnitGroup]:
     """The groups and their slots in the model's own order, each named after its first module."""
     places = {name: place for place, name in enumerate(model.state_dict())}
@@ -192,3 +206,22 @@ def _without_rivals(groups: list[UnitGroup]) -> tuple[UnitGroup, ...]:
         for group, own in zip(groups, claims, strict=True)
         if all(disputed[tensor].isdisjoint(positions) for tensor, positions in own)
     )
+
+
+def _that_run(groups: tuple[UnitGroup, ...], model: nn.Module, example: Tensor) -> tuple[UnitGroup, ...]:
+    """The groups without a unit of each of which the network runs, found by halving."""
+    if _runs(model, groups, example):
+        return groups
+    middle = len(groups) // 2
+    halves = (groups[:middle], groups[middle:]) if middle else ()
+    return tuple(chain(*(_that_run(half, model, example) for half in halves)))
+
+
+def _runs(model: nn.Module, groups: tuple[UnitGroup, ...], example: Tensor) -> bool:
+    smaller = copy.deepcopy(model)
+    take_out(smaller, groups, {group.name: (0,) for group in groups})
+    try:
+        smaller(torch.zeros(example.shape, dtype=example.dtype, device="meta"))
+    except Exception:  # forward is foreign code that meets unknown sizes: anything can come
+        return False
+    return True

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from safs.pruning.evaluating import evaluating
 
-IMAGES = 4
+IMAGES = 2
 
 
 @torch.no_grad()

@@ -115,6 +115,43 @@ def test_two_convolutions_of_other_groups_join_what_either_joins():
     assert groups["1"].producers[0].positions == ((0, 2, 4, 6), (1, 3, 5, 7))
 
 
+class Split(nn.Module):
+    """Its stem's halves are read by different layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left, self.right = nn.Conv2d(1, 8, 1), nn.Conv2d(4, 6, 1), nn.Conv2d(4, 6, 1)
+        self.out = nn.Linear(6 * 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.stem(x).chunk(2, 1)
+        return self.out(torch.relu(self.left(left) + self.right(right)).flatten(1))
+
+
+def test_units_that_different_layers_read_are_left_out():
+    groups = groups_of(Split(), 1, 2, 2)
+
+    assert list(groups) == ["left"]
+    assert names(groups["left"].producers) == ["left.weight", "left.bias", "right.weight", "right.bias"]
+
+
+class Counting(nn.Module):
+    """It insists on the width of its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third, self.out = (nn.Linear(8, width) for width in (8, 8, 8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        assert x.shape[1] == 8
+        return self.out(torch.relu(self.third(torch.relu(self.second(x)))))
+
+
+def test_groups_without_which_the_network_does_not_run_are_left_out():
+    assert list(groups_of(Counting(), 8)) == ["second", "third"]
+
+
 def test_a_transformer_offers_its_perceptrons_hidden_widths():
     model = VisionTransformer(
         image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=12, num_classes=3
@@ -196,5 +233,5 @@ def test_a_network_without_hidden_units_is_refused():
 
 
 def test_a_search_that_takes_too_long_is_refused():
-    with pytest.raises(CompactionError, match=r"ResNet .*within 0\.001 s.*granularity: weight"):
+    with pytest.raises(CompactionError, match=r"ResNet .*within 0\.001 s .*granularity: weight"):
         find_groups(on_meta("resnet18"), torch.zeros(1, 3, 32, 32), time_limit_s=0.001)
