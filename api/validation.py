@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 
@@ -80,8 +81,13 @@ def _message(error: Mapping[str, Any], path: Sequence[str | int]) -> str:
 def _unknown_key(path: Sequence[str | int]) -> str:
     section: Any = JobSpec
     for part in path[:-1]:
-        section = section.model_fields[str(part)].annotation
+        section = _section(section.model_fields[str(part)].annotation)
     known = list(section.model_fields)
     close = get_close_matches(str(path[-1]), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"there is no such key.{hint} Known: {', '.join(known)}."
+
+
+def _section(annotation: Any) -> Any:
+    """The section that a field holds; of one that may be left out as null, the section itself."""
+    return next((member for member in get_args(annotation) if member is not NoneType), annotation)

@@ -1,6 +1,7 @@
 """The options of pruning methods: checked like any other part of a job."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,8 +33,8 @@ def parse_options(spec: PruneSpec, kind: type[Kind]) -> Kind:
         return kind.model_validate(spec.options)
     except ValidationError as error:
         wrong = error.errors()[0]
-        name = ".".join(map(str, wrong["loc"]))
-        raise SpecError(_message(spec.method, name, wrong, kind), field=f"prune.options.{name}") from error
+        field = ".".join(("prune", "options", *map(str, wrong["loc"])))
+        raise SpecError(_message(spec.method, wrong, kind), field=field) from error
 
 
 def described(kind: type[Options]) -> dict[str, str]:
@@ -44,9 +45,13 @@ def described(kind: type[Options]) -> dict[str, str]:
     }
 
 
-def _message(method: str, name: str, wrong: Mapping[str, Any], kind: type[Options]) -> str:
-    known = ", ".join(kind.model_fields)
+def _message(method: str, wrong: Mapping[str, Any], kind: type[Options]) -> str:
+    name = ".".join(map(str, wrong["loc"]))
+    if not name:  # two options that do not fit each other
+        return f"options of pruning method {method!r}: {wrong['ctx']['error']}."
     if wrong["type"] == "extra_forbidden":
-        has = f"has the options {known}" if known else "has no options"
-        return f"pruning method {method!r} {has}; remove {name!r}."
+        has = f"has the options {', '.join(kind.model_fields)}" if kind.model_fields else "has no options"
+        close = get_close_matches(name, kind.model_fields, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"pruning method {method!r} {has}; remove {name!r}.{hint}"
     return f"option {name!r} of pruning method {method!r} cannot be {wrong['input']!r}: {wrong['msg']}."

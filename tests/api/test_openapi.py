@@ -1,11 +1,14 @@
 """The OpenAPI document tells everything: summaries, examples, every error."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.errors import KINDS
+from api.routes.jobs import REFUSALS
 from safs.spec import JobSpec
 
 
@@ -36,6 +39,14 @@ def test_every_code_is_documented_under_its_status(document: dict[str, Any]) -> 
     of_the_framework = {"malformed_request", "not_found", "method_not_allowed", "schema_missing"}
 
     assert told == {(code, kind.status) for code, kind in KINDS.items() if code not in of_the_framework}
+
+
+def test_the_documentation_of_jobs_lists_every_refusal_once_with_its_status() -> None:
+    jobs = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+
+    told = re.findall(r"^\| `(\w+)` \| (\d+) \|", jobs.partition("## A job that is refused")[2], flags=re.MULTILINE)
+
+    assert sorted(told) == sorted((code, str(KINDS[code].status)) for code in REFUSALS)
 
 
 def test_the_examples_of_a_job_are_jobs_and_three_sections_are_required(document: dict[str, Any]) -> None:
