@@ -1,6 +1,6 @@
 """Pruning methods by name, and what they share."""
 
-from safs.pruning import ap, composed, dynamic, east, joint_input
+from safs.pruning import ap, composed, dynamic, east, greg, joint_input
 from safs.pruning.bench import Bench, Hooks, Pruned, Pruner, Setting
 from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, live_counts, live_total
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
@@ -43,6 +43,20 @@ PRUNERS: Registry[Pruner] = Registry(
             "magnitude, scaled in each layer so that layers compare", "Lee et al. (2021), arXiv:2010.07611"
         ),
         "random": _composed("removes weights at random: the control", "Gale et al. (2019), arXiv:1902.09574"),
+        "greg1": Pruner(
+            "chooses at once, then pulls what it chose towards zero, ever harder, before it removes it",
+            greg.greg1,
+            greg.check,
+            "Wang et al. (2021), arXiv:2012.09243",
+            options=described(greg.Greg1Options),
+        ),
+        "greg2": Pruner(
+            "as greg1, but chooses what a small penalty on all weights shrinks most: those whose loss hardly curves",
+            greg.greg2,
+            greg.check,
+            "Wang et al. (2021), arXiv:2012.09243",
+            options=described(greg.Greg2Options),
+        ),
         "ap": Pruner(
             "in rounds, part of them negative weights that hardly moved, so that fewer ReLU neurons are dead",
             ap.prune,
