@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from safs.errors import SpecError
-from safs.pruning.bench import Bench, Pruned, Pruning, Setting
+from safs.pruning.bench import Bench, Pruned, Setting, Steps
 from safs.pruning.choosing import Scores, choose
 from safs.pruning.composed import split_evenly
 from safs.pruning.distributions import DISTRIBUTIONS, live_total
@@ -45,7 +45,7 @@ class ApOptions(IterativeOptions):
     everywhere: bool = Field(False, description="also in layers whose inputs can be negative")
 
 
-def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """In every round trains, removes a share of the live weights and rewinds the rest; at last trains once more.
 
     The job's score removes its part of the share by the job's distribution. Then, of the weights that are left and

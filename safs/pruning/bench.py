@@ -109,8 +109,8 @@ class Setting:
         return self.spec.epochs * self.steps_per_epoch
 
 
-Pruning: TypeAlias = Generator[EpochMetrics, None, Pruned]
-Method: TypeAlias = Callable[[Bench, float, PruneSpec], Pruning]
+Steps: TypeAlias = Generator[EpochMetrics, None, Pruned]
+Method: TypeAlias = Callable[[Bench, float, PruneSpec], Steps]
 """(bench, sparsity, spec) -> epochs, then the pruned network, with exactly the live weights asked for."""
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from safs.errors import SpecError, UnknownNameError
-from safs.pruning.bench import Bench, Hooks, Pruned, Pruning, Setting
+from safs.pruning.bench import Bench, Hooks, Pruned, Setting, Steps
 from safs.pruning.granularity import Pattern, granularity_named
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.options import Options, parse_options
@@ -29,12 +29,12 @@ class OneShotOptions(Options):
     )
 
 
-def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """Prunes as the job's score, distribution, granularity and schedule say."""
     return (yield from compose(bench, sparsity, spec, selector(bench.model, bench.example, spec)))
 
 
-def compose(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruning:
+def compose(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes as the job's score and schedule say what ``chosen`` selects."""
     if spec.schedule == "one_shot":
         return _one_shot(bench, sparsity, spec, chosen)
@@ -104,7 +104,7 @@ def _one_shot_rounds(spec: PruneSpec) -> int:
     return parse_options(spec, OneShotOptions).rounds or by_itself
 
 
-def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruning:
+def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes the same share of what is left in every round, and trains after each.
 
     With ``rewind`` the survivors return to the weights that the stage began with before they are trained (Frankle and
@@ -123,7 +123,7 @@ def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector)
     return chosen.finish(masks)
 
 
-def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruning:
+def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes a little every few steps of one training; where the schedule lets the density rise, weights come back.
 
     Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134. Where the density falls none does,

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from safs.errors import SpecError
-from safs.pruning.bench import Bench, Hooks, Pruned, Pruning, Setting
+from safs.pruning.bench import Bench, Hooks, Pruned, Setting, Steps
 from safs.pruning.composed import check_epochs
 from safs.pruning.distributions import live_counts
 from safs.pruning.largest import keep_largest
@@ -38,7 +38,7 @@ class DynamicOptions(Options):
     until: float = Field(0.75, ge=0, le=1, description="part of the training after which no connection moves")
 
 
-def rigl(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def rigl(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """RigL: weights come back where the loss's gradient is largest.
 
     Evci, Gale, Menick, Castro, Elsen, "Rigging the Lottery" (2020), arXiv:1911.11134. The share moved falls from
@@ -48,7 +48,7 @@ def rigl(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
     return _train(bench, sparsity, spec, by_gradient)
 
 
-def set_(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def set_(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """SET: weights come back at random.
 
     Mocanu et al., "Scalable Training of Artificial Neural Networks with Adaptive Sparse Connectivity" (2018),
@@ -168,7 +168,7 @@ def pause(steps: int, every: int | None) -> int:
     return every or max(1, min(LONGEST_PAUSE, steps // UPDATES))
 
 
-def _train(bench: Bench, sparsity: float, spec: PruneSpec, growth: Growth) -> Pruning:
+def _train(bench: Bench, sparsity: float, spec: PruneSpec, growth: Growth) -> Steps:
     options = parse_options(spec, DynamicOptions)
     parameters = prunable_parameters(bench.model)
     live = live_counts(_shapes(parameters), sparsity, spec.distribution)

@@ -16,7 +16,7 @@ from safs.activations.dyrelu import DyReLU, dynamic_relus
 from safs.activations.surgery import rewire
 from safs.errors import SparsityError
 from safs.models.form import Form, apply_form
-from safs.pruning.bench import Bench, Hooks, Pruned, Pruning, Setting
+from safs.pruning.bench import Bench, Hooks, Pruned, Setting, Steps
 from safs.pruning.composed import check_epochs
 from safs.pruning.distributions import live_counts, live_total, sparsity_that_leaves
 from safs.pruning.dynamic import LONGEST_PAUSE, Connections, by_gradient, check_axes, cosine, pause
@@ -54,7 +54,7 @@ class EastOptions(CyclicOptions):
         return self
 
 
-def east(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def east(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """EAST: RigL with dynamic ReLUs that phase out, shared weights, and a density that cycles.
 
     Li, Durrant, Markovic, Huang, Kundu, Chen, Yin, Leontidis, "Pushing the Limits of Sparsity: A Bag of Tricks for

@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 
 from safs.errors import SpecError
-from safs.pruning.bench import Bench, Hooks, Pruning, Setting
+from safs.pruning.bench import Bench, Hooks, Setting, Steps
 from safs.pruning.dynamic import check_axes
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.options import Options, parse_options
@@ -64,7 +64,7 @@ class Greg2Options(Greg1Options):
     recover: float = Field(1e-4, ge=0, description="negative penalty on the weights that stay, from the choice on")
 
 
-def greg1(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def greg1(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """GReg-1: chooses as one-shot pruning does, then lets the penalty on the chosen grow to its ceiling.
 
     Published: delta 1e-4 every 5 or 10 steps to a ceiling of 1, then 5,000 to 40,000 steps to stabilise, learning rate
@@ -79,7 +79,7 @@ def greg1(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
     return chosen.finish(masks, _notes(bench, masks, norms))
 
 
-def greg2(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def greg2(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """GReg-2: a small penalty on all weights grows first, and what it shrinks most is chosen; then as GReg-1.
 
     For a loss of 1/2 sum h_i (w_i - w_i*)^2 the penalised minimum is w_i* h_i / (h_i + lambda): weights in flat

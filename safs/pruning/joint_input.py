@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from safs.inputs import InputSelection
-from safs.pruning.bench import Bench, Pruned, Pruning, Setting
+from safs.pruning.bench import Bench, Pruned, Setting, Steps
 from safs.pruning.choosing import Scores
 from safs.pruning.compaction import shrink
 from safs.pruning.composed import check_schedule, compose
@@ -25,7 +25,7 @@ from safs.pruning.selecting import check_score
 from safs.spec import PruneSpec
 
 
-def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Pruning:
+def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     """Removes filters, neurons and inputs together, to exactly ``sparsity`` of the dense network's weights.
 
     Perceptrons lose pixels, convolutional networks channels (none of grey images): a convolution's weights are shared

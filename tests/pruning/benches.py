@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from safs.data import Splits, load
 from safs.pruning import Hooks, Masks, Pruned, Setting
-from safs.pruning.bench import Pruning
+from safs.pruning.bench import Steps
 from safs.spec import DataSpec, PruneSpec, Recipe
 from safs.training.bench import TrainingBench
 from safs.trials import EpochMetrics
@@ -101,7 +101,7 @@ class RecordingBench(TrainingBench):
         self.trainings.append(TrainingRecord(epochs, _cloned(masks or {}), before, copied(self.model)))
 
 
-def drain(pruning: Pruning) -> tuple[list[EpochMetrics], Pruned]:
+def drain(pruning: Steps) -> tuple[list[EpochMetrics], Pruned]:
     """All epochs of a pruning, and its result."""
     epochs: list[EpochMetrics] = []
     while True:
