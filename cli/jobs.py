@@ -32,7 +32,7 @@ def jobs(
 
 
 def show(job: JobId, url: Url = DEFAULT_URL) -> None:
-    """Shows a job: progress, why it failed, what it gained.
+    """Shows a job: how it prunes, progress, why it failed, what it gained.
 
     \b
     Examples:
@@ -48,8 +48,11 @@ def show(job: JobId, url: Url = DEFAULT_URL) -> None:
         found = client.job(job)
         console.print(job_table(found))
         if found.state == "succeeded":
+            report = found.report()
             console.print()
-            console.print(comparison_table(comparison_rows(found.report())))
+            console.print(comparison_table(comparison_rows(report)))
+            for note in report["notes"]:
+                console.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 def watch(job: JobId, url: Url = DEFAULT_URL) -> None:

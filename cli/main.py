@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli import demo, jobs, local, serve, submit, up
+from cli import catalog, demo, jobs, local, serve, submit, up
 
 
 def make_app() -> typer.Typer:
@@ -22,6 +22,7 @@ def make_app() -> typer.Typer:
     for command in (
         demo.demo,
         up.up,
+        catalog.catalog,
         submit.submit,
         jobs.jobs,
         jobs.show,

@@ -12,6 +12,9 @@ def submit(
     model: Annotated[str | None, typer.Option(help="Network: lenet5, resnet18, torchvision/resnet50 ...")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set: digits, mnist, cifar10 ...")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Pruning method: magnitude, greg1, rigl ... (`safs catalog methods`).")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced or paper.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Dense weights (safetensors) to start from; uploaded.", exists=True)
@@ -30,6 +33,7 @@ def submit(
     \b
     Examples:
       safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow
+      safs submit --model resnet18 --dataset cifar10 --sparsity 0.99 --method greg1
       safs submit --spec job.yaml --seed 1
       safs submit --model torchvision/resnet18 --dataset cifar10 --sparsity 0.95 --weights dense.safetensors
     """
@@ -41,6 +45,7 @@ def submit(
         "model.architecture": model,
         "data.dataset": dataset,
         "sparsity": sparsity,
+        "prune.method": method,
         "preset": preset,
         "seed": seed,
         "name": name,

@@ -33,7 +33,7 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
 
 def jobs_table(jobs: Iterable[RemoteJob]) -> Table:
     """Jobs, one a line."""
-    table = _table("job", "name", "state", "stage", "done", "network", "data", "sparsity", "test", "created")
+    table = _table("job", "name", "state", "stage", "done", "network", "data", "sparsity", "method", "test", "created")
     for job in jobs:
         spec, result = job.view["spec"], job.view.get("result") or {}
         table.add_row(
@@ -45,6 +45,7 @@ def jobs_table(jobs: Iterable[RemoteJob]) -> Table:
             spec["model"]["architecture"],
             spec["data"]["dataset"],
             f"{spec['sparsity']:g}",
+            spec["prune"]["method"],
             percent(result.get("test_accuracy")),
             _age(job.view["created_at"]),
         )
@@ -61,6 +62,7 @@ def job_table(job: RemoteJob) -> Table:
         "network": spec["model"]["architecture"],
         "data": spec["data"]["dataset"],
         "sparsity": f"{spec['sparsity']:g}",
+        "pruning": pruning(spec["prune"]),
         "preset": spec["preset"],
         "seed": str(spec["seed"]),
         "created": _age(job.view["created_at"]),
@@ -79,6 +81,7 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "input": f"{found['channels']} x {found['image_size']} x {found['image_size']}, {found['classes']} classes",
         "images": f"{found['train']:,} train, {found['validation']:,} validation, {found['test']:,} test",
         "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
+        "pruning": pruning(spec["prune"]),
         "activations": f"{len(found['sites'])} calls, {len(found['operators'])} candidates at each",
         "queued": "nothing: this was a dry run",
     }
@@ -97,6 +100,28 @@ def verification_table(verification: "Verification") -> Table:
         "verdict": "the bytes are what config.json says, and the sparsity is exact",
     }
     return facts_table(facts)
+
+
+def catalog_table(entries: Iterable[Mapping[str, Any]]) -> Table:
+    """Names of one kind with what they are; under a name, what can be told to it."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for entry in entries:
+        table.add_row(Text(entry["name"], style="bold"), Text(entry["summary"]))
+        for option, meaning in entry["details"].get("options", {}).items():
+            table.add_row(Text(f"  {option}", style="cyan"), Text(meaning, style="dim"))
+    return table
+
+
+def pruning(prune: Mapping[str, Any]) -> str:
+    """How a job prunes: the method, its four axes, and what it was told besides.
+
+    >>> pruning({"method": "rigl", "score": "magnitude", "distribution": "erk", "schedule": "dynamic",
+    ...          "granularity": "weight", "epochs": 40, "options": {"drop": 0.5}})
+    'rigl (magnitude, erk, dynamic, weight), epochs 40, drop 0.5'
+    """
+    axes = [prune[axis] for axis in ("score", "distribution", "schedule", "granularity") if axis in prune]
+    told = ({"epochs": prune["epochs"]} if prune.get("epochs") else {}) | prune.get("options", {})
+    return ", ".join([f"{prune['method']} ({', '.join(axes)})", *(f"{name} {value}" for name, value in told.items())])
 
 
 def facts_table(facts: Mapping[str, str | None]) -> Table:

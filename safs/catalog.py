@@ -8,7 +8,7 @@ from typing import Any
 from safs.activations.operators import OPERATORS
 from safs.data import DATASETS
 from safs.models import MODELS, known_architectures
-from safs.presets import METHODS, PRESET_SUMMARIES, PRESETS
+from safs.presets import PRESET_SUMMARIES, PRESETS
 from safs.pruning import DISTRIBUTIONS, PRUNERS
 from safs.pruning.granularity import GRANULARITIES
 from safs.pruning.options import described
@@ -16,6 +16,7 @@ from safs.pruning.schedules import PRUNING_SCHEDULES
 from safs.pruning.scores import SCORES
 from safs.registry import Registry
 from safs.search import STRATEGIES
+from safs.spec import PruneSpec
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.schedules import SCHEDULES
 
@@ -55,7 +56,12 @@ def _methods() -> list[CatalogEntry]:
         CatalogEntry(
             name,
             pruner.summary,
-            {"defaults": deepcopy(METHODS[name]), "options": dict(pruner.options), "source": pruner.source},
+            {
+                "defaults": PruneSpec(method=name).model_dump(mode="json", include=_METHOD_DEFAULTS),
+                "options": dict(pruner.options),
+                "source": pruner.source,
+                "from_scratch": pruner.from_scratch,
+            },
         )
         for name, pruner in PRUNERS.items()
     ]
@@ -66,6 +72,11 @@ def _pruning_schedules() -> list[CatalogEntry]:
         CatalogEntry(name, entry.summary, {"options": described(entry.options), "source": entry.source})
         for name, entry in PRUNING_SCHEDULES.items()
     ]
+
+
+def _granularities() -> list[CatalogEntry]:
+    pattern = CatalogEntry("<n>:<m>", "n of every m consecutive weights of a row stay, such as 2:4")
+    return [*_summaries(GRANULARITIES)(), pattern]
 
 
 def _strategies() -> list[CatalogEntry]:
@@ -80,6 +91,9 @@ def _summaries(registry: Registry[Any]) -> Callable[[], list[CatalogEntry]]:
     return lambda: [CatalogEntry(name, entry.summary) for name, entry in registry.items()]
 
 
+_METHOD_DEFAULTS = {"score", "distribution", "schedule", "granularity", "recipe"}
+"""What a method alone decides; ``epochs`` are the job's."""
+
 _KINDS: dict[str, Callable[[], list[CatalogEntry]]] = {
     "models": _models,
     "datasets": _summaries(DATASETS),
@@ -88,7 +102,7 @@ _KINDS: dict[str, Callable[[], list[CatalogEntry]]] = {
     "scores": _summaries(SCORES),
     "distributions": _summaries(DISTRIBUTIONS),
     "pruning_schedules": _pruning_schedules,
-    "granularities": _summaries(GRANULARITIES),
+    "granularities": _granularities,
     "strategies": _strategies,
     "optimizers": _summaries(OPTIMIZERS),
     "schedules": _summaries(SCHEDULES),

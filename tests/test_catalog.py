@@ -28,7 +28,6 @@ from safs.training.schedules import SCHEDULES
         ("scores", SCORES),
         ("distributions", DISTRIBUTIONS),
         ("pruning_schedules", PRUNING_SCHEDULES),
-        ("granularities", GRANULARITIES),
         ("strategies", STRATEGIES),
         ("optimizers", OPTIMIZERS),
         ("schedules", SCHEDULES),
@@ -37,6 +36,27 @@ from safs.training.schedules import SCHEDULES
 )
 def test_every_name_of_a_registry_is_in_the_catalog(kind: str, registry: Registry[object]) -> None:
     assert [entry.name for entry in catalog()[kind]] == list(registry)
+
+
+def test_granularities_tell_the_pattern_as_well() -> None:
+    assert [entry.name for entry in catalog()["granularities"]] == [*GRANULARITIES, "<n>:<m>"]
+
+
+def test_a_method_tells_what_it_decides_and_an_option_what_it_is_and_its_default() -> None:
+    found = {entry.name: entry.details for entry in catalog()["methods"]}
+
+    axes = {"score": "magnitude", "distribution": "erk", "schedule": "dynamic", "granularity": "weight"}
+    assert found["rigl"]["defaults"] == axes | {"recipe": None}
+    assert found["rigl"]["options"]["until"] == "part of the training after which no connection moves (default 0.75)"
+    assert (found["rigl"]["from_scratch"], found["magnitude"]["from_scratch"]) == (True, False)
+    assert found["magnitude"]["defaults"]["schedule"] == "one_shot"
+
+
+def test_a_pruning_schedule_tells_its_options() -> None:
+    found = {entry.name: entry.details["options"] for entry in catalog()["pruning_schedules"]}
+
+    assert list(found["cyclic"]) == ["begin", "end", "cycles", "peak"]
+    assert found["iterative"]["rounds"].endswith("(default 5)")
 
 
 def test_the_models_are_our_own_and_then_torchvisions() -> None:

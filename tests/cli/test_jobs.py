@@ -12,6 +12,7 @@ from typer.testing import Result
 from safs.client import JobFailed, ServiceError
 from safs.events import EpochDone, Stage, StageDone, StageStarted
 from safs.trials import EpochMetrics
+from tests.cli.conftest import RESULT, report
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Api, RunnerPen
@@ -54,6 +55,18 @@ def test_a_dry_run_tells_what_would_be_done_and_queues_nothing(safs: Safs, api: 
     # LeNet-5 has 61,470 prunable weights: 150 + 2,400 + 48,000 + 10,080 + 840; 1% of them is 614.7
     assert re.search(r"weights +615 of 61,470 are kept at sparsity 0\.99 *\n", done.stdout)
     assert safs("jobs", "--limit", "1", "--url", api.url).stdout == before
+
+
+def test_a_method_is_a_flag_and_how_it_prunes_is_told_before_and_after(safs: Safs, api: "Api") -> None:
+    job = (*LENET, "--method", "rigl", "--url", api.url)
+
+    checked = safs("submit", *job, "--dry-run").stdout
+    job_id = safs("submit", *job).stdout.strip()
+
+    # rigl trains while it prunes, by default as long as the dense network: 30 epochs in the preset `balanced`.
+    for told in (checked, safs("show", job_id, "--url", api.url).stdout):
+        assert re.search(r"pruning +rigl \(magnitude, erk, dynamic, weight\), epochs 30 *\n", told)
+    assert re.search(rf"{job_id} .* 0\.99 +rigl ", safs("jobs", "--url", api.url).stdout)
 
 
 def test_a_job_that_the_service_refuses_raises_what_it_said(safs: Safs, api: "Api") -> None:
@@ -100,6 +113,18 @@ def test_a_finished_job_is_shown_with_its_comparison_and_downloaded_whole(
         "report.png",
     }
     assert json.loads((tmp_path / "out" / "report.json").read_text())["result"] == "safs"
+
+
+def test_what_was_noted_of_a_job_is_shown_under_its_comparison(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen"
+) -> None:
+    job_id = submit()
+    noted = report() | {"notes": ["3 layers use another layer's weight [shared]."]}
+    runner.succeed(runner.claim(job_id), RESULT | {"report": json.dumps(noted).encode()})
+
+    shown = safs("show", job_id, "--url", api.url).stdout
+
+    assert shown.endswith("note: 3 layers use another layer's weight [shared].\n")
 
 
 def test_watch_replays_the_job_from_its_first_event(

@@ -1,9 +1,9 @@
 """The command as a whole: fast help, and errors in one red line."""
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from cli.main import make_app
 
 COMMANDS = (
     *("demo", "up"),
-    *("submit", "jobs", "show", "watch", "cancel", "download"),
+    *("catalog", "submit", "jobs", "show", "watch", "cancel", "download"),
     *("run", "verify"),
     *("api", "worker", "migrate"),
 )
@@ -56,14 +56,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_help_answers_within_half_a_second() -> None:
-    def seconds() -> float:
-        started = time.perf_counter()
-        safs("--help")
-        return time.perf_counter() - started
+def test_help_takes_less_than_half_a_second_of_the_processor() -> None:
+    def spent_s() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
 
-    # The best of several: the others may have waited for a busy machine.
-    assert min(seconds() for _ in range(5)) < 0.5
+    before = spent_s()
+    safs("--help")
+
+    # Not by the clock: the tests share the cores.
+    assert spent_s() - before < 0.5
 
 
 def test_an_expected_error_is_one_line_on_standard_error() -> None:
