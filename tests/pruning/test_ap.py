@@ -71,6 +71,7 @@ def test_any_score_can_be_the_one_that_ap_is_put_on(score):
     pruned = run(with_ap, 0.6, spec(2, score=score))
 
     assert count(pruned.masks) == WEIGHTS - round(0.6 * WEIGHTS)
+    assert not any(bool((pruned.masks[name] & ~mask).any()) for name, mask in with_ap.trainings[1].masks.items())
     first, first_alone = with_ap.trainings[1].masks, alone.trainings[1].masks
     removed = WEIGHTS - count(first)
     assert sum(int((first[name] & ~first_alone[name]).sum()) for name in first) <= round(0.1 * removed)
