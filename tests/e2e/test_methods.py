@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -109,10 +110,9 @@ def test_a_job_that_prunes_filters_gives_a_physically_smaller_network(
     smaller = load(folder)
 
     dense = models.build("lenet5", channels=1, classes=10, image_size=28)
-    size = (folder / "checkpoint.safetensors").stat().st_size
-    assert _parameters(smaller) < 0.2 * _parameters(dense)
-    assert size < 4 * _parameters(dense)
-    assert _flops(smaller) < _flops(dense)
+    stored = sum(tensor.numel() for tensor in load_file(folder / "checkpoint.safetensors").values())
+    assert stored < 0.2 * sum(parameter.numel() for parameter in dense.parameters())
+    assert _flops(smaller) < 0.5 * _flops(dense)
 
 
 def _check_layers(report: dict[str, Any], weights: int) -> None:
@@ -139,10 +139,6 @@ def _test_accuracy(network: nn.Module, spec: JobSpec) -> float:
     images, labels = next(splits.test.batches(10_000, device=torch.device("cpu")))
     with torch.inference_mode():
         return float((network(images).argmax(1) == labels).double().mean())
-
-
-def _parameters(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _flops(network: nn.Module) -> int:
