@@ -29,7 +29,8 @@ import torch
 from rich.console import Console
 
 from benchmarks.comparison.cells import DENSE, Cell, Record, Settings, in_order, key_of, rows, versions
-from benchmarks.comparison.figures import draw, write_tables
+from benchmarks.comparison.picture import draw
+from benchmarks.comparison.tables import write_tables
 from benchmarks.comparison.workshop import Workshop
 from cli.progress_bars import job_progress
 from safs.progress import plan_stages

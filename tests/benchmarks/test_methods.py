@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.comparison.cells import DENSE, Cell, Record, Settings, in_order, key_of, prune_section, rows
-from benchmarks.comparison.figures import BEGIN, END, draw, tables, write_tables
+from benchmarks.comparison.picture import draw
+from benchmarks.comparison.tables import BEGIN, END, tables, write_tables
 from benchmarks.methods import expected_s, read
 from safs.pruning import PRUNERS
 from safs.spec import PruneSpec
@@ -109,8 +110,9 @@ def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
     assert "| magnitude | 70.0 |  |" in text
 
 
-def test_the_picture_is_drawn(tmp_path: Path) -> None:
-    records = [record(row, one, 0, one) for row in ("magnitude", "rigl") for one in (0.9, 0.99)]
+@pytest.mark.parametrize("sparsities", [(0.9, 0.99), (0.99,)])
+def test_the_picture_is_drawn(sparsities: tuple[float, ...], tmp_path: Path) -> None:
+    records = [record(row, one, 0, one) for row in ("magnitude", "rigl") for one in sparsities]
 
     draw([record(DENSE, 0.0, 0, 0.9), *records], tmp_path / "methods.png")
 

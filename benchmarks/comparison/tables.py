@@ -1,32 +1,18 @@
-"""The comparison of pruning methods as tables and as a picture, from the file of its results alone."""
+"""The comparison of pruning methods as tables, from the file of its results alone."""
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
 
 from benchmarks.comparison.cells import DENSE, Record, rows
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CANDIDATES = {
     "default": "default protocol",
     "pruned": "right after pruning, before any fine-tuning",
     "safs": "after a SAFS search",
-}
-_BLUE, _ORANGE, _GREY = "#0072B2", "#E69F00", "#9A9A9A"
-_COLUMNS = 4
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
 }
 
 
@@ -53,7 +39,7 @@ def tables(records: Sequence[Record]) -> str:
     parts = [_headline(records)]
     for candidate, title in CANDIDATES.items():
         if any(candidate in record.get("test", {}) and record["row"] != DENSE for record in records):
-            parts.append(f"Test accuracy in %, {title}:\n\n" + _accuracies(records, candidate))
+            parts.append(f"Test accuracy in %, {title}:\n\n" + _table(records, candidate))
     parts.append(_dead_ends(records))
     return "\n\n".join(part for part in parts if part)
 
@@ -73,22 +59,22 @@ def _headline(records: Sequence[Record]) -> str:
     return fill(text, 120)
 
 
-def _accuracies(records: Sequence[Record], candidate: str) -> str:
+def _table(records: Sequence[Record], candidate: str) -> str:
     sparsities = sorted({record["sparsity"] for record in records if record["row"] != DENSE})
     most = len({record["seed"] for record in records})
     live = [_live(records, sparsity) for sparsity in sparsities]
     table = [["method", *(f"{100 * one:g}%" for one in sparsities)], ["---"] * (len(sparsities) + 1)]
     table.append(["*live weights*", *(f"*{one:,}*" if one else "" for one in live)])
-    for row in _pruned_rows(records):
+    for row in pruned_rows(records):
         own = [record for record in records if record["row"] == row]
         table.append([row, *(_spread([r for r in own if r["sparsity"] == one], candidate, most) for one in sparsities)])
     if candidate == "default":
-        costs = [_cost(record for record in records if record["row"] == row) for row in _pruned_rows(records)]
+        costs = [_cost(record for record in records if record["row"] == row) for row in pruned_rows(records)]
         table = [[*cells, last] for cells, last in zip(table, ["time", "---", "", *costs], strict=True)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
 
 
-def _pruned_rows(records: Iterable[Record]) -> list[str]:
+def pruned_rows(records: Iterable[Record]) -> list[str]:
     """In the order of the registry."""
     found = {record["row"] for record in records}
     return [row for row in rows() if row in found]
@@ -99,7 +85,7 @@ def _live(records: Sequence[Record], sparsity: float) -> int | None:
 
 
 def _spread(records: Sequence[Record], candidate: str, most: int) -> str:
-    found = _accuracy(records, candidate)
+    found = accuracies(records, candidate)
     if not found:
         refused = [record["error"] for record in records if record["error"]]
         return ("refused" if "training_failed" not in refused[0] else "broke down") if refused else ""
@@ -107,7 +93,7 @@ def _spread(records: Sequence[Record], candidate: str, most: int) -> str:
     return f"{100 * fmean(found):.1f}{deviation}" + (f" ({len(found)})" if len(found) < most else "")
 
 
-def _accuracy(records: Iterable[Record], candidate: str) -> list[float]:
+def accuracies(records: Iterable[Record], candidate: str) -> list[float]:
     """One a seed; where a search was run as well, the default protocol is there twice and counts once."""
     by_seed = {record["seed"]: record["test"][candidate] for record in records if candidate in record.get("test", {})}
     return list(by_seed.values())
@@ -133,63 +119,3 @@ def _dead_ends(records: Sequence[Record]) -> str:
         f"- {row} at {', '.join(f'{100 * one:g}%' for one in sorted(where))}: {reason}"
         for (row, reason), where in reasons.items()
     )
-
-
-def draw(records: Sequence[Record], path: Path) -> None:
-    """A panel a method, the accuracy over the live weights; the largest group of ``records``, methods in its order."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    group = groups(records)[0]
-    names = _pruned_rows(group)
-    lines = -(-len(names) // _COLUMNS)
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(3.0 * _COLUMNS, 2.3 * lines + 0.9), dpi=120, layout="constrained")
-        panels = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False).flatten()
-        for place, panel in enumerate(panels):
-            panel.set_visible(place < len(names))
-        for row, panel in zip(names, panels, strict=False):
-            _draw_panel(panel, group, row)
-        for panel in panels[max(0, len(names) - _COLUMNS) : len(names)]:
-            panel.set_xlabel("live weights")
-            panel.tick_params(labelbottom=True)
-        for panel in panels[::_COLUMNS]:
-            panel.set_ylabel("test accuracy")
-        handles = dict(zip(*reversed(_legend(panels[: len(names)])), strict=True))
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
-        figure.savefig(path)
-
-
-def _legend(panels: Iterable["Axes"]) -> tuple[list[object], list[str]]:
-    found = [panel.get_legend_handles_labels() for panel in panels]
-    return [handle for handles, _ in found for handle in handles], [label for _, labels in found for label in labels]
-
-
-def _draw_panel(axes: "Axes", records: Sequence[Record], row: str) -> None:
-    axes.set_title(row, loc="left", fontweight="bold", fontsize=10)
-    axes.set_xscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    dense = _accuracy([record for record in records if record["row"] == DENSE], "default")
-    if dense:
-        axes.axhline(fmean(dense), color=_GREY, linewidth=0.8, linestyle=":", label="dense, as many epochs")
-    if row != "magnitude":
-        _draw_line(axes, records, "magnitude", "default", _GREY, "magnitude, one-shot")
-    _draw_line(axes, records, row, "default", _BLUE, CANDIDATES["default"])
-    _draw_line(axes, records, row, "safs", _ORANGE, CANDIDATES["safs"])
-
-
-def _draw_line(axes: "Axes", records: Sequence[Record], row: str, candidate: str, colour: str, label: str) -> None:
-    """Mean over the seeds, and a band of one standard deviation to both sides."""
-    points: dict[int, list[float]] = {}
-    for record in records:
-        if record["row"] == row and candidate in record.get("test", {}):
-            points.setdefault(record["live"], []).append(record["test"][candidate])
-    if not points:
-        return
-    lives = sorted(points)
-    means = [fmean(points[live]) for live in lives]
-    spreads = [stdev(points[live]) if len(points[live]) > 1 else 0.0 for live in lives]
-    axes.plot(lives, means, color=colour, linewidth=1.6, marker="o", markersize=3, label=label)
-    low = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
-    high = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
-    axes.fill_between(lives, low, high, color=colour, alpha=0.2, linewidth=0)
