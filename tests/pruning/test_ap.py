@@ -100,13 +100,13 @@ def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptie
     kept = {"a": torch.tensor([[True, True]]), "b": torch.tensor([[True, True, True]])}
     negative = {"a": torch.tensor([[True, True]]), "b": torch.tensor([[False, False, False]])}
     moved = {"a": torch.tensor([[0.2, 0.1]]), "b": torch.tensor([[0.0, 0.0, 0.0]])}
-    score = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[5.0, 3.0, 4.0]])}
+    score = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[3.0, 5.0, 4.0]])}
     score = {name: one.double() * unit for name, one in score.items()}
 
     masks = remove_least_moved(kept, negative, moved, 3, distribution="global", spared=score)
 
     assert masks["a"].tolist() == [[True, False]]
-    assert masks["b"].tolist() == [[True, False, True]]
+    assert masks["b"].tolist() == [[False, True, True]]
 
 
 @pytest.mark.parametrize("rewind", [True, False])
