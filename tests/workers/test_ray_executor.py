@@ -74,7 +74,7 @@ def test_cancelling_in_the_middle_of_a_search_ends_its_actors_and_gives_the_core
             raise Cancelled("cancelled by the user")
 
     with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
-        _run(executor, tmp_path, cancel, {"activations": {"trials": 20, "epochs": 50}})
+        _run(executor, tmp_path, cancel, {"activations": {"trials": 20, "epochs": 10}})
 
     assert not any(isinstance(event, StageDone) and event.stage == "activations" for event in seen)
     _wait_for_cores(2)
