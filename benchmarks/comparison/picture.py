@@ -38,9 +38,8 @@ def draw(records: Sequence[Record], path: Path) -> None:
             _draw_list(figure.subplots(), group, names)
         else:
             figure = Figure(figsize=(3.0 * _COLUMNS, 2.3 * lines + 0.9), dpi=120, layout="constrained")
-            _draw_panels(
-                figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, squeeze=False).flatten(), group, names
-            )
+            figure.subplots(lines, _COLUMNS, sharex=True, sharey=True)
+            _draw_panels(figure.axes, group, names)
         handles = dict(zip(*reversed(_legend(figure.axes)), strict=True))
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
         figure.savefig(path)
