@@ -17,6 +17,7 @@ STAGE_TITLES = {
     Stage.ACTIVATIONS: "search activations",
     Stage.TUNE: "tune",
     Stage.TUNE_ALONE: "tune, original activations",
+    Stage.JOINT: "operators and tuning",
     Stage.FINAL: "train candidates",
     Stage.REPORT: "test and report",
 }

@@ -20,6 +20,8 @@ class Stage(StrEnum):
     """SAFS stage 2: hyperparameters of fine-tuning, with stage 1's operators."""
     TUNE_ALONE = "tune_alone"
     """Stage 2 with the network's own activations, for comparison."""
+    JOINT = "joint"
+    """Operators and hyperparameters searched together, in one space."""
     FINAL = "final"
     """The candidates trained to the end; the best on validation is the result."""
     REPORT = "report"
@@ -54,6 +56,8 @@ class TrialDone:
     stage: Stage
     candidate: Candidate
     outcome: Outcome
+    recalled: str | None = None
+    """Where the outcome was found, if it was not run now: ``an earlier attempt``, or the id of another job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class StageDone:
     seconds: float
     summary: str
     """One sentence for people."""
+    recalled: str | None = None
+    """Where the stage's output was found, if it was not made now: as in ``TrialDone``."""
 
 
 @dataclass(frozen=True, slots=True)

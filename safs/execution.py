@@ -14,10 +14,13 @@ from safs.networks import Network
 from safs.prunings import Work, begin
 from safs.search.conductor import Conductor
 from safs.trainings import Context, Trained, Training
-from safs.trials import Candidate, Trial
+from safs.trials import Candidate, Outcome, Trial
 
 Plan = Callable[[Candidate], Training]
 """Turns what a strategy proposes into the training that judges it."""
+Recall: TypeAlias = Callable[[Candidate], Outcome | None]
+"""What an earlier attempt at the job found for this candidate; None if it has to be run."""
+EARLIER_ATTEMPT = "an earlier attempt"
 
 
 Found = TypeVar("Found")
@@ -40,8 +43,13 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many trainings run at once."""
 
-    def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
-        """Judges the conductor's candidates until it has no more; trials in the order of their numbers."""
+    def search(
+        self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
+    ) -> list[Trial]:
+        """Judges the conductor's candidates until it has no more; trials in the order of their numbers.
+
+        What ``recall`` knows is not run again.
+        """
 
     def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
         """Does all of it and keeps the networks; results in the order given."""
@@ -68,10 +76,15 @@ class SerialExecutor:
     def slots(self) -> int:
         return self._slots
 
-    def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
+    def search(
+        self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
+    ) -> list[Trial]:
         trials: list[Trial] = []
         while (candidate := conductor.next()) is not None:
-            outcome = self._run(stage, NamedWork(candidate, plan(candidate)), context, report).outcome
+            if (outcome := recall(candidate)) is not None:
+                report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
+            else:
+                outcome = self._run(stage, NamedWork(candidate, plan(candidate)), context, report).outcome
             conductor.done(candidate.number, outcome)
             trials.append(Trial(candidate, outcome))
         return trials

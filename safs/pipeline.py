@@ -16,6 +16,7 @@ from safs.execution import Executor, NamedWork, Plan
 from safs.finals import Finalist, choose, train_finalists
 from safs.ledger import Ledger
 from safs.measurements import measure
+from safs.memory import Memory, NoMemory
 from safs.models.weights import load_dense_weights
 from safs.networks import Assignment, Network
 from safs.preflight import Preflight, check
@@ -51,6 +52,7 @@ class _Run:
     spaces: Spaces
     executor: Executor
     ledger: Ledger
+    memory: Memory
 
 
 def run(
@@ -62,6 +64,7 @@ def run(
     data_root: Path | None,
     dense_weights: Path | None,
     out_dir: Path,
+    memory: Memory = NoMemory(),  # noqa: B008  # has no state
 ) -> Result:
     """Prunes, searches, tunes and trains; leaves checkpoint, config, report and picture in ``out_dir``.
 
@@ -71,6 +74,7 @@ def run(
         report: told of every event, in order; what it raises ends the run.
         data_root: folder of the data sets that bring files.
         dense_weights: the safetensors file that ``spec.model.weights`` stands for; None trains the dense network.
+        memory: what earlier attempts and earlier jobs left.
 
     Raises:
         SafsError: the job cannot run, or a training that it cannot do without broke down.
@@ -85,7 +89,7 @@ def run(
         image_size=found.blueprint.image_size,
         seed=spec.seed,
     )
-    this = _Run(spec, found, splits, spaces, executor, ledger)
+    this = _Run(spec, found, splits, spaces, executor, ledger, memory)
 
     dense = _dense(this, dense_weights)
     pruned = _prune(this, dense)
@@ -212,7 +216,7 @@ def _best_of(
             space, trials=section.trials, epochs=section.epochs, seed=this.spec.seed
         )
         conductor = Conductor(strategy, window_for(this.executor.slots, strategy))
-        trials = this.executor.search(stage, conductor, plan, context, this.ledger)
+        trials = this.executor.search(stage, conductor, plan, context, this.ledger, lambda candidate: None)
         best = best_trial(trials)
         if best is None:
             reason = trials[0].outcome.error if trials else "no trial was proposed"

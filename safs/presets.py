@@ -12,12 +12,14 @@ _QUICK: Section = {
     "train": {"epochs": 20},
     "activations": {"trials": 16, "epochs": 5},
     "tune": {"trials": 16, "epochs": 5},
+    "joint": {"trials": 24, "epochs": 5},
     "final": {"epochs": 20},
 }
 _BALANCED: Section = {
     "train": {"epochs": 30},
     "activations": {"trials": 22, "epochs": 8},
     "tune": {"trials": 20, "epochs": 8},
+    "joint": {"trials": 30, "epochs": 8},
     "final": {"epochs": 30},
 }
 _PAPER: Section = {
@@ -25,6 +27,7 @@ _PAPER: Section = {
     "prune": {"distribution": "uniform"},
     "activations": {"trials": 22, "epochs": 80},
     "tune": {"trials": 20, "epochs": 80},
+    "joint": {"trials": 42, "epochs": 80},
     "final": {"epochs": 200},
 }
 

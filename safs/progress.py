@@ -77,6 +77,7 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
         StagePlan(Stage.ACTIVATIONS, search.trials, search.epochs): both or operators,
         StagePlan(Stage.TUNE, tune.trials, tune.epochs): both,
         StagePlan(Stage.TUNE_ALONE, tune.trials, tune.epochs): FinalCandidate.HYPERPARAMETERS in candidates,
+        StagePlan(Stage.JOINT, spec.joint.trials, spec.joint.epochs): FinalCandidate.JOINT in candidates,
         StagePlan(Stage.FINAL, len(candidates) * final.repeats, final.epochs): True,
         StagePlan(Stage.REPORT, 0, 0): True,
     }

@@ -27,6 +27,7 @@ LABELS = {
     FinalCandidate.ACTIVATIONS: "activations alone",
     FinalCandidate.HYPERPARAMETERS: "hyperparameters alone",
     FinalCandidate.SAFS: "SAFS (both)",
+    FinalCandidate.JOINT: "both at once",
 }
 Row = dict[str, Any]
 Scores = Mapping[str, Sequence[Evaluation]]
@@ -177,6 +178,7 @@ def _searches(spec: JobSpec, ledger: Ledger) -> dict[str, Any]:
         Stage.ACTIVATIONS: spec.activations.strategy,
         Stage.TUNE: spec.tune.strategy,
         Stage.TUNE_ALONE: spec.tune.strategy,
+        Stage.JOINT: spec.joint.strategy,
     }
     return {
         stage.value: {"strategy": strategy, "trials": [_trial(trial) for trial in ledger.stages[stage].trials]}

@@ -96,22 +96,43 @@ class PruneSpec(Section):
         return fill_prune(given) if isinstance(given, dict) else given
 
 
-class ActivationsSpec(Section):
+class SearchSpec(Section):
+    """A search: which strategy, and what it may spend."""
+
+    strategy: Name
+    trials: Trials
+    """Configurations that are tried."""
+    epochs: Epochs
+    """Of a trial's training; a multi-fidelity strategy (``asha``, ``hyperband``) gives as many to the best alone."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What else the strategy can be told; ``GET /v1/catalog`` lists it."""
+
+
+class ActivationsSpec(SearchSpec):
     """Stage 1: the search for an operator a site."""
 
     strategy: Name = "lahc"
     trials: Trials = 22
     epochs: Epochs = 8
     operators: Literal["all"] | list[Name] = "all"
-    """Candidates at every site; the network's own activations are always among them."""
-    scope: Literal["site"] = "site"
+    """Candidates at every site; the network's own activations are always among them. The joint search has them too."""
+    scope: Literal["site", "block", "network"] = "site"
+    """What shares an operator: nothing, the sites of a block, or all. The joint search has the same."""
 
 
-class TuneSpec(Section):
+class TuneSpec(SearchSpec):
     """Stage 2: the search for fine-tuning hyperparameters, with alpha and beta learnable."""
 
     strategy: Name = "smac"
     trials: Trials = 20
+    epochs: Epochs = 8
+
+
+class JointSpec(SearchSpec):
+    """Both stages at once: operators and hyperparameters in one space, with alpha and beta learnable."""
+
+    strategy: Name = "smac"
+    trials: Trials = 30
     epochs: Epochs = 8
 
 
@@ -125,7 +146,18 @@ class FinalCandidate(StrEnum):
     HYPERPARAMETERS = "hyperparameters"
     """Stage 2 alone: own activations, tuned recipe, learnable alpha and beta. Costs a second tuning search."""
     SAFS = "safs"
-    """Both stages."""
+    """Both stages, one after the other."""
+    JOINT = "joint"
+    """Both at once: the winner of the joint search."""
+
+
+PUBLISHED = (
+    FinalCandidate.DEFAULT,
+    FinalCandidate.ACTIVATIONS,
+    FinalCandidate.HYPERPARAMETERS,
+    FinalCandidate.SAFS,
+)
+"""The comparison of the SAFS paper."""
 
 
 class FinalSpec(Section):
@@ -134,7 +166,8 @@ class FinalSpec(Section):
     epochs: Epochs = 30
     repeats: int = Field(1, ge=1, le=20)
     """Seeds a candidate; the candidate with the best mean wins, and its best seed is handed back."""
-    candidates: list[FinalCandidate] = Field(default_factory=lambda: list(FinalCandidate), min_length=1)
+    candidates: list[FinalCandidate] = Field(default_factory=lambda: list(PUBLISHED), min_length=1)
+    """Who competes. The job runs the searches that they need, and no other."""
 
     @model_validator(mode="after")
     def _baseline_is_always_there(self) -> "FinalSpec":
@@ -173,8 +206,11 @@ class JobSpec(Section):
     prune: PruneSpec = PruneSpec()
     activations: ActivationsSpec
     tune: TuneSpec
+    joint: JointSpec
     final: FinalSpec
     resources: ResourcesSpec = ResourcesSpec()
+    warm_start: int = Field(0, ge=0, le=20)
+    """How many winners of earlier jobs on the same architecture, with any data, the searches try first."""
     seed: int = Field(0, ge=0, lt=2**31)
     name: str | None = Field(None, max_length=200)
     """A label for people."""
@@ -190,4 +226,4 @@ class JobSpec(Section):
 
 def _sections_present(given: dict[str, Any]) -> dict[str, Any]:
     """``given`` with empty sections, so that a wrong preset is the one error that is told."""
-    return {"train": {}, "activations": {}, "tune": {}, "final": {}} | given
+    return {"train": {}, "activations": {}, "tune": {}, "joint": {}, "final": {}} | given

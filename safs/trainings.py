@@ -47,9 +47,14 @@ class Training:
     assignment: Assignment
     recipe: Recipe
     epochs: int
+    """Epochs that the learning-rate schedule spans."""
     seed: int
     learnable: bool = False
     """Whether alpha and beta of every site are trained (stage 2 and what follows it)."""
+    until: int | None = None
+    """The epoch with which it ends; None is the last one."""
+    leaves: bool = False
+    """Whether it is left early where it predicts a single class (see ``Outcome.left``): trials are, finalists not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,13 @@ class Candidate:
     """0 for the first of its stage."""
     config: Config
     epochs: int
+    """The trial's training ends with this epoch."""
     seed: int
+    horizon: int | None = None
+    """Epochs that the training's learning-rate schedule spans, where that is more than ``epochs``: a trial that may be
+    promoted later trains as the longest one would."""
+    continues: int | None = None
+    """Number of the trial that this one goes on with: same config, seed and horizon, fewer epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,12 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     """At the best epoch: ``accuracy``, ``cross_entropy`` (both on the validation split), ``epoch``."""
     seconds: float = 0.0
-    """Spent inside training and its evaluations."""
+    """Spent inside training and its evaluations; by this trial alone, without the one that it continues."""
     curve: tuple[EpochMetrics, ...] = ()
+    """From epoch 1, also where the trial continues another."""
     error: str | None = None
+    left: str | None = None
+    """Why the trial was left before its last epoch though it did not break down; its loss is what it had reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from ray import tune
 from safs.data import Split
 from safs.errors import TrainingError
 from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
-from safs.execution import Found, Look, NamedWork, Plan
+from safs.execution import EARLIER_ATTEMPT, Found, Look, NamedWork, Plan, Recall
 from safs.networks import Network
 from safs.search.conductor import Conductor
 from safs.trainings import Context, Trained
@@ -53,14 +53,21 @@ class RayExecutor:
     def slots(self) -> int:
         return self._share.slots
 
-    def search(self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report) -> list[Trial]:
+    def search(
+        self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
+    ) -> list[Trial]:
         shared = self._store.share(context)
         running: dict[int, Candidate] = {}
         trials: list[Trial] = []
         with AskAhead(conductor) as asks:
             while not asks.finished:
                 while (candidate := asks.next()) is not None:
-                    running[self._pool.submit(TrainOrder(shared, plan(candidate), keep=False))] = candidate
+                    if (outcome := recall(candidate)) is not None:
+                        asks.done(candidate.number, outcome)
+                        trials.append(Trial(candidate, outcome))
+                        report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
+                    else:
+                        running[self._pool.submit(TrainOrder(shared, plan(candidate), keep=False))] = candidate
                 for message in self._messages(report):
                     outcome = _told(stage, running[message.ticket], message, report, _failed_outcome)
                     if isinstance(outcome, Outcome):

@@ -120,7 +120,7 @@ def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_
 def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
     space = SPACES.activations(["relu1", "relu2", "relu3", "relu4"], ["relu", "swish", "tanh"], 0)
     conductor = Conductor(RandomSearch(space, trials=4, epochs=1, seed=0), window=4)
-    return executor.search(Stage.ACTIVATIONS, conductor, plan, _context(), report)
+    return executor.search(Stage.ACTIVATIONS, conductor, plan, _context(), report, recall=lambda candidate: None)
 
 
 def _context() -> Context:
