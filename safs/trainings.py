@@ -22,7 +22,7 @@ from safs.pruning.masks import Masks
 from safs.spec import Recipe
 from safs.training.evaluate import Evaluation, evaluate
 from safs.training.session import TrainingSession
-from safs.trials import EpochMetrics, Outcome
+from safs.trials import OUT_OF_MEMORY, EpochMetrics, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Run(ABC):
         except SafsError as error:
             self._error = error.message
         except torch.OutOfMemoryError as error:
-            self._error = f"out of memory: {str(error).splitlines()[0]}"
+            self._error = f"{OUT_OF_MEMORY}: {str(error).splitlines()[0]}"
         self._spent_s += time.perf_counter() - started
         self._curve += done
         return tuple(done)

@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 Config: TypeAlias = dict[str, str | int | float]
 """A point of a search space: site -> operator name, or hyperparameter -> value."""
+OUT_OF_MEMORY = "out of memory"
+"""With this begins the error of a trial that its device's memory did not suffice for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class Outcome:
     error: str | None = None
     left: str | None = None
     """Why the trial was left before its last epoch though it did not break down; its loss is what it had reached."""
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the device's memory did not suffice: beside fewer others it may."""
+        return self.error is not None and self.error.startswith(OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)

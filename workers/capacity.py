@@ -1,7 +1,7 @@
 """How a cluster is divided among trainings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import ray
@@ -26,7 +26,7 @@ class Node:
         by_cpus = self.cpus // cpus
         if not gpus:
             return by_cpus
-        return min(by_cpus, self.gpus * floor(1 / gpus + 1e-9))
+        return min(by_cpus, self.gpus * _per_gpu(gpus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,21 @@ class Share:
     def threads(self) -> int:
         """Torch threads of a training's process."""
         return self.cpus
+
+    @property
+    def packed(self) -> int:
+        """How many trainings share one device's memory: a GPU's, or without GPUs the machine's."""
+        return _per_gpu(self.gpus) if self.gpus else self.workers
+
+    @property
+    def roomier(self) -> "Share":
+        """The share with half as many trainings on a device; slots, and with them the candidates, stay.
+
+        Also the cores of each stay: with other threads, a training's numbers would be others.
+        """
+        packed = max(1, self.packed // 2)
+        workers = max(1, self.workers * packed // self.packed)
+        return replace(self, workers=workers, gpus=1 / packed if self.gpus else 0.0)
 
 
 def cluster_nodes() -> tuple[Node, ...]:
@@ -81,6 +96,10 @@ def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int) -> 
         count for count in range(1, max(node.cpus for node in nodes) + 1) if _at_once(nodes, count, gpus) >= workers
     )
     return Share(slots=asked, workers=workers, cpus=cpus, gpus=gpus)
+
+
+def _per_gpu(gpus: float) -> int:
+    return floor(1 / gpus + 1e-9)
 
 
 def _at_once(nodes: Sequence[Node], cpus: int, gpus: float) -> int:
