@@ -13,7 +13,7 @@ from store import events
 from store.clock import now, seconds_from_now
 from store.errors import IncompatibleState, JobNotFound
 from store.ids import new_id
-from store.leases import held_by, lost
+from store.leases import held_by, hold, lost
 from store.paging import key_of, page_of
 from store.records import ACTIVE_STATES, Claim, Job, JobError, JobState, Json, Lease, Page, TrialState
 from store.rows import JOB_COLUMNS, job_from
@@ -96,6 +96,24 @@ def set_stage(tx: Transaction, lease: Lease, stage: str, progress: Json | None =
 def set_progress(tx: Transaction, lease: Lease, progress: Json) -> None:
     """Replaces the stage's progress."""
     _write(tx, lease, progress=progress)
+
+
+def pin_in_flight(tx: Transaction, lease: Lease, slots: int) -> int:
+    """How many trials the job keeps in flight: what its first attempt said here, ``slots`` if this is the first.
+
+    What a search proposes depends on it, so it stays when another machine goes on with the job.
+    """
+    pinned = update(jobs).where(held_by(lease)).values(in_flight=func.coalesce(jobs.c.in_flight, slots))
+    found = tx.execute(pinned.returning(jobs.c.in_flight)).scalar_one_or_none()
+    if found is None:
+        raise lost(lease)
+    return int(found)
+
+
+def note_reuse(tx: Transaction, lease: Lease, stage: str, from_job: str) -> None:
+    """Notes that the stage's output was not made by this job but taken over from ``from_job``."""
+    hold(tx, lease)
+    _write(tx, lease, reused={**(get(tx, lease.job_id).reused or {}), stage: from_job})
 
 
 def release(tx: Transaction, lease: Lease) -> Job:

@@ -70,6 +70,8 @@ class Job:
     result: Json | None
     """A succeeded job's summary."""
     error: JobError | None
+    reused: dict[str, str] | None
+    """Stage -> id of the job that made the output which was used here; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,12 @@ class TrialOutcome:
     """On the validation split, in [0, 1]."""
     cross_entropy: float | None = None
     """On the validation split, in nats."""
+    best_epoch: int | None = None
+    """In which it had them."""
     seconds: float = 0.0
     error: str | None = None
+    left_early: str | None = None
+    """Why it ended before its last epoch though it did not break down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,20 @@ class Trial:
     """None while it runs, and if it was interrupted."""
     started_at: datetime
     finished_at: datetime | None
+    horizon: int | None
+    """Epochs that its learning-rate schedule spans, where that is more than ``epochs``."""
+    continues: int | None
+    """Number of the trial of this stage that it went on with."""
+    recalled: str | None
+    """Id of the job that ran it, if that was another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTrial:
+    """A trial that is done or failed, with its curve."""
+
+    trial: Trial
+    curve: tuple[CurvePoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +176,17 @@ class JobArtifact:
     sha256: str
     size_bytes: int
     media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutput:
+    """What a stage made, under the hash of all that it depends on."""
+
+    key: str
+    stage: str
+    job_id: str
+    """Who made it."""
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ jobs = Table(
     Column("finished_at", UtcDateTime),
     Column("result", JsonColumn),
     Column("error", JsonColumn),
+    Column("in_flight", Integer),
+    Column("reused", JsonColumn),
     CheckConstraint(_one_of("state", JobState), name="state"),
     CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
     CheckConstraint(f"({_one_of('state', ACTIVE_STATES)}) = (lease_token IS NOT NULL)", name="lease_while_active"),
@@ -87,6 +89,11 @@ trials = Table(
     Column("error", Text),
     Column("started_at", UtcDateTime, nullable=False, default=now()),
     Column("finished_at", UtcDateTime),
+    Column("continues", Integer),
+    Column("horizon", Integer),
+    Column("best_epoch", Integer),
+    Column("left_early", Text),
+    Column("recalled", Text),
     CheckConstraint(_one_of("state", TrialState), name="state"),
     CheckConstraint("number >= 0", name="number"),
     CheckConstraint("accuracy >= 0 AND accuracy <= 1", name="accuracy"),
@@ -139,6 +146,16 @@ job_artifacts = Table(
     Column("name", Text, primary_key=True),
     Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
     Column("media_type", Text, nullable=False),
+)
+
+stage_outputs = Table(
+    "stage_outputs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("stage", Text, nullable=False),
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False, default=now()),
 )
 
 uploads = Table(

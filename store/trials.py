@@ -1,5 +1,6 @@
 """The trials of a job's searches and trainings, with their learning curves."""
 
+import builtins
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
@@ -10,23 +11,35 @@ from store.clock import now
 from store.errors import TrialNotFound
 from store.leases import hold
 from store.paging import key_of, page_of
-from store.records import CurvePoint, Json, Lease, Page, Trial, TrialOutcome, TrialState
+from store.records import CurvePoint, FinishedTrial, Json, Lease, Page, Trial, TrialOutcome, TrialState
 from store.rows import trial_from
 from store.session import Transaction
 from store.tables import trial_epochs, trials
 from store.upsert import insert_or_update
 
+_POINT = tuple(trial_epochs.c[name] for name in CurvePoint.__slots__)
+_NOTHING_FOUND: Json = dict.fromkeys([*TrialOutcome.__slots__, "recalled", "finished_at"])
+_FINISHED = trials.c.state.in_((TrialState.DONE, TrialState.FAILED))
+
 
 def record_started(
-    tx: Transaction, lease: Lease, stage: str, number: int, *, config: Json, epochs: int, seed: int
+    tx: Transaction,
+    lease: Lease,
+    stage: str,
+    number: int,
+    *,
+    config: Json,
+    epochs: int,
+    seed: int,
+    horizon: int | None = None,
+    continues: int | None = None,
 ) -> None:
     """Notes that a trial runs. What an earlier attempt at the job left under this number is replaced."""
     hold(tx, lease)
     _replace_curve(tx, lease.job_id, stage, number, ())
     row = {"job_id": lease.job_id, "stage": stage, "number": number, "config": config, "epochs": epochs, "seed": seed}
-    state = {"state": TrialState.RUNNING, "started_at": now(), "finished_at": None}
-    unknown = {"loss": None, "accuracy": None, "cross_entropy": None, "seconds": None, "error": None}
-    insert_or_update(tx, trials, row | state | unknown)
+    row |= {"horizon": horizon, "continues": continues}
+    insert_or_update(tx, trials, row | {"state": TrialState.RUNNING, "started_at": now()} | _NOTHING_FOUND)
 
 
 def record_done(
@@ -38,12 +51,20 @@ def record_done(
     config: Json,
     epochs: int,
     seed: int,
+    horizon: int | None = None,
+    continues: int | None = None,
     outcome: TrialOutcome,
     curve: Sequence[CurvePoint] = (),
+    recalled: str | None = None,
 ) -> None:
-    """Notes what a trial found, whether or not its start was noted. Doing it twice is doing it once."""
+    """Notes what a trial found, whether or not its start was noted. Doing it twice is doing it once.
+
+    Args:
+        recalled: id of the job that ran it, if that was another one.
+    """
     hold(tx, lease)
     row = {"job_id": lease.job_id, "stage": stage, "number": number, "config": config, "epochs": epochs, "seed": seed}
+    row |= {"horizon": horizon, "continues": continues, "recalled": recalled}
     state = TrialState.DONE if outcome.error is None else TrialState.FAILED
     insert_or_update(tx, trials, row | {"state": state, "finished_at": now()} | _finite(asdict(outcome)))
     _replace_curve(tx, lease.job_id, stage, number, curve)
@@ -75,9 +96,29 @@ def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
 def curve(tx: Transaction, job_id: str, stage: str, number: int) -> tuple[CurvePoint, ...]:
     """The trial's epochs in order, none until it is done; raises ``TrialNotFound``."""
     get(tx, job_id, stage, number)
-    columns = [column for column in trial_epochs.c if column.name in CurvePoint.__slots__]
-    query = select(*columns).where(_epochs_of(job_id, stage, number)).order_by(trial_epochs.c.epoch)
+    query = select(*_POINT).where(_epochs_of(job_id, stage, number)).order_by(trial_epochs.c.epoch)
     return tuple(CurvePoint(**row) for row in tx.execute(query).mappings())
+
+
+def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, ...]:
+    """The trials of a stage that are done or failed, by number, with their curves: what a resumed search knows.
+
+    A trial that was interrupted has found nothing, and is not among them.
+    """
+    of_stage = and_(trials.c.job_id == job_id, trials.c.stage == stage, _FINISHED)
+    found = [trial_from(row) for row in tx.execute(select(trials).where(of_stage).order_by(trials.c.number)).mappings()]
+    columns = [trial_epochs.c.number, *_POINT]
+    epochs = select(*columns).where(trial_epochs.c.job_id == job_id, trial_epochs.c.stage == stage)
+    curves: dict[int, builtins.list[CurvePoint]] = {}
+    for number, *values in tx.execute(epochs.order_by(trial_epochs.c.number, trial_epochs.c.epoch)):
+        curves.setdefault(number, []).append(CurvePoint(*values))
+    return tuple(FinishedTrial(trial, tuple(curves.get(trial.number, ()))) for trial in found)
+
+
+def is_finished(tx: Transaction, job_id: str, stage: str, number: int) -> bool:
+    """Whether this trial is done or failed."""
+    which = and_(trials.c.job_id == job_id, trials.c.stage == stage, trials.c.number == number, _FINISHED)
+    return tx.execute(select(trials.c.number).where(which)).one_or_none() is not None
 
 
 def _replace_curve(tx: Transaction, job_id: str, stage: str, number: int, curve: Sequence[CurvePoint]) -> None:

@@ -12,7 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from migrations import current, downgrade, head_revision, is_at_head, upgrade
+from store import queue, trials
 from store.errors import DatabaseUnavailable
+from store.records import TrialOutcome
 from store.session import Database, Transaction
 from store.tables import metadata
 
@@ -74,6 +76,32 @@ def test_downgrade_to_base_drops_every_table_and_upgrade_brings_them_back(empty_
 
     assert dropped == {"alembic_version"}
     assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
+
+
+def test_jobs_and_trials_of_the_first_tables_survive_the_way_up_and_down(empty_database_url: str) -> None:
+    upgrade(empty_database_url, "0001")
+    database = Database(empty_database_url)
+    at = {"at": "2026-01-01T00:00:00.000Z"}
+    with database.begin() as tx:
+        columns = "id, spec, state, attempt, max_attempts, event_count, created_at"
+        tx.execute(text(f"INSERT INTO jobs ({columns}) VALUES ('job_1', '{{}}', 'queued', 0, 3, 0, :at)"), at)
+        columns = "job_id, stage, number, config, epochs, seed, state, loss, seconds, started_at"
+        tx.execute(
+            text(f"INSERT INTO trials ({columns}) VALUES ('job_1', 'tune', 0, '{{}}', 2, 7, 'done', 0.25, 1.5, :at)"),
+            at,
+        )
+
+    upgrade(empty_database_url)
+    with database.read() as tx:
+        job, (finished,) = queue.get(tx, "job_1"), trials.finished(tx, "job_1", "tune")
+    downgrade(empty_database_url, "0001")
+    with database.read() as tx:
+        losses = tx.execute(text("SELECT loss FROM trials")).scalars().all()
+    database.dispose()
+
+    assert (job.reused, finished.trial.recalled, finished.trial.horizon) == (None, None, None)
+    assert finished.trial.outcome == TrialOutcome(loss=0.25, seconds=2.0)
+    assert losses == [0.25]
 
 
 def test_migrations_make_what_the_tables_say(database: Database) -> None:

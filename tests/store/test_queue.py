@@ -236,3 +236,29 @@ def test_malformed_page_token_is_refused(database: Database, token: str) -> None
 def test_name_that_postgresql_cannot_hold_is_refused_with_the_reason(database: Database) -> None:
     with pytest.raises(InvalidValue, match="NUL"), database.begin() as tx:
         queue.submit(tx, SPEC, "a\0b")
+
+
+def test_the_first_attempts_number_in_flight_stays_for_later_ones(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        first = queue.pin_in_flight(tx, lease, 2)
+        queue.renew(tx, lease, -1)
+        second = queue.claim(tx, "runner-2", lease_s=60)
+        assert second is not None
+
+        assert (first, queue.pin_in_flight(tx, second.lease, 16)) == (2, 2)
+
+
+def test_a_job_tells_stage_by_stage_whose_outputs_it_uses_also_after_another_claim(
+    database: Database, lease: Lease
+) -> None:
+    with database.begin() as tx:
+        before = queue.get(tx, lease.job_id).reused
+        queue.note_reuse(tx, lease, "dense", "job_1")
+        queue.note_reuse(tx, lease, "prune", "job_2")
+        queue.note_reuse(tx, lease, "dense", "job_1")
+        queue.renew(tx, lease, -1)
+        second = queue.claim(tx, "runner-2", lease_s=60)
+
+    assert before is None
+    assert second is not None
+    assert second.job.reused == {"dense": "job_1", "prune": "job_2"}

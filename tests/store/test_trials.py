@@ -88,6 +88,48 @@ def test_trial_begun_again_forgets_what_it_found_before(database: Database, leas
     assert (trial.state, trial.outcome, trial.finished_at, curve) == (TrialState.RUNNING, None, None, ())
 
 
+def test_finished_trials_are_those_of_the_stage_that_are_done_or_failed_with_their_curves(
+    database: Database, lease: Lease
+) -> None:
+    found = TrialOutcome(
+        loss=0.1 + 0.2, accuracy=1 / 3, cross_entropy=5e-324, best_epoch=2, seconds=1e-9, left_early="predicts class 3"
+    )
+    broken = TrialOutcome(loss=math.inf, seconds=0.5, error="the loss is not finite in epoch 1")
+    with database.begin() as tx:
+        for number, outcome, curve in ((3, broken, ()), (1, found, CURVE[::-1])):
+            trials.record_done(
+                tx, lease, "joint", number, config=CONFIG, epochs=2, seed=number, horizon=9, continues=number - 1,
+                outcome=outcome, curve=curve, recalled="job_1",
+            )  # fmt: skip
+        start(tx, lease, "joint", 2)
+        start(tx, lease, "tune", 0)
+        end(tx, lease, found)
+
+    with database.read() as tx:
+        first, second = trials.finished(tx, lease.job_id, "joint")
+        known = [trials.is_finished(tx, lease.job_id, "joint", number) for number in range(5)]
+    assert (first.trial.number, first.trial.outcome, first.curve) == (1, found, CURVE)
+    assert (first.trial.horizon, first.trial.continues, first.trial.recalled) == (9, 0, "job_1")
+    assert (first.trial.config, first.trial.epochs, first.trial.seed) == (CONFIG, 2, 1)
+    assert (second.trial.number, second.trial.state, second.curve) == (3, TrialState.FAILED, ())
+    assert known == [False, True, False, True, False]
+
+
+def test_interrupted_trial_is_not_finished_until_it_has_run_again(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        start(tx, lease)
+        queue.renew(tx, lease, -1)
+        second = queue.claim(tx, "runner-2", lease_s=60)
+        assert second is not None
+        before = trials.finished(tx, lease.job_id, "tune")
+        end(tx, second.lease, TrialOutcome(loss=0.25, accuracy=0.75))
+
+        (after,) = trials.finished(tx, lease.job_id, "tune")
+
+    assert before == ()
+    assert after.trial.outcome == TrialOutcome(loss=0.25, accuracy=0.75)
+
+
 def test_accuracy_outside_0_and_1_is_refused(database: Database, lease: Lease) -> None:
     with pytest.raises(IntegrityError, match="ck_trials_accuracy"), database.begin() as tx:
         end(tx, lease, TrialOutcome(loss=0.0, accuracy=98.5))

@@ -1,0 +1,55 @@
+"""What jobs leave for others: outputs of stages, by the hash of what these depend on, and winners."""
+
+from sqlalchemy import delete, select
+
+from store.artifacts import register
+from store.leases import hold
+from store.records import JobState, Json, Lease, StageOutput, StoredArtifact
+from store.session import Transaction
+from store.tables import jobs, stage_outputs
+from store.upsert import insert_if_absent
+
+_COLUMNS = tuple(stage_outputs.c[name] for name in StageOutput.__slots__)
+_ROWS_AT_ONCE = 50
+
+
+def find(tx: Transaction, key: str) -> StageOutput | None:
+    """The output under ``key``, if there is one."""
+    row = tx.execute(select(*_COLUMNS).where(stage_outputs.c.key == key)).mappings().one_or_none()
+    return None if row is None else StageOutput(**row)
+
+
+def keep(tx: Transaction, lease: Lease, key: str, stage: str, artifact: StoredArtifact) -> None:
+    """Keeps stored content as the output under ``key``; one that is there already stays. Raises ``LeaseLost``."""
+    hold(tx, lease)
+    register(tx, artifact)
+    row = {"key": key, "stage": stage, "job_id": lease.job_id, "sha256": artifact.sha256}
+    insert_if_absent(tx, stage_outputs, row)
+
+
+def forget(tx: Transaction, lease: Lease, output: StageOutput) -> None:
+    """Drops an output whose content is lost or damaged, so that another can take its place. Raises ``LeaseLost``."""
+    hold(tx, lease)
+    same = (stage_outputs.c.key == output.key, stage_outputs.c.sha256 == output.sha256)
+    tx.execute(delete(stage_outputs).where(*same))
+
+
+def winners(tx: Transaction, architecture: str, limit: int) -> tuple[tuple[str, Json], ...]:
+    """(job id, winner) of jobs on this architecture that succeeded and named one, the newest first, no two alike."""
+    winner = jobs.c.result["winner"]
+    query = (
+        select(jobs.c.id, winner)
+        .where(
+            jobs.c.state == JobState.SUCCEEDED,
+            jobs.c.spec[("model", "architecture")].as_string() == architecture,
+            winner.as_string().is_not(None),
+        )
+        .order_by(jobs.c.id.desc())
+        .execution_options(yield_per=_ROWS_AT_ONCE)
+    )
+    found: list[tuple[str, Json]] = []
+    with tx.execute(query) as rows:
+        while len(found) < limit and (row := rows.fetchone()) is not None:
+            if row[1] not in [known for _, known in found]:
+                found.append((row[0], row[1]))
+    return tuple(found)

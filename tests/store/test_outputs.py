@@ -1,0 +1,110 @@
+"""Outputs of stages under their keys, and winners of earlier jobs."""
+
+from typing import Any
+
+import pytest
+
+from store import outputs, queue
+from store.errors import LeaseLost
+from store.records import JobState, Lease, StageOutput, StoredArtifact
+from store.session import Database
+from tests.workers.leases import take_over
+
+FIRST, SECOND = StoredArtifact("ab" * 32, 3), StoredArtifact("cd" * 32, 4)
+
+
+def succeed(database: Database, architecture: str, result: dict[str, Any]) -> str:
+    """A job that ended with this result; its id."""
+    with database.begin() as tx:
+        queue.submit(tx, {"model": {"architecture": architecture}})
+        claim = queue.claim(tx, "runner-1", lease_s=60)
+        assert claim is not None
+        queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=result)
+    return claim.job.id
+
+
+def winners(database: Database, architecture: str, limit: int = 20) -> list[tuple[str, Any]]:
+    with database.read() as tx:
+        return list(outputs.winners(tx, architecture, limit))
+
+
+def test_an_output_is_found_under_its_key_with_its_maker(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        outputs.keep(tx, lease, "key", "dense", FIRST)
+
+    with database.read() as tx:
+        assert outputs.find(tx, "key") == StageOutput("key", "dense", lease.job_id, FIRST.sha256)
+        assert outputs.find(tx, "another") is None
+
+
+def test_the_first_output_under_a_key_stays(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        outputs.keep(tx, lease, "key", "dense", FIRST)
+        queue.submit(tx, {})
+        later = queue.claim(tx, "runner-2", lease_s=60)
+        assert later is not None
+        outputs.keep(tx, later.lease, "key", "dense", SECOND)
+
+        found = outputs.find(tx, "key")
+
+    assert found is not None
+    assert (found.job_id, found.sha256) == (lease.job_id, FIRST.sha256)
+
+
+def test_an_output_that_is_forgotten_makes_place_for_another(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        outputs.keep(tx, lease, "key", "dense", FIRST)
+        damaged = outputs.find(tx, "key")
+        assert damaged is not None
+        outputs.forget(tx, lease, damaged)
+        outputs.keep(tx, lease, "key", "dense", SECOND)
+        # Another runner saw the damage too, and comes late.
+        outputs.forget(tx, lease, damaged)
+
+        found = outputs.find(tx, "key")
+
+    assert found is not None
+    assert found.sha256 == SECOND.sha256
+
+
+def test_a_runner_whose_lease_was_taken_over_keeps_and_forgets_nothing(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        outputs.keep(tx, lease, "key", "dense", FIRST)
+        kept = outputs.find(tx, "key")
+        assert kept is not None
+    take_over(database, lease)
+
+    for write in (
+        lambda tx: outputs.keep(tx, lease, "other", "dense", SECOND),
+        lambda tx: outputs.forget(tx, lease, kept),
+        lambda tx: queue.pin_in_flight(tx, lease, 4),
+        lambda tx: queue.note_reuse(tx, lease, "dense", "job_1"),
+    ):
+        with pytest.raises(LeaseLost), database.begin() as tx:
+            write(tx)
+
+    with database.read() as tx:
+        assert (outputs.find(tx, "key"), outputs.find(tx, "other")) == (kept, None)
+
+
+def test_winners_are_those_of_succeeded_jobs_on_the_architecture_the_newest_first(database: Database) -> None:
+    older = succeed(database, "lenet5", {"winner": {"recipe": {"learning_rate": 1e-3}}})
+    newer = succeed(database, "lenet5", {"winner": {"recipe": {"learning_rate": 0.1}}})
+    succeed(database, "vgg16", {"winner": {"recipe": {}}})
+    succeed(database, "lenet5", {"result": "of a version that named no winner"})
+    with database.begin() as tx:
+        queue.submit(tx, {"model": {"architecture": "lenet5"}})
+
+    assert winners(database, "lenet5") == [
+        (newer, {"recipe": {"learning_rate": 0.1}}),
+        (older, {"recipe": {"learning_rate": 1e-3}}),
+    ]
+    assert winners(database, "mlp") == []
+
+
+def test_winners_that_are_alike_are_told_once_and_no_more_than_asked_for(database: Database) -> None:
+    ids = [succeed(database, "lenet5", {"winner": {"sites": {"a": "swish", "b": str(n // 2)}}}) for n in range(6)]
+
+    assert [job_id for job_id, _ in winners(database, "lenet5")] == [ids[5], ids[3], ids[1]]
+    assert winners(database, "lenet5", limit=2) == winners(database, "lenet5")[:2]
+    assert winners(database, "lenet5", limit=0) == []
