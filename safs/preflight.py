@@ -1,14 +1,15 @@
 """What can be told about a job before it runs: a mistake found here is a 4xx at POST, not a failure an hour later."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from safs import data, models
+from safs.activations.groups import own_operators, site_groups
 from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.data.arrays import check_channels
@@ -35,6 +36,10 @@ class Preflight:
     sites: tuple[Site, ...]
     operators: tuple[str, ...]
     """Candidates at every site."""
+    groups: Mapping[str, tuple[str, ...]]
+    """Name -> paths of the sites that share an operator, as ``activations.scope`` has it."""
+    own: Mapping[str, str]
+    """Group -> the network's own operator there."""
     weights: int
     """Prunable weights."""
     live: int
@@ -70,11 +75,14 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         sites = find_sites(model)
     operators = candidate_operators(sites, spec.activations.operators)
     _check_choice(spec, sites, operators)
+    groups = site_groups(sites, spec.activations.scope, model, _example(blueprint))
     total = sum(parameter.numel() for parameter in prunable_parameters(model).values())
     return Preflight(
         blueprint=blueprint,
         sites=sites,
         operators=operators,
+        groups=groups,
+        own=own_operators(groups, sites),
         weights=total,
         live=total - round(spec.sparsity * total),
         train=info.train,
@@ -84,9 +92,12 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
 
 
 def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> Setting:
-    example = torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size, device="meta")
     steps = steps_per_epoch(images, spec.data.batch_size)
-    return Setting(model, example, spec.sparsity, spec.prune, steps)
+    return Setting(model, _example(blueprint), spec.sparsity, spec.prune, steps)
+
+
+def _example(blueprint: Blueprint) -> Tensor:
+    return torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size, device="meta")
 
 
 def blueprint_for(spec: JobSpec, info: data.DataInfo) -> Blueprint:

@@ -1,8 +1,18 @@
 """Search spaces as ConfigSpaces, built from a job's spec and its network's sites."""
 
 from safs.spaces import Spaces
-from search_spaces.activations import activation_space
+from search_spaces.activations import activation_space, operators_from
 from search_spaces.fine_tuning import fine_tuning_space, recipe_from
+from search_spaces.joint import joint_space
+from search_spaces.points import config_from, firsts
 
-SPACES = Spaces(activation_space, fine_tuning_space, recipe_from)
+SPACES = Spaces(
+    activations=activation_space,
+    fine_tuning=fine_tuning_space,
+    joint=joint_space,
+    operators_from=operators_from,
+    recipe_from=recipe_from,
+    config_from=config_from,
+    firsts=firsts,
+)
 """What ``safs.pipeline.run`` is given."""

@@ -11,6 +11,9 @@ LEARNING_RATES = (1e-4, 1e-1)
 WEIGHT_DECAYS = (1e-6, 1e-1)
 MOMENTA = (0.1, 0.999)
 
+FINE_TUNING = "fine_tuning"
+"""Name of the space."""
+
 _USUAL_RATES = {"sgd": 1e-2}
 _USUAL_RATE = 1e-3  # of the Adam family
 _EPOCHS_BEFORE_HALVING = 20
@@ -36,7 +39,13 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
         train: its optimizer and its schedule are registry names.
         epochs: of each trial.
     """
-    space = ConfigurationSpace(name="fine_tuning", seed=seed)
+    space = ConfigurationSpace(name=FINE_TUNING, seed=seed)
+    add_fine_tuning(space, train, epochs)
+    return space
+
+
+def add_fine_tuning(space: ConfigurationSpace, train: TrainSpec, epochs: int) -> None:
+    """Adds the hyperparameters of ``fine_tuning_space`` to ``space``."""
     optimizer = CategoricalHyperparameter("optimizer", list(OPTIMIZERS), default_value=train.optimizer)
     momentum = _float("momentum", MOMENTA, train.momentum, log=False)
     space.add(
@@ -50,13 +59,12 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
         usual = train.learning_rate if name == train.optimizer else _USUAL_RATES.get(name, _USUAL_RATE)
         rate = _float(_rate_of(name), LEARNING_RATES, usual)
         space.add(rate, EqualsCondition(rate, optimizer, name))
-    return space
 
 
 def recipe_from(config: Config, train: TrainSpec) -> Recipe:
     """The recipe that a point of ``fine_tuning_space(train, ...)`` stands for; the default's is ``train``'s own.
 
-    Momentum is ``train``'s where the optimizer has none.
+    It reads points of the joint space too. Momentum is ``train``'s where the optimizer has none.
     """
     optimizer = str(config["optimizer"])
     rate = float(config[_rate_of(optimizer)])
@@ -67,6 +75,19 @@ def recipe_from(config: Config, train: TrainSpec) -> Recipe:
         momentum=_unclip(float(config.get("momentum", train.momentum)), MOMENTA, train.momentum),
         schedule=str(config["schedule"]),
     )
+
+
+def values_of(recipe: Recipe) -> Config:
+    """The hyperparameters that stand for ``recipe``: what ``recipe_from`` reads, up to the ends of their ranges."""
+    values: Config = {
+        "optimizer": recipe.optimizer,
+        "schedule": recipe.schedule,
+        "weight_decay": _clip(recipe.weight_decay, WEIGHT_DECAYS),
+        _rate_of(recipe.optimizer): _clip(recipe.learning_rate, LEARNING_RATES),
+    }
+    if recipe.optimizer == "sgd":
+        values["momentum"] = _clip(recipe.momentum, MOMENTA)
+    return values
 
 
 def _schedules(train: TrainSpec, epochs: int) -> list[str]:
