@@ -8,10 +8,10 @@ from typing import Any
 from safs.activations.operators import OPERATORS
 from safs.data import DATASETS
 from safs.models import MODELS, known_architectures
+from safs.options import described
 from safs.presets import PRESET_SUMMARIES, PRESETS
 from safs.pruning import DISTRIBUTIONS, PRUNERS
 from safs.pruning.granularity import GRANULARITIES
-from safs.pruning.options import described
 from safs.pruning.schedules import PRUNING_SCHEDULES
 from safs.pruning.scores import SCORES
 from safs.registry import Registry
@@ -80,7 +80,19 @@ def _granularities() -> list[CatalogEntry]:
 
 
 def _strategies() -> list[CatalogEntry]:
-    return [CatalogEntry(name, entry.summary, {"stages": list(entry.stages)}) for name, entry in STRATEGIES.items()]
+    return [
+        CatalogEntry(
+            name,
+            entry.summary,
+            {
+                "stages": list(entry.stages),
+                "options": described(entry.options),
+                "multi_fidelity": entry.multi_fidelity,
+                "source": entry.source,
+            },
+        )
+        for name, entry in STRATEGIES.items()
+    ]
 
 
 def _presets() -> list[CatalogEntry]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from safs.options import described
 from safs.pruning import DISTRIBUTIONS, PRUNERS
 from safs.pruning.composed import OneShotOptions
 from safs.pruning.granularity import GRANULARITIES
-from safs.pruning.options import described
 from safs.pruning.schedules import PRUNING_SCHEDULES
 from safs.pruning.scores import SCORES
 

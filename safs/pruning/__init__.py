@@ -1,10 +1,10 @@
 """Pruning methods by name, and what they share."""
 
+from safs.options import described
 from safs.pruning import ap, composed, dynamic, east, greg, joint_input
 from safs.pruning.bench import Bench, Hooks, Pruned, Pruner, Setting
 from safs.pruning.distributions import DISTRIBUTIONS, Distribution, Shapes, live_counts, live_total
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
-from safs.pruning.options import described
 from safs.pruning.schedules import GradualOptions
 from safs.registry import Registry
 

@@ -33,7 +33,7 @@ from safs.pruning.distributions import DISTRIBUTIONS, live_total
 from safs.pruning.dynamic import check_axes
 from safs.pruning.evaluating import evaluating
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
-from safs.pruning.options import parse_options
+from safs.pruning.options import pruning_options
 from safs.pruning.schedules import IterativeOptions, iterative
 from safs.pruning.selecting import check_selection, scored
 from safs.spec import PruneSpec
@@ -57,7 +57,7 @@ def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     In the authors' code a round removes 20% of the live weights, a tenth of these (2%) for having moved least, and
     draws new weights where it is not told to rewind. Here survivors are rewound or left as they are.
     """
-    options = parse_options(spec, ApOptions)
+    options = pruning_options(spec, ApOptions)
     parameters = prunable_parameters(bench.model)
     start = {name: value.detach().clone() for name, value in bench.model.state_dict().items()}
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in parameters.items()}
@@ -86,7 +86,7 @@ def check(setting: Setting) -> None:
         SpecError: an option that does not fit, fewer epochs than trainings, or an axis that AP does not leave open.
         SparsityError: a layer would be left without weights.
     """
-    options = parse_options(setting.spec, ApOptions)
+    options = pruning_options(setting.spec, ApOptions)
     check_axes(setting.spec, schedule="iterative", granularity="weight")
     check_selection(setting)
     if setting.spec.epochs < (trainings := options.rounds + 1):

@@ -8,10 +8,11 @@ from pydantic import Field
 from torch import Tensor
 
 from safs.errors import SpecError, UnknownNameError
+from safs.options import Options
 from safs.pruning.bench import Bench, Hooks, Pruned, Setting, Steps
 from safs.pruning.granularity import Pattern, granularity_named
 from safs.pruning.masks import Masks, prunable_parameters
-from safs.pruning.options import Options, parse_options
+from safs.pruning.options import pruning_options
 from safs.pruning.schedules import PRUNING_SCHEDULES, IterativeOptions, iterative
 from safs.pruning.selecting import Selector, check_selection, scored, selector
 from safs.spec import PruneSpec
@@ -61,7 +62,7 @@ def check_schedule(spec: PruneSpec) -> None:
         steps = _one_shot_rounds(spec)
         check_epochs(spec, 0)
     else:
-        options = parse_options(spec, PRUNING_SCHEDULES[spec.schedule].options)
+        options = pruning_options(spec, PRUNING_SCHEDULES[spec.schedule].options)
         steps = options.rounds if isinstance(options, IterativeOptions) else UPDATES
         check_epochs(spec, options.rounds if isinstance(options, IterativeOptions) else 1)
     if steps > 1 and _is_pattern(spec):
@@ -101,7 +102,7 @@ def _one_shot(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) 
 
 def _one_shot_rounds(spec: PruneSpec) -> int:
     by_itself = SYNFLOW_ROUNDS if spec.score == "synflow" and not _is_pattern(spec) else 1
-    return parse_options(spec, OneShotOptions).rounds or by_itself
+    return pruning_options(spec, OneShotOptions).rounds or by_itself
 
 
 def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
@@ -110,7 +111,7 @@ def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector)
     With ``rewind`` the survivors return to the weights that the stage began with before they are trained (Frankle and
     Carbin 2019, arXiv:1803.03635); without, they go on from where they are.
     """
-    options = parse_options(spec, IterativeOptions)
+    options = pruning_options(spec, IterativeOptions)
     start = {name: value.detach().clone() for name, value in bench.model.state_dict().items()}
     masks: Masks | None = None
     for done, epochs in enumerate(split_evenly(bench.epochs, options.rounds)):
@@ -130,7 +131,7 @@ def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -
     but for a single one of a layer now and then under ``uniform`` and ``erk``, whose counts are rounded.
     """
     schedule = PRUNING_SCHEDULES[spec.schedule]
-    options = parse_options(spec, schedule.options)
+    options = pruning_options(spec, schedule.options)
     steps = bench.epochs * bench.steps_per_epoch
     every = max(1, steps // UPDATES)
     parameters = prunable_parameters(bench.model)

@@ -13,12 +13,13 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from safs.errors import SpecError
+from safs.options import Options
 from safs.pruning.bench import Bench, Hooks, Pruned, Setting, Steps
 from safs.pruning.composed import check_epochs
 from safs.pruning.distributions import live_counts
 from safs.pruning.largest import keep_largest
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
-from safs.pruning.options import Options, parse_options
+from safs.pruning.options import pruning_options
 from safs.spec import PruneSpec
 
 UPDATES = 40
@@ -66,7 +67,7 @@ def check(setting: Setting) -> None:
         SparsityError: a layer would be left without weights.
     """
     spec = setting.spec
-    parse_options(spec, DynamicOptions)
+    pruning_options(spec, DynamicOptions)
     check_axes(spec, score="magnitude", schedule="dynamic", granularity="weight")
     check_epochs(spec, 1)
     live_counts(_shapes(prunable_parameters(setting.model)), setting.sparsity, spec.distribution)
@@ -169,7 +170,7 @@ def pause(steps: int, every: int | None) -> int:
 
 
 def _train(bench: Bench, sparsity: float, spec: PruneSpec, growth: Growth) -> Steps:
-    options = parse_options(spec, DynamicOptions)
+    options = pruning_options(spec, DynamicOptions)
     parameters = prunable_parameters(bench.model)
     live = live_counts(_shapes(parameters), sparsity, spec.distribution)
     connections = Connections(parameters, live, growth, torch.Generator(bench.device).manual_seed(bench.seed))

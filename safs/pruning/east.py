@@ -21,7 +21,7 @@ from safs.pruning.composed import check_epochs
 from safs.pruning.distributions import live_counts, live_total, sparsity_that_leaves
 from safs.pruning.dynamic import LONGEST_PAUSE, Connections, by_gradient, check_axes, cosine, pause
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
-from safs.pruning.options import parse_options
+from safs.pruning.options import pruning_options
 from safs.pruning.schedules import CyclicOptions, cyclic
 from safs.pruning.sharing import shareable
 from safs.spec import PruneSpec
@@ -66,7 +66,7 @@ def east(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     all phases are parts of the training and go by the step; weight decay spares the scales of shared weights; and the
     last epoch's weights are the result, not those of the best epoch after the phases.
     """
-    options = parse_options(spec, EastOptions)
+    options = pruning_options(spec, EastOptions)
     model, generator = bench.model, torch.Generator(bench.device).manual_seed(bench.seed)
     form, target = _plan(model, sparsity, options)
     _draw_scales(apply_form(form, model), form, generator)
@@ -106,7 +106,7 @@ def check(setting: Setting) -> None:
         SparsityError: more live weights than there are, shared ones counted once, or fewer than layers.
     """
     spec = setting.spec
-    options = parse_options(spec, EastOptions)
+    options = pruning_options(spec, EastOptions)
     check_axes(spec, score="magnitude", distribution="erk", schedule="cyclic", granularity="weight")
     check_epochs(spec, 1)
     _plan(setting.model, setting.sparsity, options)

@@ -29,10 +29,11 @@ import torch
 from pydantic import Field
 
 from safs.errors import SpecError
+from safs.options import Options
 from safs.pruning.bench import Bench, Hooks, Setting, Steps
 from safs.pruning.dynamic import check_axes
 from safs.pruning.masks import Masks, prunable_parameters
-from safs.pruning.options import Options, parse_options
+from safs.pruning.options import pruning_options
 from safs.pruning.penalty import Penalty, Ramp, norms_behind, pulled_down, spread_behind_norms
 from safs.pruning.selecting import check_selection, scored, selector
 from safs.spec import PruneSpec
@@ -70,7 +71,7 @@ def greg1(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     Published: delta 1e-4 every 5 or 10 steps to a ceiling of 1, then 5,000 to 40,000 steps to stabilise, learning rate
     0.001. By default delta is chosen so that half of the training stabilises.
     """
-    (growing,) = _ramps(spec, parse_options(spec, Greg1Options), bench.epochs, bench.steps_per_epoch)
+    (growing,) = _ramps(spec, pruning_options(spec, Greg1Options), bench.epochs, bench.steps_per_epoch)
     chosen = selector(bench.model, bench.example, spec)
     masks = chosen.choose(scored(bench, spec), sparsity)
     norms = norms_behind(bench)
@@ -89,7 +90,7 @@ def greg2(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
 
     Published: delta 1e-5 to 0.01 before the choice, 1e-4 to 1 after it.
     """
-    options = parse_options(spec, Greg2Options)
+    options = pruning_options(spec, Greg2Options)
     picking, growing = _ramps(spec, options, bench.epochs, bench.steps_per_epoch)
     chosen = selector(bench.model, bench.example, spec)
     norms, parameters = norms_behind(bench), dict(bench.model.named_parameters())
@@ -122,7 +123,7 @@ def check(setting: Setting) -> None:
         CompactionError: filters are to go, and the network cannot be made smaller.
     """
     spec = setting.spec
-    options = parse_options(spec, Greg2Options if spec.method == "greg2" else Greg1Options)
+    options = pruning_options(spec, Greg2Options if spec.method == "greg2" else Greg1Options)
     check_axes(spec, schedule="growing")
     check_selection(setting)
     _ramps(spec, options, spec.epochs, setting.steps_per_epoch)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from safs.pruning.options import NoOptions, Options
+from safs.options import NoOptions, Options
 from safs.registry import Registry
 
 

@@ -6,7 +6,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from safs.errors import SpecError
-from safs.search.strategy import Proposals
+from safs.options import NoOptions
+from safs.search.strategy import NO_OPTIONS, Proposals
 from safs.trials import Candidate, Outcome
 
 if TYPE_CHECKING:  # see strategy.py
@@ -37,6 +38,7 @@ class LateAcceptance:
 
     With several candidates in flight a move starts from the state that is current when it is asked, each outcome is a
     step of its own when it is told, and the stopping rule takes those in flight to be idle until they say otherwise.
+    A foreign trial is a step as well, accepted by the same rule; the first that is told is the first state.
 
     Burke & Bykov, "The late acceptance hill-climbing heuristic", EJOR 258 (2017); rules and constants are those of the
     package lahc 1.0.5, which Loni et al. (2023), arXiv:2305.10964, use.
@@ -47,7 +49,9 @@ class LateAcceptance:
 
     asks_ahead = False
 
-    def __init__(self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int) -> None:
+    def __init__(
+        self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+    ) -> None:
         self._sites, self._operators = list(space), common_choices(space)
         self._proposals = Proposals(epochs=epochs, seed=seed)
         self._random = Random(seed)
@@ -58,34 +62,36 @@ class LateAcceptance:
         self._history: list[float] = []
         self._step = 0
         self._idle = 0
-        self._in_flight = 0
 
     def ask(self) -> Candidate | None:
         if self._stops():
             return None
         state = self._neighbour() if self._proposals.made else self._state
-        self._in_flight += 1
         return self._proposals.propose(dict(zip(self._sites, state, strict=True)))
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        self._in_flight -= 1
+        self._proposals.told(candidate)
         energy = inf if isnan(outcome.loss) else outcome.loss
         if not self._history:
-            self._energy, self._history = energy, [energy] * HISTORY_LENGTH
+            self._state, self._energy, self._history = self._state_of(candidate), energy, [energy] * HISTORY_LENGTH
             return
         self._idle = self._idle + 1 if energy >= self._energy else 0
         late = self._step % HISTORY_LENGTH
         if energy < self._history[late] or energy <= self._energy:
-            self._state = [str(candidate.config[site]) for site in self._sites]
+            self._state = self._state_of(candidate)
             self._energy = energy
         self._history[late] = min(self._history[late], energy)
         self._step += 1
 
     def _stops(self) -> bool:
         # The candidate of the first state is no step, so while it is in flight it must not be counted as one.
-        pending = self._in_flight if self._history else max(self._in_flight - 1, 0)
+        in_flight = self._proposals.in_flight
+        pending = in_flight if self._history else max(in_flight - 1, 0)
         step, idle = self._step + pending, self._idle + pending
         return step > self._steps_minimum and idle > IDLE_FRACTION * step
+
+    def _state_of(self, candidate: Candidate) -> list[str]:
+        return [str(candidate.config[site]) for site in self._sites]
 
     def _draw(self) -> list[str]:
         return [self._random.choice(self._operators) for _ in self._sites]

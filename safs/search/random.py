@@ -3,7 +3,8 @@
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from safs.search.strategy import REDRAWS, Proposals, plain_config
+from safs.options import NoOptions
+from safs.search.strategy import NO_OPTIONS, REDRAWS, Point, Proposals, plain_config, point_of
 from safs.trials import Candidate, Config, Outcome
 
 if TYPE_CHECKING:  # see strategy.py
@@ -15,26 +16,30 @@ class RandomSearch:
 
     asks_ahead = False
 
-    def __init__(self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int) -> None:
+    def __init__(
+        self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+    ) -> None:
         self._space = deepcopy(space)  # Seeding and sampling change it, and it is the caller's.
         self._space.seed(seed)
         self._proposals = Proposals(epochs=epochs, seed=seed)
-        self._seen: set[frozenset[tuple[str, str | int | float]]] = set()
+        self._seen: set[Point] = set()
         self.expected_trials = trials
 
     def ask(self) -> Candidate | None:
-        if self._proposals.made == self.expected_trials:
+        if self._proposals.made >= self.expected_trials:
             return None
         config = self._draw_fresh()
         return None if config is None else self._proposals.propose(config)
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Nothing to learn: draws are independent."""
+        """Nothing to learn, since draws are independent, but that a foreign candidate need not be drawn again."""
+        if not self._proposals.told(candidate):
+            self._seen.add(point_of(candidate.config))
 
     def _draw_fresh(self) -> Config | None:
         for _ in range(REDRAWS):
             config = plain_config(self._space.sample_configuration())
-            point = frozenset(config.items())
+            point = point_of(config)
             if point not in self._seen:
                 self._seen.add(point)
                 return config

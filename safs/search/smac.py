@@ -20,7 +20,8 @@ from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType, TrialInfo, TrialValue
 
-from safs.search.strategy import REDRAWS, Proposals, plain_config
+from safs.options import NoOptions
+from safs.search.strategy import NO_OPTIONS, REDRAWS, Proposals, plain_config
 from safs.trials import Candidate, Outcome
 
 CRASH_COST = 1.0
@@ -42,7 +43,9 @@ class Smac:
 
     asks_ahead = True
 
-    def __init__(self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int) -> None:
+    def __init__(
+        self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+    ) -> None:
         self._proposals = Proposals(epochs=epochs, seed=seed)
         self._asked: dict[int, TrialInfo] = {}
         self._exhausted = False
@@ -50,7 +53,7 @@ class Smac:
         self.expected_trials = trials
 
     def ask(self) -> Candidate | None:
-        if self._exhausted or self._proposals.made == self.expected_trials:
+        if self._exhausted or self._proposals.made >= self.expected_trials:
             return None
         try:
             trial = self._smac.ask()
@@ -62,7 +65,16 @@ class Smac:
         return candidate
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        self._smac.tell(self._asked.pop(candidate.number), trial_value(outcome), save=False)
+        own = self._proposals.told(candidate)
+        trial = self._asked.pop(candidate.number) if own else self._foreign(candidate)
+        self._smac.tell(trial, trial_value(outcome), save=False)
+
+    def _foreign(self, candidate: Candidate) -> TrialInfo:
+        """A trial that SMAC did not propose, and will not propose any more."""
+        config = Configuration(self._smac.scenario.configspace, values=candidate.config)
+        self._smac.intensifier.config_selector._processed_configs.append(config)
+        (key,) = self._smac.intensifier.get_instance_seed_keys_of_interest()  # SMAC's seed: one for all trials.
+        return TrialInfo(config, instance=key.instance, seed=key.seed)
 
 
 def trial_value(outcome: Outcome) -> TrialValue:

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from numpy import generic
 
+from safs.options import NoOptions, Options
 from safs.trials import Candidate, Config, Outcome
 
 if TYPE_CHECKING:  # ConfigSpace imports scipy, which takes a second that listing the strategies must not cost.
     from ConfigSpace import ConfigurationSpace
 REDRAWS = 1000
 """Draws in a row that may repeat an earlier candidate before a space counts as exhausted."""
+NO_OPTIONS = NoOptions()
 
 
 class Strategy(Protocol):
@@ -23,7 +25,7 @@ class Strategy(Protocol):
 
     @property
     def expected_trials(self) -> int:
-        """Trials that will be proposed if nothing unforeseen happens; some strategies add trials while they improve."""
+        """Trials that there will be if nothing unforeseen happens; some strategies add some while they improve."""
 
     @property
     def asks_ahead(self) -> bool:
@@ -36,19 +38,27 @@ class Strategy(Protocol):
         """
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Takes in the outcome of a candidate that was asked. Candidates are told in the order of their numbers."""
+        """Takes in the outcome of a candidate. Those that were asked are told in the order of their numbers.
+
+        It may also be a foreign one, which this strategy did not propose: a first candidate from another job, or an
+        earlier attempt's. The strategy learns from it as far as its kind can, counts it as one of its trials, and
+        numbers what it proposes from now on after it.
+        """
 
 
 class MakeStrategy(Protocol):
     """Builds a strategy over ``space``.
 
     Args:
-        trials: how many candidates to propose; at least 1.
-        epochs: of each trial's training.
+        trials: how many candidates to propose, less the foreign ones that it is told; at least 1.
+        epochs: of each trial's training; of the longest trials' where a strategy has shorter ones.
         seed: of the strategy's own draws, and of every candidate's training.
+        options: of the kind that the registry's entry names; by default that kind's defaults.
     """
 
-    def __call__(self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int) -> Strategy: ...
+    def __call__(
+        self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: Any = ...
+    ) -> Strategy: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +69,60 @@ class StrategyEntry:
     summary: str
     """One sentence for people."""
     stages: tuple[str, ...]
-    """Where it can be used: ``activations`` (categorical sites), ``tune`` (any space)."""
+    """What it can search: ``activations`` (a categorical a site), ``tune``, ``joint`` (any space)."""
+    options: type[Options] = NoOptions
+    multi_fidelity: bool = False
+    """Whether its trials have different numbers of epochs."""
+    source: str = ""
+    """The publication or package."""
 
 
 class Proposals:
-    """Numbers a strategy's candidates.
+    """Numbers a strategy's candidates, and tells its own from foreign ones.
 
-    All candidates of a search train for the same epochs from the same seed. With common random numbers (initial
-    scalars, order of the batches) two outcomes differ by what was proposed rather than by luck.
+    All candidates of a search train from the same seed, and for the same epochs unless the strategy says otherwise.
+    With common random numbers (initial scalars, order of the batches) two outcomes differ by what was proposed rather
+    than by luck.
     """
 
     def __init__(self, *, epochs: int, seed: int) -> None:
         self._epochs = epochs
         self._seed = seed
+        self._next = 0
+        self._open: dict[int, Candidate] = {}
         self.made = 0
+        """Trials so far: proposed here, or told though they were not."""
 
-    def propose(self, config: Config) -> Candidate:
-        """The next candidate, with ``config``."""
-        candidate = Candidate(self.made, config, self._epochs, self._seed)
+    @property
+    def in_flight(self) -> int:
+        """How many were proposed here and are not told."""
+        return len(self._open)
+
+    def propose(
+        self, config: Config, *, epochs: int | None = None, horizon: int | None = None, continues: int | None = None
+    ) -> Candidate:
+        """The next candidate, with ``config``; the rest as in ``Candidate``."""
+        candidate = Candidate(self._next, config, epochs or self._epochs, self._seed, horizon, continues)
+        self._open[candidate.number] = candidate
+        self._next += 1
         self.made += 1
         return candidate
+
+    def told(self, candidate: Candidate) -> bool:
+        """Takes note that ``candidate`` is told; returns whether it was proposed here."""
+        if self._open.pop(candidate.number, None) is not None:
+            return True
+        self._next = max(self._next, candidate.number + 1)
+        self.made += 1
+        return False
+
+
+Point: TypeAlias = frozenset[tuple[str, str | int | float]]
+
+
+def point_of(config: Config) -> Point:
+    """The config as something that sets and dictionaries can hold."""
+    return frozenset(config.items())
 
 
 def plain_config(point: Mapping[str, Any]) -> Config:

@@ -17,7 +17,7 @@ from safs.models.resnet import BasicBlock
 from safs.pruning import Hooks
 from safs.pruning.east import EastOptions, check, cycle_steps, east
 from safs.pruning.masks import prunable_parameters
-from safs.pruning.options import parse_options
+from safs.pruning.options import pruning_options
 from safs.pruning.sharing import shareable
 from safs.spec import PruneSpec, Recipe
 from safs.training.optimizers import make_optimizer
@@ -323,7 +323,7 @@ def test_what_does_not_fit_is_refused(wrong, field):
 
 def test_a_phase_that_ends_before_it_starts_is_refused():
     with pytest.raises(SpecError, match=r"phase_start \(0.5\) must not be above phase_end \(0.4\)"):
-        parse_options(PruneSpec(method="east", options={"phase_start": 0.5, "phase_end": 0.4}), EastOptions)
+        pruning_options(PruneSpec(method="east", options={"phase_start": 0.5, "phase_end": 0.4}), EastOptions)
 
 
 @pytest.mark.parametrize(("steps", "cycles"), [(16, 2), (17, 3), (41, 1), (400, 2), (35_200, 2)])

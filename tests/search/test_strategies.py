@@ -6,7 +6,7 @@ from math import inf
 from zlib import crc32
 
 import pytest
-from ConfigSpace import Configuration, ConfigurationSpace
+from ConfigSpace import Categorical, Configuration, ConfigurationSpace
 
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor
@@ -15,11 +15,19 @@ from safs.trials import Candidate, Outcome
 from search_spaces.activations import activation_space
 from search_spaces.fine_tuning import fine_tuning_space
 
+
+def _joined() -> ConfigurationSpace:
+    space = fine_tuning_space(TrainSpec(), epochs=8, seed=5)
+    space.add(Categorical("operator:fc1", ["relu", "elu", "tanh"]), Categorical("operator:fc2", ["relu", "elu"]))
+    return space
+
+
 SPACES = {
     "activations": activation_space(
         ["features.0", "features.3", "fc1", "fc2"], ["relu", "tanh", "elu", "swish"], seed=5
     ),
     "tune": fine_tuning_space(TrainSpec(), epochs=8, seed=5),
+    "joint": _joined(),
 }
 CASES = [(name, stage) for name, entry in STRATEGIES.items() for stage in entry.stages]
 each_case = pytest.mark.parametrize(("name", "stage"), CASES)

@@ -1,0 +1,44 @@
+"""First candidates from elsewhere, before a strategy's own."""
+
+from collections.abc import Sequence
+
+from safs.search.strategy import Point, Proposals, Strategy, point_of
+from safs.trials import Candidate, Config, Outcome
+
+
+class WarmStart:
+    """Proposes ``firsts``, then what ``strategy`` proposes once it has been told all of them.
+
+    They count as trials of the strategy, so the search costs as much as without them. It is asked for nothing of its
+    own before the last of them is told: what they are worth is what it is to begin with.
+
+    Args:
+        strategy: fresh. It is told the first candidates as foreign ones.
+        firsts: points of its space; repeated ones are left out, as are those beyond its number of trials.
+        epochs, seed: of each of these trials.
+    """
+
+    def __init__(self, strategy: Strategy, firsts: Sequence[Config], *, epochs: int, seed: int) -> None:
+        self._strategy = strategy
+        self._proposals = Proposals(epochs=epochs, seed=seed)
+        unique = {point_of(config): config for config in reversed(firsts)}
+        self._waiting: dict[Point, Config] = dict(reversed(unique.items()))
+
+    @property
+    def expected_trials(self) -> int:
+        return self._strategy.expected_trials
+
+    @property
+    def asks_ahead(self) -> bool:
+        return self._strategy.asks_ahead
+
+    def ask(self) -> Candidate | None:
+        if self._waiting and self._proposals.made < self.expected_trials:
+            point = next(iter(self._waiting))
+            return self._proposals.propose(self._waiting.pop(point))
+        return None if self._proposals.in_flight else self._strategy.ask()
+
+    def tell(self, candidate: Candidate, outcome: Outcome) -> None:
+        if not self._proposals.told(candidate):
+            self._waiting.pop(point_of(candidate.config), None)
+        self._strategy.tell(candidate, outcome)
