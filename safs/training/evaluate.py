@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from safs.data.split import Split
 
@@ -16,6 +16,8 @@ class Evaluation:
     accuracy: float
     cross_entropy: float
     samples: int
+    predicted_classes: int
+    """Classes that were predicted for at least one image."""
 
 
 @torch.inference_mode()
@@ -26,14 +28,19 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int, device: torch.d
     """
     correct = torch.zeros((), dtype=torch.int64, device=device)
     entropy = torch.zeros((), dtype=torch.float32, device=device)
+    seen: Tensor | None = None
     was_training = model.training
     model.eval()
     try:
         for images, labels in split.batches(batch_size, device=device):
             logits = model(images)
-            correct += (logits.argmax(dim=1) == labels).sum()
+            predicted = logits.argmax(dim=1)
+            seen = torch.zeros(logits.shape[1], dtype=torch.bool, device=device) if seen is None else seen
+            seen.index_fill_(0, predicted, True)
+            correct += (predicted == labels).sum()
             entropy += F.cross_entropy(logits.float(), labels, reduction="sum")
     finally:
         model.train(was_training)
     samples = len(split)
-    return Evaluation(int(correct) / samples, float(entropy) / samples, samples)
+    classes = 0 if seen is None else int(seen.sum())
+    return Evaluation(int(correct) / samples, float(entropy) / samples, samples, classes)

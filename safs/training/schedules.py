@@ -1,8 +1,9 @@
 """Learning-rate schedules by name. All but ``one_cycle`` move once an epoch, as SAFS's do (automl/SAFS, ac03fa1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
@@ -43,6 +44,19 @@ class Schedule:
             self._by_epoch.step()
         if self._by_loss is not None:
             self._by_loss.step(train_loss)
+
+    def state(self) -> dict[str, Any]:
+        """Where the schedule is; the rates of this moment are the optimizer's own state."""
+        return {name: deepcopy(scheduler.state_dict()) for name, scheduler in self._parts()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where another schedule of the same name, epochs and steps was."""
+        for name, scheduler in self._parts():
+            scheduler.load_state_dict(deepcopy(state[name]))
+
+    def _parts(self) -> list[tuple[str, LRScheduler | ReduceLROnPlateau]]:
+        parts = {"by_step": self._by_step, "by_epoch": self._by_epoch, "by_loss": self._by_loss}
+        return [(name, scheduler) for name, scheduler in parts.items() if scheduler is not None]
 
 
 Make: TypeAlias = Callable[[Optimizer, int, int], Schedule]

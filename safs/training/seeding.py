@@ -2,8 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RandomState:
+    """Where a stream is: states of its generators, uint8."""
+
+    generator: Tensor
+    cpu: Tensor
+    device: Tensor | None
+    """None where the stream belongs to the CPU."""
 
 
 class RandomStream:
@@ -34,6 +46,16 @@ class RandomStream:
                 torch.cuda.set_rng_state(self._device_state, self._device)
             yield
             self._keep()
+
+    def state(self) -> RandomState:
+        """Where the stream is, outside of ``active()``."""
+        return RandomState(self.generator.get_state(), self._cpu_state, self._device_state)
+
+    def restore(self, state: RandomState) -> None:
+        """Goes on from where another stream on the same kind of device was."""
+        assert (state.device is None) == (self._device.type != "cuda")
+        self.generator.set_state(state.generator)
+        self._cpu_state, self._device_state = state.cpu, state.device
 
     def _forked(self) -> AbstractContextManager[None]:
         devices = [self._device] if self._device.type == "cuda" else []

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from math import ceil, isfinite
 
 import torch
@@ -18,6 +17,15 @@ from safs.training.evaluate import evaluate
 from safs.training.optimizers import make_optimizer
 from safs.training.schedules import SCHEDULES
 from safs.training.seeding import RandomStream
+from safs.training.snapshot import (
+    BestEpoch,
+    Snapshot,
+    give_optimizer,
+    give_tensors,
+    take_optimizer,
+    take_tensors,
+    to_cpu,
+)
 from safs.trials import EpochMetrics
 
 
@@ -31,15 +39,6 @@ class Diverged(SafsError):
         self.epoch = epoch
 
 
-@dataclass(frozen=True, slots=True)
-class BestEpoch:
-    """The epoch with the highest validation accuracy; of equal ones, that with the lowest cross-entropy."""
-
-    metrics: EpochMetrics
-    state: dict[str, Tensor]
-    """A copy of the model's state dict, with exact zeros where the masks say so and nowhere else in masked weights."""
-
-
 class TrainingSession:
     """Trains a model by a recipe, one epoch a call.
 
@@ -50,6 +49,9 @@ class TrainingSession:
     Args:
         model: maps images [B, C, H, W] to logits [B, classes]; trained in place, on ``device``.
         recipe: optimizer, schedule and their numbers.
+        epochs: that the schedule spans.
+        until: the epoch with which the session ends, if that is not the last of the schedule.
+        resume: goes on from there: the snapshot of a session with the same arguments, but for ``until``.
         batch_size: where one sample alone is left for the last batch, it sits that epoch out: batch norm cannot train
             on it.
         seed: of shuffling, augmentation and dropout; the caller's generators are left alone (see ``RandomStream``).
@@ -74,12 +76,17 @@ class TrainingSession:
         exempt: Collection[nn.Parameter] = (),
         augment: bool = False,
         hooks: Hooks = Hooks(),  # noqa: B008  # frozen
+        until: int | None = None,
+        resume: Snapshot | None = None,
     ) -> None:
         self.best: BestEpoch | None = None
+        self.curve: list[EpochMetrics] = []
+        self.one_class_epochs = 0
+        """Evaluations in a row, up to the last one, in which a single class was predicted."""
         self._model = model.to(device)
         self._train, self._validation = train.on(device), validation.on(device)
         self._epochs, self._batch_size, self._device, self._augment = epochs, batch_size, device, augment
-        self._epochs_done = 0
+        self._until = epochs if until is None else until
         self._random = RandomStream(seed, device)
         self._optimizer = make_optimizer(model, recipe, exempt=exempt)
         self._schedule = SCHEDULES[recipe.schedule].make(
@@ -92,11 +99,13 @@ class TrainingSession:
         self._kept: list[Tensor] = []
         self._hold({name: mask.to(device) for name, mask in (masks or {}).items()})
         self._steps_done = 0
+        if resume is not None:
+            self._restore(resume)
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done."""
-        return self._epochs_done >= self._epochs
+        return len(self.curve) >= self._until
 
     def step(self) -> EpochMetrics:
         """Trains one epoch and validates.
@@ -106,7 +115,7 @@ class TrainingSession:
         """
         assert not self.finished
         started = time.perf_counter()
-        epoch = self._epochs_done + 1
+        epoch = len(self.curve) + 1
         with self._random.active():
             train_loss, learning_rate = self._train_epoch()
         if not isfinite(train_loss):
@@ -119,8 +128,33 @@ class TrainingSession:
         metrics = EpochMetrics(epoch, train_loss, scored.cross_entropy, scored.accuracy, learning_rate, seconds)
         if self.best is None or _rank(metrics) < _rank(self.best.metrics):
             self.best = BestEpoch(metrics, self._copy_state())
-        self._epochs_done = epoch
+        self.one_class_epochs = self.one_class_epochs + 1 if scored.predicted_classes == 1 else 0
+        self.curve.append(metrics)
         return metrics
+
+    def snapshot(self) -> Snapshot:
+        """The session after the last epoch that ended, which must not have diverged; no hook has changed anything."""
+        assert self.best is not None
+        return Snapshot(
+            span=self._epochs,
+            steps=self._steps_done,
+            curve=tuple(self.curve),
+            one_class_epochs=self.one_class_epochs,
+            best=BestEpoch(self.best.metrics, {name: to_cpu(tensor) for name, tensor in self.best.state.items()}),
+            model=take_tensors(self._model),
+            optimizer=take_optimizer(self._optimizer),
+            schedule=self._schedule.state(),
+            random=self._random.state(),
+        )
+
+    def _restore(self, saved: Snapshot) -> None:
+        assert saved.span == self._epochs, "a snapshot of a training with another schedule"
+        give_tensors(self._model, saved.model)
+        give_optimizer(self._optimizer, saved.optimizer)
+        self._schedule.restore(saved.schedule)
+        self._random.restore(saved.random)
+        self.best, self.curve = saved.best, list(saved.curve)
+        self.one_class_epochs, self._steps_done = saved.one_class_epochs, saved.steps
 
     def _train_epoch(self) -> tuple[float, float]:
         """Mean loss of the epoch's samples, and the learning rate of its last step."""
