@@ -16,13 +16,14 @@ from safs.data.arrays import check_channels
 from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
+from safs.options import parse_options
 from safs.pruning import PRUNERS
 from safs.pruning.bench import Setting
 from safs.pruning.distributions import DISTRIBUTIONS
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.scores import SCORES
 from safs.search import STRATEGIES
-from safs.spec import FinalCandidate, JobSpec
+from safs.spec import FinalCandidate, JobSpec, SearchSpec
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.schedules import SCHEDULES
 from safs.training.session import steps_per_epoch
@@ -130,8 +131,8 @@ def _check_names(spec: JobSpec) -> None:
     if spec.prune.recipe is not None:
         _known("optimizer", spec.prune.recipe.optimizer, OPTIMIZERS, "prune.recipe.optimizer")
         _known("schedule", spec.prune.recipe.schedule, SCHEDULES, "prune.recipe.schedule")
-    _known_strategy(spec.activations.strategy, "activations")
-    _known_strategy(spec.tune.strategy, "tune")
+    for stage, section in (("activations", spec.activations), ("tune", spec.tune), ("joint", spec.joint)):
+        _check_strategy(section, stage)
     if spec.activations.operators != "all":
         for position, operator in enumerate(spec.activations.operators):
             _known("operator", operator, OPERATORS, f"activations.operators.{position}")
@@ -142,7 +143,8 @@ def _known(kind: str, name: str, known: Iterable[str], field: str) -> None:
         raise UnknownNameError(kind, name, names, field=field)
 
 
-def _known_strategy(name: str, stage: str) -> None:
+def _check_strategy(section: SearchSpec, stage: str) -> None:
+    name = section.strategy
     suitable = [strategy for strategy, entry in STRATEGIES.items() if stage in entry.stages]
     if name in STRATEGIES and name not in suitable:
         raise SpecError(
@@ -150,6 +152,7 @@ def _known_strategy(name: str, stage: str) -> None:
             field=f"{stage}.strategy",
         )
     _known("strategy", name, suitable, f"{stage}.strategy")
+    parse_options(STRATEGIES[name].options, section.options, what=f"strategy {name!r}", field=f"{stage}.options")
 
 
 def _check_combinations(spec: JobSpec) -> None:
@@ -164,8 +167,8 @@ def _check_combinations(spec: JobSpec) -> None:
         )
     if spec.final.candidates == [FinalCandidate.DEFAULT]:
         raise SpecError(
-            "final.candidates holds 'default' alone, so neither search would be used. Add 'safs', 'activations' or "
-            "'hyperparameters'.",
+            "final.candidates holds 'default' alone, so no search would be used. Add 'safs', 'activations', "
+            "'hyperparameters' or 'joint'.",
             field="final.candidates",
         )
 
@@ -177,10 +180,12 @@ def _check_choice(spec: JobSpec, sites: Sequence[Site], operators: Sequence[str]
             f"{spec.model.architecture} calls no activation function, so there is nothing to search.",
             field="model.architecture",
         )
-    if len(operators) == 1 and {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS} & set(spec.final.candidates):
+    alone = {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS, FinalCandidate.JOINT} & set(spec.final.candidates)
+    if len(operators) == 1 and alone:
         raise SpecError(
-            f"activations.operators leaves {operators[0]!r} alone, the network's own, so there is nothing to search. "
-            f"Add another operator, or say 'all'. Known: {', '.join(OPERATORS)}.",
+            f"activations.operators leaves {operators[0]!r} alone, the network's own, so there is nothing to search "
+            f"for {', '.join(sorted(alone))}. Add another operator, say 'all', or have 'hyperparameters' alone in "
+            f"final.candidates. Known: {', '.join(OPERATORS)}.",
             field="activations.operators",
         )
 

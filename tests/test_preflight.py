@@ -47,6 +47,15 @@ def test_operators_that_are_named_come_after_the_networks_own_and_once() -> None
     assert checked({"activations": {"operators": ["tanh", "relu", "swish"]}}).operators == ("relu", "tanh", "swish")
 
 
+def test_the_scope_ties_sites_and_tells_what_they_have_to_begin_with() -> None:
+    found = checked({"model": {"architecture": "efficientnet_b0"}, "activations": {"scope": "block"}})
+
+    assert (len(found.sites), len(found.groups)) == (65, 16)
+    assert (found.own["features.6:silu"], found.own["features.6:sigmoid"]) == ("silu", "sigmoid")
+    assert checked({}).groups == {name: (name,) for name in ("relu1", "relu2", "relu3", "relu4")}
+    assert checked({"activations": {"scope": "network"}}).own == {"network": "relu"}
+
+
 def test_dense_weights_that_fit_are_taken(tmp_path: Path) -> None:
     dense = build("lenet5", channels=1, classes=10, image_size=28, seed=0)
     save_file(dense.state_dict(), tmp_path / "dense.safetensors")
@@ -78,6 +87,7 @@ def test_a_torchvision_network_gets_the_nearest_input_that_it_takes() -> None:
         ({"prune": {"granularity": "wight"}}, "prune.granularity", "wight", "'weight'"),
         ({"activations": {"strategy": "lach"}}, "activations.strategy", "lach", "'lahc'"),
         ({"tune": {"strategy": "smack"}}, "tune.strategy", "smack", "'smac'"),
+        ({"joint": {"strategy": "randm"}}, "joint.strategy", "randm", "'random'"),
         ({"activations": {"operators": ["swish", "rellu"]}}, "activations.operators.1", "rellu", "'relu'"),
     ],
 )
@@ -97,6 +107,10 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
     ("changes", "field", "message"),
     [
         ({"tune": {"strategy": "lahc"}}, "tune.strategy", "'lahc' cannot search the tune space. .*random, smac"),
+        ({"joint": {"strategy": "lahc"}}, "joint.strategy", "'lahc' cannot search the joint space. .*random, smac"),
+        ({"joint": {"options": {"kernel": "rbf"}}}, "joint.options.kernel", "strategy 'smac' has .*remove 'kernel'"),
+        ({"tune": {"options": {"kernel": "rbf"}}}, "tune.options.kernel", "strategy 'smac' has .*remove 'kernel'"),
+        ({"activations": {"options": {"heat": 3}}}, "activations.options.heat", "strategy 'lahc' has .*remove 'heat'"),
         ({"data": {"dataset": "npz"}}, "data.path", "'npz' needs data.path"),
         ({"data": {"dataset": "image_folder"}}, "data.path", "'image_folder' needs data.path"),
         ({"data": {"dataset": "digits", "path": "x"}}, "data.path", "'digits' takes no data.path .*'x'.* leave it out"),
@@ -106,7 +120,7 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
             "data.image_size",
             "vgg16 .* 16 pixels; .* is 32",
         ),
-        ({"final": {"candidates": ["default"]}}, "final.candidates", "'default' alone.* Add 'safs'"),
+        ({"final": {"candidates": ["default"]}}, "final.candidates", "'default' alone.* Add 'safs'.* or 'joint'"),
         ({"prune": {"options": {"norm": "l2"}}}, "prune.options.norm", "has the options rounds; remove 'norm'"),
         ({"prune": {"options": {"rounds": 0}}}, "prune.options.rounds", "'rounds' .* cannot be 0: .* greater than"),
         ({"prune": {"epochs": 3}}, "prune.epochs", "'one_shot' trains nothing"),
@@ -116,7 +130,12 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
             "schedule 'iterative' needs at least 5 epochs; prune.epochs is 3",
         ),
         ({"activations": {"operators": []}}, "activations.operators", "'relu' alone.* Add another operator"),
-        ({"activations": {"operators": ["relu"]}}, "activations.operators", "'relu' alone.* or say 'all'"),
+        ({"activations": {"operators": ["relu"]}}, "activations.operators", "'relu' alone.* say 'all'"),
+        (
+            {"activations": {"operators": []}, "final": {"candidates": ["default", "joint"]}},
+            "activations.operators",
+            "'relu' alone.* nothing to search for joint.* 'hyperparameters' alone",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_told_with_the_way_out(
