@@ -63,6 +63,15 @@ class ArtifactStore:
             raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
         return self._location(sha256)
 
+    def intact_path(self, sha256: str) -> Path:
+        """As ``path``, after a look at every byte; ``ArtifactNotFound`` also if they are no longer what was put."""
+        path = self.path(sha256)
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != sha256:
+            raise ArtifactNotFound(f"the content with sha256 {sha256!r} is damaged: its sha256 is now {found!r}")
+        return path
+
     def open(self, sha256: str) -> BinaryIO:
         """The content as a stream, which the caller closes; ``ArtifactNotFound`` as for ``path``."""
         return self.path(sha256).open("rb")

@@ -3,17 +3,18 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 
-from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, event_data, event_kind
+from safs.events import Event, Pulse, StageDone, StageStarted, TrialDone, TrialStarted, event_data, event_kind
+from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker
 from store import events, queue, trials
 from store.errors import DatabaseUnavailable
-from store.records import CurvePoint, Lease, TrialOutcome
+from store.records import Lease
 from store.session import Database, Transaction
+from workers.outcomes import stored_candidate, stored_curve, stored_outcome
 
 log = logging.getLogger(__name__)
 
@@ -109,33 +110,22 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
         case StageStarted(stage):
             queue.set_stage(tx, lease, stage.value)
         case TrialStarted(stage, candidate):
-            trials.record_started(
-                tx,
-                lease,
-                stage.value,
-                candidate.number,
-                config=dict(candidate.config),
-                epochs=candidate.epochs,
-                seed=candidate.seed,
-            )
-        case TrialDone(stage, candidate, outcome):
-            found = TrialOutcome(
-                loss=outcome.loss,
-                accuracy=outcome.metrics.get("accuracy"),
-                cross_entropy=outcome.metrics.get("cross_entropy"),
-                seconds=outcome.seconds,
-                error=outcome.error,
-            )
+            trials.record_started(tx, lease, stage.value, candidate.number, **stored_candidate(candidate))
+        case TrialDone(stage, candidate, outcome, recalled):
+            own = recalled in (None, EARLIER_ATTEMPT)
+            if recalled is not None and own and trials.is_finished(tx, lease.job_id, stage.value, candidate.number):
+                return
             trials.record_done(
                 tx,
                 lease,
                 stage.value,
                 candidate.number,
-                config=dict(candidate.config),
-                epochs=candidate.epochs,
-                seed=candidate.seed,
-                outcome=found,
-                curve=[CurvePoint(**asdict(metrics)) for metrics in outcome.curve],
+                **stored_candidate(candidate),
+                outcome=stored_outcome(outcome),
+                curve=stored_curve(outcome),
+                recalled=None if own else recalled,
             )
+        case StageDone(stage, recalled=str(origin)) if origin != EARLIER_ATTEMPT:
+            queue.note_reuse(tx, lease, stage.value, origin)
         case _:
             pass

@@ -1,11 +1,12 @@
 """A runner: claims a job, runs the pipeline on Ray, files the result; again, until it is told to stop."""
 
+import json
 import logging
 import signal
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -17,6 +18,8 @@ from pydantic import ValidationError
 from safs import data, pipeline
 from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
 from safs.errors import Cancelled, SafsError, SpecError
+from safs.events import Note
+from safs.execution import Executor
 from safs.preflight import blueprint_for
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
@@ -29,6 +32,8 @@ from store.session import Database
 from workers.capacity import cluster_nodes, divide
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
+from workers.memory import StoreMemory, stored_winner
+from workers.patience import patiently
 from workers.ray_executor import RayExecutor
 from workers.recorder import Recorder
 from workers.settings import WorkerSettings
@@ -96,7 +101,7 @@ class Runner:
 
     def _run(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> None:
         with tempfile.TemporaryDirectory(prefix=f"safs-{claim.job.id}-") as folder:
-            with recorder, self._executor(spec) as executor:
+            with recorder, self._executor(claim, spec, recorder) as executor:
                 result = pipeline.run(
                     spec,
                     spaces=SPACES,
@@ -105,33 +110,55 @@ class Runner:
                     data_root=self._settings.data_folder,
                     dense_weights=self._dense_weights(spec),
                     out_dir=Path(folder),
+                    memory=StoreMemory(self._database, self._artifacts, claim.lease, recorder.check),
                 )
             stored = {
                 name: (self._artifacts.put(result.directory / file), media_type)
                 for name, (file, media_type) in RESULT_FILES.items()
             }
-            self._file(claim, stored, summary(result.report), recorder.check)
+            config = json.loads((result.directory / CONFIG).read_text())
+            self._file(claim, stored, summary(result.report, config), recorder.check)
         log.info("job %s: succeeded", claim.job.id)
 
     def _file(self, claim: Claim, stored: Stored, result: Json, check: Callable[[], None]) -> None:
         """Ends the job with its artifacts, in one transaction; tried again while the database is away."""
-        while True:
-            try:
-                with self._database.begin() as tx:
-                    for name, (artifact, media_type) in stored.items():
-                        artifacts.attach(tx, claim.lease, name, artifact, media_type)
-                    queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=result)
-                return
-            except DatabaseUnavailable as error:
-                log.warning("job %s: its result could not be filed yet: %s", claim.job.id, error)
-                check()
-                time.sleep(self._settings.poll_s)
 
-    def _executor(self, spec: JobSpec) -> RayExecutor:
+        def file() -> None:
+            with self._database.begin() as tx:
+                for name, (artifact, media_type) in stored.items():
+                    artifacts.attach(tx, claim.lease, name, artifact, media_type)
+                queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=result)
+
+        patiently(file, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its result")
+
+    def _executor(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> AbstractContextManager[Executor]:
         blueprint = blueprint_for(spec, data.inspect(spec.data, self._settings.data_folder))
         share = divide(cluster_nodes(), spec.resources, blueprint.image_size)
+        pinned = self._in_flight(claim, share.slots, recorder)
+        if pinned != share.slots:
+            resources = spec.resources.model_copy(update={"trials_in_parallel": pinned})
+            share = divide(cluster_nodes(), resources, blueprint.image_size)
         log.info("%d trainings at once, each with %d cores and %g GPUs", share.workers, share.cpus, share.gpus)
         return RayExecutor(share)
+
+    def _in_flight(self, claim: Claim, chosen: int, recorder: Recorder) -> int:
+        """How many trials the job keeps in flight: ``chosen``, unless an earlier attempt has begun with another."""
+
+        def pin() -> int:
+            with self._database.begin() as tx:
+                return queue.pin_in_flight(tx, claim.lease, chosen)
+
+        pinned = patiently(
+            pin, check=recorder.check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its number in flight"
+        )
+        if pinned != chosen:
+            recorder(
+                Note(
+                    f"{pinned} trials are in flight, as in the first attempt at this job, so that its search goes on "
+                    f"with the same candidates; this machine would have chosen {chosen}"
+                )
+            )
+        return pinned
 
     def _dense_weights(self, spec: JobSpec) -> Path | None:
         if spec.model.weights is None:
@@ -190,8 +217,8 @@ def job_error(error: Exception, stage: str | None) -> JobError:
     return JobError("internal_error", f"{what}. The runner's log has the details.", stage)
 
 
-def summary(report: dict[str, Any]) -> Json:
-    """What a list of jobs shows of a finished one."""
+def summary(report: Json, config: Json) -> Json:
+    """What a list of jobs shows of a finished one, and what later jobs may begin with: report.json, config.json."""
     row = next(row for row in report["rows"] if row["name"] == report["result"])
     return {
         "result": report["result"],
@@ -200,6 +227,7 @@ def summary(report: dict[str, Any]) -> Json:
         "sparsity": report["sparsity"]["achieved"],
         "live_weights": report["sparsity"]["live"],
         "gain": report["gain"],
+        "winner": stored_winner(config),
     }
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.exc import StatementError
 
 from safs.errors import Cancelled
 from safs.events import EpochDone, Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, TrialStarted
+from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
@@ -101,6 +102,57 @@ def test_a_trial_that_broke_down_is_kept_with_its_reason(database: Database, lea
     assert trial.state is TrialState.FAILED
     assert trial.outcome is not None
     assert (trial.outcome.loss, trial.outcome.error) == (None, "diverged")
+
+
+def test_a_trial_of_another_job_is_noted_with_its_origin_and_so_is_the_stage(database: Database, lease: Lease) -> None:
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        recorder(STORY[0])
+        recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, Outcome(0.75, {"accuracy": 0.25}), "job_1"))
+        recorder(StageDone(Stage.ACTIVATIONS, 0.6, "done", "job_1"))
+
+    with database.read() as tx:
+        trial = trials.get(tx, lease.job_id, "activations", 0)
+        reused = queue.get(tx, lease.job_id).reused
+    assert (trial.state, trial.recalled) == (TrialState.DONE, "job_1")
+    assert reused == {"activations": "job_1"}
+
+
+def test_a_trial_that_an_earlier_attempt_finished_stays_as_it_was_noted_then(database: Database, lease: Lease) -> None:
+    known = Outcome(0.75, {"accuracy": 0.25, "cross_entropy": 2.2}, 0.5, (METRICS,))
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, known))
+    with database.read() as tx:
+        before = trials.finished(tx, lease.job_id, "activations")
+
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        recorder(STORY[0])
+        recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, known, EARLIER_ATTEMPT))
+        recorder(StageDone(Stage.ACTIVATIONS, 0.6, "done", EARLIER_ATTEMPT))
+
+    with database.read() as tx:
+        assert trials.finished(tx, lease.job_id, "activations") == before
+        assert queue.get(tx, lease.job_id).reused is None
+
+
+def test_a_trial_whose_end_was_not_noted_before_the_crash_is_noted_when_it_is_recalled(
+    database: Database, lease: Lease
+) -> None:
+    known = Outcome(0.75, {"accuracy": 0.25}, 0.5, (METRICS,))
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        recorder(TrialStarted(Stage.ACTIVATIONS, CANDIDATE))
+    with database.begin() as tx:
+        queue.renew(tx, lease, -1)
+        second = queue.claim(tx, "another", 60)
+    assert second is not None
+
+    with Recorder(database, second.lease, _tracker(), lambda: None) as recorder:
+        recorder(STORY[0])
+        recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, known, EARLIER_ATTEMPT))
+
+    with database.read() as tx:
+        (finished,) = trials.finished(tx, lease.job_id, "activations")
+    assert (finished.trial.state, finished.trial.recalled) == (TrialState.DONE, None)
+    assert len(finished.curve) == 1
 
 
 def test_what_was_told_before_the_run_was_cancelled_is_kept(database: Database, lease: Lease) -> None:
