@@ -19,6 +19,10 @@ def run(
     data_root: Annotated[
         Path | None, typer.Option(envvar="SAFS_DATA_ROOT", help="Folder of the data sets that bring files.")
     ] = None,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(help="Folder to keep what stages make, and to take it from where an earlier run made the same."),
+    ] = None,
 ) -> None:
     """Runs a job in this process, without server and Ray.
 
@@ -27,6 +31,7 @@ def run(
     \b
     Examples:
       safs run job.yaml -o result
+      safs run job.yaml -o other --reuse outputs
       echo '{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.99}' | safs run - -o result
     """
     from cli.spec_file import read_spec
@@ -35,7 +40,7 @@ def run(
     job = JobSpec.model_validate(read_spec(spec))
     from cli.local_run import run_here  # torch takes seconds to import: a wrong spec is told before
 
-    run_here(job, output, in_flight=in_flight, device=device, data_root=data_root)
+    run_here(job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse)
 
 
 def verify(directory: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="DIR")]) -> None:

@@ -8,6 +8,7 @@ from cli.tables import comparison_table
 from cli.terminal import stdout
 from safs.events import Event
 from safs.execution import SerialExecutor
+from safs.memory import FolderMemory, NoMemory
 from safs.pipeline import run
 from safs.progress import plan_stages
 from safs.report import comparison_rows
@@ -15,13 +16,16 @@ from safs.spec import JobSpec
 from search_spaces import SPACES
 
 
-def run_here(spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None) -> None:
+def run_here(
+    spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None, reuse: Path | None
+) -> None:
     """Runs the job with progress bars, and prints what it gained.
 
     Args:
         output: the result's folder; it appears only when the job has succeeded.
         in_flight: trials that the searches count as running at once; by default what the spec says, or 1.
         data_root: folder of the data sets that bring files.
+        reuse: folder of the outputs of stages, of earlier runs and of this one.
     """
     console, parallel = stdout(), spec.resources.trials_in_parallel
     slots = in_flight or (1 if parallel == "auto" else parallel)
@@ -38,6 +42,7 @@ def run_here(spec: JobSpec, output: Path, *, in_flight: int | None, device: str,
             data_root=data_root,
             dense_weights=None if spec.model.weights is None else Path(spec.model.weights),
             out_dir=output,
+            memory=NoMemory() if reuse is None else FolderMemory(reuse),
         )
     console.print(comparison_table(comparison_rows(result.report)))
     done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"

@@ -27,6 +27,11 @@ class Stage(StrEnum):
     REPORT = "report"
     """The test split is read, once; checkpoint, config and report are written."""
 
+    @property
+    def section(self) -> str:
+        """The part of a job spec that says how the stage is run."""
+        return "tune" if self is Stage.TUNE_ALONE else "train" if self is Stage.DENSE else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from safs.errors import TrainingError
-from safs.events import Report, Stage
-from safs.execution import Executor, NamedWork
+from safs.execution import NamedWork
 from safs.networks import Network
 from safs.spec import FinalCandidate
-from safs.trainings import Context, Trained, Training
+from safs.trainings import Trained, Training
 from safs.trials import Candidate
 
 
@@ -58,27 +57,29 @@ class Finalist:
         return losses.index(min(losses))
 
 
-def train_finalists(
-    trainings: Mapping[FinalCandidate, Sequence[Training]], executor: Executor, context: Context, report: Report
-) -> list[Finalist]:
-    """Trains all of them at once, as far as the executor has slots."""
+def named(trainings: Mapping[FinalCandidate, Sequence[Training]]) -> list[NamedWork]:
+    """The trainings of all finalists, one after the other, under the numbers and names that events show."""
     flat = [(name, repeat, one) for name, group in trainings.items() for repeat, one in enumerate(group)]
-    named = [
+    return [
         NamedWork(Candidate(number, {"candidate": name.value, "repeat": repeat}, one.epochs, one.seed), one)
         for number, (name, repeat, one) in enumerate(flat)
     ]
-    trained = iter(executor.train(Stage.FINAL, named, context, report))
-    return [Finalist(name, tuple(group), tuple(next(trained) for _ in group)) for name, group in trainings.items()]
 
 
-def choose(finalists: Sequence[Finalist]) -> Finalist:
+def gathered(trainings: Mapping[FinalCandidate, Sequence[Training]], trained: Sequence[Trained]) -> list[Finalist]:
+    """The finalists, of what their trainings gave, in the order of ``named``."""
+    results = iter(trained)
+    return [Finalist(name, tuple(group), tuple(next(results) for _ in group)) for name, group in trainings.items()]
+
+
+def choose(among: Sequence[Finalist]) -> Finalist:
     """The finalist with the best mean validation accuracy; ties go to the lower cross-entropy.
 
     Raises:
         TrainingError: every one of them broke down.
     """
-    sound = [finalist for finalist in finalists if finalist.broken is None]
+    sound = [finalist for finalist in among if finalist.broken is None]
     if not sound:
-        reasons = "; ".join(f"{finalist.name}: {finalist.broken}" for finalist in finalists)
+        reasons = "; ".join(f"{finalist.name}: {finalist.broken}" for finalist in among)
         raise TrainingError(f"every final training broke down: {reasons}")
     return min(sound, key=lambda finalist: (-finalist.accuracy, finalist.cross_entropy))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from safs.events import Event, Note, Report, Stage, StageDone, StageStarted, TrialDone
+from safs.events import EpochDone, Event, Note, Report, Stage, StageDone, StageStarted, TrialDone
 from safs.trials import Trial, best_trial
 
 
@@ -18,6 +18,14 @@ class StageRecord:
     trials: list[Trial] = field(default_factory=list)
     summary: str = ""
     """Set by the stage before it ends: one sentence for people."""
+    recalled: set[str] = field(default_factory=set)
+    """Where outputs were found that were not made now (see ``safs.memory.Remembered``)."""
+    ran: int = 0
+    """Trials that ran now."""
+    epochs: int = 0
+    """Epochs that were trained now."""
+    reused: bool = False
+    """Whether some trial was not run now."""
 
     @property
     def failed(self) -> int:
@@ -41,8 +49,13 @@ class Ledger:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case TrialDone(stage, candidate, outcome):
-                self.stages[stage].trials.append(Trial(candidate, outcome))
+            case EpochDone(stage, _, _):
+                self.stages[stage].epochs += 1
+            case TrialDone(stage, candidate, outcome, recalled):
+                record = self.stages[stage]
+                record.trials.append(Trial(candidate, outcome))
+                record.ran += recalled is None
+                record.reused |= recalled is not None
             case Note(message, _):
                 self.notes.append(message)
             case _:
@@ -58,4 +71,4 @@ class Ledger:
         yield record
         record.trials.sort(key=lambda trial: trial.candidate.number)
         record.seconds = time.perf_counter() - started
-        self(StageDone(stage, record.seconds, record.summary))
+        self(StageDone(stage, record.seconds, record.summary, ", ".join(sorted(record.recalled)) or None))

@@ -5,33 +5,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safs import checkpoint, data, results
-from safs.data import Splits
 from safs.data.features import select
 from safs.errors import TimeLimitReached, TrainingError
 from safs.events import Event, Note, Report, Stage
-from safs.execution import Executor, NamedWork, Plan
-from safs.finals import Finalist, choose, train_finalists
+from safs.execution import Executor, NamedWork
+from safs.finals import Finalist, choose, gathered, named
+from safs.keys import file_hash, fingerprint, key_of
 from safs.ledger import Ledger
 from safs.measurements import measure
 from safs.memory import Memory, NoMemory
 from safs.models.weights import load_dense_weights
-from safs.networks import Assignment, Network
-from safs.preflight import Preflight, check
+from safs.networks import Network
+from safs.preflight import check
 from safs.pruning import PRUNERS
 from safs.prunings import Pruning
 from safs.report import draw_picture
-from safs.search import STRATEGIES
-from safs.search.conductor import Conductor, window_for
+from safs.running import Made, Running, Start, recipe_of
+from safs.searches import finalists_of
 from safs.spaces import Spaces
-from safs.spec import ActivationsSpec, FinalCandidate, JobSpec, Recipe, TrainSpec, TuneSpec
+from safs.spec import FinalCandidate, JobSpec
 from safs.trainings import Context, Training, score
-from safs.trials import Candidate, Trial, best_trial
-
-if TYPE_CHECKING:
-    from ConfigSpace import ConfigurationSpace
+from safs.trials import Candidate
+from safs.workshop import Keyed, Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +38,6 @@ class Result:
 
     directory: Path
     report: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What every stage needs and none changes."""
-
-    spec: JobSpec
-    found: Preflight
-    splits: Splits
-    spaces: Spaces
-    executor: Executor
-    ledger: Ledger
-    memory: Memory
 
 
 def run(
@@ -89,16 +74,18 @@ def run(
         image_size=found.blueprint.image_size,
         seed=spec.seed,
     )
-    this = _Run(spec, found, splits, spaces, executor, ledger, memory)
+    data_key = key_of(train=fingerprint(splits.train), validation=fingerprint(splits.validation))
+    workshop = Workshop(executor, memory, ledger)
+    this = Running(spec, found, splits, spaces, ledger, memory, workshop, data_key)
 
     dense = _dense(this, dense_weights)
     pruned = _prune(this, dense)
-    context = _pruned_context(this, pruned)
-    finalists = _final(this, _search(this, context), context)
-    return _report(this, dense, pruned, finalists, out_dir)
+    start = Start(_pruned_context(this, pruned.network), pruned.key)
+    finalists = _final(this, finalists_of(this, start), start)
+    return _report(this, dense.network, pruned.network, finalists, out_dir)
 
 
-def _dense_context(this: _Run) -> Context:
+def _dense_context(this: Running) -> Context:
     return Context(
         blueprint=this.found.blueprint,
         train=this.splits.train,
@@ -108,35 +95,37 @@ def _dense_context(this: _Run) -> Context:
     )
 
 
-def _dense(this: _Run, weights: Path | None) -> Network:
+def _dense(this: Running, weights: Path | None) -> Made:
     """The dense network: the user's, or one trained with the default protocol's recipe."""
+    spec, blueprint = this.spec, this.found.blueprint
     if weights is not None:
         with this.ledger.stage(Stage.DENSE) as record:
-            model = this.found.blueprint.build()
+            model = blueprint.build()
             load_dense_weights(weights, model)
             record.summary = "the given dense weights are used"
-            return Network(this.found.blueprint, {name: value.clone() for name, value in model.state_dict().items()})
-    train = this.spec.train
+            network = Network(blueprint, {name: value.clone() for name, value in model.state_dict().items()})
+            return Made(network, key_of(data=this.data_key, model=blueprint, weights=file_hash(weights)))
+    train = spec.train
     with this.ledger.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
-        training = NamedWork(
-            Candidate(0, {}, train.epochs, this.spec.seed),
-            Training({}, _recipe(train), train.epochs, this.spec.seed),
-        )
-        trained = this.executor.train(Stage.DENSE, [training], _dense_context(this), this.ledger)[0]
+        training = Training({}, recipe_of(train), train.epochs, spec.seed)
+        key = key_of(data=this.data_key, model=blueprint, batches=this.batches, work=training)
+        work = NamedWork(Candidate(0, {}, train.epochs, spec.seed), training)
+        trained = this.workshop.train(record, [Keyed(key, work)], _dense_context(this))[0]
         if trained.network is None:
             raise TrainingError(f"dense training broke down: {trained.outcome.error}. Try a lower train.learning_rate.")
         record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
-        return trained.network
+        return Made(trained.network, key)
 
 
-def _prune(this: _Run, dense: Network) -> Network:
+def _prune(this: Running, dense: Made) -> Made:
     """The network with exactly the live weights asked for, by the job's method."""
     spec = this.spec
     with this.ledger.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
-        context = replace(_dense_context(this), start=dense.state)
-        pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or _recipe(spec.train), spec.seed)
-        named = NamedWork(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
-        pruned = this.executor.train(Stage.PRUNE, [named], context, this.ledger)[0]
+        context = replace(_dense_context(this), start=dense.network.state)
+        pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or recipe_of(spec.train), spec.seed)
+        key = key_of(start=dense.key, batches=this.batches, work=pruning)
+        work = NamedWork(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
+        pruned = this.workshop.train(record, [Keyed(key, work)], context)[0]
         if pruned.network is None:
             raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {pruned.outcome.error}")
         if PRUNERS[spec.prune.method].from_scratch:
@@ -148,10 +137,10 @@ def _prune(this: _Run, dense: Network) -> Network:
             f"{found.live:,} of {found.weights:,} weights are left, "
             f"validation accuracy {pruned.outcome.metrics['accuracy']:.1%} before fine-tuning"
         )
-        return pruned.network
+        return Made(pruned.network, key)
 
 
-def _pruned_context(this: _Run, pruned: Network) -> Context:
+def _pruned_context(this: Running, pruned: Network) -> Context:
     """What the trainings after pruning share: the pruned network, and the data as that reads it."""
     context = replace(_dense_context(this), blueprint=pruned.blueprint, start=pruned.state, masks=pruned.masks)
     inputs = pruned.blueprint.form.inputs
@@ -160,82 +149,15 @@ def _pruned_context(this: _Run, pruned: Network) -> Context:
     return replace(context, train=select(context.train, inputs), validation=select(context.validation, inputs))
 
 
-def _search(this: _Run, context: Context) -> dict[FinalCandidate, Training]:
-    """The searches that the final candidates need, and what each of these is to train."""
-    spec, default, own = this.spec, _recipe(this.spec.train), dict[str, str]()
-    wanted = set(spec.final.candidates)
-    settings = {FinalCandidate.DEFAULT: (own, default, False)}
-    if wanted & {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS}:
-        operators = _search_activations(this, context)
-        settings[FinalCandidate.ACTIVATIONS] = (operators, default, False)
-    if FinalCandidate.SAFS in wanted:
-        settings[FinalCandidate.SAFS] = (operators, _tune(this, Stage.TUNE, operators, context), True)
-    if FinalCandidate.HYPERPARAMETERS in wanted:
-        settings[FinalCandidate.HYPERPARAMETERS] = (own, _tune(this, Stage.TUNE_ALONE, own, context), True)
-    return {
-        name: Training(*settings[name][:2], spec.final.epochs, spec.seed, learnable=settings[name][2])
-        for name in spec.final.candidates
-    }
-
-
-def _search_activations(this: _Run, context: Context) -> Assignment:
-    """Stage 1: every trial starts from the pruned, un-fine-tuned weights; dense recipe, alpha = beta = 1."""
-    space = this.spaces.activations([site.path for site in this.found.sites], this.found.operators, this.spec.seed)
-
-    def plan(candidate: Candidate) -> Training:
-        assignment = {site: str(operator) for site, operator in candidate.config.items()}
-        return Training(assignment, _recipe(this.spec.train), candidate.epochs, candidate.seed)
-
-    best = _best_of(this, Stage.ACTIVATIONS, this.spec.activations, space, plan, context)
-    return plan(best.candidate).assignment
-
-
-def _tune(this: _Run, stage: Stage, operators: Assignment, context: Context) -> Recipe:
-    """Stage 2: fine-tuning hyperparameters for ``operators``, with learnable alpha and beta."""
-    train = this.spec.train
-    space = this.spaces.fine_tuning(train, this.spec.tune.epochs, this.spec.seed)
-
-    def plan(candidate: Candidate) -> Training:
-        recipe = this.spaces.recipe_from(candidate.config, train)
-        return Training(operators, recipe, candidate.epochs, candidate.seed, learnable=True)
-
-    return plan(_best_of(this, stage, this.spec.tune, space, plan, context).candidate).recipe
-
-
-def _best_of(
-    this: _Run,
-    stage: Stage,
-    section: ActivationsSpec | TuneSpec,
-    space: "ConfigurationSpace",
-    plan: Plan,
-    context: Context,
-) -> Trial:
-    """Runs one search; returns its best trial."""
-    with this.ledger.stage(stage, trials=section.trials, epochs=section.epochs) as record:
-        strategy = STRATEGIES[section.strategy].make(
-            space, trials=section.trials, epochs=section.epochs, seed=this.spec.seed
-        )
-        conductor = Conductor(strategy, window_for(this.executor.slots, strategy))
-        trials = this.executor.search(stage, conductor, plan, context, this.ledger, lambda candidate: None)
-        best = best_trial(trials)
-        if best is None:
-            reason = trials[0].outcome.error if trials else "no trial was proposed"
-            raise TrainingError(f"all {len(trials)} trials of stage {stage} failed; the first: {reason}")
-        record.summary = (
-            f"best validation accuracy {best.outcome.metrics['accuracy']:.1%} in trial {best.candidate.number + 1} "
-            f"of {len(trials)}"
-        )
-        return best
-
-
-def _final(this: _Run, trainings: Mapping[FinalCandidate, Training], context: Context) -> list[Finalist]:
+def _final(this: Running, trainings: Mapping[FinalCandidate, Training], start: Start) -> list[Finalist]:
     final = this.spec.final
     repeated = {
         name: [replace(one, seed=one.seed + repeat) for repeat in range(final.repeats)]
         for name, one in trainings.items()
     }
     with this.ledger.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
-        finalists = train_finalists(repeated, this.executor, context, this.ledger)
+        works = [Keyed(key_of(start=start.key, batches=this.batches, work=one.work), one) for one in named(repeated)]
+        finalists = gathered(repeated, this.workshop.train(record, works, start.context))
         winner = choose(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
     for finalist in finalists:
@@ -245,7 +167,7 @@ def _final(this: _Run, trainings: Mapping[FinalCandidate, Training], context: Co
     return finalists
 
 
-def _warn_of_chance(this: _Run, finalists: Sequence[Finalist]) -> None:
+def _warn_of_chance(this: Running, finalists: Sequence[Finalist]) -> None:
     """At extreme sparsity a uniform distribution starves small layers, and the default protocol learns nothing."""
     default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
     chance = 1.0 / this.splits.classes
@@ -261,7 +183,7 @@ def _warn_of_chance(this: _Run, finalists: Sequence[Finalist]) -> None:
         this.ledger(Note(message, "warning"))
 
 
-def _report(this: _Run, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
+def _report(this: Running, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
     """Reads the test split, writes the result folder and verifies it; the folder holds all of it or nothing."""
     out_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
@@ -271,25 +193,25 @@ def _report(this: _Run, dense: Network, pruned: Network, finalists: list[Finalis
     return Result(out_dir, summary)
 
 
-def _write(this: _Run, dense: Network, pruned: Network, finalists: list[Finalist], folder: Path) -> dict[str, Any]:
+def _write(this: Running, dense: Network, pruned: Network, finalists: list[Finalist], folder: Path) -> dict[str, Any]:
     winner = choose(finalists)
     with this.ledger.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
         size, splits = this.spec.data.batch_size, this.splits
         scores = {
-            name: this.executor.examine(score, networks, split, size, this.ledger)
+            name: this.workshop.executor.examine(score, networks, split, size, this.ledger)
             for name, split in (("validation", splits.validation), ("test", splits.test))
         }
         rows = results.rows(finalists, [dense, pruned], scores)
         shown = results.shown_by_layer(dense, pruned, finalists, winner)
-        measured = this.executor.examine(measure, list(shown.values()), splits.validation, size, this.ledger)
+        measured = this.workshop.executor.examine(measure, list(shown.values()), splits.validation, size, this.ledger)
         details = {
             "spec": this.spec.model_dump(mode="json"),
             "recipe": winner.training.recipe.model_dump(mode="json"),
             "learnable_scalars": winner.training.learnable,
             "candidate": winner.name,
             "seeds": {"job": this.spec.seed, "training": winner.best_seed},
-            "in_flight": this.executor.slots,
+            "in_flight": this.workshop.slots,
             "input": results.input_statistics(this.found.blueprint, this.splits.train),
             "evaluation": next(row for row in rows if row["name"] == winner.name),
         }
@@ -301,10 +223,6 @@ def _write(this: _Run, dense: Network, pruned: Network, finalists: list[Finalist
     results.write(summary, folder / checkpoint.REPORT)
     draw_picture(summary, folder / checkpoint.PICTURE)
     return summary
-
-
-def _recipe(train: TrainSpec) -> Recipe:
-    return Recipe(**train.model_dump(exclude={"epochs"}))
 
 
 def _with_deadline(report: Report, limit_s: int | None) -> Report:

@@ -25,8 +25,8 @@ _BALANCED: Section = {
 _PAPER: Section = {
     "train": {"epochs": 200, "weight_decay": 5e-4},
     "prune": {"distribution": "uniform"},
-    "activations": {"trials": 22, "epochs": 80},
-    "tune": {"trials": 20, "epochs": 80},
+    "activations": {"trials": 22, "epochs": 80, "portfolio": False},
+    "tune": {"trials": 20, "epochs": 80, "portfolio": False},
     "joint": {"trials": 42, "epochs": 80},
     "final": {"epochs": 200},
 }

@@ -88,6 +88,7 @@ def report(
         "inputs": _inputs(winner.network.blueprint),
         "sites": _sites(found, winner),
         "recipe": winner.training.recipe.model_dump(mode="json"),
+        "learnable_scalars": winner.training.learnable,
         "stages": [_stage(record) for record in ledger.stages.values()],
         "searches": _searches(spec, ledger),
         "curves": _curves(ledger),
@@ -170,6 +171,7 @@ def _stage(record: StageRecord) -> dict[str, Any]:
         "failed": record.failed,
         "best_accuracy": record.best_accuracy,
         "summary": record.summary,
+        "reused": sorted(record.recalled),
     }
 
 
@@ -181,13 +183,19 @@ def _searches(spec: JobSpec, ledger: Ledger) -> dict[str, Any]:
         Stage.JOINT: spec.joint.strategy,
     }
     return {
-        stage.value: {"strategy": strategy, "trials": [_trial(trial) for trial in ledger.stages[stage].trials]}
+        stage.value: {"strategy": strategy, "trials": _trials(ledger.stages[stage].trials)}
         for stage, strategy in strategies.items()
         if stage in ledger.stages
     }
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def _trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    reached: dict[int | None, int] = {trial.candidate.number: len(trial.outcome.curve) for trial in trials}
+    return [_trial(trial, reached.get(trial.candidate.continues, 0)) for trial in trials]
+
+
+def _trial(trial: Trial, before: int) -> dict[str, Any]:
+    """A trial's line; ``before`` epochs were trained by the trial that it continues."""
     candidate, outcome = trial.candidate, trial.outcome
     return {
         "number": candidate.number,
@@ -197,6 +205,9 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "cross_entropy": outcome.metrics.get("cross_entropy"),
         "seconds": outcome.seconds,
         "error": outcome.error,
+        "left": outcome.left,
+        "continues": candidate.continues,
+        "trained": len(outcome.curve) - before,
     }
 
 

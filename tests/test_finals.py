@@ -8,7 +8,7 @@ from safs.data import load
 from safs.errors import TrainingError
 from safs.events import Event, Stage, TrialDone
 from safs.execution import SerialExecutor
-from safs.finals import Finalist, choose, train_finalists
+from safs.finals import Finalist, choose, gathered, named
 from safs.networks import Blueprint, Network
 from safs.spec import DataSpec, FinalCandidate, Recipe
 from safs.trainings import Context, Trained, Training
@@ -92,7 +92,9 @@ def test_finalists_are_trained_from_each_of_their_seeds_and_reported_one_after_t
     trainings = {name: [Training({}, Recipe(), 1, seed) for seed in (0, 1)] for name in (DEFAULT, TUNED)}
     events: list[Event] = []
 
-    found = train_finalists(trainings, SerialExecutor(), context, events.append)
+    works = named(trainings)
+    trained = SerialExecutor().train(Stage.FINAL, works, context, events.append, lambda work, result: None)
+    found = gathered(trainings, trained)
 
     done = [event for event in events if isinstance(event, TrialDone)]
     assert [(event.stage, event.candidate.number, event.candidate.config) for event in done] == [

@@ -73,6 +73,8 @@ class Smac:
         """A trial that SMAC did not propose, and will not propose any more."""
         config = Configuration(self._smac.scenario.configspace, values=candidate.config)
         self._smac.intensifier.config_selector._processed_configs.append(config)
+        if not self._smac.intensifier._tf_instances:  # Nothing was asked yet; SMAC draws its seed at the first ask.
+            self._smac.intensifier.__post_init__()
         (key,) = self._smac.intensifier.get_instance_seed_keys_of_interest()  # SMAC's seed: one for all trials.
         return TrialInfo(config, instance=key.instance, seed=key.seed)
 

@@ -1,0 +1,54 @@
+"""What every stage of a running job needs and none changes."""
+
+from dataclasses import dataclass
+
+from safs.data import Splits
+from safs.ledger import Ledger
+from safs.memory import Memory
+from safs.networks import Network
+from safs.preflight import Preflight
+from safs.spaces import Spaces
+from safs.spec import JobSpec, Recipe, TrainSpec
+from safs.trainings import Context
+from safs.workshop import Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job under way."""
+
+    spec: JobSpec
+    found: Preflight
+    splits: Splits
+    spaces: Spaces
+    ledger: Ledger
+    memory: Memory
+    workshop: Workshop
+    data_key: str
+    """Of the training and the validation split."""
+
+    @property
+    def batches(self) -> dict[str, int | str]:
+        """How trainings read the data, as part of a key."""
+        return {"size": self.spec.data.batch_size, "augment": self.spec.data.augment}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A network under its key."""
+
+    network: Network
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the trainings after pruning share, and the key of the network that they start from."""
+
+    context: Context
+    key: str
+
+
+def recipe_of(train: TrainSpec) -> Recipe:
+    """The default protocol's recipe."""
+    return Recipe(**train.model_dump(exclude={"epochs"}))

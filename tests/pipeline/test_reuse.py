@@ -1,0 +1,223 @@
+"""What a job takes from earlier ones, and what an attempt takes from the one before it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safs import keys, pipeline
+from safs.checkpoint import WEIGHTS
+from safs.events import Event, Note, Stage, StageDone, TrialDone, TrialStarted
+from safs.execution import EARLIER_ATTEMPT, SerialExecutor
+from safs.memory import FolderMemory, Memory, NoMemory, Winner
+from safs.pipeline import Result
+from safs.spec import JobSpec, Recipe
+from safs.trials import Trial
+from search_spaces import SPACES
+from tests.pipeline.jobs import TINY
+
+JOB: dict[str, Any] = TINY | {
+    "data": {"dataset": "digits", "batch_size": 256},
+    "train": {"epochs": 1},
+    "final": {"epochs": 1, "candidates": ["default", "safs"]},
+}
+
+
+class Ran:
+    """A job that ran, and what it told."""
+
+    def __init__(
+        self, job: Mapping[str, Any], folder: Path, memory: Memory, *, slots: int = 1, dies_at: int | None = None
+    ) -> None:
+        self.events: list[Event] = []
+        self._dies_at = dies_at
+        self.result: Result = pipeline.run(
+            JobSpec.model_validate(job),
+            spaces=SPACES,
+            executor=SerialExecutor(slots=slots),
+            report=self._report,
+            data_root=None,
+            dense_weights=None,
+            out_dir=folder,
+            memory=memory,
+        )
+
+    def _report(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, TrialDone) and event.stage is Stage.TUNE and event.candidate.number == self._dies_at:
+            raise KeyboardInterrupt
+
+    def started(self, stage: Stage) -> list[int]:
+        """The numbers of the trials that were run."""
+        return [
+            event.candidate.number for event in self.events if isinstance(event, TrialStarted) and event.stage is stage
+        ]
+
+    def reused(self) -> dict[str, str]:
+        return {
+            event.stage.value: event.recalled
+            for event in self.events
+            if isinstance(event, StageDone) and event.recalled
+        }
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the stages of ``JOB`` made."""
+    folder = tmp_path_factory.mktemp("kept")
+    Ran(JOB, tmp_path_factory.mktemp("first"), FolderMemory(folder))
+    return folder
+
+
+def test_a_job_that_differs_in_its_last_section_alone_makes_nothing_before_it_again(kept: Path, tmp_path: Path) -> None:
+    later = JOB | {"final": {"epochs": 2, "candidates": ["default", "safs"]}}
+
+    ran = Ran(later, tmp_path, FolderMemory(kept))
+
+    assert {stage: ran.started(stage) for stage in (Stage.DENSE, Stage.PRUNE, Stage.ACTIVATIONS, Stage.TUNE)} == {
+        Stage.DENSE: [],
+        Stage.PRUNE: [],
+        Stage.ACTIVATIONS: [],
+        Stage.TUNE: [],
+    }
+    assert ran.started(Stage.FINAL) == [0, 1]
+    assert ran.reused() == dict.fromkeys(["dense", "prune", "activations", "tune"], str(kept))
+    stages = {stage["stage"]: stage["reused"] for stage in ran.result.report["stages"]}
+    assert stages["tune"] == [str(kept)]
+    assert stages["final"] == []
+
+
+def test_what_was_taken_is_what_would_have_been_made(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "made").mkdir()
+
+    taken = Ran(JOB, tmp_path / "taken", FolderMemory(kept)).result
+    made = Ran(JOB, tmp_path / "made", NoMemory()).result
+
+    assert (taken.directory / WEIGHTS).read_bytes() == (made.directory / WEIGHTS).read_bytes()
+    assert taken.report["searches"]["tune"]["trials"] == [
+        trial | {"seconds": taken.report["searches"]["tune"]["trials"][number]["seconds"]}
+        for number, trial in enumerate(made.report["searches"]["tune"]["trials"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "first_made"),
+    [
+        ({"seed": 1}, Stage.DENSE),
+        ({"data": {"dataset": "digits", "batch_size": 128}}, Stage.DENSE),
+        ({"sparsity": 0.9}, Stage.PRUNE),
+        ({"activations": {"trials": 2, "epochs": 1}}, Stage.ACTIVATIONS),
+        ({"tune": {"trials": 2, "epochs": 1}}, Stage.TUNE),
+    ],
+)
+def test_a_stage_is_made_again_from_the_first_one_that_differs(
+    kept: Path, tmp_path: Path, change: dict[str, Any], first_made: Stage
+) -> None:
+    order = [Stage.DENSE, Stage.PRUNE, Stage.ACTIVATIONS, Stage.TUNE]
+
+    ran = Ran(JOB | change, tmp_path, _ReadOnly(kept))
+
+    before = order[: order.index(first_made)]
+    assert [stage for stage in before if ran.started(stage)] == []
+    assert ran.started(first_made)  # What comes after it may be the same again: another search, the same winner.
+
+
+def test_another_version_of_the_program_takes_nothing(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "code_version", lambda: "another")
+
+    ran = Ran(JOB, tmp_path, _ReadOnly(kept))
+
+    assert ran.reused() == {}
+
+
+def test_another_number_in_flight_searches_anew_with_the_same_pruned_network(kept: Path, tmp_path: Path) -> None:
+    ran = Ran(JOB, tmp_path, _ReadOnly(kept), slots=2)
+
+    assert {"dense", "prune"} <= set(ran.reused())
+    assert "activations" not in ran.reused()
+
+
+class _ReadOnly(FolderMemory):
+    """Takes, and keeps nothing, so that tests do not depend on their order."""
+
+    def keep(self, key: str, stage: Stage, file: Path) -> None:
+        """Nothing."""
+
+
+class _Attempt(NoMemory):
+    """Knows the trials that an earlier attempt has told of."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
+
+    def trials(self, stage: Stage) -> Sequence[Trial]:
+        done = [event for event in self._events if isinstance(event, TrialDone) and event.stage is stage]
+        return [Trial(event.candidate, event.outcome) for event in done]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_second_attempt_runs_none_of_the_firsts_trials_again_and_ends_with_the_same_bytes(
+    tmp_path: Path, slots: int
+) -> None:
+    for name in ("whole", "second"):
+        (tmp_path / name).mkdir()
+    whole = Ran(JOB, tmp_path / "whole", NoMemory(), slots=slots)
+    events: list[Event] = []
+    for event in whole.events:
+        events.append(event)
+        if isinstance(event, TrialDone) and event.stage is Stage.TUNE and event.candidate.number == 1:
+            break
+
+    second = Ran(JOB, tmp_path / "second", _Attempt(events), slots=slots)
+
+    assert second.started(Stage.ACTIVATIONS) == []
+    assert second.started(Stage.TUNE) == [2]
+    recalled = {event.recalled for event in second.events if isinstance(event, TrialDone) and event.stage is Stage.TUNE}
+    assert recalled == {EARLIER_ATTEMPT, None}
+    assert (second.result.directory / WEIGHTS).read_bytes() == (whole.result.directory / WEIGHTS).read_bytes()
+
+
+def test_an_attempt_whose_trials_cannot_be_matched_says_so_and_goes_on_from_what_they_told(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    first = Ran(JOB, tmp_path / "first", NoMemory())
+    elsewhere = [
+        TrialDone(event.stage, _with_config(event.candidate), event.outcome) if isinstance(event, TrialDone) else event
+        for event in first.events
+        if not (isinstance(event, TrialDone) and (event.stage is not Stage.ACTIVATIONS or event.candidate.number > 1))
+    ]
+
+    second = Ran(JOB, tmp_path / "second", _Attempt(elsewhere))
+
+    notes = [event.message for event in second.events if isinstance(event, Note) and event.level == "warning"]
+    assert any("could not be resumed exactly" in note and "candidate 0 was" in note for note in notes)
+    assert second.started(Stage.ACTIVATIONS) == [2]
+    assert len(second.result.report["searches"]["activations"]["trials"]) == 3
+
+
+def _with_config(candidate: Any) -> Any:
+    """The candidate with another operator at its first site."""
+    config = dict(candidate.config)
+    site = next(iter(config))
+    config[site] = "tanh" if config[site] != "tanh" else "elu"
+    return type(candidate)(candidate.number, config, candidate.epochs, candidate.seed)
+
+
+class _Winners(NoMemory):
+    def winners(self, architecture: str, limit: int) -> Sequence[Winner]:
+        recipe = Recipe(optimizer="sgd", learning_rate=0.05, schedule="one_cycle")
+        found = Winner("job-of-last-week", dict.fromkeys(("act1", "act2", "act3", "act4"), "tanh"), recipe, True)
+        return [found][:limit]
+
+
+def test_a_warm_start_tries_what_won_first_and_names_the_job(tmp_path: Path) -> None:
+    ran = Ran(JOB | {"warm_start": 1, "tune": {"trials": 2, "epochs": 1}}, tmp_path, _Winners())
+
+    notes = [event.message for event in ran.events if isinstance(event, Note)]
+    assert "Warm start: trial 1 of tune is what won job job-of-last-week." in notes
+    first = ran.result.report["searches"]["tune"]["trials"][0]["config"]
+    assert (first["optimizer"], first["learning_rate_sgd"], first["schedule"]) == ("sgd", 0.05, "one_cycle")
