@@ -1,12 +1,13 @@
 """The picture of a search: its trials, the operators it chose, what that gained, and what changed in the layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safs.report.comparison import ComparisonRow, comparison_rows
 from safs.report.inputs import draw_inputs
 from safs.report.layers import draw_dead_neurons, draw_gradient_flow
+from safs.report.spent import spent
 from safs.report.style import (
     BLUE,
     DARK,
@@ -25,6 +26,8 @@ from safs.report.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    Panel = Callable[[Axes, Mapping[str, Any]], None]
 
 # The page, in inches.
 _WIDTH, _LEFT, _RIGHT, _HEAD, _FOOT = 15.0, 1.05, 0.45, 1.43, 1.21
@@ -46,15 +49,9 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
         figure = Figure(figsize=(_WIDTH, height), dpi=110)
         figure.text(_LEFT / _WIDTH, 1 - 0.5 / height, _headline(report), fontsize=18, fontweight="bold")
         figure.text(_LEFT / _WIDTH, 1 - 0.83 / height, _subtitle(report), fontsize=12, color=DARK)
-        operators, tuning = _row(figure, 0, _HALF, _HALF)
-        operators.set_title("Stage 1: which activation function at which layer")
-        _draw_searches(operators, report, {"activations": ("", BLUE)})
-        tuning.set_title("Stage 2: how to fine-tune the sparse network")
-        _draw_searches(
-            tuning,
-            report,
-            {"tune": (", stage 1's activations", BLUE), "tune_alone": (", the original activations", ORANGE)},
-        )
+        figure.text(_LEFT / _WIDTH, 1 - 1.05 / height, _effort(report), fontsize=10, color=GREY)
+        for panel, draw in zip(_row(figure, 0, _HALF, _HALF), _searches_of(report), strict=True):
+            draw(panel, report)
         sites, comparison = _row(figure, 1, _HALF, _HALF)
         sites.set_title("Activation chosen at each layer")
         _draw_sites(sites, report["sites"])
@@ -108,6 +105,12 @@ def _subtitle(report: Mapping[str, Any]) -> str:
     return f"{reached}, {points:+.1f} points on the default protocol's {default['test_accuracy']:.1%}. {kept}"
 
 
+def _effort(report: Mapping[str, Any]) -> str:
+    """What the job took, as a sentence; nothing for a report that does not tell."""
+    took = spent(report)
+    return "" if took is None else f"It {took}."
+
+
 def _operations(report: Mapping[str, Any]) -> str:
     """``and 7.1% of the operations``, where they were measured."""
     if "layers" not in report:
@@ -120,20 +123,63 @@ def _rows_by_name(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {row["name"]: row for row in report["rows"]}
 
 
+def _searches_of(report: Mapping[str, Any]) -> "tuple[Panel, Panel]":
+    """What the first row shows: the two stages, or a search for both at once beside the trainings to the end."""
+    if set(report["searches"]) == {"joint"}:
+        return _draw_joint, _draw_finals
+    return _draw_operators, _draw_tuning
+
+
+def _draw_operators(axes: "Axes", report: Mapping[str, Any]) -> None:
+    axes.set_title("Stage 1: which activation function at which layer")
+    _draw_searches(axes, report, {"activations": ("", BLUE)})
+
+
+def _draw_tuning(axes: "Axes", report: Mapping[str, Any]) -> None:
+    axes.set_title("Stage 2: how to fine-tune the sparse network")
+    names = {"tune": (", stage 1's activations", BLUE), "tune_alone": (", the original activations", ORANGE)}
+    _draw_searches(axes, report, names | {"joint": (", activations searched along", GREEN)})
+
+
+def _draw_joint(axes: "Axes", report: Mapping[str, Any]) -> None:
+    axes.set_title("Activation functions and fine-tuning, searched together")
+    _draw_searches(axes, report, {"joint": ("", BLUE)})
+
+
+def _draw_finals(axes: "Axes", report: Mapping[str, Any]) -> None:
+    """Validation accuracy of the candidates, epoch by epoch."""
+    axes.set_title("The candidates, trained to the end")
+    colours = {"default": GREY, report["result"]: GREEN}
+    for name, row in _rows_by_name(report).items():
+        if name in ("dense", "pruned") or name not in report["curves"]:
+            continue
+        curve = report["curves"][name]
+        epochs, accuracies = zip(*((point["epoch"], point["validation_accuracy"]) for point in curve), strict=True)
+        axes.plot(epochs, accuracies, color=colours.get(name, BLUE), linewidth=2, marker="o", ms=4, label=row["label"])
+    axes.set(xlabel="epoch", ylabel="validation accuracy", ylim=(-0.03, 1.03))
+    axes.locator_params(axis="x", integer=True)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.grid(axis="y")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.14), ncols=2)
+
+
 def _draw_searches(axes: "Axes", report: Mapping[str, Any], searches: Mapping[str, tuple[str, str]]) -> None:
     """Searches as trials in the order proposed; ``searches`` gives each one's name in the legend and its colour."""
     drawn = {name: report["searches"][name]["trials"] for name in searches if name in report["searches"]}
-    if not any(drawn.values()):
+    every = [trial for trials in drawn.values() for trial in trials]
+    if not every:
         say(axes, "not part of this job")
         return
+    longest = max(trial["epochs"] for trial in every)
     for name, trials in drawn.items():
-        _draw_trials(axes, trials, *searches[name])
-    broken = [trial["number"] + 1 for trials in drawn.values() for trial in trials if trial["error"] is not None]
+        _draw_trials(axes, trials, longest, *searches[name])
+    broken = [trial["number"] + 1 for trial in every if trial["error"] is not None]
     if broken:
         axes.scatter(broken, [0.0] * len(broken), s=55, marker="x", color=RED, label="trial that broke down", zorder=3)
     _draw_levels(axes, report)
-    epochs = report["spec"]["activations" if "activations" in drawn else "tune"]["epochs"]
-    axes.set(xlabel=f"trial ({epochs} epochs each), in the order proposed", ylabel="validation accuracy")
+    shortest = min(trial["epochs"] for trial in every)
+    epochs = f"{longest} epochs each" if shortest == longest else f"{shortest} to {longest} epochs, larger dots longer"
+    axes.set(xlabel=f"trial ({epochs}), in the order proposed", ylabel="validation accuracy")
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlim(0.3, max(map(len, drawn.values())) + 0.7)
     axes.locator_params(axis="x", integer=True)
@@ -142,14 +188,15 @@ def _draw_searches(axes: "Axes", report: Mapping[str, Any], searches: Mapping[st
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.14), ncols=2)
 
 
-def _draw_trials(axes: "Axes", trials: Sequence[Mapping[str, Any]], suffix: str, colour: str) -> None:
-    whole = [(trial["number"] + 1, trial["accuracy"]) for trial in trials if trial["error"] is None]
+def _draw_trials(axes: "Axes", trials: Sequence[Mapping[str, Any]], longest: int, suffix: str, colour: str) -> None:
+    whole = [trial for trial in trials if trial["error"] is None]
     if not whole:
         return
-    numbers, accuracies = zip(*whole, strict=True)
+    numbers, accuracies = zip(*((trial["number"] + 1, trial["accuracy"]) for trial in whole), strict=True)
     best = [max(accuracies[: place + 1]) for place in range(len(accuracies))]
+    sizes = [8 + 28 * trial["epochs"] / longest for trial in whole]
     axes.plot(numbers, best, drawstyle="steps-post", color=colour, linewidth=2, label=f"best so far{suffix}")
-    axes.scatter(numbers, accuracies, s=36, color=colour, alpha=0.6, linewidths=0, label=f"trial{suffix}")
+    axes.scatter(numbers, accuracies, s=sizes, color=colour, alpha=0.6, linewidths=0, label=f"trial{suffix}")
 
 
 def _draw_levels(axes: "Axes", report: Mapping[str, Any]) -> None:

@@ -79,6 +79,25 @@ def test_searches_that_the_job_left_out_are_said_to_be_left_out(tmp_path: Path) 
     assert "best so far" in written
 
 
+def jointly(report: dict[str, Any]) -> dict[str, Any]:
+    """The report of a job that searched both at once, with trials of 1 and of 5 epochs."""
+    changed = copy.deepcopy(report)
+    trials = changed["searches"]["tune"]["trials"]
+    for trial in trials:
+        trial["epochs"] = 1 + 4 * (trial["number"] % 2)
+    changed["searches"] = {"joint": {"strategy": "asha", "trials": trials}}
+    return changed
+
+
+def test_a_joint_search_is_drawn_beside_the_trainings_to_the_end(tmp_path: Path) -> None:
+    written = texts(jointly(REPORT), tmp_path)
+
+    assert "Activation functions and fine-tuning, searched together" in written
+    assert "trial (1 to 5 epochs, larger dots longer), in the order proposed" in written
+    assert "The candidates, trained to the end" in written
+    assert "not part of this job" not in written
+
+
 def test_a_search_of_which_every_trial_broke_down_is_drawn(tmp_path: Path) -> None:
     report = copy.deepcopy(REPORT)
     for trial in report["searches"]["activations"]["trials"]:
