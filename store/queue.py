@@ -111,9 +111,12 @@ def pin_in_flight(tx: Transaction, lease: Lease, slots: int) -> int:
 
 
 def note_reuse(tx: Transaction, lease: Lease, stage: str, from_job: str) -> None:
-    """Notes that the stage's output was not made by this job but taken over from ``from_job``."""
+    """Notes that something of this stage was not made by this job but taken over from ``from_job``."""
     hold(tx, lease)
-    _write(tx, lease, reused={**(get(tx, lease.job_id).reused or {}), stage: from_job})
+    reused = get(tx, lease.job_id).reused or {}
+    makers = reused.get(stage, [])
+    if from_job not in makers:
+        _write(tx, lease, reused={**reused, stage: [*makers, from_job]})
 
 
 def release(tx: Transaction, lease: Lease) -> Job:

@@ -70,8 +70,8 @@ class Job:
     result: Json | None
     """A succeeded job's summary."""
     error: JobError | None
-    reused: dict[str, str] | None
-    """Stage -> id of the job that made the output which was used here; None if there is none."""
+    reused: dict[str, list[str]] | None
+    """Stage -> ids of the jobs that made what was used here; None if all was made by this job."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,11 @@ class StoreMemory:
         return [restored_trial(finished) for finished in found]
 
     def winners(self, architecture: str, limit: int) -> Sequence[Winner]:
-        """Winners of the latest jobs on this architecture; those that this version cannot read are left out."""
-        found = self._read(lambda tx: outputs.winners(tx, architecture, limit))
+        """Winners of the latest jobs on this architecture that had ended when this one was first begun.
+
+        Those that this version cannot read are left out.
+        """
+        found = self._read(lambda tx: outputs.winners(tx, self._lease.job_id, architecture, limit))
         return [winner for job_id, stored in found if (winner := _restored_winner(job_id, stored)) is not None]
 
     def _intact(self, output: StageOutput) -> Path | None:

@@ -7,9 +7,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 
-from safs.events import Event, Pulse, StageDone, StageStarted, TrialDone, TrialStarted, event_data, event_kind
+from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, event_data, event_kind
 from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker
+from safs.workshop import THIS_JOB
 from store import events, queue, trials
 from store.errors import DatabaseUnavailable
 from store.records import Lease
@@ -112,8 +113,8 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
         case TrialStarted(stage, candidate):
             trials.record_started(tx, lease, stage.value, candidate.number, **stored_candidate(candidate))
         case TrialDone(stage, candidate, outcome, recalled):
-            own = recalled in (None, EARLIER_ATTEMPT)
-            if recalled is not None and own and trials.is_finished(tx, lease.job_id, stage.value, candidate.number):
+            other = None if recalled in (None, EARLIER_ATTEMPT, THIS_JOB) else recalled
+            if recalled == EARLIER_ATTEMPT and trials.is_finished(tx, lease.job_id, stage.value, candidate.number):
                 return
             trials.record_done(
                 tx,
@@ -123,9 +124,9 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
                 **stored_candidate(candidate),
                 outcome=stored_outcome(outcome),
                 curve=stored_curve(outcome),
-                recalled=None if own else recalled,
+                recalled=other,
             )
-        case StageDone(stage, recalled=str(origin)) if origin != EARLIER_ATTEMPT:
-            queue.note_reuse(tx, lease, stage.value, origin)
+            if other is not None:
+                queue.note_reuse(tx, lease, stage.value, other)
         case _:
             pass

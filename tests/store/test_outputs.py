@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from store import outputs, queue
 from store.errors import LeaseLost
@@ -23,9 +24,20 @@ def succeed(database: Database, architecture: str, result: dict[str, Any]) -> st
     return claim.job.id
 
 
-def winners(database: Database, architecture: str, limit: int = 20) -> list[tuple[str, Any]]:
+def begin(database: Database) -> str:
+    """A job that begins now; its id."""
+    with database.begin() as tx:
+        queue.submit(tx, {})
+        claim = queue.claim(tx, "runner-1", lease_s=60)
+    assert claim is not None
+    return claim.job.id
+
+
+def winners(database: Database, architecture: str, limit: int = 20, job_id: str | None = None) -> list[tuple[str, Any]]:
+    """Those that a job which begins now is told, or another one."""
+    told = job_id or begin(database)
     with database.read() as tx:
-        return list(outputs.winners(tx, architecture, limit))
+        return list(outputs.winners(tx, told, architecture, limit))
 
 
 def test_an_output_is_found_under_its_key_with_its_maker(database: Database, lease: Lease) -> None:
@@ -92,8 +104,6 @@ def test_winners_are_those_of_succeeded_jobs_on_the_architecture_the_newest_firs
     newer = succeed(database, "lenet5", {"winner": {"recipe": {"learning_rate": 0.1}}})
     succeed(database, "vgg16", {"winner": {"recipe": {}}})
     succeed(database, "lenet5", {"result": "of a version that named no winner"})
-    with database.begin() as tx:
-        queue.submit(tx, {"model": {"architecture": "lenet5"}})
 
     assert winners(database, "lenet5") == [
         (newer, {"recipe": {"learning_rate": 0.1}}),
@@ -108,3 +118,15 @@ def test_winners_that_are_alike_are_told_once_and_no_more_than_asked_for(databas
     assert [job_id for job_id, _ in winners(database, "lenet5")] == [ids[5], ids[3], ids[1]]
     assert winners(database, "lenet5", limit=2) == winners(database, "lenet5")[:2]
     assert winners(database, "lenet5", limit=0) == []
+
+
+def test_a_job_is_told_the_same_winners_whatever_succeeds_while_it_runs(database: Database) -> None:
+    before = succeed(database, "lenet5", {"winner": {"number": 1}})
+    job_id = begin(database)
+    succeed(database, "lenet5", {"winner": {"number": 2}})
+
+    with database.begin() as tx:
+        tx.execute(text("UPDATE jobs SET finished_at = '2001-01-01T00:00:00.000Z' WHERE id = :id"), {"id": before})
+        tx.execute(text("UPDATE jobs SET started_at = '2001-01-02T00:00:00.000Z' WHERE id = :id"), {"id": job_id})
+
+    assert winners(database, "lenet5", job_id=job_id) == [(before, {"number": 1})]

@@ -254,11 +254,12 @@ def test_a_job_tells_stage_by_stage_whose_outputs_it_uses_also_after_another_cla
     with database.begin() as tx:
         before = queue.get(tx, lease.job_id).reused
         queue.note_reuse(tx, lease, "dense", "job_1")
-        queue.note_reuse(tx, lease, "prune", "job_2")
+        queue.note_reuse(tx, lease, "final", "job_2")
+        queue.note_reuse(tx, lease, "final", "job_1")
         queue.note_reuse(tx, lease, "dense", "job_1")
         queue.renew(tx, lease, -1)
         second = queue.claim(tx, "runner-2", lease_s=60)
 
     assert before is None
     assert second is not None
-    assert second.job.reused == {"dense": "job_1", "prune": "job_2"}
+    assert second.job.reused == {"dense": ["job_1"], "final": ["job_2", "job_1"]}

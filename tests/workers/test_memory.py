@@ -137,20 +137,22 @@ def test_trials_are_the_finished_ones_of_this_job_and_stage_by_number(
 
 
 def test_winners_of_earlier_jobs_are_told_with_all_that_a_search_can_begin_with(
-    database: Database, lease: Lease, store: ArtifactStore
+    database: Database, store: ArtifactStore
 ) -> None:
     config = {"assignment": {"relu1": "swish"}, "recipe": RECIPE.model_dump(mode="json"), "learnable_scalars": True}
     older = win(database, stored_winner(config | {"learnable_scalars": False}))
     newer = win(database, stored_winner(config))
     win(database, {"assignment": {}, "recipe": {"learning_rate": "of another version"}, "learnable": True})
 
-    found = remember(database, store, lease).winners("lenet5", 5)
+    memory = remember(database, store, claim(database))
+
+    found = memory.winners("lenet5", 5)
 
     assert list(found) == [
         Winner(newer, {"relu1": "swish"}, RECIPE, learnable=True),
         Winner(older, {"relu1": "swish"}, RECIPE, learnable=False),
     ]
-    assert remember(database, store, lease).winners("vgg16", 5) == []
+    assert memory.winners("vgg16", 5) == []
 
 
 class Away(Database):

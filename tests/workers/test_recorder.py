@@ -11,6 +11,7 @@ from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
+from safs.workshop import THIS_JOB
 from store import events, queue, trials
 from store.errors import LeaseLost
 from store.records import Lease, TrialState
@@ -104,17 +105,17 @@ def test_a_trial_that_broke_down_is_kept_with_its_reason(database: Database, lea
     assert (trial.outcome.loss, trial.outcome.error) == (None, "diverged")
 
 
-def test_a_trial_of_another_job_is_noted_with_its_origin_and_so_is_the_stage(database: Database, lease: Lease) -> None:
+def test_a_trial_of_another_job_is_noted_with_its_origin_also_in_the_job(database: Database, lease: Lease) -> None:
     with Recorder(database, lease, _tracker(), lambda: None) as recorder:
         recorder(STORY[0])
         recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, Outcome(0.75, {"accuracy": 0.25}), "job_1"))
-        recorder(StageDone(Stage.ACTIVATIONS, 0.6, "done", "job_1"))
+        recorder(TrialDone(Stage.FINAL, CANDIDATE, Outcome(0.75, {"accuracy": 0.25}), THIS_JOB))
 
     with database.read() as tx:
         trial = trials.get(tx, lease.job_id, "activations", 0)
         reused = queue.get(tx, lease.job_id).reused
     assert (trial.state, trial.recalled) == (TrialState.DONE, "job_1")
-    assert reused == {"activations": "job_1"}
+    assert reused == {"activations": ["job_1"]}
 
 
 def test_a_trial_that_an_earlier_attempt_finished_stays_as_it_was_noted_then(database: Database, lease: Lease) -> None:
