@@ -8,10 +8,14 @@ import ray
 
 from safs.errors import SpecError
 from safs.spec import ResourcesSpec
+from workers.probe import Probe
 
 SMALL_IMAGE = 64
 """Up to this many pixels a side, a training keeps a GPU mostly waiting for Python, so several are packed on one."""
 SMALL_SHARE = 0.25
+MEMORY_SHARE = 0.85
+"""Of a GPU's memory that is given out; the rest is head-room for fragments, and for trials larger than the measured."""
+MOST_ON_A_GPU = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +75,33 @@ def cluster_nodes() -> tuple[Node, ...]:
     return tuple(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in resources)
 
 
-def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int) -> Share:
+def pack(probe: Probe, *, cores: int, data_bytes: int = 0) -> float:
+    """The share of a GPU that one training gets, 1 over a whole number.
+
+    As many share a GPU as find room in ``MEMORY_SHARE`` of its memory, as keep it busy (kernels of two processes take
+    turns, so no more than fit beside each other in time), and as there are cores to drive them; ``MOST_ON_A_GPU`` at
+    most.
+
+    Args:
+        cores: of a machine, for each of its GPUs.
+        data_bytes: of the images that each training holds on the GPU; the probe's own are too few to matter.
+    """
+    by_memory = int(MEMORY_SHARE * probe.gpu_bytes) // (probe.memory_bytes + data_bytes)
+    by_time = floor(1 / probe.busy + 1e-9)
+    return 1 / max(1, min(by_memory, by_time, cores, MOST_ON_A_GPU))
+
+
+def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, measured: float | None = None) -> Share:
     """The share of one training.
 
     ``auto`` on a CPU cluster is one core a training: two trainings of one thread finish sooner than one of two.
-    On GPUs it is one GPU, or a quarter of one for small images. A given ``trials_in_parallel`` runs that many if they
-    fit. Cores that are left are shared out evenly.
+    On GPUs it is what was measured (see ``pack``); if nothing was, one GPU, or a quarter of one for small images. A
+    given ``trials_in_parallel`` runs that many if they fit. Cores that are left are shared out evenly.
 
     Raises:
         SpecError: the cluster cannot run a single training of this size.
     """
-    gpus = _gpus(nodes, resources, image_size)
+    gpus = _gpus(nodes, resources, image_size, measured)
     most = _at_once(nodes, 1, gpus)
     if most == 0:
         held = f"{sum(node.cpus for node in nodes)} cores and {sum(node.gpus for node in nodes)} GPUs"
@@ -106,9 +126,11 @@ def _at_once(nodes: Sequence[Node], cpus: int, gpus: float) -> int:
     return sum(node.fits(cpus, gpus) for node in nodes)
 
 
-def _gpus(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int) -> float:
+def _gpus(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, measured: float | None) -> float:
     if resources.gpus_per_trial != "auto":
         return resources.gpus_per_trial
     if not any(node.gpus for node in nodes):
         return 0.0
+    if measured is not None:
+        return measured
     return SMALL_SHARE if image_size <= SMALL_IMAGE else 1.0

@@ -41,6 +41,13 @@ class PauseOrder:
 Order: TypeAlias = TrainOrder | LookOrder | PauseOrder
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """The answer to an order for which the device's memory did not suffice, where the work could not say so itself."""
+
+    reason: str
+
+
 class Parcel(Generic[Answer]):
     """An answer on its way. Tune keeps every last result; a parcel that was taken holds no network any more."""
 

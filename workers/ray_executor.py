@@ -10,15 +10,16 @@ from ray import tune
 
 from safs.data import Split
 from safs.errors import TrainingError
-from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
+from safs.events import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.execution import EARLIER_ATTEMPT, Found, Look, NamedWork, Plan, Recall
 from safs.networks import Network
 from safs.search.conductor import Conductor
 from safs.trainings import Context, Trained
-from safs.trials import Candidate, Outcome, Trial
+from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
 from workers.ask_ahead import AskAhead
 from workers.capacity import Share
 from workers.orders import LookOrder, TrainOrder
+from workers.packing import PackedPool
 from workers.ray_shared import ObjectStore
 from workers.ray_trial import RayTrial
 from workers.ray_tune import Advanced, Answered, Failed, Message, Started, WorkerPool
@@ -39,9 +40,7 @@ class RayExecutor:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._store = ObjectStore()
-        bound = RayTrial.bind(share.device, share.threads)
-        resources = {"cpu": share.cpus, "gpu": share.gpus}
-        self._pool = WorkerPool(tune.with_resources(bound, resources), share.workers)
+        self._pool = PackedPool(share, _workers)
 
     def __enter__(self) -> "RayExecutor":
         return self
@@ -110,6 +109,13 @@ class RayExecutor:
     def _messages(self, report: Report) -> Iterator[Message]:
         report(Pulse())
         yield from self._pool.receive(POLL_S)
+        for note in self._pool.take_notes():
+            report(Note(note, "warning"))
+
+
+def _workers(share: Share) -> WorkerPool:
+    bound = RayTrial.bind(share.device, share.threads)
+    return WorkerPool(tune.with_resources(bound, {"cpu": share.cpus, "gpu": share.gpus}), share.workers)
 
 
 def _told(stage: Stage, candidate: Candidate, message: Message, report: Report, failed: Callable[[str], Any]) -> Any:
@@ -128,4 +134,4 @@ def _told(stage: Stage, candidate: Candidate, message: Message, report: Report, 
 
 
 def _failed_outcome(reason: str) -> Outcome:
-    return Outcome(inf, error=f"the trial's process failed: {reason}")
+    return Outcome(inf, error=reason if reason.startswith(OUT_OF_MEMORY) else f"the trial's process failed: {reason}")

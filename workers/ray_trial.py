@@ -1,5 +1,6 @@
 """The actor that carries out one order after the other under Ray Tune."""
 
+import gc
 import time
 from typing import Any, assert_never
 
@@ -9,7 +10,7 @@ from ray import tune
 
 from safs.prunings import begin
 from safs.trainings import Run
-from workers.orders import LookOrder, Order, Parcel, PauseOrder, TrainOrder
+from workers.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder
 from workers.ray_shared import SharedContext, unpack
 
 SLICE_S = 2.0
@@ -27,6 +28,7 @@ class RayTrial(tune.Trainable):
         self._device = str(bound["device"])
         torch.set_num_threads(bound["threads"])
         self._opened: tuple[SharedContext, Any] | None = None
+        gc.freeze()  # What was imported stays; the collections in _release need not look at it.
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -34,6 +36,14 @@ class RayTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        try:
+            return self._work()
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            return _answered(OutOfMemory(str(error).partition("\n")[0]))
+
+    def _work(self) -> dict[str, Any]:
         match self._order:
             case TrainOrder():
                 return self._train()
@@ -53,6 +63,13 @@ class RayTrial(tune.Trainable):
     def _begin(self, order: Order) -> None:
         self._order = order
         self._run: Run | None = None
+        self._release()
+
+    def _release(self) -> None:
+        """Gives back what the last order had of the GPU: others share it, and torch would keep it for this process."""
+        if self._device == "cuda":
+            gc.collect()  # Optimizer and schedule hold each other.
+            torch.cuda.empty_cache()
 
     def _train(self) -> dict[str, Any]:
         assert isinstance(self._order, TrainOrder)
@@ -75,3 +92,9 @@ class RayTrial(tune.Trainable):
 
 def _answered(answer: object, epochs: tuple[Any, ...] = ()) -> dict[str, Any]:
     return {"epochs": epochs, "answer": Parcel(answer), "done": True}
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether the GPU's memory did not suffice: torch's allocator says so by a type, the CUDA libraries by a text."""
+    texts = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)

@@ -47,3 +47,22 @@ def test_a_training_on_a_gpu_uses_cuda_and_as_many_threads_as_cores() -> None:
 
     assert (share.device, share.threads) == ("cuda", 4)
     assert divide(LAPTOP, ResourcesSpec(), 224).device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("share", "packed", "roomier"),
+    [
+        (Share(slots=16, workers=16, cpus=1, gpus=0.25), 4, Share(slots=16, workers=8, cpus=1, gpus=0.5)),
+        (Share(slots=12, workers=12, cpus=1, gpus=0.3), 3, Share(slots=12, workers=4, cpus=1, gpus=1.0)),
+        # Three of the twelve that would fit: one of the six that still would.
+        (Share(slots=3, workers=3, cpus=5, gpus=0.25), 4, Share(slots=3, workers=1, cpus=5, gpus=0.5)),
+        (Share(slots=4, workers=4, cpus=4, gpus=1.0), 1, Share(slots=4, workers=4, cpus=4, gpus=1.0)),
+        (Share(slots=5, workers=5, cpus=2, gpus=0.0), 5, Share(slots=5, workers=2, cpus=2, gpus=0.0)),
+        (Share(slots=1, workers=1, cpus=2, gpus=0.0), 1, Share(slots=1, workers=1, cpus=2, gpus=0.0)),
+    ],
+)
+def test_a_roomier_share_has_half_as_many_on_a_device_and_the_same_slots(
+    share: Share, packed: int, roomier: Share
+) -> None:
+    assert share.packed == packed
+    assert share.roomier == roomier
