@@ -151,9 +151,9 @@ def _draw_finals(axes: "Axes", report: Mapping[str, Any]) -> None:
     axes.set_title("The candidates, trained to the end")
     colours = {"default": GREY, report["result"]: GREEN}
     for name, row in _rows_by_name(report).items():
-        if name in ("dense", "pruned") or name not in report["curves"]:
+        curve = report["curves"].get(name)
+        if name in ("dense", "pruned") or not curve:
             continue
-        curve = report["curves"][name]
         epochs, accuracies = zip(*((point["epoch"], point["validation_accuracy"]) for point in curve), strict=True)
         axes.plot(epochs, accuracies, color=colours.get(name, BLUE), linewidth=2, marker="o", ms=4, label=row["label"])
     axes.set(xlabel="epoch", ylabel="validation accuracy", ylim=(-0.03, 1.03))
