@@ -13,7 +13,9 @@ from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.networks import Network
 from safs.prunings import Work, begin
 from safs.search.conductor import Conductor
-from safs.trainings import Context, Trained, Training
+from safs.shelf import Shelf
+from safs.training.snapshot import Snapshot
+from safs.trainings import Context, Run, Trained, Training
 from safs.trials import Candidate, Outcome, Trial
 
 Plan = Callable[[Candidate], Training]
@@ -36,23 +38,37 @@ class NamedWork:
     work: Work
 
 
+Done: TypeAlias = Callable[[NamedWork, Trained], None]
+
+
 class Executor(Protocol):
     """Runs trainings somewhere. Everything that happens is reported; ``report`` may raise to end the run."""
 
     @property
     def slots(self) -> int:
-        """How many trainings run at once."""
+        """How many trainings are in flight."""
+
+    @property
+    def at_once(self) -> int:
+        """How many of them really run at once."""
 
     def search(
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         """Judges the conductor's candidates until it has no more; trials in the order of their numbers.
 
-        What ``recall`` knows is not run again.
+        What ``recall`` knows is not run again. A candidate that continues a trial goes on from where that one ended,
+        or, if that is not to be had, trains from the start to the same outcome.
         """
 
-    def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
-        """Does all of it and keeps the networks; results in the order given."""
+    def train(
+        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+    ) -> list[Trained]:
+        """Does all of it and keeps the networks; results in the order given.
+
+        Args:
+            done: called in this thread as each ends, so that what is finished can be kept while others run.
+        """
 
     def examine(
         self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
@@ -76,21 +92,38 @@ class SerialExecutor:
     def slots(self) -> int:
         return self._slots
 
+    @property
+    def at_once(self) -> int:
+        return 1
+
     def search(
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         trials: list[Trial] = []
+        shelf: Shelf[Snapshot] = Shelf()
         while (candidate := conductor.next()) is not None:
             if (outcome := recall(candidate)) is not None:
                 report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
             else:
-                outcome = self._run(stage, NamedWork(candidate, plan(candidate)), context, report).outcome
+                run = self._run(stage, NamedWork(candidate, plan(candidate)), context, report, shelf.take(candidate))
+                outcome = run.outcome()
+                report(TrialDone(stage, candidate, outcome))
+                if (snapshot := run.snapshot()) is not None:
+                    shelf.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
             conductor.done(candidate.number, outcome)
             trials.append(Trial(candidate, outcome))
         return trials
 
-    def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
-        return [self._run(stage, named, context, report) for named in works]
+    def train(
+        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+    ) -> list[Trained]:
+        results = []
+        for named in works:
+            trained = self._run(stage, named, context, report).trained()
+            report(TrialDone(stage, named.candidate, trained.outcome))
+            done(named, trained)
+            results.append(trained)
+        return results
 
     def examine(
         self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
@@ -101,12 +134,13 @@ class SerialExecutor:
             found.append(look(network, split, batch_size, self._device))
         return found
 
-    def _run(self, stage: Stage, named: NamedWork, context: Context, report: Report) -> Trained:
+    def _run(
+        self, stage: Stage, named: NamedWork, context: Context, report: Report, resume: Snapshot | None = None
+    ) -> Run:
+        """The work, done."""
         report(TrialStarted(stage, named.candidate))
-        run = begin(context, named.work, self._device)
+        run = begin(context, named.work, self._device, resume)
         while not run.finished:
             for metrics in run.advance(at_least_s=0.0):
                 report(EpochDone(stage, named.candidate.number, metrics))
-        trained = run.trained()
-        report(TrialDone(stage, named.candidate, trained.outcome))
-        return trained
+        return run

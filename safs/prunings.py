@@ -12,6 +12,7 @@ from safs.pruning import PRUNERS
 from safs.pruning.bench import Pruned
 from safs.spec import PruneSpec, Recipe
 from safs.training.bench import TrainingBench
+from safs.training.snapshot import Snapshot
 from safs.trainings import Context, Run, Trained, Training, TrainingRun, score
 from safs.trials import EpochMetrics, Outcome
 
@@ -91,10 +92,10 @@ Work: TypeAlias = Training | Pruning
 """What an executor can be asked to do with a network."""
 
 
-def begin(context: Context, work: Work, device: str) -> Run:
-    """The run that does ``work``."""
+def begin(context: Context, work: Work, device: str, resume: Snapshot | None = None) -> Run:
+    """The run that does ``work``, from ``resume`` on if that is given (see ``TrainingRun``)."""
     match work:
         case Training():
-            return TrainingRun(context, work, device)
+            return TrainingRun(context, work, device, resume)
         case Pruning():
             return PruningRun(context, work, device)

@@ -22,7 +22,11 @@ from safs.pruning.masks import Masks
 from safs.spec import Recipe
 from safs.training.evaluate import Evaluation, evaluate
 from safs.training.session import TrainingSession
+from safs.training.snapshot import Snapshot
 from safs.trials import OUT_OF_MEMORY, EpochMetrics, Outcome
+
+LEFT_AFTER = 2
+"""Evaluations in a row that predict a single class, after which a trial is left; see decision 016."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,10 @@ class Run(ABC):
     def trained(self) -> Trained:
         """The outcome with the network that the work made, on the CPU."""
 
+    def snapshot(self) -> Snapshot | None:
+        """What a longer run of the same work can go on from, once this one is finished; None if nothing can."""
+        return None
+
     @property
     @abstractmethod
     def _done(self) -> bool: ...
@@ -120,9 +128,10 @@ class TrainingRun(Run):
 
     Args:
         device: where to train, e.g. ``cpu`` or ``cuda``.
+        resume: what an earlier training left, that differed in nothing but in ending sooner; this one goes on with it.
     """
 
-    def __init__(self, context: Context, training: Training, device: str) -> None:
+    def __init__(self, context: Context, training: Training, device: str, resume: Snapshot | None = None) -> None:
         super().__init__()
         model = context.blueprint.build(training.seed, state=context.start)
         self._training, self._blueprint, self._masks = training, context.blueprint, context.masks
@@ -139,7 +148,10 @@ class TrainingRun(Run):
             masks=context.masks,
             exempt=self._model.activation_parameters(),
             augment=context.augment,
+            until=training.until,
+            resume=resume,
         )
+        self._curve += self._session.curve
 
     def outcome(self) -> Outcome:
         """How well it went: the best epoch, or why there is none."""
@@ -152,7 +164,8 @@ class TrainingRun(Run):
             "cross_entropy": best.metrics.validation_loss,
             "epoch": float(best.metrics.epoch),
         }
-        return Outcome(1.0 - best.metrics.validation_accuracy, metrics, self._spent_s, tuple(self._curve))
+        curve = tuple(self._curve)
+        return Outcome(1.0 - best.metrics.validation_accuracy, metrics, self._spent_s, curve, left=self._left)
 
     def trained(self) -> Trained:
         """The outcome with the best epoch's network, on the CPU."""
@@ -165,9 +178,23 @@ class TrainingRun(Run):
         network = Network(self._blueprint, state, self._masks, dict(self._training.assignment), self._model.scalars())
         return Trained(outcome, network)
 
+    def snapshot(self) -> Snapshot | None:
+        """The training as it is, if it ended before the last epoch of its schedule and is worth going on with."""
+        assert self.finished
+        ended = len(self._curve) == self._training.epochs
+        return None if ended or self._error is not None or self._left is not None else self._session.snapshot()
+
     @property
     def _done(self) -> bool:
-        return self._session.finished
+        return self._session.finished or self._left is not None
+
+    @property
+    def _left(self) -> str | None:
+        """Why there is no point in going on. Also told of the last epoch of a training that could be continued."""
+        epochs = len(self._session.curve)
+        if not self._training.leaves or epochs == self._training.epochs or self._session.one_class_epochs < LEFT_AFTER:
+            return None
+        return f"predicts one class only after {epochs} epochs"
 
     def _epoch(self) -> EpochMetrics:
         return self._session.step()

@@ -4,21 +4,65 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import ray
+from ray.exceptions import ObjectLostError
 
 from safs.execution import Look
 from safs.prunings import Work
+from safs.trials import Outcome
 from workers.ray_shared import SharedContext
 
 Answer = TypeVar("Answer")
 
 
+class Loan:
+    """A reference to an object that lives as long as an order needs it. Tune keeps its copies of orders to the end."""
+
+    def __init__(self, reference: ray.ObjectRef[Any]) -> None:
+        self._reference: ray.ObjectRef[Any] | None = reference
+
+    def get(self) -> Any:
+        """The object; None if it was lost with a node or process.
+
+        Raises:
+            AssertionError: the loan has ended.
+        """
+        assert self._reference is not None
+        try:
+            return ray.get(self._reference)
+        except ObjectLostError:
+            return None
+
+    def end(self) -> None:
+        """Lets go of the object, in all the copies that this process has."""
+        self._reference = None
+
+    def __deepcopy__(self, memo: Any) -> "Loan":
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class TrainOrder:
-    """Train or prune; the answer is a ``Trained`` if the network is to be kept, else an ``Outcome``."""
+    """Train or prune.
+
+    The answer is a ``Trained`` if the network is to be kept, else an ``Outcome``, or an ``Unfinished`` of what a longer
+    training may go on from.
+    """
 
     context: SharedContext
     work: Work
     keep: bool
+    resume: Loan | None = None
+    """The ``Snapshot`` that the training goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The answer of a training that ended before the last epoch of its schedule."""
+
+    outcome: Outcome
+    snapshot: ray.ObjectRef[Any]
+    """Belongs to the worker's process and is lost with it."""
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

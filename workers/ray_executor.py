@@ -11,14 +11,15 @@ from ray import tune
 from safs.data import Split
 from safs.errors import TrainingError
 from safs.events import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted
-from safs.execution import EARLIER_ATTEMPT, Found, Look, NamedWork, Plan, Recall
+from safs.execution import EARLIER_ATTEMPT, Done, Found, Look, NamedWork, Plan, Recall
 from safs.networks import Network
 from safs.search.conductor import Conductor
+from safs.shelf import Shelf
 from safs.trainings import Context, Trained
 from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
 from workers.ask_ahead import AskAhead
 from workers.capacity import Share
-from workers.orders import LookOrder, TrainOrder
+from workers.orders import Loan, LookOrder, TrainOrder, Unfinished
 from workers.packing import PackedPool
 from workers.ray_shared import ObjectStore
 from workers.ray_trial import RayTrial
@@ -52,12 +53,17 @@ class RayExecutor:
     def slots(self) -> int:
         return self._share.slots
 
+    @property
+    def at_once(self) -> int:
+        return self._share.workers
+
     def search(
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         shared = self._store.share(context)
-        running: dict[int, Candidate] = {}
+        running: dict[int, tuple[Candidate, Loan | None]] = {}
         trials: list[Trial] = []
+        shelf: Shelf[ray.ObjectRef[Any]] = Shelf()
         with AskAhead(conductor) as asks:
             while not asks.finished:
                 while (candidate := asks.next()) is not None:
@@ -66,17 +72,29 @@ class RayExecutor:
                         trials.append(Trial(candidate, outcome))
                         report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
                     else:
-                        running[self._pool.submit(TrainOrder(shared, plan(candidate), keep=False))] = candidate
+                        snapshot = shelf.take(candidate)
+                        loan = None if snapshot is None else Loan(snapshot)
+                        order = TrainOrder(shared, plan(candidate), keep=False, resume=loan)
+                        running[self._pool.submit(order)] = candidate, loan
                 for message in self._messages(report):
-                    outcome = _told(stage, running[message.ticket], message, report, _failed_outcome)
-                    if isinstance(outcome, Outcome):
-                        candidate = running.pop(message.ticket)
-                        asks.done(candidate.number, outcome)
-                        trials.append(Trial(candidate, outcome))
-                        report(TrialDone(stage, candidate, outcome))
+                    answer = _told(stage, running[message.ticket][0], message, report, _failed_outcome)
+                    if answer is None:
+                        continue
+                    candidate, loan = running.pop(message.ticket)
+                    outcome = answer.outcome if isinstance(answer, Unfinished) else answer
+                    assert isinstance(outcome, Outcome)
+                    trials.append(Trial(candidate, outcome))
+                    if isinstance(answer, Unfinished):  # Before the strategy is told, who may want it at once.
+                        shelf.put(trials[-1], answer.snapshot, answer.size_bytes)
+                    if loan is not None:
+                        loan.end()
+                    asks.done(candidate.number, outcome)
+                    report(TrialDone(stage, candidate, outcome))
         return sorted(trials, key=lambda trial: trial.candidate.number)
 
-    def train(self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report) -> list[Trained]:
+    def train(
+        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+    ) -> list[Trained]:
         shared = self._store.share(context)
         running = {self._pool.submit(TrainOrder(shared, named.work, keep=True)): named for named in works}
         results: dict[int, Trained] = {}
@@ -87,6 +105,7 @@ class RayExecutor:
                 if isinstance(trained, Trained):
                     results[message.ticket] = trained
                     report(TrialDone(stage, candidate, trained.outcome))
+                    done(running[message.ticket], trained)
         return [results[ticket] for ticket in running]
 
     def examine(

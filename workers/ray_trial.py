@@ -7,10 +7,12 @@ from typing import Any, assert_never
 import ray
 import torch
 from ray import tune
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 
 from safs.prunings import begin
 from safs.trainings import Run
-from workers.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder
+from safs.trials import Outcome
+from workers.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder, Unfinished
 from workers.ray_shared import SharedContext, unpack
 
 SLICE_S = 2.0
@@ -75,11 +77,12 @@ class RayTrial(tune.Trainable):
         assert isinstance(self._order, TrainOrder)
         if self._run is None:
             # Here and not in _begin: what goes wrong while a network is built belongs to this trial.
-            self._run = begin(self._context(self._order.context), self._order.work, self._device)
+            resume = None if self._order.resume is None else self._order.resume.get()
+            self._run = begin(self._context(self._order.context), self._order.work, self._device, resume)
         epochs = self._run.advance(SLICE_S)
         if not self._run.finished:
             return {"epochs": epochs, "answer": None, "done": False}
-        answer = self._run.trained() if self._order.keep else self._run.outcome()
+        answer = self._run.trained() if self._order.keep else _judged(self._run)
         self._run = None
         return _answered(answer, epochs)
 
@@ -88,6 +91,17 @@ class RayTrial(tune.Trainable):
         if self._opened is None or self._opened[0] != shared:
             self._opened = (shared, shared.open())
         return self._opened[1]
+
+
+def _judged(run: Run) -> Outcome | Unfinished:
+    """How well the run did, with what it leaves where there is room for it."""
+    outcome, snapshot = run.outcome(), run.snapshot()
+    if snapshot is None:
+        return outcome
+    try:
+        return Unfinished(outcome, ray.put(snapshot), snapshot.size_bytes)
+    except (ObjectStoreFullError, OutOfDiskError):
+        return outcome
 
 
 def _answered(answer: object, epochs: tuple[Any, ...] = ()) -> dict[str, Any]:
