@@ -150,9 +150,13 @@ def _draw_finals(axes: "Axes", report: Mapping[str, Any]) -> None:
     """Validation accuracy of the candidates, epoch by epoch."""
     axes.set_title("The candidates, trained to the end")
     colours = {"default": GREY, report["result"]: GREEN}
-    for name, row in _rows_by_name(report).items():
+    candidates = {name: row for name, row in _rows_by_name(report).items() if name not in ("dense", "pruned")}
+    if not any(report["curves"].get(name) for name in candidates):
+        say(axes, "no curve was kept")
+        return
+    for name, row in candidates.items():
         curve = report["curves"].get(name)
-        if name in ("dense", "pruned") or not curve:
+        if not curve:
             continue
         epochs, accuracies = zip(*((point["epoch"], point["validation_accuracy"]) for point in curve), strict=True)
         axes.plot(epochs, accuracies, color=colours.get(name, BLUE), linewidth=2, marker="o", ms=4, label=row["label"])

@@ -86,6 +86,7 @@ def jointly(report: dict[str, Any]) -> dict[str, Any]:
     for trial in trials:
         trial["epochs"] = 1 + 4 * (trial["number"] % 2)
     changed["searches"] = {"joint": {"strategy": "asha", "trials": trials}}
+    changed["curves"]["safs"] = [{"epoch": 1, "validation_accuracy": 0.5}, {"epoch": 2, "validation_accuracy": 0.875}]
     return changed
 
 
