@@ -1,0 +1,138 @@
+"""What the search gains over plain pruning, and what it costs beside the schedule that SAFS was published with.
+
+    python -m benchmarks.headline                                    the paper's schedule and ours, LeNet-5 at 99%
+    python -m benchmarks.headline --variants paper joint-asha joint-smac --seeds 0
+    python -m benchmarks.headline --variants joint-asha --sparsities 0.9 0.95 0.98 --distributions uniform global
+    python -m benchmarks.headline --images 12000 --batch-size 64     the same on a part of the images
+    python -m benchmarks.headline --architectures resnet18 --images 2000 --epochs 2 1 2
+    python -m benchmarks.headline --variants --tables docs/benchmarks.md --plot docs/images/headline.png
+                                                                     runs nothing, rebuilds what is in the docs
+
+A cell (variant, network, data, sparsity, distribution, seed) is a job as `safs run` runs it, one trial at a time, and
+its result a folder under --results. A folder with a report.json is not measured again, so the same command goes on
+after Ctrl-C. Tables and plot are made from these reports alone.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmarks.searches.cells import Cell, Scale, done, in_order, prepare
+from benchmarks.searches.picture import draw
+from benchmarks.searches.reading import read
+from benchmarks.searches.tables import write_tables
+from benchmarks.searches.variants import OURS, PAPER, VARIANTS
+from cli.progress_bars import job_progress
+from safs import pipeline
+from safs.errors import SafsError
+from safs.execution import SerialExecutor
+from safs.memory import FolderMemory
+from safs.progress import plan_stages
+from safs.spec import JobSpec
+from search_spaces import SPACES
+
+
+def main() -> None:
+    """Measures the cells that are missing, then writes what was asked for."""
+    arguments = _arguments()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    console = Console(width=150, highlight=False)
+    scale = Scale(
+        arguments.dataset, arguments.images, arguments.batch_size, arguments.validation_fraction, *arguments.epochs
+    )
+    cells = in_order(
+        arguments.variants, arguments.architectures, arguments.sparsities, arguments.distributions, arguments.seeds
+    )
+    _measure(cells, scale, arguments, console)
+    runs = read(arguments.results)
+    if arguments.tables is not None:
+        write_tables(runs, arguments.tables)
+        console.print(f"tables: {arguments.tables}")
+    if arguments.plot is not None:
+        draw(runs, arguments.plot)
+        console.print(f"plot: {arguments.plot}")
+
+
+def _measure(cells: Sequence[Cell], scale: Scale, arguments: argparse.Namespace, console: Console) -> None:
+    results: Path = arguments.results
+    missing = [cell for cell in cells if cell not in done(results, cells, scale)]
+    console.print(f"{len(cells) - len(missing)} of {len(cells)} cells are in {results}")
+    if not missing:
+        return
+    data_spec, data_root = prepare(scale, results, arguments.data_root)
+    for place, cell in enumerate(missing):
+        console.print(f"[{place + 1}/{len(missing)}] {cell.folder(scale)}", markup=False)
+        try:
+            run(cell.spec(scale, data_spec), results / cell.folder(scale), data_root, arguments.device, console)
+        except SafsError as error:
+            console.print(f"{error.code}: {error.message}", style="red", markup=False)
+
+
+def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, console: Console) -> None:
+    """Runs a cell; its folder ``target`` appears under that name when it is whole."""
+    part = target.with_name(f".{target.name}")
+    with job_progress(plan_stages(spec), console) as progress:
+        result = pipeline.run(
+            spec,
+            spaces=SPACES,
+            executor=SerialExecutor(device),
+            report=lambda event: progress.tell(event, time.monotonic()),
+            data_root=data_root,
+            dense_weights=None,
+            out_dir=part,
+            memory=FolderMemory(target.parent / ".stages"),
+        )
+    part.replace(target)
+    row = {row["name"]: row for row in result.report["rows"]}
+    won = row[result.report["result"]]
+    console.print(
+        f"{target.name}: {won['label']} {won['validation_accuracy']:.1%} on validation, "
+        f"{won['test_accuracy']:.1%} on test; {result.report['seconds']:.0f} s",
+        markup=False,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    known = "\n".join(f"  {name:18} {variant.summary}" for name, variant in VARIANTS.items())
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\nvariants:\n{known}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--variants",
+        nargs="*",
+        choices=VARIANTS,
+        default=[PAPER, OURS],
+        metavar="NAME",
+        help=f"default: {PAPER} {OURS}",
+    )
+    add("--architectures", nargs="+", default=["lenet5"], help="default: lenet5")
+    add("--sparsities", nargs="+", type=float, default=[0.99], help="default: 0.99")
+    add("--distributions", nargs="+", default=["uniform"], help="default: uniform, the paper's")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
+    add(
+        "--dataset",
+        default="fashion_mnist",
+        help="fashion_mnist (default), mnist, digits or another that needs no path",
+    )
+    add("--images", type=int, default=0, help="how many to train and validate on; 0, the default, is all 60,000")
+    add("--batch-size", type=int, default=256, help="default: 256, the paper's")
+    add("--validation-fraction", type=float, default=0.1, help="of the training images (default: 0.1)")
+    epochs = "of the dense training, of a trial of the paper's schedule, of a final training (default: 6 3 6)"
+    add("--epochs", nargs=3, type=int, default=(6, 3, 6), metavar=("D", "T", "F"), help=epochs)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1 ...")
+    add("--threads", type=int, default=0, help="torch's threads; 0 leaves torch's own choice")
+    add("--data-root", type=Path, default=None, help="where the data set may be")
+    add("--results", type=Path, default=Path("headline-results"), help="folder (default: headline-results)")
+    add("--tables", type=Path, help="write the tables into this file, between its marks where it has them")
+    add("--plot", type=Path, help="draw accuracy over the epochs of search into this file (.png, .svg, .pdf)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

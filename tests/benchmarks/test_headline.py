@@ -1,0 +1,159 @@
+"""What the comparison of searches counts and writes; searches are tested where they are defined."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks.headline import run
+from benchmarks.searches.cells import Cell, Scale, in_order, prepare
+from benchmarks.searches.picture import draw, mean_curve
+from benchmarks.searches.reading import Run, read, run_of
+from benchmarks.searches.tables import BEGIN, END, tables, write_tables
+from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, quarter
+from safs.progress import plan_stages
+from safs.spec import DataSpec, JobSpec
+
+SCALE = Scale("fashion_mnist", 0, 256, 0.1, 6, 3, 6)
+DATA = DataSpec(dataset="fashion_mnist")
+SEARCHES = ("activations", "tune", "joint")
+
+
+def trial(number: int, epochs: int, accuracy: float | None, **more: object) -> dict[str, Any]:
+    error = None if accuracy is not None else "the loss was not finite"
+    return {"number": number, "epochs": epochs, "accuracy": accuracy, "error": error, "seconds": 1.0} | more
+
+
+def report(
+    variant: str | None, seed: int, rows: dict[str, float], searches: dict[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    spec = Cell(variant or PAPER, "lenet5", 0.99, "uniform", seed).spec(SCALE, DATA)
+    return {
+        "job": {"name": variant, "seed": seed},
+        "spec": spec.model_dump(mode="json"),
+        "rows": [
+            {"name": name, "validation_accuracy": accuracy, "test_accuracy": accuracy - 0.01}
+            for name, accuracy in rows.items()
+        ],
+        "result": max(rows, key=lambda name: rows[name] if name not in ("dense", "pruned") else 0),
+        "searches": {name: {"strategy": "smac", "trials": trials} for name, trials in searches.items()},
+        "seconds": 60.0,
+    }
+
+
+def paper(seed: int, safs: float) -> Run:
+    rows = {"dense": 0.9, "pruned": 0.1, "default": 0.2, "activations": 0.3, "safs": safs}
+    first, second = [trial(0, 3, 0.25), trial(1, 3, 0.3)], [trial(0, 3, 0.28), trial(1, 3, 0.4)]
+    return run_of(report(None, seed, rows, {"activations": first, "tune": second}), f"paper-{seed}")
+
+
+def ours(seed: int, joint: float) -> Run:
+    rows = {"dense": 0.9, "pruned": 0.1, "default": 0.2, "joint": joint}
+    return run_of(report(OURS, seed, rows, {"joint": [trial(0, 1, 0.25), trial(1, 1, 0.35)]}), "whatever")
+
+
+def test_no_variant_may_spend_more_than_a_quarter_of_the_papers_epochs() -> None:
+    for name in VARIANTS.keys() - {PAPER, "stage-2"}:
+        spec = Cell(name, "lenet5", 0.99, "uniform", 0).spec(SCALE, DATA)
+        planned = {plan.stage.value: plan.trials * plan.epochs for plan in plan_stages(spec)}
+        assert sum(planned.get(stage, 0) for stage in SEARCHES) <= quarter(SCALE.trial_epochs), name
+
+
+def test_the_papers_schedule_is_the_papers() -> None:
+    spec = Cell(PAPER, "lenet5", 0.99, "uniform", 0).spec(SCALE, DATA)
+
+    assert (spec.activations.strategy, spec.tune.strategy) == ("lahc", "smac")
+    assert (spec.activations.trials, spec.tune.trials) == PAPER_TRIALS
+    assert spec.train.learning_rate == 1e-3
+    assert spec.train.optimizer == "adam"
+    assert spec.data.batch_size == 256
+
+
+def test_cells_have_folders_of_their_own() -> None:
+    cells = in_order(list(VARIANTS), ["lenet5", "vgg16"], [0.9, 0.99], ["uniform", "global"], [0, 1])
+
+    assert len({cell.folder(SCALE) for cell in cells}) == len(cells) == len(VARIANTS) * 16
+
+
+def test_a_promoted_trial_costs_the_epochs_that_it_adds() -> None:
+    trials = [trial(0, 1, 0.2), trial(1, 1, 0.3), trial(2, 3, 0.5, continues=1), trial(3, 9, 0.45, continues=2)]
+    found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}), "")
+
+    assert [step.trained for step in found.steps] == [1, 1, 2, 6]
+    assert found.incumbents() == [(1, 0.2), (2, 0.3), (4, 0.5), (10, 0.5)]
+    assert (found.reaches(0.3), found.reaches(0.31), found.reaches(0.9)) == (2, 4, None)
+
+
+def test_a_trial_that_was_left_early_costs_what_it_trained() -> None:
+    trials = [trial(0, 9, 0.1, trained=2, left="predicts one class"), trial(1, 9, None, trained=1)]
+    found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}), "")
+
+    assert found.incumbents() == [(2, 0.1), (3, 0.1)]
+
+
+def test_stage_2_alone_is_no_part_of_the_papers_schedule() -> None:
+    rows = {"default": 0.2, "hyperparameters": 0.7, "safs": 0.6}
+    found = run_of(report(PAPER, 0, rows, {"tune_alone": [trial(0, 3, 0.9)], "tune": [trial(0, 3, 0.5)]}), "")
+
+    assert (found.searched, found.final, found.result) == (3, "safs", "hyperparameters")
+    assert found.incumbents() == [(3, 0.5)]
+
+
+def test_the_mean_curve_begins_where_all_seeds_have_a_trial() -> None:
+    slow = run_of(report(OURS, 0, {"joint": 0.6}, {"joint": [trial(0, 3, 0.4)]}), "")
+    quick = run_of(
+        report(OURS, 1, {"joint": 0.6}, {"joint": [trial(0, 1, 0.2), trial(1, 1, 0.1), trial(2, 3, 0.6)]}), ""
+    )
+
+    places, means = mean_curve([slow, quick])
+
+    assert places == [3, 5]
+    assert means == pytest.approx([0.3, 0.5])
+
+
+def test_the_tables_have_gains_costs_and_places() -> None:
+    runs = [paper(0, 0.40), paper(1, 0.44), ours(0, 0.50), ours(1, 0.52)]
+
+    text = tables(runs)
+
+    assert "| published: LeNet-5, MNIST, test | 80 | 98.49 |  | 46.69 | 61.63 | 60.20 | 62.22 | +15.53 |" in text
+    assert "| 10.0 ± 0.0 | 20.0 ± 0.0 | 30.0 ± 0.0 |  | 42.0 ± 2.8 | +22.0 ± 2.8 | 51.0 ± 1.4 | +31.0 ± 1.4 |" in text
+    assert "| `paper` | 4 | 12 | 100% | 40.0 ± 0.0 | 42.0 ± 2.8 |  | 41.0 ± 2.8 |" in text
+    assert f"| `{OURS}` | 2 | 2 | 17% | 35.0 ± 0.0 | 51.0 ± 1.4 | +9.0 ± 1.4 | 50.0 ± 1.4 |" in text
+    assert "LeNet-5, fashion_mnist, 99%, uniform (2 seeds)" in text
+
+
+def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.md"
+    path.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n")
+
+    write_tables([paper(0, 0.4)], path)
+
+    text = path.read_text()
+    assert text.startswith(f"# Title\n\n{BEGIN}\n")
+    assert text.endswith(f"{END}\n\nThe rest.\n")
+    assert "old" not in text
+
+
+@pytest.mark.parametrize("runs", [[], [paper(0, 0.40), ours(0, 0.50)]])
+def test_the_picture_is_drawn(runs: list[Run], tmp_path: Path) -> None:
+    draw(runs, tmp_path / "headline.png")
+
+    assert (tmp_path / "headline.png").stat().st_size > 10_000
+
+
+def test_a_cell_is_a_job_and_is_read_from_its_report(tmp_path: Path) -> None:
+    scale = Scale("digits", 0, 256, 0.1, 1, 1, 1)
+    data, root = prepare(scale, tmp_path, None)
+    cell = Cell(OURS, "lenet5", 0.9, "global", 0)
+    given = copy.deepcopy(cell.spec(scale, data).model_dump(mode="json"))
+    spec = JobSpec.model_validate(given | {"joint": given["joint"] | {"trials": 2}})
+
+    run(spec, tmp_path / cell.folder(scale), root, "cpu", Console(quiet=True))
+
+    found = read(tmp_path)
+    assert [(one.variant, one.seed, one.searched) for one in found] == [(OURS, 0, 2)]
+    assert found[0].setting.dataset == "digits"
+    assert set(found[0].test) == {"dense", "pruned", "default", "joint"}
