@@ -10,6 +10,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -25,8 +26,10 @@ def write_trained(trained: Trained, file: Path) -> None:
     """Writes a training that ended well: outcome, notes and network."""
     network = trained.network
     assert network is not None
-    tensors = {f"{_STATE}{name}": tensor.contiguous() for name, tensor in network.state.items()}
-    tensors |= {f"{_MASK}{name}": mask.contiguous() for name, mask in (network.masks or {}).items()}
+    tensors = {f"{_STATE}{name}": tensor for name, tensor in network.state.items()}
+    tensors |= {f"{_MASK}{name}": mask for name, mask in (network.masks or {}).items()}
+    # safetensors refuses tensors that share memory, as tied weights do.
+    tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     rest = {
         "outcome": _plain(trained.outcome),
         "notes": trained.notes,
