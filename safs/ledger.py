@@ -71,4 +71,5 @@ class Ledger:
         yield record
         record.trials.sort(key=lambda trial: trial.candidate.number)
         record.seconds = time.perf_counter() - started
-        self(StageDone(stage, record.seconds, record.summary, ", ".join(sorted(record.recalled)) or None))
+        origins = ", ".join(sorted(record.recalled)) or None
+        self(StageDone(stage, record.seconds, record.summary + (f"; taken from {origins}" if origins else ""), origins))
