@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.searches.variants import VARIANTS
+from benchmarks.searches.variants import VARIANTS, frugal
 from safs import data
 from safs.data.tensors import TensorSplit
 from safs.spec import DataSpec, JobSpec
@@ -53,7 +53,7 @@ class Cell:
 
     def spec(self, scale: Scale, data_spec: DataSpec) -> JobSpec:
         """The job; preset ``paper``, so that the dense recipe is the paper's."""
-        found = VARIANTS[self.variant].sections(scale.trial_epochs)
+        found = VARIANTS[self.variant].sections(scale.trial_epochs, frugal(scale.trial_epochs, scale.final_epochs))
         given: dict[str, Any] = found | {
             "name": self.variant,
             "model": {"architecture": self.architecture},

@@ -1,12 +1,14 @@
 """Ways to search, each as the part of a job's spec that sets it apart from the others.
 
-``paper`` is the schedule of SAFS as published, with trials of ``trial_epochs`` epochs. Every other variant may spend
-at most a quarter of the epochs of the paper's two stages; dense training and final trainings are the same for all.
+``paper`` is the schedule of SAFS as published, with shorter trials. Every other variant may spend, on its search and on
+the final training of what it found, at most a quarter of the paper's epochs; the final trainings are as long for all.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from safs.fidelity import Cost, HalvingOptions, halving_cost, hyperband_cost, levels
 
 Section = dict[str, Any]
 
@@ -22,20 +24,26 @@ class Variant:
     """A way to search."""
 
     summary: str
-    sections: Callable[[int], Section]
-    """Epochs of each of the paper's trials -> the spec's searches and final candidates."""
+    sections: Callable[[int, int], Section]
+    """(epochs of each of the paper's trials, epochs that the variant may search) -> searches and final candidates."""
 
 
-def quarter(trial_epochs: int) -> int:
-    """Epochs that a variant's searches may train: a quarter of the paper's.
+def frugal(trial_epochs: int, final_epochs: int) -> int:
+    """Epochs that a variant may search: with its final training, a quarter of the paper's.
 
-    >>> quarter(5)
-    52
+    Raises:
+        ValueError: the final training alone takes as many.
+
+    >>> frugal(3, 6)  # (42 trials x 3 + 6) / 4 - 6
+    27
     """
-    return sum(PAPER_TRIALS) * trial_epochs // 4
+    epochs = (sum(PAPER_TRIALS) * trial_epochs + final_epochs) // 4 - final_epochs
+    if epochs < 1:
+        raise ValueError(f"a final training of {final_epochs} epochs leaves nothing to search with; shorten it")
+    return epochs
 
 
-def _paper(trial_epochs: int) -> Section:
+def _paper(trial_epochs: int, budget: int) -> Section:
     first, second = PAPER_TRIALS
     return {
         "activations": {"strategy": "lahc", "trials": first, "epochs": trial_epochs},
@@ -44,30 +52,44 @@ def _paper(trial_epochs: int) -> Section:
     }
 
 
-def _alone(trial_epochs: int) -> Section:
+def _alone(trial_epochs: int, budget: int) -> Section:
     return {
         "tune": {"strategy": "smac", "trials": PAPER_TRIALS[1], "epochs": trial_epochs},
         "final": {"candidates": ["default", "hyperparameters"]},
     }
 
 
-def _joint(strategy: str, *, share: float = 1.0, **options: Any) -> Callable[[int], Section]:
+def _joint(strategy: str, *, share: float = 1.0, **options: Any) -> Callable[[int, int], Section]:
     """Both stages in one space; ``share`` of the paper's epochs a trial, and as many trials as the budget allows."""
 
-    def sections(trial_epochs: int) -> Section:
+    def sections(trial_epochs: int, budget: int) -> Section:
         epochs = max(1, round(share * trial_epochs))
-        trials = max(1, quarter(trial_epochs) // epochs)
+        trials = max(1, budget // epochs)
         return _joint_only({"strategy": strategy, "trials": trials, "epochs": epochs, "options": options})
 
     return sections
 
 
-def _two_stages(first: str, second: str, *, share: float) -> Callable[[int], Section]:
+def _halving(strategy: str, cost_of: Callable[[int, tuple[int, ...], int], Cost]) -> Callable[[int, int], Section]:
+    """Both stages in one space by multi-fidelity, the longest trials as long as the paper's."""
+
+    def sections(trial_epochs: int, budget: int) -> Section:
+        options = HalvingOptions()
+        at, trials = levels(trial_epochs, options), 1
+        while cost_of(trials + 1, at, options.eta).epochs <= budget:
+            trials += 1
+        section = {"strategy": strategy, "trials": trials, "epochs": trial_epochs, "options": options.model_dump()}
+        return _joint_only(section)
+
+    return sections
+
+
+def _two_stages(first: str, second: str, *, share: float) -> Callable[[int, int], Section]:
     """One stage after the other, each with half of the budget."""
 
-    def sections(trial_epochs: int) -> Section:
+    def sections(trial_epochs: int, budget: int) -> Section:
         epochs = max(1, round(share * trial_epochs))
-        trials = max(1, quarter(trial_epochs) // (2 * epochs))
+        trials = max(1, budget // (2 * epochs))
         return {
             "activations": {"strategy": first, "trials": trials, "epochs": epochs, "portfolio": True},
             "tune": {"strategy": second, "trials": trials, "epochs": epochs, "portfolio": True},
@@ -92,4 +114,6 @@ VARIANTS: Mapping[str, Variant] = {
     "joint-smac-short": Variant("the same with shorter trials", _joint("smac", share=0.4)),
     "joint-tpe": Variant("both stages in one space, TPE", _joint("tpe", share=0.4)),
     "joint-gp": Variant("both stages in one space, Gaussian process", _joint("gp", share=0.4)),
+    "joint-asha": Variant("both stages in one space, successive halving", _halving("asha", halving_cost)),
+    "joint-hyperband": Variant("the same in brackets, with SMAC's forest", _halving("hyperband", hyperband_cost)),
 }
