@@ -4,7 +4,7 @@
 the job's row and for progress bars. It reads no clock, so a stream that is replayed gives the same answer.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, assert_never
 
 from safs.events import (
@@ -18,8 +18,10 @@ from safs.events import (
     TrialDone,
     TrialStarted,
 )
-from safs.spec import FinalCandidate, JobSpec
-from safs.trials import EpochMetrics, Outcome
+from safs.fidelity import HalvingOptions, halving_cost, hyperband_cost, levels
+from safs.options import parse_options
+from safs.spec import FinalCandidate, JobSpec, SearchSpec
+from safs.trials import Candidate, EpochMetrics, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,14 @@ class StagePlan:
     trials: int
     """Trials or trainings; 0 where the stage trains nothing."""
     epochs: int
-    """Epochs of each of them."""
+    """Epochs of each of them, or of the longest."""
+    in_all: int | None = None
+    """Epochs of all of them together where they differ, each counted from where it went on; at least so many."""
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of all of them together."""
+        return self.trials * self.epochs if self.in_all is None else self.in_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,59 +79,86 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
     """The stages that a job will run, in order, and the epochs of each."""
     candidates = set(spec.final.candidates)
     both, operators = FinalCandidate.SAFS in candidates, FinalCandidate.ACTIVATIONS in candidates
-    search, tune, final = spec.activations, spec.tune, spec.final
+    final = spec.final
     stages = {
         StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
         StagePlan(Stage.PRUNE, 1, spec.prune.epochs): True,
-        StagePlan(Stage.ACTIVATIONS, search.trials, search.epochs): both or operators,
-        StagePlan(Stage.TUNE, tune.trials, tune.epochs): both,
-        StagePlan(Stage.TUNE_ALONE, tune.trials, tune.epochs): FinalCandidate.HYPERPARAMETERS in candidates,
-        StagePlan(Stage.JOINT, spec.joint.trials, spec.joint.epochs): FinalCandidate.JOINT in candidates,
+        plan_search(Stage.ACTIVATIONS, spec.activations): both or operators,
+        plan_search(Stage.TUNE, spec.tune): both,
+        plan_search(Stage.TUNE_ALONE, spec.tune): FinalCandidate.HYPERPARAMETERS in candidates,
+        plan_search(Stage.JOINT, spec.joint): FinalCandidate.JOINT in candidates,
         StagePlan(Stage.FINAL, len(candidates) * final.repeats, final.epochs): True,
         StagePlan(Stage.REPORT, 0, 0): True,
     }
     return tuple(stage for stage, runs in stages.items() if runs)
 
 
+def plan_search(stage: Stage, section: SearchSpec) -> StagePlan:
+    """What a search will train; by successive halving, promotions are trials too.
+
+    Raises:
+        SpecError: an option that the strategy does not take.
+    """
+    costs = {"asha": halving_cost, "hyperband": hyperband_cost}
+    if section.strategy not in costs:
+        return StagePlan(stage, section.trials, section.epochs)
+    what, field = f"strategy {section.strategy!r}", f"{stage.section}.options"
+    options = parse_options(HalvingOptions, section.options, what=what, field=field)
+    cost = costs[section.strategy](section.trials, levels(section.epochs, options), options.eta)
+    return StagePlan(stage, cost.trials, section.epochs, cost.epochs)
+
+
 class StageTracker:
     """One stage's counts; times are seconds of the clock that ``Tracker`` is told."""
 
     def __init__(self, plan: StagePlan, *, started_s: float | None = None) -> None:
-        self.plan = plan
+        self.plan = self.planned = plan
         self.done = False
         self.trials_done = 0
         self.best_accuracy: float | None = None
         self.started = started_s is not None
         self._trains_since_s = self._measured_s = started_s or 0.0
         self._epochs: dict[int, int] = {}
+        """Number -> epochs of the trial's own, without those of the trial that it continues."""
+        self._before: dict[int, int] = {}
+        """Number -> epochs of the trial that it continues."""
+        self._ends: dict[int, int] = {}
+        """Number -> the epoch with which the trial ended."""
         self._measured_epochs, self._measured_epochs_s = 0, 0.0
         self._running: set[int] = set()
         self._peak = 1
 
-    def trial_started(self, number: int) -> None:
+    def trial_started(self, candidate: Candidate) -> None:
         """Counts a trial that runs; a search may ask for more trials than it announced."""
+        number = candidate.number
         self._running.add(number)
+        self._before[number] = self._continued(candidate)
         self._peak = max(self._peak, len(self._running))
-        self.plan = StagePlan(self.plan.stage, max(self.plan.trials, number + 1), self.plan.epochs)
+        self.plan = replace(self.plan, trials=max(self.plan.trials, number + 1))
 
     def epoch_done(self, number: int, metrics: EpochMetrics, now_s: float) -> None:
         """Counts an epoch and remembers how long it took."""
         if not self._epochs:
             self._trains_since_s = max(self._trains_since_s, now_s - metrics.seconds)
-        self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch)
+        self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch - self._before.get(number, 0))
         self._measured_epochs += 1
         self._measured_epochs_s += metrics.seconds
         self._see(metrics.validation_accuracy)
         self._measured_s = now_s
 
-    def trial_done(self, number: int, epochs: int, outcome: Outcome, now_s: float) -> None:
+    def trial_done(self, candidate: Candidate, outcome: Outcome, now_s: float) -> None:
         """Counts a trial whole, also one that broke down before its last epoch."""
-        self._running.discard(number)
-        self._epochs[number] = epochs
+        self._running.discard(candidate.number)
+        self._ends[candidate.number] = candidate.epochs
+        self._epochs[candidate.number] = candidate.epochs - self._continued(candidate)
         self.trials_done += 1
         if outcome.error is None and "accuracy" in outcome.metrics:
             self._see(outcome.metrics["accuracy"])
         self._measured_s = now_s
+
+    def _continued(self, candidate: Candidate) -> int:
+        """Epochs that another trial trained for this one."""
+        return 0 if candidate.continues is None else self._ends.get(candidate.continues, 0)
 
     def _see(self, accuracy: float) -> None:
         self.best_accuracy = accuracy if self.best_accuracy is None else max(self.best_accuracy, accuracy)
@@ -135,7 +171,7 @@ class StageTracker:
     @property
     def epochs(self) -> int:
         """Epochs that the stage trains in all: the expected ones, and once it is done those that it did train."""
-        return self.epochs_done if self.done else max(self.plan.trials * self.plan.epochs, self.epochs_done)
+        return self.epochs_done if self.done else max(self.plan.all_epochs, self.epochs_done)
 
     def parallel(self, slots: int) -> int:
         """Trials that run at once: as many as there are slots, or as were seen."""
@@ -174,14 +210,13 @@ class Tracker:
         self._told_s = max(self._told_s, now_s)
         match event:
             case StageStarted():
-                self._enter(StagePlan(event.stage, event.trials, event.epochs), now_s)
+                self._enter(self._announced(event), now_s)
             case TrialStarted():
-                self._stage(event.stage).trial_started(event.candidate.number)
+                self._stage(event.stage).trial_started(event.candidate)
             case EpochDone():
                 self._stage(event.stage).epoch_done(event.trial, event.metrics, now_s)
             case TrialDone():
-                candidate = event.candidate
-                self._stage(event.stage).trial_done(candidate.number, candidate.epochs, event.outcome, now_s)
+                self._stage(event.stage).trial_done(event.candidate, event.outcome, now_s)
             case StageDone():
                 self._stage(event.stage).done = True
             case Note() | Pulse():
@@ -206,6 +241,13 @@ class Tracker:
             remaining_s=self._remaining_s(now_s),
             fraction=self._fraction(),
         )
+
+    def _announced(self, event: StageStarted) -> StagePlan:
+        """What the event says; what it does not say of a search by successive halving stays as planned."""
+        known = self.stages[event.stage].planned if event.stage in self.stages else None
+        if known is None or known.in_all is None or known.epochs != event.epochs:
+            return StagePlan(event.stage, event.trials, event.epochs)
+        return replace(known, trials=max(known.trials, event.trials))
 
     def _enter(self, plan: StagePlan, now_s: float) -> None:
         """Begins a stage, from nothing: a runner that takes a job over starts its stage again."""

@@ -301,3 +301,50 @@ def test_elapsed_time_counts_from_the_jobs_start_on_the_clock_given() -> None:
     moments = [tracker.tell(StageStarted(Stage.DENSE, 1, 10), 1_002.0), tracker.at(1_005.0)]
 
     assert [moment.elapsed_s for moment in moments] == [2.0, 5.0]
+
+
+def promoted(number: int, epochs: int, continues: int) -> Candidate:
+    return Candidate(number, {"act": "relu"}, epochs, seed=0, horizon=9, continues=continues)
+
+
+def test_a_search_by_halving_plans_its_promotions_and_the_epochs_that_they_newly_train() -> None:
+    final = {"candidates": ["default", "joint"]}
+    plans = {
+        strategy: plan_stages(
+            job_spec(final=final, joint={"strategy": strategy, "trials": 9, "epochs": 9, "options": {"eta": 3}})
+        )
+        for strategy in ("asha", "hyperband", "random")
+    }
+    found = {
+        strategy: next((stage.trials, stage.all_epochs) for stage in plan if stage.stage is Stage.JOINT)
+        for strategy, plan in plans.items()
+    }
+
+    # 9 of 1 epoch, 3 go on by 2, 1 goes on by 6
+    assert found == {"asha": (13, 9 + 6 + 6), "hyperband": (13, 9 + 6 + 6), "random": (9, 81)}
+
+
+def test_a_promoted_trial_counts_the_epochs_that_it_trains_itself() -> None:
+    tracker = Tracker((StagePlan(Stage.ACTIVATIONS, 13, 9, in_all=21), StagePlan(Stage.REPORT, 0, 0)))
+    tracker.tell(StageStarted(Stage.ACTIVATIONS, 9, 9), 0.0)
+    for number in range(3):
+        tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(number, 1), Outcome(0.5, {"accuracy": 0.5})), 1.0)
+
+    tracker.tell(TrialStarted(Stage.ACTIVATIONS, promoted(3, 3, continues=1)), 3.0)
+    running = tracker.tell(epoch(Stage.ACTIVATIONS, 3, 2), 4.0)
+    ended = tracker.tell(TrialDone(Stage.ACTIVATIONS, promoted(3, 3, continues=1), Outcome(0.4)), 5.0)
+    again = tracker.tell(TrialDone(Stage.ACTIVATIONS, promoted(4, 9, continues=3), Outcome(0.3), "before"), 5.0)
+
+    assert (running.epochs_done, running.epochs, running.trials) == (4, 21, 13)
+    assert [ended.epochs_done, again.epochs_done] == [5, 11]
+
+
+def test_a_promoted_trial_that_had_to_begin_anew_counts_no_epoch_twice() -> None:
+    tracker = Tracker((StagePlan(Stage.ACTIVATIONS, 13, 9, in_all=21), StagePlan(Stage.REPORT, 0, 0)))
+    tracker.tell(StageStarted(Stage.ACTIVATIONS, 13, 9), 0.0)
+    tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(0, 3), Outcome(0.5)), 1.0)
+    tracker.tell(TrialStarted(Stage.ACTIVATIONS, promoted(1, 9, continues=0)), 1.0)
+
+    seen = [tracker.tell(epoch(Stage.ACTIVATIONS, 1, number), 2.0).epochs_done for number in range(1, 6)]
+
+    assert seen == [3, 3, 3, 4, 5]
