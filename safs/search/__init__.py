@@ -1,10 +1,16 @@
 """Search strategies by ask and tell, and the conductor that fixes the order of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from safs.fidelity import HalvingOptions
 from safs.options import NoOptions, parse_options
 from safs.registry import Registry
+from safs.search.annealing import Annealing, AnnealingOptions
+from safs.search.asha import DEFAULTS, Asha
+from safs.search.exchange import Exchange, ExchangeOptions
+from safs.search.genetic import Genetic, GeneticOptions
 from safs.search.lahc import LateAcceptance
 from safs.search.random import RandomSearch
 from safs.search.replay import Replayed
@@ -35,17 +41,58 @@ def make_strategy(
     options = parse_options(
         entry.options, section.options, what=f"strategy {section.strategy!r}", field=f"{field}.options"
     )
-    strategy = entry.make(space, trials=section.trials, epochs=section.epochs, seed=seed, options=options)
+    make: Callable[..., Strategy] = partial(
+        entry.make, space, trials=section.trials, epochs=section.epochs, seed=seed, options=options
+    )
+    if entry.multi_fidelity:  # Its first trials are short as well, and promoted if they deserve it.
+        return make(firsts=firsts)
+    strategy = make()
     return WarmStart(strategy, firsts, epochs=section.epochs, seed=seed) if firsts else strategy
+
+
+# smac and optuna take seconds to import, which listing the strategies must not cost.
 
 
 def _make_smac(
     space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
 ) -> Strategy:
-    from safs.search.smac import Smac  # Imports smac, which takes seconds that listing the strategies must not cost.
+    from safs.search.smac import Smac
 
     return Smac(space, trials=trials, epochs=epochs, seed=seed, options=options)
 
+
+def _make_tpe(
+    space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+) -> Strategy:
+    from safs.search.optuna import Tpe
+
+    return Tpe(space, trials=trials, epochs=epochs, seed=seed, options=options)
+
+
+def _make_gp(
+    space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+) -> Strategy:
+    from safs.search.optuna import Gp
+
+    return Gp(space, trials=trials, epochs=epochs, seed=seed, options=options)
+
+
+def _make_hyperband(
+    space: "ConfigurationSpace",
+    *,
+    trials: int,
+    epochs: int,
+    seed: int,
+    options: HalvingOptions = DEFAULTS,
+    firsts: Sequence[Config] = (),
+) -> Strategy:
+    from safs.search.hyperband import Hyperband
+
+    return Hyperband(space, trials=trials, epochs=epochs, seed=seed, options=options, firsts=firsts)
+
+
+_SITES = ("activations",)
+_ALL = ("activations", "tune", "joint")
 
 STRATEGIES: Registry[StrategyEntry] = Registry(
     "strategy",
@@ -53,17 +100,68 @@ STRATEGIES: Registry[StrategyEntry] = Registry(
         "lahc": StrategyEntry(
             make=LateAcceptance,
             summary="late acceptance hill climbing, SAFS's own search for operators",
-            stages=("activations",),
+            stages=_SITES,
+            source="Burke & Bykov, EJOR 258 (2017), as in Loni et al., arXiv:2305.10964",
+        ),
+        "annealing": StrategyEntry(
+            make=Annealing,
+            summary="simulated annealing: worse states are accepted, less and less",
+            stages=_SITES,
+            options=AnnealingOptions,
+            source="Kirkpatrick, Gelatt & Vecchi, Science 220 (1983)",
+        ),
+        "genetic": StrategyEntry(
+            make=Genetic,
+            summary="a genetic algorithm: tournaments, uniform crossover, mutation, elites",
+            stages=_SITES,
+            options=GeneticOptions,
+            source="Holland (1975); Syswerda, ICGA 1989",
+        ),
+        "exchange": StrategyEntry(
+            make=Exchange,
+            summary="a climb that changes one site at a time, with a kick at local optima",
+            stages=_SITES,
+            options=ExchangeOptions,
+            source="iterated local search: Lourenço, Martin & Stützle (2003)",
         ),
         "random": StrategyEntry(
             make=RandomSearch,
             summary="independent random draws, the baseline",
-            stages=("activations", "tune", "joint"),
+            stages=_ALL,
         ),
         "smac": StrategyEntry(
             make=_make_smac,
             summary="SMAC3: Bayesian optimisation with a random forest, SAFS's own search for hyperparameters",
-            stages=("activations", "tune", "joint"),
+            stages=_ALL,
+            source="Lindauer et al., arXiv:2109.09831",
+        ),
+        "tpe": StrategyEntry(
+            make=_make_tpe,
+            summary="tree-structured Parzen estimator, each hyperparameter by itself: quick to ask",
+            stages=_ALL,
+            source="Bergstra et al., NIPS 2011; Optuna, arXiv:1907.10902",
+        ),
+        "gp": StrategyEntry(
+            make=_make_gp,
+            summary="Bayesian optimisation with a Gaussian process: the most learned from few trials, slow to ask",
+            stages=_ALL,
+            source="Ament et al., arXiv:2310.20708; Optuna's GPSampler",
+        ),
+        "asha": StrategyEntry(
+            make=Asha,
+            summary="asynchronous successive halving: random configurations, of which the best go on",
+            stages=_ALL,
+            options=HalvingOptions,
+            multi_fidelity=True,
+            source="Li et al., arXiv:1810.05934",
+        ),
+        "hyperband": StrategyEntry(
+            make=_make_hyperband,
+            summary="Hyperband with SMAC3's random forest: configurations that it proposes, of which the best go on",
+            stages=_ALL,
+            options=HalvingOptions,
+            multi_fidelity=True,
+            source="Li et al., arXiv:1603.06560; SMAC3, arXiv:2109.09831",
         ),
     },
 )

@@ -25,7 +25,7 @@ class Replayed:
 
     def __init__(self, make: Callable[[], Strategy], known: Mapping[int, Trial]) -> None:
         self._make = make
-        self._known = dict(sorted(known.items()))
+        self._known = dict(known)
         self._strategy = make()
         self._next = 0
         self._untold: set[int] = set()
@@ -60,12 +60,13 @@ class Replayed:
         self._awaited.discard(candidate.number)
         if self.diverged is None or candidate.number not in self._known:
             self._strategy.tell(candidate, outcome)
+            self._known[candidate.number] = Trial(candidate, outcome)
 
     def _mismatch(self, candidate: Candidate | None) -> str | None:
         """Why this proposal is not the recorded one, if it is not."""
         if candidate is None:
             # With trials in flight, a strategy may have more to propose once it knows them.
-            left = [number for number in self._known if number >= self._next]
+            left = [number for number in sorted(self._known) if number >= self._next]
             if self._untold or not left:
                 return None
             return f"nothing more is proposed, but candidate {left[0]} was: {self._known[left[0]].candidate.config}"
@@ -76,10 +77,11 @@ class Replayed:
 
     def _diverge(self, reason: str) -> None:
         self.diverged = reason
-        self.adopted = [trial for number, trial in self._known.items() if number >= self._next]
+        known = [trial for _, trial in sorted(self._known.items())]
+        self.adopted = [trial for trial in known if trial.candidate.number >= self._next]
         self._awaited = self._untold - set(self._known)
         self._strategy = self._make()
-        for trial in self._known.values():
+        for trial in known:
             self._strategy.tell(trial.candidate, trial.outcome)
 
 

@@ -10,8 +10,10 @@ from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
 from ConfigSpace.util import get_one_exchange_neighbourhood
+from numpy.typing import NDArray
 from smac import HyperparameterOptimizationFacade, Scenario
 from smac.acquisition.maximizer import AbstractAcquisitionMaximizer
 from smac.initial_design import SobolInitialDesign
@@ -21,11 +23,12 @@ from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType, TrialInfo, TrialValue
 
 from safs.options import NoOptions
+from safs.search.history import CRASH_LOSS, kept
 from safs.search.strategy import NO_OPTIONS, REDRAWS, Proposals, plain_config
 from safs.trials import Candidate, Outcome
 
-CRASH_COST = 1.0
-"""What the forest learns of a trial that broke down: the loss of getting every image wrong. It takes no infinity."""
+LEARNS_FROM = 300
+"""Outcomes that the forest is fitted on at most: see ``safs.search.history``."""
 DRAWS, ROUNDS, STARTS, MOVES = 1000, 5, 3, 50
 """Effort of one ask: random draws, then rounds of so many moves from each of the best points so far."""
 
@@ -36,7 +39,8 @@ class Smac:
     The first candidate is the space's default configuration, then come Sobol points, then what the forest finds
     promising (one in five is a random draw). No configuration is proposed twice; the search ends early in a space with
     no fresh ones. The forest is fitted anew for each ask, not for every eighth as is SMAC's default, with which twenty
-    trials would fit it twice.
+    trials would fit it twice; on at most ``LEARNS_FROM`` outcomes. It knows nothing of candidates in flight, but they
+    are not proposed again. A foreign trial is an observation like any other.
 
     Lindauer et al., "SMAC3", JMLR 23 (2022), arXiv:2109.09831.
     """
@@ -82,7 +86,7 @@ class Smac:
 def trial_value(outcome: Outcome) -> TrialValue:
     """The outcome in SMAC's terms."""
     if outcome.error is not None or not isfinite(outcome.loss):
-        return TrialValue(cost=CRASH_COST, time=outcome.seconds, status=StatusType.CRASHED)
+        return TrialValue(cost=CRASH_LOSS, time=outcome.seconds, status=StatusType.CRASHED)
     return TrialValue(cost=outcome.loss, time=outcome.seconds)
 
 
@@ -97,17 +101,17 @@ def make_facade(space: ConfigurationSpace, *, trials: int, seed: int) -> Hyperpa
         )
         return HyperparameterOptimizationFacade(
             scenario,
-            model=_forest(scenario),
-            acquisition_maximizer=_Maximizer(scenario.configspace, challengers=DRAWS, seed=seed),
-            config_selector=ConfigSelector(scenario, retrain_after=1, max_new_config_tries=REDRAWS),
-            initial_design=_DefaultFirst(scenario),
+            model=forest(scenario),
+            acquisition_maximizer=Maximizer(scenario.configspace, challengers=DRAWS, seed=seed),
+            config_selector=Selector(scenario, retrain_after=1, max_new_config_tries=REDRAWS),
+            initial_design=DefaultFirst(scenario),
             intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
             logging_level=False,
             overwrite=True,  # Else it asks on standard input what to do with an older run.
         )
 
 
-def _forest(scenario: Scenario) -> RandomForest:
+def forest(scenario: Scenario) -> RandomForest:
     """The facade's own forest, made fast.
 
     On one thread: handing ten small trees to several costs more than it saves. And with room for as many leaves as
@@ -126,7 +130,26 @@ def _forest(scenario: Scenario) -> RandomForest:
     )
 
 
-class _DefaultFirst(SobolInitialDesign):
+class Selector(ConfigSelector):
+    """SMAC's loop of fit and search, with a bound on what a fit costs and without a prediction a past trial."""
+
+    def _collect_data(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        configs, costs, evaluated = super()._collect_data()
+        if len(costs) <= LEARNS_FROM:
+            return configs, costs, evaluated
+        self._previous_entries = -1  # It fits again only if this many have become more, which they do no longer.
+        rows = kept(costs[:, 0].tolist(), LEARNS_FROM)
+        return configs[rows], costs[rows], configs[rows]
+
+    def _get_x_best(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:  # noqa: N803
+        """The best of the evaluated points by the forest's prediction; SMAC predicts them one by one."""
+        assert self._model is not None
+        mean, _ = self._model.predict_marginalized(X)
+        best = int(np.argmin(mean[:, 0]))
+        return X[best], float(mean[best, 0])
+
+
+class DefaultFirst(SobolInitialDesign):
     """The default configuration, then a quarter of the trials in Sobol points; SMAC would put the default last."""
 
     def select_configurations(self) -> list[Configuration]:
@@ -134,7 +157,7 @@ class _DefaultFirst(SobolInitialDesign):
         return [default, *(point for point in super().select_configurations() if point != default)]
 
 
-class _Maximizer(AbstractAcquisitionMaximizer):
+class Maximizer(AbstractAcquisitionMaximizer):
     """Finds points of high expected improvement: random draws, then rounds of moves of one hyperparameter.
 
     In place of SMAC's own, for three reasons. That one is slow over many categoricals. Its starting points come out of
@@ -152,10 +175,18 @@ class _Maximizer(AbstractAcquisitionMaximizer):
             if not moved:  # Every hyperparameter has a single value.
                 break
             found = sorted(found + self._sort_by_acquisition_value(moved), key=lambda pair: pair[0], reverse=True)
-        return found
+        # SMAC looks each of these up in a list of all trials, one comparison after the other, until one is new.
+        seen = {_key(config) for config in previous_configs}
+        fresh = {_key(config): (value, config) for value, config in reversed(found) if _key(config) not in seen}
+        return list(reversed(fresh.values()))
 
     def _moves(self, start: Configuration) -> list[Configuration]:
         """One-exchange neighbours: each category in place of the one there, and steps of 0.05 of a range."""
         seed = int(self._rng.randint(2**31))
         neighbours = get_one_exchange_neighbourhood(start, seed=seed, num_neighbors=4, stdev=0.05)
         return list(islice(neighbours, MOVES))
+
+
+def _key(config: Configuration) -> bytes:
+    """Equal for equal configurations, and quick."""
+    return bytes(config.get_array().tobytes())

@@ -21,8 +21,7 @@ class WarmStart:
     def __init__(self, strategy: Strategy, firsts: Sequence[Config], *, epochs: int, seed: int) -> None:
         self._strategy = strategy
         self._proposals = Proposals(epochs=epochs, seed=seed)
-        unique = {point_of(config): config for config in reversed(firsts)}
-        self._waiting: dict[Point, Config] = dict(reversed(unique.items()))
+        self._waiting: dict[Point, Config] = {point_of(config): config for config in firsts}
 
     @property
     def expected_trials(self) -> int:

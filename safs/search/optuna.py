@@ -1,0 +1,216 @@
+"""TPE and a Gaussian process: Optuna's samplers by ask and tell, over any space.
+
+Importing this module imports optuna, and the first ask of ``Gp`` torch, which takes seconds.
+"""
+
+import logging
+from copy import deepcopy
+from itertools import islice
+from typing import Any
+
+from ConfigSpace import (
+    CategoricalHyperparameter,
+    Configuration,
+    ConfigurationSpace,
+    Constant,
+    UniformFloatHyperparameter,
+    UniformIntegerHyperparameter,
+)
+from ConfigSpace.hyperparameters import Hyperparameter
+from ConfigSpace.util import deactivate_inactive_hyperparameters, get_one_exchange_neighbourhood
+from optuna import create_study
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from safs.errors import SpecError
+from safs.options import NoOptions
+from safs.search.history import History
+from safs.search.strategy import NO_OPTIONS, REDRAWS, Point, Proposals, plain_config, point_of
+from safs.trials import Candidate, Config, Outcome
+
+STARTUP = 10
+"""Random trials before the model at most; at least 3, and a quarter of the trials in between, as for SMAC."""
+TPE_LEARNS_FROM, GP_LEARNS_FROM = 400, 150
+"""Outcomes that the model is fitted on at most: see ``History``. The process's fit grows with their cube."""
+
+
+class _Sampled:
+    """Proposes what a sampler of Optuna suggests; the first candidate is the space's default configuration.
+
+    Each ask has a study and a sampler of its own: outcomes told go in as finished trials, candidates in flight as
+    running ones, and the sampler's seed comes from the strategy's and from how many trials there are. So a proposal
+    depends on what is known alone. What was proposed before, whose loss is known, gives way to a random neighbour that
+    was not, then to a random draw; the search ends early in a space with no fresh points. A foreign trial is an
+    observation like any other.
+    """
+
+    def __init__(
+        self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, learns_from: int, conditional: bool
+    ) -> None:
+        logging.getLogger("optuna").setLevel(logging.ERROR)  # It tells of every trial.
+        self._space = deepcopy(space)  # Seeding and sampling change it, and it is the caller's.
+        self._space.seed(seed)
+        self._distributions = {name: distribution_of(parameter) for name, parameter in space.items()}
+        self._defaults = plain_config({name: parameter.default_value for name, parameter in space.items()})
+        self._conditional = conditional
+        self._seed = seed
+        self._startup = min(max(trials // 4, 3), STARTUP)
+        self._proposals = Proposals(epochs=epochs, seed=seed)
+        self._history = History(learns_from)
+        self._running: dict[int, Config] = {}
+        self._seen: set[Point] = set()
+        self.expected_trials = trials
+
+    def ask(self) -> Candidate | None:
+        if self._proposals.made >= self.expected_trials:
+            return None
+        config = self._fresh(self._suggest() if self._seen else self._default())
+        if config is None:
+            return None
+        self._seen.add(point_of(config))
+        candidate = self._proposals.propose(config)
+        self._running[candidate.number] = config
+        return candidate
+
+    def tell(self, candidate: Candidate, outcome: Outcome) -> None:
+        self._proposals.told(candidate)
+        self._running.pop(candidate.number, None)
+        self._seen.add(point_of(candidate.config))
+        self._history.add(candidate, outcome)
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        raise NotImplementedError
+
+    def _suggest(self) -> Config:
+        # Seeds of neighbouring asks are neighbours, which the generators behind them do not mind.
+        study = create_study(sampler=self._sampler((self._seed * 10_007 + self._proposals.made) % 2**32))
+        study.add_trials([self._trial(config, loss) for config, loss in self._history.learned()])
+        study.add_trials([self._trial(config, None) for config in self._running.values()])
+        return self._step_by_step(study) if self._conditional else self._at_once(study)
+
+    def _at_once(self, study: Study) -> Config:
+        """All hyperparameters from one joint suggestion, less those that turn out to be inactive."""
+        values = study.ask(fixed_distributions=self._distributions).params
+        return plain_config(deactivate_inactive_hyperparameters(values, self._space))
+
+    def _step_by_step(self, study: Study) -> Config:
+        """Each hyperparameter by itself, where those before it make it active."""
+        trial = study.ask()
+        config: Config = {}
+        for name, distribution in self._distributions.items():  # ConfigSpace lists conditions' parents first.
+            conditions = self._space.parent_conditions_of[name]
+            parents = {parent.name for parent in self._space.parents_of[name]}
+            if parents <= set(config) and all(condition.satisfied_by_value(config) for condition in conditions):
+                config[name] = _suggest(trial, name, distribution)
+        return config
+
+    def _trial(self, config: Config, loss: float | None) -> FrozenTrial:
+        """A finished trial, or without a loss a running one."""
+        params = dict(config) if self._conditional else self._defaults | config
+        return create_trial(
+            state=TrialState.RUNNING if loss is None else TrialState.COMPLETE,
+            value=loss,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+        )
+
+    def _default(self) -> Config:
+        return plain_config(self._space.get_default_configuration())
+
+    def _fresh(self, config: Config) -> Config | None:
+        """``config`` if it was never tried, else a neighbour or a random point that was not; None without any."""
+        if point_of(config) not in self._seen:
+            return config
+        start = Configuration(self._space, values=config)
+        neighbours = get_one_exchange_neighbourhood(start, seed=self._seed + self._proposals.made, num_neighbors=4)
+        draws = (self._space.sample_configuration() for _ in range(REDRAWS))
+        for points in (islice(neighbours, REDRAWS), draws):
+            for point in points:
+                found = plain_config(point)
+                if point_of(found) not in self._seen:
+                    return found
+        return None
+
+
+class Tpe(_Sampled):
+    """The tree-structured Parzen estimator, each hyperparameter by itself and given those that make it active.
+
+    With several candidates in flight it takes those as bad ones (a constant liar), so that it does not propose the
+    same again.
+
+    Bergstra, Bardenet, Bengio & Kegl, "Algorithms for Hyper-Parameter Optimization", NIPS 2011; Optuna: Akiba et al.
+    (2019), arXiv:1907.10902.
+
+    Raises:
+        SpecError: a hyperparameter of a kind that Optuna has not.
+    """
+
+    asks_ahead = False
+
+    def __init__(
+        self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+    ) -> None:
+        super().__init__(space, trials=trials, epochs=epochs, seed=seed, learns_from=TPE_LEARNS_FROM, conditional=True)
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        return TPESampler(n_startup_trials=self._startup, multivariate=False, constant_liar=True, seed=seed)
+
+
+class Gp(_Sampled):
+    """Bayesian optimisation with a Gaussian process: Matern 5/2 kernel, a length scale a hyperparameter, log EI.
+
+    Hyperparameters that are switched off by a condition stand at their default. With several candidates in flight the
+    improvement is expected over what those may find (qLogEI).
+
+    Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization" (2023), arXiv:2310.20708;
+    Optuna's GPSampler.
+
+    Raises:
+        SpecError: a hyperparameter of a kind that Optuna has not.
+    """
+
+    asks_ahead = True
+
+    def __init__(
+        self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
+    ) -> None:
+        super().__init__(space, trials=trials, epochs=epochs, seed=seed, learns_from=GP_LEARNS_FROM, conditional=False)
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        return GPSampler(n_startup_trials=self._startup, seed=seed)
+
+
+def distribution_of(parameter: Hyperparameter[Any, Any]) -> BaseDistribution:
+    """A hyperparameter of a ConfigSpace in Optuna's terms.
+
+    Raises:
+        SpecError: its kind has no counterpart.
+    """
+    match parameter:
+        case CategoricalHyperparameter():
+            return CategoricalDistribution([_plain(choice) for choice in parameter.choices])
+        case Constant():
+            return CategoricalDistribution([_plain(parameter.value)])
+        case UniformFloatHyperparameter():
+            return FloatDistribution(float(parameter.lower), float(parameter.upper), log=parameter.log)
+        case UniformIntegerHyperparameter():
+            return IntDistribution(int(parameter.lower), int(parameter.upper), log=parameter.log)
+    raise SpecError(f"{parameter.name!r} is a {type(parameter).__name__}, which Optuna has not; use smac or random")
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> str | int | float:
+    match distribution:
+        case FloatDistribution():
+            return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+        case IntDistribution():
+            return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
+    assert isinstance(distribution, CategoricalDistribution)
+    choice = trial.suggest_categorical(name, distribution.choices)
+    assert isinstance(choice, str | int | float)
+    return choice
+
+
+def _plain(value: Any) -> Any:
+    return plain_config({"": value})[""]

@@ -1,0 +1,107 @@
+"""What the strategies share that walk over operators at sites: states, draws, and the states tried so far."""
+
+from collections.abc import Sequence
+from math import inf, isnan
+from random import Random
+from typing import TYPE_CHECKING, TypeAlias
+
+from safs.errors import SpecError
+from safs.search.strategy import REDRAWS, Proposals
+from safs.trials import Candidate, Config, Outcome
+
+if TYPE_CHECKING:  # see strategy.py
+    from ConfigSpace import ConfigurationSpace
+
+State: TypeAlias = tuple[str, ...]
+"""An operator a site, in the order of the sites."""
+
+
+class SiteTrials:
+    """The trials of a search over sites. Each state is tried once: the same seed would give the same loss again.
+
+    Args:
+        strategy: its name, for messages.
+        trials, epochs, seed: as in ``MakeStrategy``.
+
+    Raises:
+        SpecError: the space has a hyperparameter that is no categorical.
+    """
+
+    def __init__(self, space: "ConfigurationSpace", strategy: str, *, trials: int, epochs: int, seed: int) -> None:
+        choices = choices_by_site(space, strategy)
+        self.sites: tuple[str, ...] = tuple(choices)
+        self.choices: tuple[Sequence[str], ...] = tuple(choices.values())
+        self.energies: dict[State, float] = {}
+        """Loss of every state that was told; infinite if the trial broke down."""
+        self._proposals = Proposals(epochs=epochs, seed=seed)
+        self._trials = trials
+        self._open: set[State] = set()
+
+    @property
+    def left(self) -> int:
+        """Trials that may still be proposed."""
+        return max(self._trials - self._proposals.made, 0)
+
+    @property
+    def in_flight(self) -> int:
+        return self._proposals.in_flight
+
+    def propose(self, state: State) -> Candidate:
+        self._open.add(state)
+        return self._proposals.propose(dict(zip(self.sites, state, strict=True)))
+
+    def told(self, candidate: Candidate, outcome: Outcome) -> tuple[State, float]:
+        """The candidate's state, and the energy that it turned out to have."""
+        self._proposals.told(candidate)
+        state, energy = self.state(candidate.config), energy_of(outcome)
+        self._open.discard(state)
+        self.energies[state] = energy
+        return state, energy
+
+    def state(self, config: Config) -> State:
+        return tuple(str(config[site]) for site in self.sites)
+
+    def is_fresh(self, state: State) -> bool:
+        """Whether it was neither told nor proposed."""
+        return state not in self.energies and state not in self._open
+
+    def draw(self, random: Random) -> State:
+        return tuple(random.choice(choices) for choices in self.choices)
+
+    def draw_fresh(self, random: Random) -> State | None:
+        """A random state that is fresh; None if there seems to be none."""
+        draws = (self.draw(random) for _ in range(REDRAWS))
+        return next(filter(self.is_fresh, draws), None)
+
+    def exchange(self, state: State, site: int, random: Random) -> State:
+        """``state`` with another operator at a site, if there is another."""
+        others = [operator for operator in self.choices[site] if operator != state[site]]
+        return placed(state, site, random.choice(others)) if others else state
+
+
+def placed(state: State, site: int, operator: str) -> State:
+    """``state`` with this operator at this site."""
+    return (*state[:site], operator, *state[site + 1 :])
+
+
+def energy_of(outcome: Outcome) -> float:
+    """The loss; infinite if it is no number."""
+    return inf if isnan(outcome.loss) else outcome.loss
+
+
+def choices_by_site(space: "ConfigurationSpace", strategy: str) -> dict[str, Sequence[str]]:
+    """Site -> its operators.
+
+    Raises:
+        SpecError: a hyperparameter is no categorical.
+    """
+    from ConfigSpace import CategoricalHyperparameter
+
+    choices: dict[str, Sequence[str]] = {}
+    for name, parameter in space.items():
+        if not isinstance(parameter, CategoricalHyperparameter):
+            raise SpecError(
+                f"{strategy} searches categorical choices, {name!r} is a {type(parameter).__name__}; use smac or random"
+            )
+        choices[name] = tuple(map(str, parameter.choices))
+    return choices
