@@ -14,6 +14,7 @@ from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.data.arrays import check_channels
 from safs.errors import SafsError, SpecError, UnknownNameError
+from safs.fidelity import HalvingOptions
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
 from safs.options import parse_options
@@ -152,7 +153,16 @@ def _check_strategy(section: SearchSpec, stage: str) -> None:
             field=f"{stage}.strategy",
         )
     _known("strategy", name, suitable, f"{stage}.strategy")
-    parse_options(STRATEGIES[name].options, section.options, what=f"strategy {name!r}", field=f"{stage}.options")
+    options = parse_options(
+        STRATEGIES[name].options, section.options, what=f"strategy {name!r}", field=f"{stage}.options"
+    )
+    if isinstance(options, HalvingOptions) and options.min_epochs > section.epochs:
+        raise SpecError(
+            f"{stage}.options.min_epochs is {options.min_epochs}, and no trial has more than {section.epochs} epochs. "
+            f"Choose at most {max(section.epochs // options.eta, 1)}, so that trials are compared before they end, or "
+            f"raise {stage}.epochs.",
+            field=f"{stage}.options.min_epochs",
+        )
 
 
 def _check_combinations(spec: JobSpec) -> None:

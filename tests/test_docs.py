@@ -1,24 +1,32 @@
-"""docs/methods.md names all that a job can choose for its pruning, with the defaults of the catalogue."""
+"""docs/methods.md and docs/jobs.md name all that a job can choose, with its defaults, and every way to be refused."""
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from safs.errors import Cancelled, Interrupted, SafsError
 from safs.options import described
 from safs.pruning import DISTRIBUTIONS, PRUNERS
 from safs.pruning.composed import OneShotOptions
 from safs.pruning.granularity import GRANULARITIES
 from safs.pruning.schedules import PRUNING_SCHEDULES
 from safs.pruning.scores import SCORES
+from safs.search import STRATEGIES
+from safs.spec import JobSpec
 
 DOCS = Path(__file__).parent.parent / "docs"
-TEXT = (DOCS / "methods.md").read_text()
+METHODS = (DOCS / "methods.md").read_text()
+JOBS = (DOCS / "jobs.md").read_text()
+ALL_STAGES = {"activations", "tune", "joint"}
 
 
-def section(title: str) -> str:
+def section(title: str, text: str = METHODS) -> str:
     """The text under the heading that holds ``title``, up to the next heading."""
-    sections = re.split(r"^(#+ .*)$", TEXT, flags=re.MULTILINE)
+    sections = re.split(r"^(#+ .*)$", text, flags=re.MULTILINE)
     found = [text for heading, text in zip(sections[1::2], sections[2::2], strict=True) if title in heading]
     assert len(found) == 1, f"{len(found)} headings hold {title!r}"
     return found[0]
@@ -75,7 +83,51 @@ def test_every_name_of_an_axis_is_told(title: str, registry: dict[str, object]) 
 
 
 def test_the_fields_of_a_job_name_every_method() -> None:
-    fields = (DOCS / "jobs.md").read_text()
-
     for name in (*PRUNERS, *SCORES, *DISTRIBUTIONS, *PRUNING_SCHEDULES, *GRANULARITIES):
-        assert f"`{name}`" in fields, name
+        assert f"`{name}`" in JOBS, name
+
+
+def test_every_field_of_a_job_has_a_row_and_every_row_is_a_field() -> None:
+    told = [row[0].strip("`") for row in rows(section("Fields", JOBS))[1:]]
+
+    assert Counter(told) == Counter(fields_of(JobSpec))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_has_a_row_with_what_it_searches(strategy: str) -> None:
+    (row,) = [row for row in rows(section("Search strategies", JOBS)) if row[0] == f"`{strategy}`"]
+
+    assert (ALL_STAGES if row[1] == "all" else set(re.findall(r"`(\w+)`", row[1]))) == set(STRATEGIES[strategy].stages)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_option_of_a_strategy_is_told_with_its_default(strategy: str) -> None:
+    told = [row[1:3] for row in rows(section("Options of strategies", JOBS)) if row[0] == f"`{strategy}`"]
+
+    options = described(STRATEGIES[strategy].options)
+    assert told == [[f"`{option}`", default_of(description)] for option, description in options.items()]
+
+
+def test_every_error_of_a_job_has_one_row() -> None:
+    told = [row[0].strip("`") for title in ("refused", "fails") for row in rows(section(title, JOBS))]
+
+    assert [code for code, times in Counter(told).items() if times > 1] == ["code"]  # the heading of both tables
+    # Those of other modules are caught where trainings are driven, and become an outcome.
+    raised = {kind.code for kind in kinds_of(SafsError) if kind.__module__ == SafsError.__module__}
+    raised -= {Interrupted.code, Cancelled.code}
+    assert raised <= set(told)
+
+
+def fields_of(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of a job spec's values; ``prune.recipe`` is one, since its fields are those of ``train``."""
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields_of(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def kinds_of(error: type[SafsError]) -> Iterator[type[SafsError]]:
+    for kind in error.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)
