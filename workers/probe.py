@@ -144,11 +144,9 @@ def kept_values(name: str, elements: int = 1024) -> float:
 
 def synthetic_context(blueprint: Blueprint, batch_size: int, sparsity: float) -> Context:
     """A context of noise: a few batches of the real size, and random masks that leave about the job's live weights."""
-    batch_bytes = batch_size * blueprint.channels * blueprint.image_size**2
-    batches = min(max(IMAGES_BYTES // batch_bytes, LEAST_BATCHES), MOST_BATCHES)
     return Context(
         blueprint,
-        synthetic_split(blueprint, batches * batch_size),
+        synthetic_split(blueprint, batches_for(blueprint, batch_size) * batch_size),
         synthetic_split(blueprint, VALIDATION_BATCHES * batch_size),
         batch_size,
         augment=False,
@@ -157,6 +155,12 @@ def synthetic_context(blueprint: Blueprint, batch_size: int, sparsity: float) ->
             for name, parameter in prunable_parameters(blueprint.build(seed=0)).items()
         },
     )
+
+
+def batches_for(blueprint: Blueprint, batch_size: int) -> int:
+    """Training batches of the probe: many enough to measure by, few enough that large images find room."""
+    batch_bytes = batch_size * blueprint.channels * blueprint.image_size**2
+    return min(max(IMAGES_BYTES // batch_bytes, LEAST_BATCHES), MOST_BATCHES)
 
 
 def synthetic_split(blueprint: Blueprint, images: int) -> TensorSplit:

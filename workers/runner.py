@@ -34,6 +34,7 @@ from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
 from workers.memory import StoreMemory, stored_winner
 from workers.patience import patiently
+from workers.probing import measured_share
 from workers.ray_executor import RayExecutor
 from workers.recorder import Recorder
 from workers.settings import WorkerSettings
@@ -132,12 +133,17 @@ class Runner:
         patiently(file, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its result")
 
     def _executor(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> AbstractContextManager[Executor]:
-        blueprint = blueprint_for(spec, data.inspect(spec.data, self._settings.data_folder))
-        share = divide(cluster_nodes(), spec.resources, blueprint.image_size)
+        info = data.inspect(spec.data, self._settings.data_folder)
+        blueprint, nodes = blueprint_for(spec, info), cluster_nodes()
+        measured = measured_share(spec, info, blueprint, nodes, recorder.check)
+        if measured is not None:
+            recorder(Note(measured.message, "info" if measured.gpus else "warning"))
+        gpus = measured.gpus if measured is not None else None
+        share = divide(nodes, spec.resources, blueprint.image_size, gpus)
         pinned = self._in_flight(claim, share.slots, recorder)
         if pinned != share.slots:
             resources = spec.resources.model_copy(update={"trials_in_parallel": pinned})
-            share = divide(cluster_nodes(), resources, blueprint.image_size)
+            share = divide(nodes, resources, blueprint.image_size, gpus)
         log.info("%d trainings at once, each with %d cores and %g GPUs", share.workers, share.cpus, share.gpus)
         return RayExecutor(share)
 

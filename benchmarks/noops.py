@@ -1,0 +1,131 @@
+"""No-op trials by the thousand, and asks by the thousand: two parts of ``benchmarks.orchestration``."""
+
+import gc
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ConfigSpace import Categorical
+from ray import tune
+
+from safs.search import STRATEGIES
+from safs.search.conductor import Conductor, window_for
+from safs.spec import TrainSpec
+from safs.trials import Config, Outcome
+from search_spaces import SPACES
+from workers.ask_ahead import AskAhead
+from workers.capacity import Share
+from workers.orders import Parcel, PauseOrder
+from workers.packing import PackedPool
+from workers.ray_tune import Answered, WorkerPool
+from workers.runner import start_ray
+from workers.settings import WorkerSettings
+
+IN_FLIGHT = (1, 2, 8)
+BIN = 100
+WARM_UP_TRIALS = 10
+
+
+def load(home: Path, trials: int) -> None:
+    """Prints what ``trials`` no-op trials cost with 1, 2 and 8 in flight, and how this process grows."""
+    start_ray(WorkerSettings(home=home, cpus=max(IN_FLIGHT)))
+    noop_search(WARM_UP_TRIALS, 1)  # What is imported or set up once does not count as growth.
+    print(f"\n{trials:,} no-op trials, random search over eight sites\n")
+    print("| in flight | ms a trial | first 100 | last 100 | driver before, MiB | after, MiB | KiB a trial |")
+    print("|---|---|---|---|---|---|---|")
+    for in_flight in IN_FLIGHT:
+        before = _resident_bytes()
+        ended = noop_search(trials, in_flight)
+        after = _resident_bytes()
+        took = [1000 * (ended[last] - ended[first]) / (last - first) for first, last in _spans(len(ended))]
+        times = " | ".join(f"{one:.1f}" for one in took)
+        memory = f"{before / 2**20:.0f} | {after / 2**20:.0f} | {(after - before) / 1024 / trials:.1f}"
+        print(f"| {in_flight} | {times} | {memory} |", flush=True)
+    ray.shutdown()
+
+
+def _spans(trials: int) -> tuple[tuple[int, int], ...]:
+    """All trials, the first and the last hundred; those that start the workers are left out."""
+    first = WARM_UP_TRIALS - 1
+    return (first, trials - 1), (first, min(first + BIN, trials - 1)), (max(trials - 1 - BIN, 0), trials - 1)
+
+
+def _resident_bytes() -> int:
+    """Of this process, garbage collected."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def ask(trials: int, names: list[str]) -> None:
+    """Prints what an ask and its tell take, by how many trials the strategy knows."""
+    print(f"\nmilliseconds of an ask and its tell, means of {BIN} trials\n")
+    print("| trials | " + " | ".join(f"{name} | {name}, processor" for name in names) + " |")
+    print("|---" * (1 + 2 * len(names)) + "|")
+    columns = [_ask_ms(name, trials) for name in names]
+    for number, row in enumerate(zip(*columns, strict=False)):
+        cells = " | ".join(f"{wall:.1f} | {processor:.1f}" for wall, processor in row)
+        print(f"| {number * BIN + 1} to {(number + 1) * BIN} | {cells} |")
+
+
+def noop_search(trials: int, in_flight: int) -> list[float]:
+    """The moments at which the trials of a random search by no-op workers ended."""
+    share = Share(slots=in_flight, workers=in_flight, cpus=1, gpus=0.0)
+    pool = PackedPool(share, lambda one: WorkerPool(tune.with_resources(Noop, {"cpu": 1}), one.workers))
+    sites = [f"site{number}" for number in range(8)]
+    space = SPACES.activations(sites, ["relu", "swish", "tanh", "elu", "gelu", "acon"], 0)
+    strategy = STRATEGIES["random"].make(space, trials=trials, epochs=1, seed=0)
+    running: dict[int, int] = {}
+    ended: list[float] = []
+    with AskAhead(Conductor(strategy, window_for(in_flight, strategy))) as asks:
+        while not asks.finished:
+            while (candidate := asks.next()) is not None:
+                running[pool.submit(PauseOrder(0.0))] = candidate.number
+            for message in pool.receive(0.1):
+                if isinstance(message, Answered):
+                    asks.done(running.pop(message.ticket), message.answer)
+                    ended.append(time.perf_counter())
+    pool.close()
+    return ended
+
+
+class Noop(tune.Trainable):
+    """A worker that answers at once; it holds a pause, as the real one does."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._seconds = new_config["order"].seconds
+        return True
+
+    def step(self) -> dict[str, Any]:
+        time.sleep(self._seconds)
+        return {"epochs": (), "answer": Parcel(Outcome(0.5, {"accuracy": 0.5})), "done": True}
+
+
+def _ask_ms(name: str, trials: int) -> list[tuple[float, float]]:
+    """Wall and processor milliseconds of a trial's ask and tell, by hundreds of trials."""
+    space = SPACES.fine_tuning(TrainSpec(), 8, 0)
+    space.add([Categorical(f"site{number}", [f"operator{one}" for one in range(10)]) for number in range(20)])
+    strategy = STRATEGIES[name].make(space, trials=trials, epochs=8, seed=0)
+    found = []
+    wall, processor = time.perf_counter(), time.process_time()
+    while (candidate := strategy.ask()) is not None:
+        strategy.tell(candidate, Outcome(_judged(candidate.config), {"accuracy": 0.5}))
+        if (candidate.number + 1) % BIN == 0:
+            now, busy = time.perf_counter(), time.process_time()
+            found.append((1000 * (now - wall) / BIN, 1000 * (busy - processor) / BIN))
+            wall, processor = now, busy
+            print(f"{name}, {candidate.number + 1} trials: {found[-1][0]:.1f} ms", file=sys.stderr, flush=True)
+    return found
+
+
+def _judged(config: Config) -> float:
+    """A loss that is a sum over the sites, the same in every process."""
+    sites = [name for name in config if name.startswith("site")]
+    return sum(random.Random(f"{name} {config[name]}").random() for name in sites) / len(sites)

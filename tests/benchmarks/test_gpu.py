@@ -1,0 +1,51 @@
+"""The program that measures a GPU, tried out on the CPU: its figures mean nothing here, its ways all run."""
+
+import pytest
+import torch
+
+from benchmarks import gpu
+from benchmarks.gpu import NOT_MEASURED, WAYS, Setting, best_epoch, make_step, trained_epoch
+from safs.networks import Blueprint
+
+
+def test_ways_are_measured_alone_and_beside_another(capsys: pytest.CaptureFixture[str]) -> None:
+    ways = ["session", "all three"]
+
+    assert gpu.main(["--device", "cpu", "--quick", "--networks", "lenet5", "--ways", *ways]) == 0
+
+    printed = capsys.readouterr().out
+    assert "no GPU is used" in printed
+    assert "lenet5: trials of 480,000 images per hour, by trials at once" in printed
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith(("| session ", "| all three "))]
+    assert [row[0].strip() for row in rows] == 2 * ways
+    assert [len(row) for row in rows] == [3, 3, 4, 4]
+    assert all(float(cell.replace(",", "")) > 0 for row in rows for cell in row[1:])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what is said without a GPU")
+def test_without_a_gpu_it_says_that_nothing_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu.main([]) == NOT_MEASURED
+
+    assert "Not measured" in capsys.readouterr().out
+
+
+def test_a_step_keeps_what_is_pruned_at_zero_and_moves_the_rest() -> None:
+    setting = Setting(Blueprint("lenet5", 1, 28, 10), 100, 2, 2, "cpu", "eager")
+    model = setting.blueprint.build(seed=0)
+    weight = dict(model.named_parameters())["fc1.weight"]
+    mask = torch.zeros_like(weight, dtype=torch.bool)
+    mask[:, ::2] = True
+    before = weight.detach().clone()
+
+    step = make_step(model, {"fc1.weight": mask}, setting, WAYS[1])
+    step(torch.randn(2, 1, 28, 28), torch.tensor([1, 2]))
+
+    assert not weight[:, 1::2].any()
+    assert not torch.equal(weight[:, ::2], before[:, ::2])
+
+
+@pytest.mark.parametrize("make", [trained_epoch, best_epoch])
+def test_resnet18_trains_in_its_cifar_form(make) -> None:
+    setting = Setting(Blueprint("resnet18", 3, 32, 10), 100, 2, 1, "cpu", "eager")
+
+    make(setting, WAYS[3])()

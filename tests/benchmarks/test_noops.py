@@ -1,0 +1,20 @@
+"""What the long no-op searches count; the pool that they go through is tested where it is defined."""
+
+import pytest
+
+from benchmarks.noops import _spans, ask
+
+
+def test_asks_are_told_by_the_hundred(capsys: pytest.CaptureFixture[str]) -> None:
+    ask(250, ["random"])
+
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [row.split("|")[1].strip() for row in rows] == ["trials", "1 to 100", "101 to 200"]
+    assert all(float(cell) >= 0 for row in rows[1:] for cell in row.split("|")[2:-1])
+
+
+@pytest.mark.parametrize(
+    ("trials", "spans"), [(1000, ((9, 999), (9, 109), (899, 999))), (50, ((9, 49), (9, 49), (0, 49)))]
+)
+def test_the_trials_that_start_the_workers_do_not_count(trials: int, spans: tuple[tuple[int, int], ...]) -> None:
+    assert _spans(trials) == spans
