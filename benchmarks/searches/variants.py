@@ -15,7 +15,7 @@ Section = dict[str, Any]
 PAPER = "paper"
 PAPER_TRIALS = (22, 20)
 """Of LAHC in stage 1, of SMAC in stage 2."""
-OURS = "joint-smac-short"
+OURS = "joint-asha"
 """What the program does by default."""
 
 
