@@ -13,14 +13,14 @@ _QUICK: Section = {
     "activations": {"trials": 16, "epochs": 5},
     "tune": {"trials": 16, "epochs": 5},
     "joint": {"trials": 24, "epochs": 5},
-    "final": {"epochs": 20},
+    "final": {"epochs": 20, "candidates": ["default", "joint"]},
 }
 _BALANCED: Section = {
     "train": {"epochs": 30},
     "activations": {"trials": 22, "epochs": 8},
     "tune": {"trials": 20, "epochs": 8},
-    "joint": {"trials": 30, "epochs": 8},
-    "final": {"epochs": 30},
+    "joint": {"trials": 36, "epochs": 8},
+    "final": {"epochs": 30, "candidates": ["default", "joint"]},
 }
 _PAPER: Section = {
     "train": {"epochs": 200, "weight_decay": 5e-4},
@@ -63,8 +63,8 @@ PRESETS: Registry[Section] = Registry("preset", {"quick": _QUICK, "balanced": _B
 
 PRESET_SUMMARIES = {
     "quick": "minutes on a laptop: short trials, global magnitude pruning",
-    "balanced": "the default: 22 activation trials and 20 tuning trials of 8 epochs",
-    "paper": "SAFS as published (arXiv 2305.10964): uniform pruning, 80-epoch trials, 200-epoch trainings",
+    "balanced": "the default: 36 configurations of operators and hyperparameters, the best of them for 8 epochs",
+    "paper": "SAFS as published (arXiv 2305.10964): uniform pruning, two stages of 80-epoch trials, 200-epoch trainings",
 }
 
 

@@ -133,8 +133,8 @@ class TuneSpec(SearchSpec):
 class JointSpec(SearchSpec):
     """Both stages at once: operators and hyperparameters in one space, with alpha and beta learnable."""
 
-    strategy: Name = "smac"
-    trials: Trials = 30
+    strategy: Name = "asha"
+    trials: Trials = 36
     epochs: Epochs = 8
 
 

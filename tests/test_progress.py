@@ -53,16 +53,14 @@ def dense_is_done(tracker: Tracker, *, epoch_s: float = 1.0) -> float:
     return 10 * epoch_s
 
 
-def test_a_quick_job_plans_seven_stages_with_the_presets_epochs() -> None:
+def test_a_quick_job_searches_both_at_once_with_the_presets_epochs() -> None:
     plan = [(stage.stage.value, stage.trials, stage.epochs) for stage in plan_stages(job_spec())]
 
     assert plan == [
         ("dense", 1, 20),
         ("prune", 1, 0),
-        ("activations", 16, 5),
-        ("tune", 16, 5),
-        ("tune_alone", 16, 5),
-        ("final", 4, 20),
+        ("joint", 24, 5),
+        ("final", 2, 20),
         ("report", 0, 0),
     ]
 
@@ -348,3 +346,18 @@ def test_a_promoted_trial_that_had_to_begin_anew_counts_no_epoch_twice() -> None
     seen = [tracker.tell(epoch(Stage.ACTIVATIONS, 1, number), 2.0).epochs_done for number in range(1, 6)]
 
     assert seen == [3, 3, 3, 4, 5]
+
+
+def test_recalled_trials_are_done_and_say_nothing_of_what_the_others_will_cost() -> None:
+    tracker = Tracker(SHORT_PLAN)
+    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
+    for number in range(2):
+        tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(number), Outcome(0.5), "an earlier attempt"), 0.1)
+    recalled = tracker.at(0.1)
+    tracker.tell(started(Stage.ACTIVATIONS, 2), 1.0)
+    tracker.tell(epoch(Stage.ACTIVATIONS, 2, 1, seconds=2.0), 3.0)
+    trained = tracker.tell(done(Stage.ACTIVATIONS, 2), 11.0)
+
+    assert (recalled.trials_done, recalled.epochs_done, recalled.remaining_s) == (2, 10, None)
+    # The third trial's five epochs took 10 s of the clock; five are left here, twenty in the final stage.
+    assert trained.remaining_s == pytest.approx(25 * 2.0)

@@ -12,6 +12,7 @@ from typer.testing import Result
 from safs.client import JobFailed, ServiceError
 from safs.events import EpochDone, Stage, StageDone, StageStarted
 from safs.trials import EpochMetrics
+from store import queue
 from tests.cli.conftest import RESULT, report
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def test_a_dry_run_tells_what_would_be_done_and_queues_nothing(safs: Safs, api: 
 
     # LeNet-5 has 61,470 prunable weights: 150 + 2,400 + 48,000 + 10,080 + 840; 1% of them is 614.7
     assert re.search(r"weights +615 of 61,470 are kept at sparsity 0\.99 *\n", done.stdout)
+    # The preset `balanced`: dense 30, the joint search 30 x 8, two finalists of 30.
+    assert re.search(r"will take +34 trainings, 330 epochs; how long they take could not be timed", done.stdout)
+    assert re.search(r"joint +30 +240 *\n", done.stdout)
     assert safs("jobs", "--limit", "1", "--url", api.url).stdout == before
 
 
@@ -89,6 +93,24 @@ def test_jobs_lists_the_newest_first_and_filters_by_state(safs: Safs, api: "Api"
     assert newer not in cancelled
 
 
+def test_the_tree_puts_a_job_beneath_the_one_whose_stages_it_reuses(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen"
+) -> None:
+    maker = submit("--name", "maker")
+    runner.succeed(runner.claim(maker))
+    user = submit("--name", "user")
+    claim = runner.claim(user)
+    with runner.database.begin() as tx:
+        queue.note_reuse(tx, claim.lease, "dense", maker)
+        queue.note_reuse(tx, claim.lease, "prune", maker)
+
+    tree = safs("jobs", "--tree", "--limit", "2", "--url", api.url).stdout
+    shown = safs("show", user, "--url", api.url).stdout
+
+    assert re.search(rf"{maker} +maker .*\n└─ {user} +user .*dense, prune ← {maker} *\n", tree)
+    assert re.search(rf"reuses +dense, prune ← {maker} *\n", shown)
+
+
 def test_cancel_says_what_became_of_the_job(safs: Safs, api: "Api", submit: Callable[..., str]) -> None:
     job_id = submit()
 
@@ -105,6 +127,7 @@ def test_a_finished_job_is_shown_with_its_comparison_and_downloaded_whole(
     downloaded = safs("download", job_id, "-o", str(tmp_path / "out"), "--url", api.url)
 
     assert re.search(r"→ SAFS \(both\) +87\.5% +86\.1% +98\.9995% +615 of 61,470 *\n", shown)
+    assert "\ntook 42 s: 17 trainings, 60 epochs; estimated: 40 s (30 to 55)\n" in shown
     assert downloaded.exit_code == 0
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "checkpoint.safetensors",
@@ -143,7 +166,7 @@ def test_watch_replays_the_job_from_its_first_event(
     done = safs("watch", job_id, "--url", api.url)
 
     assert done.exit_code == 0
-    assert done.stdout == "[1/7] train dense: dense validation accuracy 90.0% (6 s)\n"
+    assert done.stdout == "[1/5] train dense: dense validation accuracy 90.0% (6 s)\n"
 
 
 def test_following_a_job_that_fails_ends_with_its_reason(

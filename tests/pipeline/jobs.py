@@ -17,7 +17,7 @@ TINY: dict[str, Any] = {
     "train": {"epochs": 3},
     "activations": {"trials": 3, "epochs": 1},
     "tune": {"trials": 3, "epochs": 1},
-    "final": {"epochs": 2},
+    "final": {"epochs": 2, "candidates": ["default", "activations", "hyperparameters", "safs"]},
 }
 
 
