@@ -21,7 +21,7 @@ from safs.events import (
 from safs.fidelity import HalvingOptions, halving_cost, hyperband_cost, levels
 from safs.options import parse_options
 from safs.spec import FinalCandidate, JobSpec, SearchSpec
-from safs.trials import Candidate, EpochMetrics, Outcome
+from safs.trials import Candidate, EpochMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ class StageTracker:
         """Number -> epochs of the trial that it continues."""
         self._ends: dict[int, int] = {}
         """Number -> the epoch with which the trial ended."""
+        self._recalled: set[int] = set()
         self._measured_epochs, self._measured_epochs_s = 0, 0.0
         self._running: set[int] = set()
         self._peak = 1
@@ -138,7 +139,7 @@ class StageTracker:
 
     def epoch_done(self, number: int, metrics: EpochMetrics, now_s: float) -> None:
         """Counts an epoch and remembers how long it took."""
-        if not self._epochs:
+        if not self._measured_epochs:
             self._trains_since_s = max(self._trains_since_s, now_s - metrics.seconds)
         self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch - self._before.get(number, 0))
         self._measured_epochs += 1
@@ -146,15 +147,19 @@ class StageTracker:
         self._see(metrics.validation_accuracy)
         self._measured_s = now_s
 
-    def trial_done(self, candidate: Candidate, outcome: Outcome, now_s: float) -> None:
-        """Counts a trial whole, also one that broke down before its last epoch."""
+    def trial_done(self, done: TrialDone, now_s: float) -> None:
+        """Counts a trial whole, also one that broke down before its last epoch; a recalled one cost nothing now."""
+        candidate, outcome = done.candidate, done.outcome
         self._running.discard(candidate.number)
         self._ends[candidate.number] = candidate.epochs
         self._epochs[candidate.number] = candidate.epochs - self._continued(candidate)
         self.trials_done += 1
+        if done.recalled is not None:
+            self._recalled.add(candidate.number)
         if outcome.error is None and "accuracy" in outcome.metrics:
             self._see(outcome.metrics["accuracy"])
-        self._measured_s = now_s
+        if done.recalled is None:
+            self._measured_s = now_s
 
     def _continued(self, candidate: Candidate) -> int:
         """Epochs that another trial trained for this one."""
@@ -184,8 +189,9 @@ class StageTracker:
         wall clock since the first of them began, which also holds what lies between trials (asking the strategy).
         """
         parallel = self.parallel(slots)
-        if self.started and self.trials_done >= parallel and self.epochs_done:
-            return max(0.0, self._measured_s - self._trains_since_s) * parallel / self.epochs_done
+        trained = sum(epochs for number, epochs in self._epochs.items() if number not in self._recalled)
+        if self.started and self.trials_done - len(self._recalled) >= parallel and trained:
+            return max(0.0, self._measured_s - self._trains_since_s) * parallel / trained
         return self._measured_epochs_s / self._measured_epochs if self._measured_epochs else None
 
 
@@ -216,7 +222,7 @@ class Tracker:
             case EpochDone():
                 self._stage(event.stage).epoch_done(event.trial, event.metrics, now_s)
             case TrialDone():
-                self._stage(event.stage).trial_done(event.candidate, event.outcome, now_s)
+                self._stage(event.stage).trial_done(event, now_s)
             case StageDone():
                 self._stage(event.stage).done = True
             case Note() | Pulse():

@@ -30,8 +30,8 @@ class Asha:
     left, and a rung to which nothing will come any more promotes at least its best trial, so that one is trained to the
     end.
 
-    A foreign trial takes its place on the rung that it has reached; it is promoted like others where its schedule and
-    seed are this search's.
+    A foreign trial takes its place on the rung that it has reached, if its schedule and seed are this search's.
+    Otherwise it only counts among the configurations, and is not drawn again.
     """
 
     asks_ahead = False
@@ -69,7 +69,8 @@ class Asha:
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
         index = self._at.pop(candidate.number) if self._proposals.told(candidate) else self._adopt(candidate)
-        self._rungs[index].trials.append(Trial(candidate, outcome))
+        if index is not None:
+            self._rungs[index].trials.append(Trial(candidate, outcome))
 
     def _quota(self, index: int) -> int:
         """How many of a rung's trials may go on."""
@@ -84,18 +85,16 @@ class Asha:
         self._at[candidate.number] = index
         return candidate
 
-    def _adopt(self, candidate: Candidate) -> int:
-        """The rung that a foreign candidate has reached."""
+    def _adopt(self, candidate: Candidate) -> int | None:
+        """The rung that a foreign candidate has reached; None where nothing can go on from it."""
         self._draws.skip(candidate.config)
         index = max((i for i, level in enumerate(self._levels) if level <= candidate.epochs), default=0)
-        if not continues_as(candidate, self._levels[-1], self._seed):
-            self._rungs[index].gone.add(candidate.number)
         if candidate.continues is None:
             self._left -= 1
         else:
             for rung in self._rungs[:index]:
                 rung.gone.add(candidate.continues)
-        return index
+        return index if continues_as(candidate, self._levels[-1], self._seed) else None
 
 
 class Rung:
@@ -104,7 +103,7 @@ class Rung:
     def __init__(self) -> None:
         self.trials: list[Trial] = []
         self.gone: set[int] = set()
-        """Numbers of those that were promoted, or cannot be."""
+        """Numbers of those that were promoted."""
 
     def promotable(self, quota: int) -> Trial | None:
         """The best trial that was not promoted, if it is among the best ``quota``."""
