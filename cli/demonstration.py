@@ -29,8 +29,7 @@ JOB: dict[str, Any] = {
     "sparsity": 0.99,
     "preset": "quick",
     "train": {"epochs": 12},
-    "activations": {"trials": 12, "epochs": 10},
-    "tune": {"trials": 12, "epochs": 10},
+    "joint": {"trials": 27, "epochs": 9},
     "final": {"epochs": 20},
 }
 """The job that the demo submits."""
