@@ -4,7 +4,7 @@
     python -m benchmarks.headline --variants paper joint-asha joint-smac --seeds 0
     python -m benchmarks.headline --variants joint-asha --sparsities 0.9 0.95 0.98 --distributions uniform global
     python -m benchmarks.headline --images 12000 --batch-size 64     the same on a part of the images
-    python -m benchmarks.headline --architectures resnet18 --images 2000 --epochs 2 1 2
+    python -m benchmarks.headline --architectures resnet18 --images 2000 --image-size 16 --epochs 2 1 2
     python -m benchmarks.headline --variants --tables docs/benchmarks.md --plot docs/images/headline.png
                                                                      runs nothing, rebuilds what is in the docs
 
@@ -43,7 +43,12 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     console = Console(width=150, highlight=False)
     scale = Scale(
-        arguments.dataset, arguments.images, arguments.batch_size, arguments.validation_fraction, *arguments.epochs
+        arguments.dataset,
+        arguments.images,
+        arguments.batch_size,
+        arguments.validation_fraction,
+        *arguments.epochs,
+        arguments.image_size,
     )
     cells = in_order(
         arguments.variants, arguments.architectures, arguments.sparsities, arguments.distributions, arguments.seeds
@@ -121,6 +126,7 @@ def _arguments() -> argparse.Namespace:
         help="fashion_mnist (default), mnist, digits or another that needs no path",
     )
     add("--images", type=int, default=0, help="how many to train and validate on; 0, the default, is all 60,000")
+    add("--image-size", type=int, help="pixels a side (default: the architecture's own)")
     add("--batch-size", type=int, default=256, help="default: 256, the paper's")
     add("--validation-fraction", type=float, default=0.1, help="of the training images (default: 0.1)")
     epochs = "of the dense training, of a trial of the paper's schedule, of a final training (default: 6 3 6)"

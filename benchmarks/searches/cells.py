@@ -29,6 +29,8 @@ class Scale:
     trial_epochs: int
     """Of each trial of the paper's schedule; the other variants' budgets follow from it."""
     final_epochs: int
+    image_size: int | None = None
+    """Pixels a side; None leaves it to the architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Cell:
         'paper_lenet5_fashion_mnist_0.99_uniform_2'
         """
         images = f"{scale.dataset}-{scale.images}" if scale.images else scale.dataset
+        images += f"-{scale.image_size}px" if scale.image_size else ""
         return f"{self.variant}_{self.architecture}_{images}_{self.sparsity:g}_{self.distribution}_{self.seed}"
 
     def spec(self, scale: Scale, data_spec: DataSpec) -> JobSpec:
@@ -92,7 +95,11 @@ def in_order(
 
 def prepare(scale: Scale, results: Path, data_root: Path | None) -> tuple[DataSpec, Path | None]:
     """The data of all cells and where it lies; a part of a data set is written as a data set of its own."""
-    common = {"batch_size": scale.batch_size, "validation_fraction": scale.validation_fraction}
+    common = {
+        "batch_size": scale.batch_size,
+        "validation_fraction": scale.validation_fraction,
+        "image_size": scale.image_size,
+    }
     spec = DataSpec.model_validate({"dataset": scale.dataset, **common})
     if not scale.images:
         return spec, data_root

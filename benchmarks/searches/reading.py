@@ -124,13 +124,18 @@ def setting_of(spec: Report) -> Setting:
     return Setting(
         key=json.dumps(common, sort_keys=True),
         architecture=spec["model"]["architecture"],
-        dataset=(data["path"] or data["dataset"]).removesuffix(".npz"),
+        dataset=_dataset(data),
         sparsity=spec["sparsity"],
         distribution=spec["prune"]["distribution"],
         batch_size=data["batch_size"],
         dense_epochs=spec["train"]["epochs"],
         final_epochs=spec["final"]["epochs"],
     )
+
+
+def _dataset(data: Report) -> str:
+    name = (data["path"] or data["dataset"]).removesuffix(".npz")
+    return f"{name} at {data['image_size']} px" if data["image_size"] else str(name)
 
 
 def by_setting(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
