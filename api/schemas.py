@@ -81,6 +81,9 @@ class JobView(View):
     finished_at: datetime | None
     spec: dict[str, Any] = Field(description="The whole job spec, with what the preset filled in.")
     result: dict[str, Any] | None = Field(description="A succeeded job's summary.")
+    reused: dict[str, list[str]] | None = Field(
+        description="Stage -> ids of the jobs that made what was used here; null if all was made by this job."
+    )
     links: dict[str, str] = Field(description="Where its parts are; results are listed once the job has succeeded.")
 
     @classmethod
@@ -143,12 +146,16 @@ class TrialView(View):
     state: TrialState
     config: dict[str, Any] = Field(description="Site -> operator, or hyperparameter -> value.")
     epochs: int
+    horizon: int | None = Field(description="Epochs that its learning-rate schedule spans, if that is more.")
+    continues: int | None = Field(description="Number of the trial of this stage that it goes on with.")
     seed: int
     loss: float | None = Field(description="Minimised: 1 - accuracy. Null while it runs and if it broke down.")
     accuracy: float | None = Field(description="Best on the validation split, in [0, 1].")
     cross_entropy: float | None = Field(description="On the validation split, in nats.")
     seconds: float | None = Field(description="Spent in training and evaluation.")
     error: str | None = Field(description="Why it broke down.")
+    left: str | None = Field(description="Why it ended before its last epoch though it did not break down.")
+    recalled: str | None = Field(description="Id of the job that ran it, if that was another one.")
     started_at: datetime
     finished_at: datetime | None
     curve: str = Field(description="Where its curve is.")
@@ -159,6 +166,7 @@ class TrialView(View):
         outcome = ("loss", "accuracy", "cross_entropy", "seconds", "error")
         values = {name: getattr(trial, name) for name in cls.model_fields if hasattr(trial, name)}
         found = {name: getattr(trial.outcome, name, None) for name in outcome}
+        found["left"] = getattr(trial.outcome, "left_early", None)
         curve = f"/v1/jobs/{trial.job_id}/trials/{trial.stage}/{trial.number}/curve"
         return cls.model_validate(values | found | {"curve": curve})
 

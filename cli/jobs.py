@@ -11,6 +11,7 @@ from cli.options import DEFAULT_URL, JobId, OutputFolder, Url
 def jobs(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state: queued, running ...")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Only so many, the newest first.")] = 20,
+    tree: Annotated[bool, typer.Option("--tree", help="Put jobs beneath those whose stages they reuse.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Lists jobs, the newest first.
@@ -19,16 +20,18 @@ def jobs(
     Examples:
       safs jobs
       safs jobs --state failed --limit 5
+      safs jobs --tree
     """
     from itertools import islice
 
-    from cli.tables import jobs_table
+    from cli.tables import jobs_table, jobs_tree
     from cli.terminal import stdout
     from safs.client import Client
 
     with Client(url) as client:
         found = list(islice(client.jobs(state=state), limit))
-    stdout().print(jobs_table(found) if found else "no jobs")
+    table = jobs_tree if tree else jobs_table
+    stdout().print(table(found) if found else "no jobs")
 
 
 def show(job: JobId, url: Url = DEFAULT_URL) -> None:

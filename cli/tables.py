@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from cli.lineage import lineage, reuse
 from safs.client import RemoteJob
 from safs.report import ComparisonRow
 
@@ -52,6 +53,24 @@ def jobs_table(jobs: Iterable[RemoteJob]) -> Table:
     return table
 
 
+def jobs_tree(jobs: Sequence[RemoteJob]) -> Table:
+    """Jobs, one a line, each beneath the one whose stages it reuses."""
+    table = _table("job", "name", "state", "network", "data", "sparsity", "test", "reuses")
+    for depth, job in lineage(jobs):
+        spec, result = job.view["spec"], job.view.get("result") or {}
+        table.add_row(
+            f"{'   ' * (depth - 1)}└─ {job.id}" if depth else job.id,
+            job.view["name"] or "",
+            f"[{STATE_STYLES.get(job.state, 'default')}]{job.state}",
+            spec["model"]["architecture"],
+            spec["data"]["dataset"],
+            f"{spec['sparsity']:g}",
+            percent(result.get("test_accuracy")),
+            reuse(job),
+        )
+    return table
+
+
 def job_table(job: RemoteJob) -> Table:
     """One job: what it is to do, how far it is, why it failed."""
     spec, progress, error = job.view["spec"], job.progress, job.view.get("error")
@@ -66,6 +85,7 @@ def job_table(job: RemoteJob) -> Table:
         "preset": spec["preset"],
         "seed": str(spec["seed"]),
         "created": _age(job.view["created_at"]),
+        "reuses": reuse(job),
         "stage": f"{job.stage} ({progress['stage_number']} of {progress['stages']})" if progress else job.stage,
         "done": f"{progress['fraction']:.0%}" if progress else None,
         "error": error and error["message"],

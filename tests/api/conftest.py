@@ -71,6 +71,10 @@ class ScriptedRunner:
                 curve=curve,
             )
 
+    def reuse(self, stage: str, from_job: str) -> None:
+        with self.database.begin() as tx:
+            queue.note_reuse(tx, self.claim.lease, stage, from_job)
+
     def succeed(self) -> None:
         stored = {name: (self.store.put(_Bytes(content)), media) for name, (content, media) in FILES.items()}
         with self.database.begin() as tx:

@@ -104,6 +104,17 @@ def test_retry_after_is_given_until_the_job_has_ended(http: TestClient, submit: 
     assert http.get(ended.json()["links"]["report"]).status_code == 200
 
 
+def test_a_job_tells_whose_stages_it_reuses_while_it_runs(http: TestClient, submit: Submit, runner: Any) -> None:
+    address = f"/v1/jobs/{submit()}"
+    runner.start()
+    before = http.get(address).json()["reused"]
+    runner.reuse("dense", "job_1")
+    runner.reuse("prune", "job_1")
+
+    assert before is None
+    assert http.get(address).json()["reused"] == {"dense": ["job_1"], "prune": ["job_1"]}
+
+
 def test_a_failed_job_says_why_and_where(http: TestClient, submit: Submit, runner: Any) -> None:
     address = f"/v1/jobs/{submit()}"
     runner.start()

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from store import trials
+from store.records import TrialOutcome
+
 
 @pytest.fixture
 def api_database_url(database_url: str) -> str:
@@ -33,6 +36,25 @@ def test_trials_are_listed_by_stage_without_their_curves(
     assert trial["state"] == "done"
     assert "epochs_metrics" not in trial
     assert trial["curve"] == f"/v1/jobs/{job_id}/trials/activations/0/curve"
+
+
+def test_a_trial_tells_what_it_goes_on_with_why_it_was_left_and_who_ran_it(
+    http: TestClient, submit: Callable[..., str], runner: Any
+) -> None:
+    job_id = submit()
+    runner.start()
+    runner.trial("joint", 0, [0.3])
+    outcome = TrialOutcome(loss=0.9, accuracy=0.1, cross_entropy=2.3, best_epoch=1, seconds=0.3, left_early="one class")
+    with runner.database.begin() as tx:
+        candidate = {"config": {}, "epochs": 3, "seed": 7, "horizon": 9, "continues": 0}
+        trials.record_done(tx, runner.claim.lease, "joint", 1, **candidate, outcome=outcome, recalled="job_1")
+
+    plain, other = http.get(f"/v1/jobs/{job_id}/trials").json()["items"]
+
+    names = ("horizon", "continues", "left", "recalled")
+    assert [plain[name] for name in names] == [None, None, None, None]
+    assert [other[name] for name in names] == [9, 0, "one class", "job_1"]
+    assert (other["state"], other["error"]) == ("done", None)
 
 
 def test_a_curve_has_each_epoch_and_numbers_count_within_a_stage(
