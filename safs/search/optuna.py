@@ -32,8 +32,8 @@ from safs.trials import Candidate, Config, Outcome
 
 STARTUP = 10
 """Random trials before the model at most; at least 3, and a quarter of the trials in between, as for SMAC."""
-TPE_LEARNS_FROM, GP_LEARNS_FROM = 400, 150
-"""Outcomes that the model is fitted on at most: see ``History``. The process's fit grows with their cube."""
+LEARNS_FROM = 150
+"""Outcomes that the model is fitted on at most: see ``History``. A Gaussian process's fit grows with their cube."""
 
 
 class _Sampled:
@@ -152,7 +152,7 @@ class Tpe(_Sampled):
     def __init__(
         self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
     ) -> None:
-        super().__init__(space, trials=trials, epochs=epochs, seed=seed, learns_from=TPE_LEARNS_FROM, conditional=True)
+        super().__init__(space, trials=trials, epochs=epochs, seed=seed, learns_from=LEARNS_FROM, conditional=True)
 
     def _sampler(self, seed: int) -> BaseSampler:
         return TPESampler(n_startup_trials=self._startup, multivariate=False, constant_liar=True, seed=seed)
@@ -176,7 +176,7 @@ class Gp(_Sampled):
     def __init__(
         self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
     ) -> None:
-        super().__init__(space, trials=trials, epochs=epochs, seed=seed, learns_from=GP_LEARNS_FROM, conditional=False)
+        super().__init__(space, trials=trials, epochs=epochs, seed=seed, learns_from=LEARNS_FROM, conditional=False)
 
     def _sampler(self, seed: int) -> BaseSampler:
         return GPSampler(n_startup_trials=self._startup, seed=seed)
