@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from safs.errors import Cancelled, Interrupted, SafsError
@@ -85,6 +86,13 @@ def test_every_name_of_an_axis_is_told(title: str, registry: dict[str, object]) 
 def test_the_fields_of_a_job_name_every_method() -> None:
     for name in (*PRUNERS, *SCORES, *DISTRIBUTIONS, *PRUNING_SCHEDULES, *GRANULARITIES):
         assert f"`{name}`" in JOBS, name
+
+
+def test_the_whole_spec_is_shown_as_balanced_fills_it() -> None:
+    shown = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```", JOBS, flags=re.DOTALL | re.MULTILINE)[0])
+
+    given = {section: shown[section] for section in ("model", "data", "sparsity")}
+    assert JobSpec.model_validate(given).model_dump(mode="json") == shown
 
 
 def test_every_field_of_a_job_has_a_row_and_every_row_is_a_field() -> None:

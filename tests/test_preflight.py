@@ -108,7 +108,7 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
     [
         ({"tune": {"strategy": "lahc"}}, "tune.strategy", "'lahc' cannot search the tune space. .*random, smac"),
         ({"joint": {"strategy": "lahc"}}, "joint.strategy", "'lahc' cannot search the joint space. .*random, smac"),
-        ({"joint": {"options": {"kernel": "rbf"}}}, "joint.options.kernel", "strategy 'smac' has .*remove 'kernel'"),
+        ({"joint": {"options": {"kernel": "rbf"}}}, "joint.options.kernel", "strategy 'asha' has .*remove 'kernel'"),
         (
             {"joint": {"strategy": "asha", "epochs": 9, "options": {"min_epochs": 10}}},
             "joint.options.min_epochs",
