@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from api.deps import Catalog, Check, Services
+from api.deps import Catalog, Check, Estimator, Services
 from api.middleware import BodyLimit, RequestId
 from api.openapi import DocumentedApp
 from api.problems import add_error_handlers
@@ -16,6 +16,7 @@ from api.routes import events, health, jobs, results, trials, uploads
 from api.settings import ApiSettings
 from api.tail import Tail
 from safs.catalog import catalog as known_names
+from safs.estimates import estimate_apart
 from safs.preflight import check as preflight
 from store.artifacts import ArtifactStore
 from store.session import Database
@@ -29,11 +30,18 @@ Every error is `application/problem+json` (RFC 9457) with a stable `code`.
 """
 
 
-def create_app(settings: ApiSettings, *, check: Check = preflight, catalog: Catalog = known_names) -> FastAPI:
+def create_app(
+    settings: ApiSettings,
+    *,
+    check: Check = preflight,
+    estimate: Estimator | None = None,
+    catalog: Catalog = known_names,
+) -> FastAPI:
     """The app over the database and the artifacts that ``settings`` name; it connects at the first request.
 
     Args:
         check: tells what is wrong with a job before it runs.
+        estimate: tells how long it will take; None times it in a process of its own.
         catalog: the names that a job may use.
     """
     database = Database(settings.database_url)
@@ -59,7 +67,8 @@ def create_app(settings: ApiSettings, *, check: Check = preflight, catalog: Cata
         generate_unique_id_function=lambda route: route.name,
     )
     artifacts = ArtifactStore(settings.artifacts_folder)
-    app.state.services = Services(settings, database, artifacts, tail, check, catalog)
+    estimate = estimate or partial(estimate_apart, limit_s=settings.estimate_limit_s)
+    app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog)
     add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
     app.add_middleware(RequestId)

@@ -12,6 +12,7 @@ from fastapi import Depends, Query, Request
 from api.settings import ApiSettings
 from api.tail import Tail
 from safs.catalog import CatalogEntry
+from safs.estimates import Estimate
 from safs.preflight import Preflight
 from safs.spec import JobSpec
 from store.artifacts import ArtifactStore
@@ -28,6 +29,8 @@ class Check(Protocol):
     def __call__(self, spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight: ...
 
 
+Estimator = Callable[[JobSpec, Preflight], Estimate]
+"""``safs.estimates.estimate_apart``."""
 Catalog = Callable[[], dict[str, list[CatalogEntry]]]
 
 
@@ -40,9 +43,12 @@ class Services:
     artifacts: ArtifactStore
     tail: Tail[Event]
     check: Check
+    estimate: Estimator
     catalog: Catalog
     one_check: asyncio.Lock = field(default_factory=asyncio.Lock)
     """torch.fx patches ``nn.Module`` while it traces, so only one job at a time can be checked."""
+    one_estimate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Two that are timed at once would both seem slow."""
     upload_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(UPLOADS_AT_ONCE))
 
 

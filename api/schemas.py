@@ -6,6 +6,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from safs.estimates import Estimate
 from safs.preflight import Preflight
 from safs.spec import JobSpec
 from store.records import CurvePoint, Event, Job, JobState, Trial, TrialState, Upload
@@ -105,6 +106,48 @@ class SiteView(View):
     own: str = Field(description="The activation that the network has there.")
 
 
+class CountView(View):
+    """How many, and between which bounds most jobs stay."""
+
+    expected: int
+    low: int
+    high: int
+
+
+class StageEstimateView(View):
+    """What a stage is expected to train."""
+
+    stage: str
+    trials: int
+    epochs: int = Field(description="Over all its trials.")
+    seconds: float | None
+    low_s: float | None
+    high_s: float | None
+
+
+class EstimateView(View):
+    """What a job is expected to take, if nothing of it is reused; the time in the queue does not count.
+
+    Its trainings were begun and timed for a moment, on the machine of this API.
+    """
+
+    summary: str = Field(
+        description="One sentence for people.",
+        examples=["about 12 min (9 to 16): 68 trainings, 486 epochs, 4 at once, timed on cpu, 1 thread"],
+    )
+    trials: CountView = Field(description="Trials and trainings of all stages.")
+    epochs: CountView
+    seconds: float | None = Field(description="From the first stage to the last; null where nothing could be timed.")
+    low_s: float | None
+    high_s: float | None
+    gpu_hours: float | None = Field(description="Each training's time times its share of a GPU; null on CPUs.")
+    device: str | None = Field(description="What it was timed on.", examples=["cpu, 1 thread"])
+    in_flight: int = Field(description="Trainings that run at once.")
+    step_seconds: float | None = Field(description="Of an optimizer step, on average over the job.")
+    stages: list[StageEstimateView]
+    untimed: str | None = Field(description="Why nothing could be timed.")
+
+
 class CheckView(BaseModel):
     """A job that was checked and not queued."""
 
@@ -119,9 +162,10 @@ class CheckView(BaseModel):
     live: int = Field(description="Of them left at the target sparsity.")
     sites: list[SiteView]
     operators: list[str] = Field(description="Candidates at every site.")
+    estimate: EstimateView
 
     @classmethod
-    def of(cls, spec: JobSpec, found: Preflight) -> Self:
+    def of(cls, spec: JobSpec, found: Preflight, estimate: Estimate) -> Self:
         """The view of what the checks found."""
         return cls(
             spec=spec.model_dump(mode="json"),
@@ -135,6 +179,7 @@ class CheckView(BaseModel):
             live=found.live,
             sites=[SiteView(path=site.path, own=site.own) for site in found.sites],
             operators=list(found.operators),
+            estimate=EstimateView.model_validate(estimate.as_json()),
         )
 
 

@@ -32,6 +32,9 @@ class ApiSettings(StoreSettings):
     keep_alive_s: float = Field(15.0, gt=0, le=30)
     """A stream of events is never silent for longer."""
 
+    estimate_limit_s: float = Field(45.0, ge=0, le=50)
+    """How long timing a job that is only checked may take; 0 times none. Clients wait for the answer, up to 60 s."""
+
     @property
     def data_folder(self) -> Path:
         """The folder of the data sets that bring files."""

@@ -44,7 +44,7 @@ def show(job: JobId, url: Url = DEFAULT_URL) -> None:
     from cli.tables import comparison_table, job_table
     from cli.terminal import stdout
     from safs.client import Client
-    from safs.report import comparison_rows
+    from safs.report import comparison_rows, spent
 
     console = stdout()
     with Client(url) as client:
@@ -54,6 +54,8 @@ def show(job: JobId, url: Url = DEFAULT_URL) -> None:
             report = found.report()
             console.print()
             console.print(comparison_table(comparison_rows(report)))
+            if took := spent(report):
+                console.print(took, soft_wrap=True)
             for note in report["notes"]:
                 console.print(f"note: {note}", markup=False, soft_wrap=True)
 

@@ -11,7 +11,7 @@ from safs.execution import SerialExecutor
 from safs.memory import FolderMemory, NoMemory
 from safs.pipeline import run
 from safs.progress import plan_stages
-from safs.report import comparison_rows
+from safs.report import comparison_rows, spent
 from safs.spec import JobSpec
 from search_spaces import SPACES
 
@@ -45,5 +45,7 @@ def run_here(
             memory=NoMemory() if reuse is None else FolderMemory(reuse),
         )
     console.print(comparison_table(comparison_rows(result.report)))
+    if took := spent(result.report):
+        console.print(took, soft_wrap=True)
     done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"
     console.print(done, markup=False, soft_wrap=True)

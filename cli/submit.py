@@ -25,7 +25,9 @@ def submit(
         str | None, typer.Option(help="Job spec in YAML, - for standard input; flags win over it.", metavar="FILE")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show the progress until the job has ended.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the job, queue nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the job, say how long it would take; queue nothing.")
+    ] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Queues a job and prints its id.
@@ -54,9 +56,12 @@ def submit(
     console = stdout()
     with Client(url) as client:
         if dry_run:
-            from cli.tables import check_table
+            from cli.tables import check_table, stages_table
 
-            console.print(check_table(client.check(wanted, weights=weights)))
+            found = client.check(wanted, weights=weights)
+            console.print(check_table(found))
+            console.print()
+            console.print(stages_table(found["estimate"]))
             return
         job = client.submit(wanted, weights=weights)
         console.print(job.id, soft_wrap=True)

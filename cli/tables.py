@@ -9,6 +9,7 @@ from rich.text import Text
 
 from cli.lineage import lineage, reuse
 from safs.client import RemoteJob
+from safs.durations import span
 from safs.report import ComparisonRow
 
 if TYPE_CHECKING:
@@ -103,9 +104,21 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
         "pruning": pruning(spec["prune"]),
         "activations": f"{len(found['sites'])} calls, {len(found['operators'])} candidates at each",
+        "will take": found["estimate"]["summary"],
+        "GPU-hours": _gpu_hours(found["estimate"]["gpu_hours"]),
         "queued": "nothing: this was a dry run",
     }
     return facts_table(facts)
+
+
+def stages_table(estimate: Mapping[str, Any]) -> Table:
+    """What each stage of a job is expected to train, and how long that takes."""
+    table = _table("stage", "trainings", "epochs", "time", numbers_from=1)
+    for stage in estimate["stages"]:
+        times = stage["seconds"], stage["low_s"], stage["high_s"]
+        time = "" if None in times else span(*times)
+        table.add_row(stage["stage"], f"{stage['trials']:,}", f"{stage['epochs']:,}", time)
+    return table
 
 
 def verification_table(verification: "Verification") -> Table:
@@ -162,6 +175,10 @@ def percent(fraction: float | None) -> str:
     ('86.1%', '')
     """
     return "" if fraction is None else f"{fraction:.1%}"
+
+
+def _gpu_hours(hours: float | None) -> str | None:
+    return None if hours is None else f"{hours:.2g}"
 
 
 def _table(*columns: str, numbers_from: int | None = None) -> Table:

@@ -10,6 +10,7 @@ from typing import Any
 from safs import checkpoint, data, results
 from safs.data.features import select
 from safs.errors import TimeLimitReached, TrainingError
+from safs.estimates import beside_actual, estimate_here
 from safs.events import Event, Note, Report, Stage
 from safs.execution import Executor, NamedWork
 from safs.finals import Finalist, choose, gathered, named
@@ -76,7 +77,8 @@ def run(
     )
     data_key = key_of(train=fingerprint(splits.train), validation=fingerprint(splits.validation))
     workshop = Workshop(executor, memory, ledger)
-    this = Running(spec, found, splits, spaces, ledger, memory, workshop, data_key)
+    estimate = estimate_here(spec, found, splits.train, executor, report)
+    this = Running(spec, found, splits, spaces, ledger, memory, workshop, data_key, estimate)
 
     dense = _dense(this, dense_weights)
     pruned = _prune(this, dense)
@@ -220,6 +222,7 @@ def _write(this: Running, dense: Network, pruned: Network, finalists: list[Final
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = results.report(this.spec, this.found, this.ledger, rows, winner, verified.sparsity)
     summary["layers"] = dict(zip(shown, map(asdict, measured), strict=True))
+    summary |= beside_actual(this.estimate, this.ledger)
     results.write(summary, folder / checkpoint.REPORT)
     draw_picture(summary, folder / checkpoint.PICTURE)
     return summary

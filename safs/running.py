@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from safs.data import Splits
+from safs.estimates import Estimate
 from safs.ledger import Ledger
 from safs.memory import Memory
 from safs.networks import Network
@@ -26,6 +27,8 @@ class Running:
     workshop: Workshop
     data_key: str
     """Of the training and the validation split."""
+    estimate: Estimate
+    """What it will take if nothing is reused."""
 
     @property
     def batches(self) -> dict[str, int | str]:

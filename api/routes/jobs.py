@@ -63,7 +63,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     response_model=JobView,
     summary="Queue a job",
     responses={
-        200: {"model": CheckView, "description": "With `validate_only`: the job is fine; nothing was queued."},
+        200: {"model": CheckView, "description": "With `validate_only`: the job is fine; how long it will take."},
         202: {
             "description": "The job is queued.",
             "headers": {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}},
@@ -74,14 +74,18 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 async def submit(
     use: Use,
     spec: Annotated[JobRequest, Body(openapi_examples=_EXAMPLES)],
-    validate_only: Annotated[bool, Query(description="Check the job, say what was found, and queue nothing.")] = False,
+    validate_only: Annotated[
+        bool, Query(description="Check the job, say what was found and how long it will take, and queue nothing.")
+    ] = False,
 ) -> Response:
     """Checks the job as far as that is possible before it runs (names, combinations, data set, weights, sparsity,
     whether the model can be traced), and queues it."""
     async with use.one_check:
         found = await run_in_threadpool(_check, use, spec)
     if validate_only:
-        return Response(CheckView.of(spec, found).model_dump_json(), media_type="application/json")
+        async with use.one_estimate:
+            estimate = await run_in_threadpool(use.estimate, spec, found)
+        return Response(CheckView.of(spec, found, estimate).model_dump_json(), media_type="application/json")
     job = JobView.of(await run_in_threadpool(_queue, use, spec))
     headers = {"Location": job.links["self"]}
     return Response(job.model_dump_json(), status_code=202, media_type="application/json", headers=headers)

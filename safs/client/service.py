@@ -46,7 +46,10 @@ class Client:
     def check(
         self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
     ) -> Json:
-        """What the job would be, and what the checks found; takes and raises as ``submit``, and queues nothing."""
+        """What the job would be, what the checks found, and how long it would take (``estimate``).
+
+        Takes and raises as ``submit``, and queues nothing.
+        """
         return self._post(spec, weights, sections, {"validate_only": "true"})
 
     def upload(self, path: str | Path) -> str:

@@ -115,6 +115,7 @@ def settings(tmp_path: Path, api_database_url: str) -> ApiSettings:
         database_url=api_database_url,
         free_disk_bytes=0,
         upload_limit_bytes=1_000_000,
+        estimate_limit_s=0,
         events_interval_s=0.02,
         keep_alive_s=0.1,
     )

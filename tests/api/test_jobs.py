@@ -7,6 +7,16 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
+from api.settings import ApiSettings
+from safs.estimates import Estimate
+from safs.estimates.estimate import estimate
+from safs.estimates.prices import Slots
+from safs.estimates.stopwatch import Lap
+from safs.estimates.timing import Kind, Pace, Timing
+from safs.preflight import Preflight
+from safs.spec import JobSpec
+
 Submit = Callable[..., str]
 MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 
@@ -45,6 +55,35 @@ def test_validate_only_says_what_was_found_and_queues_nothing(http: TestClient) 
     assert len(found["sites"]) == 4
     assert found["spec"]["final"]["epochs"] == 30
     assert http.get("/v1/jobs").json()["items"] == []
+
+
+def test_validate_only_counts_what_would_be_trained_also_where_timing_is_turned_off(http: TestClient) -> None:
+    response = http.post("/v1/jobs?validate_only=true", json=MINIMAL | {"preset": "paper"})
+
+    estimate = response.json()["estimate"]
+    # Dense 200; 22 and twice 20 trials of 80, LAHC 3 more at most; four finalists of 200.
+    assert estimate["trials"] == {"expected": 68, "low": 68, "high": 71}
+    assert estimate["epochs"]["expected"] == 200 + 62 * 80 + 4 * 200
+    assert [stage["stage"] for stage in estimate["stages"]][-2:] == ["final", "report"]
+    assert (estimate["seconds"], estimate["gpu_hours"]) == (None, None)
+    assert "turned off" in estimate["untimed"]
+
+
+def test_validate_only_says_how_long_the_job_will_take(settings: ApiSettings) -> None:
+    pace = Pace(Lap(0.09, 0.1, 0.12), validation_s=0.05, start_s=1.0)
+
+    def timed(spec: JobSpec, found: Preflight) -> Estimate:
+        timing = Timing(dict.fromkeys(Kind, pace), "NVIDIA H100", "GPU-1")
+        return estimate(spec, found, [timing], Slots(at_once=4, gpus=0.25))
+
+    with TestClient(create_app(settings, estimate=timed)) as http:
+        answer = http.post("/v1/jobs?validate_only=true", json=MINIMAL).json()["estimate"]
+
+    assert answer["low_s"] < answer["seconds"] < answer["high_s"]
+    assert 0 < answer["gpu_hours"] < answer["seconds"] / 3600
+    assert (answer["in_flight"], answer["device"]) == (4, "NVIDIA H100")
+    assert answer["step_seconds"] == pytest.approx(0.1)
+    assert answer["summary"].startswith("about ")
 
 
 def test_jobs_are_checked_one_at_a_time_because_tracing_patches_torch(http: TestClient) -> None:

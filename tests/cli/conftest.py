@@ -55,7 +55,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         "api",
         ["api", "--port", str(port)],
         log=home / "api.log",
-        environment={"SAFS_HOME": str(home), "SAFS_DATABASE_URL": settings.database_url, "SAFS_HOST": "127.0.0.1"},
+        environment={
+            "SAFS_HOME": str(home),
+            "SAFS_DATABASE_URL": settings.database_url,
+            "SAFS_HOST": "127.0.0.1",
+            "SAFS_ESTIMATE_LIMIT_S": "0",
+        },
         ready="Uvicorn running",
     )
     url = f"http://127.0.0.1:{port}"

@@ -55,9 +55,9 @@ def test_a_dry_run_tells_what_would_be_done_and_queues_nothing(safs: Safs, api: 
 
     # LeNet-5 has 61,470 prunable weights: 150 + 2,400 + 48,000 + 10,080 + 840; 1% of them is 614.7
     assert re.search(r"weights +615 of 61,470 are kept at sparsity 0\.99 *\n", done.stdout)
-    # The preset `balanced`: dense 30, the joint search 30 x 8, two finalists of 30.
-    assert re.search(r"will take +34 trainings, 330 epochs; how long they take could not be timed", done.stdout)
-    assert re.search(r"joint +30 +240 *\n", done.stdout)
+    # The preset `balanced`: dense 30; ASHA's 36 x 1, 12 x 2 more and 4 x 5 more epochs; two finalists of 30.
+    assert re.search(r"will take +56 trainings, 170 epochs; how long they take could not be timed", done.stdout)
+    assert re.search(r"joint +52 +80 *\n", done.stdout)
     assert safs("jobs", "--limit", "1", "--url", api.url).stdout == before
 
 

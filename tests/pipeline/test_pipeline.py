@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from safs import data, load, pipeline
 from safs.errors import Cancelled, TimeLimitReached, TrainingError, WeightsError
-from safs.events import Event, Note, Stage, StageDone, StageStarted, TrialDone
+from safs.events import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
 from safs.execution import SerialExecutor
 from safs.models import build
 from safs.spec import JobSpec
@@ -222,5 +222,19 @@ def test_a_default_protocol_at_chance_is_blamed_on_the_uniform_distribution(tmp_
         events.append,
     )
 
-    notes = [event for event in events if isinstance(event, Note)]
+    notes = [event for event in events if isinstance(event, Note) and event.level == "warning"]
     assert ["uniform" in note.message and note.level == "warning" for note in notes] == [True]
+
+
+def test_the_report_has_the_estimate_beside_what_the_job_took(finished: Finished) -> None:
+    estimate, actual = (finished.result.report[name] for name in ("estimate", "actual"))
+    trials = [event for event in finished.events if isinstance(event, TrialDone)]
+    epochs = [event for event in finished.events if isinstance(event, EpochDone)]
+
+    assert (actual["trials"], actual["epochs"]) == (len(trials), len(epochs))
+    assert estimate["trials"]["low"] <= actual["trials"] <= estimate["trials"]["high"]
+    assert estimate["epochs"]["low"] <= actual["epochs"] <= estimate["epochs"]["high"]
+    assert actual["seconds"] > 0
+    assert estimate["seconds"] > 0
+    assert actual["ratio"] == pytest.approx(actual["seconds"] / estimate["seconds"])
+    assert Note(estimate["summary"]) in finished.events

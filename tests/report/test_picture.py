@@ -52,6 +52,14 @@ def test_the_headline_tells_what_was_removed_and_what_was_gained(tmp_path: Path)
     ) in written
 
 
+def test_a_line_tells_what_the_job_took_and_what_was_estimated_where_the_report_has_it(tmp_path: Path) -> None:
+    old = {name: value for name, value in REPORT.items() if name not in ("estimate", "actual")}
+
+    line = "It took 42 s: 17 trainings, 60 epochs; estimated: 40 s (30 to 55)."
+    assert line in texts(REPORT, tmp_path)
+    assert not any("took" in text for text in texts(old, tmp_path))
+
+
 def test_every_row_of_the_comparison_has_its_two_numbers(tmp_path: Path) -> None:
     written = texts(REPORT, tmp_path)
 

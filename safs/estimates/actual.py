@@ -1,0 +1,24 @@
+"""What a job really took, beside what was estimated."""
+
+from typing import Any
+
+from safs.estimates.estimate import Estimate
+from safs.ledger import Ledger
+
+
+def beside_actual(estimate: Estimate, ledger: Ledger) -> dict[str, Any]:
+    """``estimate`` and ``actual`` of a report.json.
+
+    ``actual`` counts what ran: not what an earlier job or attempt had left. ``ratio`` is the actual time over the
+    estimated one, of the stages of which nothing was reused; None where there is none such, or nothing was timed.
+    """
+    records = ledger.stages
+    whole = [stage for stage in estimate.stages if stage.stage in records and not records[stage.stage].reused]
+    estimated_s = sum(stage.seconds or 0.0 for stage in whole)
+    actual = {
+        "seconds": sum(record.seconds for record in records.values()),
+        "trials": sum(record.ran for record in records.values()),
+        "epochs": sum(record.epochs for record in records.values()),
+        "ratio": sum(records[stage.stage].seconds for stage in whole) / estimated_s if estimated_s else None,
+    }
+    return {"estimate": estimate.as_json(), "actual": actual}

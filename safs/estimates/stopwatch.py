@@ -1,0 +1,146 @@
+"""A stopwatch inside a training: a split whose batches are timed, and which ends as soon as enough of them are."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from statistics import quantiles
+
+import torch
+from torch import Tensor
+
+from safs.data import Split
+
+FIRST_SIZE = 2
+"""Images of the first batch: batch norm needs two."""
+GROWTH = 4
+LONGEST_LAP_S = 0.1
+"""Batches grow while one takes no longer; where the full one is not reached, its time is extrapolated."""
+LEAST_LAPS, MOST_LAPS = 3, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """Quartiles of the seconds that a full batch takes."""
+
+    low_s: float
+    median_s: float
+    high_s: float
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Times batches of growing size, then of the full one, or of the largest that the time allows.
+
+    A lap is from the moment at which a batch is asked for to that at which the next one is: reading the batch, and
+    whatever the training does with it. The first lap at each size is not counted: it pays for what is done once.
+    """
+
+    device: torch.device
+    full: int
+    """Images of a full batch."""
+    most: int
+    """Images that there are."""
+    most_s: float
+    """No lap begins after so long, once there is one that counts."""
+    size: int = 0
+    """Images of the next batch; 0 begins with few."""
+    laps_s: list[float] = field(default_factory=list)
+    """Of batches of ``size``."""
+    _smaller: tuple[int, float] = (0, 0.0)
+    """The size before, and what a lap took at it."""
+    _warm: bool = False
+    _began_s: float = 0.0
+    _last_s: float = 0.0
+    _last_cpu_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.size = min(self.size or FIRST_SIZE, self.full, self.most)
+        self._began_s = time.perf_counter()
+
+    @property
+    def enough(self) -> bool:
+        """Whether the median of the laps can be taken."""
+        spent_s = time.perf_counter() - self._began_s
+        fewest = 1 if spent_s > 2 * self.most_s else LEAST_LAPS
+        return len(self.laps_s) >= (fewest if spent_s > self.most_s else MOST_LAPS)
+
+    @property
+    def lap(self) -> Lap:
+        """Of a full batch: on the line through the largest two sizes where they are smaller, from 0 if there is one."""
+        low_s, median_s, high_s = quantiles(self.laps_s * 2, n=4, method="inclusive")
+        size, before_s = self._smaller
+        slope = (median_s - before_s) / (self.size - size)
+        scale = 1 + max(slope, 0.0) * (self.full - self.size) / median_s
+        return Lap(scale * low_s, scale * median_s, scale * high_s)
+
+    def begin(self) -> None:
+        """Starts a lap."""
+        self._last_s, self._last_cpu_s = self._now_s(), time.process_time()
+
+    def end(self, size: int) -> None:
+        """Ends a lap with a batch of ``size`` images and starts the next one."""
+        now_s, cpu_s = self._now_s(), time.process_time()
+        lap_s, lap_cpu_s = now_s - self._last_s, cpu_s - self._last_cpu_s
+        self._last_s, self._last_cpu_s = now_s, cpu_s
+        if size < self.size:  # the last batch of an epoch
+            return
+        if not self._warm:
+            self._warm = True
+            return
+        self.laps_s.append(lap_s)
+        larger = min(self.full, self.most, GROWTH * self.size)
+        # On a machine that is busy even a small batch may take long: then it is not the batch that is too large.
+        if larger > self.size and min(lap_s, lap_cpu_s) <= LONGEST_LAP_S:
+            self._smaller = self.size, lap_s
+            self.size, self.laps_s, self._warm = larger, [], False
+
+    def _now_s(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A split that a stopwatch times."""
+
+    split: Split
+    watch: Stopwatch
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    @property
+    def classes(self) -> int:
+        return self.split.classes
+
+    @property
+    def mean(self) -> Tensor:
+        return self.split.mean
+
+    @property
+    def std(self) -> Tensor:
+        return self.split.std
+
+    @property
+    def scale(self) -> float:
+        return self.split.scale
+
+    def on(self, device: torch.device) -> "Watched":
+        return Watched(self.split.on(device), self.watch)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device,
+        generator: torch.Generator | None = None,
+        augment: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self.watch.begin()
+        for images, labels in self.split.batches(batch_size, device=device, generator=generator, augment=augment):
+            size = min(self.watch.size, len(labels))
+            yield images[:size], labels[:size]
+            self.watch.end(size)
+            if self.watch.enough:
+                return
