@@ -1,3 +1,5 @@
+from copy import deepcopy
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
 from safs.spec import DataSpec, JobSpec, Recipe
 from safs.trainings import Context, Training
-from safs.trials import Trial
+from safs.trials import Candidate, Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
+from tests.scripted import Scripted
 from workers.capacity import Share
+from workers.orders import Loan, TrainOrder
 from workers.ray_executor import RayExecutor
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -115,6 +119,40 @@ def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_
 
     assert [trial.outcome.error is None for trial in trials] == [True, False, True, True]
     assert "unknown operator" in (trials[1].outcome.error or "")
+
+
+def test_a_promoted_trial_goes_on_from_its_snapshot_and_from_the_start_where_that_is_gone() -> None:
+    short = Candidate(0, {}, 1, seed=3, horizon=3)
+    # Of the two that go on with the first, the second finds nothing: a snapshot is dropped once it was taken.
+    proposed = [short, replace(short, number=1, epochs=3, continues=0), replace(short, number=2, epochs=3, continues=0)]
+    events: list[Event] = []
+
+    def plan(candidate: Candidate) -> Training:
+        return Training({}, Recipe(), 3, candidate.seed, until=candidate.epochs, leaves=True)
+
+    with RayExecutor(TWO_SLOTS) as executor:
+        conductor = Conductor(Scripted(proposed), window=1)
+        trials = executor.search(
+            Stage.ACTIVATIONS, conductor, plan, _context(), events.append, recall=lambda candidate: None
+        )
+
+    curves = [[astuple(metrics)[:-1] for metrics in trial.outcome.curve] for trial in trials]
+    assert curves[1] == curves[2]
+    assert curves[0] == curves[2][:1]
+    epochs = [(event.trial, event.metrics.epoch) for event in events if isinstance(event, EpochDone)]
+    assert epochs == [(0, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert trials[1].outcome.metrics == trials[2].outcome.metrics
+
+
+def test_an_orders_loan_ends_in_all_copies_of_the_order() -> None:
+    loan = Loan(ray.put("a snapshot"))
+    copied = deepcopy({"order": TrainOrder(None, None, keep=False, resume=loan)})  # type: ignore[arg-type]
+    assert loan.get() == "a snapshot"
+
+    loan.end()
+
+    with pytest.raises(AssertionError):
+        copied["order"].resume.get()
 
 
 def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
