@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import ray
@@ -14,8 +15,9 @@ from ray import tune
 
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor, window_for
+from safs.search.strategy import plain_config
 from safs.spec import TrainSpec
-from safs.trials import Config, Outcome
+from safs.trials import Candidate, Config, Outcome
 from search_spaces import SPACES
 from workers.ask_ahead import AskAhead
 from workers.capacity import Share
@@ -26,7 +28,7 @@ from workers.runner import start_ray
 from workers.settings import WorkerSettings
 
 IN_FLIGHT = (1, 2, 8)
-BIN = 100
+BIN, SAMPLED = 100, 5
 WARM_UP_TRIALS = 10
 
 
@@ -61,12 +63,17 @@ def _resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def ask(trials: int, names: list[str]) -> None:
-    """Prints what an ask and its tell take, by how many trials the strategy knows."""
-    print(f"\nmilliseconds of an ask and its tell, means of {BIN} trials\n")
+def ask(trials: int, names: list[str], all_of: int) -> None:
+    """Prints what an ask and its tell take, by how many trials the strategy knows.
+
+    Args:
+        all_of: so many first trials are all asked; of each hundred beyond, ``SAMPLED`` are, and the others are told as
+            trials that somebody else has proposed.
+    """
+    print(f"\nmilliseconds of an ask and its tell, means of {BIN} trials ({SAMPLED} of them from {all_of} on)\n")
     print("| trials | " + " | ".join(f"{name} | {name}, processor" for name in names) + " |")
     print("|---" * (1 + 2 * len(names)) + "|")
-    columns = [_ask_ms(name, trials) for name in names]
+    columns = [_ask_ms(name, trials, all_of) for name in names]
     for number, row in enumerate(zip(*columns, strict=False)):
         cells = " | ".join(f"{wall:.1f} | {processor:.1f}" for wall, processor in row)
         print(f"| {number * BIN + 1} to {(number + 1) * BIN} | {cells} |")
@@ -108,21 +115,27 @@ class Noop(tune.Trainable):
         return {"epochs": (), "answer": Parcel(Outcome(0.5, {"accuracy": 0.5})), "done": True}
 
 
-def _ask_ms(name: str, trials: int) -> list[tuple[float, float]]:
-    """Wall and processor milliseconds of a trial's ask and tell, by hundreds of trials."""
+def _ask_ms(name: str, trials: int, all_of: int) -> list[tuple[float, float]]:
+    """Wall and processor milliseconds of a trial's ask and tell, means by hundreds of trials."""
     space = SPACES.fine_tuning(TrainSpec(), 8, 0)
     space.add([Categorical(f"site{number}", [f"operator{one}" for one in range(10)]) for number in range(20)])
     strategy = STRATEGIES[name].make(space, trials=trials, epochs=8, seed=0)
-    found = []
-    wall, processor = time.perf_counter(), time.process_time()
-    while (candidate := strategy.ask()) is not None:
-        strategy.tell(candidate, Outcome(_judged(candidate.config), {"accuracy": 0.5}))
-        if (candidate.number + 1) % BIN == 0:
-            now, busy = time.perf_counter(), time.process_time()
-            found.append((1000 * (now - wall) / BIN, 1000 * (busy - processor) / BIN))
-            wall, processor = now, busy
-            print(f"{name}, {candidate.number + 1} trials: {found[-1][0]:.1f} ms", file=sys.stderr, flush=True)
-    return found
+    means = []
+    for first in range(0, trials - BIN + 1, BIN):
+        took = []
+        for number in range(first, first + BIN):
+            if number >= all_of and number % BIN >= SAMPLED:
+                config = plain_config(space.sample_configuration())
+                strategy.tell(Candidate(number, config, 8, 0), Outcome(_judged(config), {"accuracy": 0.5}))
+                continue
+            wall, processor = time.perf_counter(), time.process_time()
+            candidate = strategy.ask()
+            assert candidate is not None
+            strategy.tell(candidate, Outcome(_judged(candidate.config), {"accuracy": 0.5}))
+            took.append((time.perf_counter() - wall, time.process_time() - processor))
+        means.append((1000 * fmean(wall for wall, _ in took), 1000 * fmean(busy for _, busy in took)))
+        print(f"{name}, {first + BIN} trials: {means[-1][0]:.1f} ms", file=sys.stderr, flush=True)
+    return means
 
 
 def _judged(config: Config) -> float:

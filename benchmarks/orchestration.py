@@ -56,7 +56,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, Ray {ray.__version__}")
     with tempfile.TemporaryDirectory(prefix="safs-bench-") as home:
         if arguments.part in ("all", "ask"):
-            ask(arguments.long, arguments.strategies)
+            ask(arguments.long, arguments.strategies, arguments.all_of)
         if arguments.part in ("all", "load"):
             load(Path(home), arguments.long)
         if arguments.part in ("all", "overhead", "share"):
@@ -193,6 +193,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=200, help="no-op trials a repetition (default: 200)")
     parser.add_argument("--repetitions", type=int, default=3, help="of each kind, in turn (default: 3)")
     parser.add_argument("--long", type=int, default=1000, help="trials of the parts load and ask (default: 1000)")
+    parser.add_argument("--all-of", type=int, default=1000, help="trials of the part ask that are all asked")
     parser.add_argument("--strategies", nargs="+", default=["random", "smac"], help="of the part ask")
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="of a trial of the part share, at least (default: 5)"

@@ -18,12 +18,16 @@ from typing import Any, TypeAlias
 from ray import cloudpickle, tune
 from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from safs.trials import EpochMetrics
 from workers.orders import Order, PauseOrder
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
+MOST_ENDED = 20
+"""Trials that Tune keeps although they have ended."""
 
 # No log files of trials, no snapshots of the experiment (SQL has the outcomes), no handler that swallows Ctrl-C;
 # a hung actor is killed soon after a run has been ended.
@@ -121,6 +125,7 @@ class WorkerPool:
             self._trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_Orders(self._orders, self._events, self._slots),
+                scheduler=_Forgetful(),  # type: ignore[no-untyped-call]  # its base has no types
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
@@ -129,7 +134,7 @@ class WorkerPool:
             run_config=tune.RunConfig(
                 name="job",
                 storage_path=folder,
-                callbacks=[self._events],
+                callbacks=[self._events, _Silent()],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
                 log_to_file=False,
@@ -214,6 +219,37 @@ class _Orders(_Unsaved, Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, see ``_Unsaved``."""
+
+
+class _Silent(_Unsaved, TrialProgressCallback):
+    """In the place of Tune's own, which it adds otherwise: that one keeps every trial, and formats every result."""
+
+    def on_trial_result(self, *args: Any, **info: Any) -> None:
+        """Nothing."""
+
+    def on_trial_error(self, *args: Any, **info: Any) -> None:
+        """Nothing."""
+
+    def on_trial_complete(self, *args: Any, **info: Any) -> None:
+        """Nothing."""
+
+
+class _Forgetful(FIFOScheduler):
+    """Lets go of trials that have ended, in the order in which they came otherwise.
+
+    Tune keeps them all, to restore from, and looks through them at every step: with thousands of trials and pauses a
+    job would get slower, and its process larger. A scheduler is the part of Tune that is handed its controller; what is
+    cleared there is private, one more reason why Ray's version is pinned.
+    """
+
+    def on_trial_complete(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> None:
+        ended = tune_controller._stopped_trials | tune_controller._failed_trials
+        if len(ended) < MOST_ENDED:
+            return
+        tune_controller._trials[:] = [one for one in tune_controller._trials if one not in ended]
+        tune_controller._stopped_trials.clear()
+        tune_controller._failed_trials.clear()
+        tune_controller._trials_to_cache -= ended
 
 
 def _reason(trial: TuneTrial) -> str:

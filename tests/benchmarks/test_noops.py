@@ -6,7 +6,7 @@ from benchmarks.noops import _spans, ask
 
 
 def test_asks_are_told_by_the_hundred(capsys: pytest.CaptureFixture[str]) -> None:
-    ask(250, ["random"])
+    ask(250, ["random"], 100)
 
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert [row.split("|")[1].strip() for row in rows] == ["trials", "1 to 100", "101 to 200"]
