@@ -64,7 +64,7 @@ PRESETS: Registry[Section] = Registry("preset", {"quick": _QUICK, "balanced": _B
 PRESET_SUMMARIES = {
     "quick": "minutes on a laptop: short trials, global magnitude pruning",
     "balanced": "the default: 36 configurations of operators and hyperparameters, the best of them for 8 epochs",
-    "paper": "SAFS as published (arXiv 2305.10964): uniform pruning, two stages of 80-epoch trials, 200-epoch trainings",
+    "paper": "SAFS as published (arXiv 2305.10964): uniform pruning, stages of 80-epoch trials, 200-epoch trainings",
 }
 
 

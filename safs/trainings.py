@@ -25,8 +25,9 @@ from safs.training.session import TrainingSession
 from safs.training.snapshot import Snapshot
 from safs.trials import OUT_OF_MEMORY, EpochMetrics, Outcome
 
-LEFT_AFTER = 2
-"""Evaluations in a row that predict a single class, after which a trial is left; see decision 016."""
+LEFT_AFTER, LEFT_AFTER_STEPS = 2, 100
+"""A trial is left after so many evaluations in a row that predict a single class, and no earlier than after so many
+steps of the optimizer; see decision 016."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +192,10 @@ class TrainingRun(Run):
     @property
     def _left(self) -> str | None:
         """Why there is no point in going on. Also told of the last epoch of a training that could be continued."""
-        epochs = len(self._session.curve)
-        if not self._training.leaves or epochs == self._training.epochs or self._session.one_class_epochs < LEFT_AFTER:
+        session, epochs = self._session, len(self._session.curve)
+        if not self._training.leaves or epochs == self._training.epochs:
+            return None
+        if session.one_class_epochs < LEFT_AFTER or session.steps_done < LEFT_AFTER_STEPS:
             return None
         return f"predicts one class only after {epochs} epochs"
 

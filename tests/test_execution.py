@@ -106,7 +106,13 @@ def dead(context) -> Context:
     state = {name: value.clone() for name, value in context.blueprint.build(0).state_dict().items()}
     last = [name for name in state if name.endswith("weight")][-1]
     state[last].zero_()
-    return replace(context, start=state)
+    return replace(context, start=state, batch_size=4)  # 64 steps an epoch
+
+
+def test_a_trial_is_not_left_before_it_has_had_its_first_hundred_steps(dead):
+    (trial,), _ = search(Scripted([Candidate(0, {}, 5, seed=0)]), replace(dead, batch_size=8), plan=constant)
+
+    assert trial.outcome.left == "predicts one class only after 4 epochs"  # of 32 steps
 
 
 def test_a_trial_that_predicts_one_class_twice_in_a_row_is_left_and_a_finalist_never(dead):

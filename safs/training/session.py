@@ -98,7 +98,8 @@ class TrainingSession:
         self._masked: list[Tensor] = []
         self._kept: list[Tensor] = []
         self._hold({name: mask.to(device) for name, mask in (masks or {}).items()})
-        self._steps_done = 0
+        self.steps_done = 0
+        """Of the optimizer."""
         if resume is not None:
             self._restore(resume)
 
@@ -137,7 +138,7 @@ class TrainingSession:
         assert self.best is not None
         return Snapshot(
             span=self._epochs,
-            steps=self._steps_done,
+            steps=self.steps_done,
             curve=tuple(self.curve),
             one_class_epochs=self.one_class_epochs,
             best=BestEpoch(self.best.metrics, {name: to_cpu(tensor) for name, tensor in self.best.state.items()}),
@@ -154,7 +155,7 @@ class TrainingSession:
         self._schedule.restore(saved.schedule)
         self._random.restore(saved.random)
         self.best, self.curve = saved.best, list(saved.curve)
-        self.one_class_epochs, self._steps_done = saved.one_class_epochs, saved.steps
+        self.one_class_epochs, self.steps_done = saved.one_class_epochs, saved.steps
 
     def _train_epoch(self) -> tuple[float, float]:
         """Mean loss of the epoch's samples, and the learning rate of its last step."""
@@ -170,12 +171,12 @@ class TrainingSession:
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
-            self._hooks.after_backward(self._steps_done)
+            self._hooks.after_backward(self.steps_done)
             optimizer.step()
             self._zero_pruned()
-            if (masks := self._hooks.after_step(self._steps_done)) is not None:
+            if (masks := self._hooks.after_step(self.steps_done)) is not None:
                 self._replace(masks)
-            self._steps_done += 1
+            self.steps_done += 1
             total += loss.detach() * len(labels)
             samples += len(labels)
             learning_rate = optimizer.param_groups[0]["lr"]
