@@ -1,0 +1,34 @@
+"""A job and paces that tests make up."""
+
+from typing import Any
+
+from safs.activations.surgery import Site
+from safs.estimates.stopwatch import Lap
+from safs.estimates.timing import Kind, Pace, Timing
+from safs.networks import Blueprint
+from safs.preflight import Preflight
+
+FOUND = Preflight(
+    blueprint=Blueprint("lenet5", 1, 28, 10),
+    sites=(Site("act1", "relu"),),
+    groups={"act1": ("act1",)},
+    own={"act1": "relu"},
+    operators=("relu", "swish"),
+    weights=100,
+    live=10,
+    train=1000,
+    validation=200,
+    test=300,
+)
+# 10 steps an epoch, 2 batches of validation, 3 of test.
+JOB: dict[str, Any] = {
+    "model": {"architecture": "lenet5"},
+    "data": {"dataset": "digits", "batch_size": 100},
+    "sparsity": 0.9,
+    "train": {"epochs": 5},
+    "activations": {"strategy": "random", "trials": 4, "epochs": 3},
+    "final": {"epochs": 5, "candidates": ["default", "activations"]},
+}
+OWN, OPERATORS = Pace(Lap(0.08, 0.1, 0.13), 0.02, 1.0), Pace(Lap(0.1, 0.2, 0.4), 0.03, 1.0)
+PACES = {Kind.OWN: OWN, Kind.OPERATORS: OPERATORS, Kind.OWN_LEARNABLE: OPERATORS, Kind.LEARNABLE: OPERATORS}
+CPU, GPU = Timing(PACES, "cpu, 1 thread", None), Timing(PACES, "NVIDIA H100", "GPU-1")

@@ -1,0 +1,51 @@
+"""A small job's report has what was estimated beside what it took."""
+
+from dataclasses import replace
+
+import pytest
+
+from safs.estimates import beside_actual, bill
+from safs.estimates.estimate import estimate
+from safs.estimates.prices import Slots
+from safs.events import Stage
+from safs.ledger import Ledger
+from safs.spec import JobSpec
+from tests.estimates.cases import CPU, FOUND, JOB
+
+ESTIMATE = estimate(JobSpec.model_validate(JOB), FOUND, [CPU], Slots(1, 0.0))
+
+
+def _ledger(*reused: Stage) -> Ledger:
+    """Of a job whose every stage took twice as long as estimated."""
+    ledger = Ledger(lambda event: None)
+    for stage in ESTIMATE.stages:
+        with ledger.stage(stage.stage) as record:
+            record.ran, record.epochs = (0, 0) if stage.stage in reused else (stage.trials, stage.epochs)
+            record.reused = stage.stage in reused
+        record.seconds = 0.01 if stage.stage in reused else 2 * (stage.seconds or 0.0)
+    return ledger
+
+
+def test_the_ratio_is_actual_over_estimated() -> None:
+    both = beside_actual(ESTIMATE, _ledger())
+
+    assert both["estimate"] == ESTIMATE.as_json()
+    assert both["actual"] == {
+        "seconds": pytest.approx(2 * (ESTIMATE.seconds or 0.0)),
+        "trials": sum(one.trials.expected for one in bill(JobSpec.model_validate(JOB))),
+        "epochs": 27,
+        "ratio": pytest.approx(2.0),
+    }
+
+
+def test_what_was_reused_is_neither_counted_nor_compared() -> None:
+    actual = beside_actual(ESTIMATE, _ledger(Stage.DENSE, Stage.ACTIVATIONS))["actual"]
+
+    assert (actual["trials"], actual["epochs"]) == (3, 10)
+    assert actual["ratio"] == pytest.approx(2.0)
+
+
+def test_without_an_estimate_there_is_no_ratio() -> None:
+    stages = tuple(replace(stage, seconds=None, low_s=None, high_s=None) for stage in ESTIMATE.stages)
+
+    assert beside_actual(replace(ESTIMATE, seconds=None, stages=stages), _ledger())["actual"]["ratio"] is None
