@@ -61,11 +61,6 @@ class Run:
     seconds: float
 
     @property
-    def published(self) -> bool:
-        """Whether it is the paper's schedule."""
-        return self.variant == PAPER
-
-    @property
     def searched(self) -> int:
         """Epochs of all searches, without stage 2 alone."""
         return sum(step.trained for step in self.steps if step.stage != ALONE)
@@ -149,7 +144,7 @@ def by_setting(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
 def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """Runs of one setting: variant -> its runs, a seed each; the paper's first."""
     found: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (not run.published, run.variant, run.seed)):
+    for run in sorted(runs, key=lambda run: (run.variant != PAPER, run.variant, run.seed)):
         found.setdefault(run.variant, []).append(run)
     return found
 

@@ -21,7 +21,7 @@ PARTS = {
 PUBLISHED = {"dense": 98.49, "default": 46.69, "activations": 61.63, "hyperparameters": 60.2, "safs": 62.22}
 """Test accuracies in % of LeNet-5 on MNIST: Loni et al. (2023), arXiv:2305.10964, as in the results table of the
 repository automl/SAFS at commit ac03fa1. What it calls magnitude pruned is fine-tuned: our default protocol."""
-NAMES = {"lenet5": "LeNet-5", "resnet18": "ResNet-18", "vgg16": "VGG-16"}
+NAMES = {"lenet5": "LeNet-5", "mlp": "MLP", "resnet18": "ResNet-18", "vgg16": "VGG-16"}
 Row = list[str]
 
 
@@ -44,15 +44,28 @@ def tables(runs: Sequence[Run]) -> str:
 
 
 def compared(runs: Iterable[Run]) -> list[list[Run]]:
-    """The settings in which the paper's schedule was run beside another search, the one with most runs first."""
-    groups = [group for group in by_setting(runs).values() if len({run.variant for run in group} & {PAPER}) == 1]
-    return sorted((group for group in groups if len(by_variant(group)) > 1), key=len, reverse=True)
+    """The settings in which the paper's schedule was run beside another, first that with most of its seeds."""
+    groups = [group for group in by_setting(runs).values() if 0 < len(_published(group)) < len(group)]
+    return sorted(groups, key=lambda group: (len(_published(group)), len(group)), reverse=True)
 
 
 def title(setting: Setting) -> str:
     """Network, data, sparsity and its distribution."""
     name = NAMES.get(setting.architecture, setting.architecture)
-    return f"{name}, {setting.dataset}, {100 * setting.sparsity:g}%, {setting.distribution}"
+    return f"{name}, {_data(setting.dataset)}, {100 * setting.sparsity:g}%, {setting.distribution}"
+
+
+def _data(name: str) -> str:
+    """A data set, or a part of one, for people.
+
+    >>> _data("fashion_mnist-6000"), _data("digits at 16 px")
+    ('Fashion-MNIST (6,000 images)', 'digits at 16 px')
+    """
+    whole, _, size = name.partition(" at ")
+    base, _, images = whole.partition("-")
+    named = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST"}.get(base, base)
+    named += f" ({int(images):,} images)" if images else ""
+    return f"{named} at {size}" if size else named
 
 
 def _gains(runs: Sequence[Run]) -> str:
@@ -62,20 +75,21 @@ def _gains(runs: Sequence[Run]) -> str:
     table = [head, ["published: LeNet-5, MNIST, test", "80", *(_plain(PUBLISHED.get(part)) for part in PARTS)]]
     table[-1] += [f"{gain:+.2f}", "", ""]
     for setting, group in by_setting(runs).items():
-        if not (paper := [run for run in group if run.variant == PAPER]):
+        if not (paper := _published(group)):
             continue
+        seeds = len({run.seed for run in group})
         for split in ("test", "validation"):
             scores = {part: _by_seed(group, part, split) for part in PARTS}
             ours = {run.seed: _scores(run, split)[run.final] for run in group if run.variant == OURS}
-            cells = [spread(one.values(), len(paper)) for one in scores.values()]
-            gains = [spread(_over(found, scores["default"]), len(paper), sign="+") for found in (scores["safs"], ours)]
+            cells = [spread(one.values(), seeds) for one in scores.values()]
+            gains = [spread(_over(found, scores["default"]), seeds, sign="+") for found in (scores["safs"], ours)]
             table.append([f"{title(setting)}, {split}", f"{paper[0].trial_epochs}", *cells, gains[0]])
-            table[-1] += [spread(ours.values(), len(paper)), gains[1]]
+            table[-1] += [spread(ours.values(), seeds), gains[1]]
     return _markdown(table)
 
 
 def _conditions(group: Sequence[Run]) -> str:
-    setting, paper = group[0].setting, next(run for run in group if run.variant == PAPER)
+    setting, paper = group[0].setting, _published(group)[0]
     seeds = len({run.seed for run in group})
     return fill(
         f"{seeds} seed{'s' * (seeds > 1)}; epochs: {setting.dense_epochs} dense, {paper.trial_epochs} a trial of the "
@@ -87,12 +101,11 @@ def _conditions(group: Sequence[Run]) -> str:
 
 def _costs(group: Sequence[Run]) -> str:
     """Epochs of the searches, what they found, and what the final training makes of it."""
-    seeds = len({run.seed for run in group if run.variant == PAPER})
-    paper = {run.seed: run.validation[run.final] for run in group if run.variant == PAPER}
-    spent = fmean(run.searched for run in group if run.variant == PAPER)
-    table: list[Row] = [
-        ["search", "trials", "epochs", "share", "best trial", "final, validation", "against the paper's", "final, test"]
-    ]
+    seeds = len({run.seed for run in group})
+    paper = {run.seed: run.validation[run.final] for run in _published(group)}
+    spent = fmean(run.searched for run in _published(group))
+    head = ["search", "seeds", "trials", "epochs", "share", "best trial", "final, validation", "against the paper's"]
+    table: list[Row] = [[*head, "as good after", "final, test"]]
     for variant, own in by_variant(group).items():
         if not all(run.searched for run in own):
             continue
@@ -101,16 +114,26 @@ def _costs(group: Sequence[Run]) -> str:
         table.append(
             [
                 f"`{variant}`",
+                f"{len(own)}",
                 f"{fmean(sum(step.stage != ALONE for step in run.steps) for run in own):.0f}",
                 f"{epochs:.0f}",
                 f"{epochs / spent:.0%}",
                 spread([run.incumbents()[-1][1] for run in own], seeds),
                 spread(final.values(), seeds),
                 "" if variant == PAPER else spread(_over(final, paper), seeds, sign="+"),
+                "" if variant == PAPER else _reached(own, paper),
                 spread([run.test[run.final] for run in own], seeds),
             ]
         )
     return _markdown(table)
+
+
+def _reached(own: Sequence[Run], paper: Mapping[int, float]) -> str:
+    """Epochs of search after which a trial was as good as the paper's result was after its final training."""
+    beside = [run.reaches(paper[run.seed]) for run in own if run.seed in paper]
+    found = [epochs for epochs in beside if epochs is not None]
+    often = "" if len(found) == len(beside) else f" ({len(found)} of {len(beside)} seeds)"
+    return (f"{fmean(found):.0f}" if found else "not in search") + (often if found else "")
 
 
 def _places(runs: Sequence[Run]) -> str:
@@ -126,6 +149,11 @@ def _places(runs: Sequence[Run]) -> str:
         label = f"{title(setting)} ({len(own)} seed{'s' * (len(own) > 1)})"
         table.append([label, *cells, result, spread(gains, len(own), sign="+"), winners])
     return _markdown(table)
+
+
+def _published(group: Iterable[Run]) -> list[Run]:
+    """The runs by the paper's schedule."""
+    return [run for run in group if run.variant == PAPER]
 
 
 def _by_seed(group: Iterable[Run], part: str, split: str) -> dict[int, float]:
