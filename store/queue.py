@@ -7,7 +7,7 @@ job over under a new token; whatever the old runner still writes is refused with
 import secrets
 from dataclasses import asdict
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, and_, case, delete, func, null, or_, select, update
 
 from store import events
 from store.clock import now, seconds_from_now
@@ -108,6 +108,20 @@ def pin_in_flight(tx: Transaction, lease: Lease, slots: int) -> int:
     if found is None:
         raise lost(lease)
     return int(found)
+
+
+def pin_program(tx: Transaction, lease: Lease, version: str) -> bool:
+    """Notes which version of the program runs the job; returns whether an earlier attempt ran another.
+
+    Then the trials of that attempt are removed: this program would not have made the same.
+    """
+    hold(tx, lease)
+    before = tx.execute(select(jobs.c.program).where(jobs.c.id == lease.job_id)).scalar_one()
+    tx.execute(update(jobs).where(jobs.c.id == lease.job_id).values(program=version))
+    if before in (None, version):
+        return False
+    tx.execute(delete(trials).where(trials.c.job_id == lease.job_id))
+    return True
 
 
 def note_reuse(tx: Transaction, lease: Lease, stage: str, from_job: str) -> None:

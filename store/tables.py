@@ -59,6 +59,7 @@ jobs = Table(
     Column("result", JsonColumn),
     Column("error", JsonColumn),
     Column("in_flight", Integer),
+    Column("program", Text),
     Column("reused", JsonColumn),
     CheckConstraint(_one_of("state", JobState), name="state"),
     CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),

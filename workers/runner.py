@@ -20,6 +20,7 @@ from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
 from safs.errors import Cancelled, SafsError, SpecError
 from safs.events import Note
 from safs.execution import Executor
+from safs.keys import code_version
 from safs.preflight import blueprint_for
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
@@ -101,6 +102,7 @@ class Runner:
         return True
 
     def _run(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> None:
+        self._pin_program(claim, recorder)
         with tempfile.TemporaryDirectory(prefix=f"safs-{claim.job.id}-") as folder:
             with recorder, self._executor(claim, spec, recorder) as executor:
                 result = pipeline.run(
@@ -146,6 +148,15 @@ class Runner:
             share = divide(nodes, resources, blueprint.image_size, gpus)
         log.info("%d trainings at once, each with %d cores and %g GPUs", share.workers, share.cpus, share.gpus)
         return RayExecutor(share)
+
+    def _pin_program(self, claim: Claim, recorder: Recorder) -> None:
+        def pin() -> bool:
+            with self._database.begin() as tx:
+                return queue.pin_program(tx, claim.lease, code_version())
+
+        what = f"job {claim.job.id}: its program"
+        if patiently(pin, check=recorder.check, wait_s=self._settings.poll_s, what=what):
+            log.warning("job %s: an earlier attempt ran another version, so its trials are run anew", claim.job.id)
 
     def _in_flight(self, claim: Claim, chosen: int, recorder: Recorder) -> int:
         """How many trials the job keeps in flight: ``chosen``, unless an earlier attempt has begun with another."""

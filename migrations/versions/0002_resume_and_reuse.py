@@ -15,7 +15,7 @@ TIMESTAMP = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 NEW_COLUMNS: dict[str, dict[str, Any]] = {
-    "jobs": {"in_flight": sa.Integer(), "reused": JSON},
+    "jobs": {"in_flight": sa.Integer(), "program": sa.Text(), "reused": JSON},
     "trials": {
         "continues": sa.Integer(),
         "horizon": sa.Integer(),

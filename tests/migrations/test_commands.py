@@ -100,7 +100,7 @@ def test_jobs_and_trials_of_the_first_tables_survive_the_way_up_and_down(empty_d
     database.dispose()
 
     assert (job.reused, finished.trial.recalled, finished.trial.horizon) == (None, None, None)
-    assert finished.trial.outcome == TrialOutcome(loss=0.25, seconds=2.0)
+    assert finished.trial.outcome == TrialOutcome(loss=0.25, seconds=1.5)
     assert losses == [0.25]
 
 

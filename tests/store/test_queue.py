@@ -6,7 +6,7 @@ import pytest
 
 from store import events, queue, trials
 from store.errors import IncompatibleState, InvalidPageToken, InvalidValue, JobNotFound, LeaseLost
-from store.records import Job, JobError, JobState, Lease, TrialState
+from store.records import CurvePoint, Job, JobError, JobState, Lease, TrialOutcome, TrialState
 from store.session import Database
 
 SPEC = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
@@ -246,6 +246,29 @@ def test_the_first_attempts_number_in_flight_stays_for_later_ones(database: Data
         assert second is not None
 
         assert (first, queue.pin_in_flight(tx, second.lease, 16)) == (2, 2)
+
+
+def test_trials_of_another_version_of_the_program_are_not_kept(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        first = queue.pin_program(tx, lease, "old")
+        trials.record_done(
+            tx,
+            lease,
+            "tune",
+            0,
+            config={},
+            epochs=1,
+            seed=0,
+            outcome=TrialOutcome(0.5),
+            curve=[CurvePoint(1, *[0.5] * 5)],
+        )
+        again = queue.pin_program(tx, lease, "old")
+        kept = trials.list(tx, lease.job_id).items
+        changed = queue.pin_program(tx, lease, "new")
+
+        assert (first, again, len(kept), changed) == (False, False, 1, True)
+        assert trials.list(tx, lease.job_id).items == ()
+        assert not queue.pin_program(tx, lease, "new")
 
 
 def test_a_job_tells_stage_by_stage_whose_outputs_it_uses_also_after_another_claim(

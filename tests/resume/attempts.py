@@ -1,0 +1,168 @@
+"""Attempts at a job that die by SIGKILL, and a process that makes them cheap.
+
+``python -m tests.resume.attempts`` imports all that a runner needs, then forks a runner for each line that it reads:
+an attempt costs no imports, and is a process of its own that can be killed for real.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import IO, Self
+
+from sqlalchemy import text
+
+from safs.execution import Executor, SerialExecutor
+from safs.spec import JobSpec
+from store.records import Claim
+from store.session import Database, Transaction
+from workers import recorder
+from workers.recorder import Recorder
+from workers.runner import Runner
+from workers.settings import WorkerSettings
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A runner that takes one job from the queue of the database in ``home``."""
+
+    home: str
+    slots: int = 1
+    """Trials in flight."""
+    dies_at: int | None = None
+    """Kills itself once so many trials of searches are finished in the database; None lets it end."""
+    torn: bool = False
+    """Whether it dies before the transaction with the last of them is committed, or after."""
+
+
+class Attempts:
+    """A process that has imported everything, and forks.
+
+    Args:
+        hash_seed: its PYTHONHASHSEED: the order of sets of strings differs between processes.
+    """
+
+    def __init__(self, hash_seed: int) -> None:
+        environment = os.environ | {"PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tests.resume.attempts"]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        stdin, stdout = self._pipes()
+        stdin.close()
+        self._process.wait()
+        stdout.close()
+
+    def make(self, attempt: Attempt) -> None:
+        """Makes the attempt; returns when its process has ended, by itself or killed as it was told."""
+        stdin, stdout = self._pipes()
+        stdin.write(json.dumps(asdict(attempt)) + "\n")
+        stdin.flush()
+        answer = stdout.readline()
+        assert answer, "the process that forks attempts has ended; its errors are above"
+        expected = 0 if attempt.dies_at is None else -signal.SIGKILL
+        log = Path(attempt.home) / "runner.log"
+        assert int(answer) == expected, f"{attempt} ended with {answer.strip()}: {log.read_text()}"
+
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout
+
+
+def database_url(home: str | Path) -> str:
+    """Of the SQLite file in ``home``."""
+    return f"sqlite:///{home}/safs.db"
+
+
+class _SerialRunner(Runner):
+    """A real runner, but for Ray: its trainings run one after the other in its own process."""
+
+    slots = 1
+
+    def _executor(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> AbstractContextManager[Executor]:
+        return nullcontext(SerialExecutor(slots=self._in_flight(claim, self.slots, recorder)))
+
+
+class _DeadlyDatabase(Database):
+    """Kills its process at a commit."""
+
+    def __init__(self, url: str, dies_at: int, torn: bool) -> None:
+        super().__init__(url)
+        self._dies_at, self._torn = dies_at, torn
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        with super().begin() as tx:
+            yield tx
+            due = self._count(tx) >= self._dies_at
+            if due and self._torn:
+                os.kill(os.getpid(), signal.SIGKILL)
+        if due:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _count(self, tx: Transaction) -> int:
+        searches = "stage NOT IN ('dense', 'prune', 'final') AND state IN ('done', 'failed')"
+        return int(tx.execute(text(f"SELECT count(*) FROM trials WHERE {searches}")).scalar_one())
+
+
+def _run(attempt: Attempt) -> None:
+    # Events are written as they come, so that the runner dies at the trial that it is to die at.
+    recorder.BATCH_S = 0.0
+    url = database_url(attempt.home)
+    settings = WorkerSettings(home=Path(attempt.home), database_url=url, cpus=1, lease_s=30, heartbeat_s=10)
+    database = Database(url) if attempt.dies_at is None else _DeadlyDatabase(url, attempt.dies_at, attempt.torn)
+    runner = _SerialRunner(settings, database, Event())
+    runner.slots = attempt.slots
+    assert runner.run_one(), "there is no job in the queue"
+
+
+def _fork(attempt: Attempt) -> int:
+    """Makes the attempt in a child; returns how that ended: its exit code, or the signal that killed it, negated."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    log = os.open(f"{attempt.home}/runner.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = 1
+    try:
+        _run(attempt)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _import_all() -> None:
+    """What a runner imports only when it needs it, which takes it most of the time of a tiny job."""
+    for module in ("matplotlib.figure", "sklearn.datasets", "torch._dynamo", "safs.search.optuna", "safs.search.smac"):
+        import_module(module)
+
+
+def _serve() -> None:
+    _import_all()
+    logging.basicConfig(level=logging.INFO)
+    for line in sys.stdin:
+        print(_fork(Attempt(**json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,89 @@
+"""kill -9 of a real runner with its Ray, in the middle of a search with two trials in flight."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store import events, queue, trials
+from store.records import FinishedTrial, JobState
+from store.session import Database
+from tests.cli.conftest import wait_until
+from tests.resume.attempts import ROOT
+
+PATIENCE_S = 400.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
+
+JOB = {
+    "model": {"architecture": "mlp"},
+    "data": {"dataset": "digits", "batch_size": 64},
+    "sparsity": 0.9,
+    "train": {"epochs": 1, "learning_rate": 1e-2},
+    "activations": {"strategy": "lahc", "trials": 8, "epochs": 4},
+    "final": {"epochs": 1, "candidates": ["default", "activations"]},
+}
+
+
+def start(home: Path) -> "subprocess.Popen[bytes]":
+    """A runner, as ``safs worker`` starts it, with a Ray of two cores; the head of a process group of its own."""
+    environment = os.environ | {
+        "SAFS_HOME": str(home),
+        "SAFS_DATABASE_URL": f"sqlite:///{home}/safs.db",
+        "SAFS_CPUS": "2",
+        "SAFS_LEASE_S": "10",
+        "SAFS_HEARTBEAT_S": "2",
+    }
+    with (home / "runner.log").open("ab") as log:
+        command = [sys.executable, "-m", "cli.main", "worker"]
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def run_until(home: Path, done: Callable[[], bool]) -> None:
+    """Runs a runner until ``done``, then kills it and all that it started with SIGKILL."""
+    runner = start(home)
+    try:
+        wait_until(lambda: runner.poll() is not None or done(), PATIENCE_S)
+        assert runner.poll() is None, (home / "runner.log").read_text()
+    finally:
+        os.killpg(runner.pid, signal.SIGKILL)
+        runner.wait()
+
+
+def test_a_runner_that_is_killed_with_its_ray_is_followed_by_one_that_runs_nothing_again(
+    tmp_path: Path, migrated_sqlite_file: Path
+) -> None:
+    shutil.copy(migrated_sqlite_file, tmp_path / "safs.db")
+    database = Database(f"sqlite:///{tmp_path}/safs.db")
+    with database.begin() as tx:
+        job_id = queue.submit(tx, JOB).id
+
+    def finished() -> dict[int, FinishedTrial]:
+        with database.read() as tx:
+            return {one.trial.number: one for one in trials.finished(tx, job_id, "activations")}
+
+    def state() -> JobState:
+        with database.read() as tx:
+            return queue.get(tx, job_id).state
+
+    run_until(tmp_path, lambda: len(finished()) >= 3)
+    before = finished()
+    with database.read() as tx:
+        told_before = len(events.page(tx, job_id, limit=10_000))
+    run_until(tmp_path, lambda: state().is_final)
+    after = finished()
+
+    with database.read() as tx:
+        job, told = queue.get(tx, job_id), events.page(tx, job_id, limit=10_000)
+    database.dispose()
+    assert (job.state, job.attempt, job.error) == (JobState.SUCCEEDED, 2, None)
+    assert {number: after[number] for number in before} == before
+    begun = [event.data for event in told[told_before:] if event.kind == "trial_started"]
+    assert not {data["candidate"]["number"] for data in begun if data["stage"] == "activations"} & set(before)
+    assert {data["stage"] for data in begun}.isdisjoint({"dense", "prune"})
+    assert not [event for event in told if "resumed exactly" in event.data.get("message", "")]
