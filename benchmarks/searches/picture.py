@@ -1,9 +1,9 @@
 """The comparison of searches as a picture, from the cells' reports alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.searches.reading import Run, by_variant
 from benchmarks.searches.tables import compared, title
@@ -17,51 +17,65 @@ _COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#B8A200", "#332288"
 
 
 def draw(runs: Sequence[Run], path: Path) -> None:
-    """Draws the setting with most runs: accuracy over epochs of search, and after the final training.
+    """Draws a row a setting: accuracy over epochs of search, and after the final training.
 
     Left, the best validation accuracy of any trial so far, mean over the seeds, from where all seeds have one. Right,
     validation accuracy after the final training over all epochs of search, a point a seed and a cross at the mean.
+    Seeds differ by more than searches do, so only searches that were run with all of the paper's seeds are drawn, and
+    with these alone.
     """
     # Matplotlib takes most of a second to import.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    groups = compared(runs)
     with rc_context(STYLE):
-        figure = Figure(figsize=(12.0, 5.2), dpi=110, layout="constrained")
-        search, final = figure.subplots(1, 2, sharey=True)
-        groups = compared(runs)
+        figure = Figure(figsize=(12.0, 0.9 + 4.0 * max(1, len(groups))), dpi=110, layout="constrained")
+        panels = figure.subplots(max(1, len(groups)), 2, squeeze=False)
         if not groups:
-            say(search, "the paper's schedule was not run beside another")
-        else:
-            figure.suptitle(title(groups[0][0].setting), x=0.01, ha="left", fontweight="bold")
-            _draw_group(search, final, by_variant(groups[0]))
-            handles, labels = search.get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=5)
+            say(panels[0][0], "the paper's schedule was not run beside another")
+        names = sorted({run.variant for group in groups for run in group} - {PAPER})
+        colours = dict(zip(names, _COLOURS, strict=False)) | {PAPER: DARK}
+        for (search, final), group in zip(panels, groups, strict=False):
+            _draw_group(search, final, beside_the_paper(group), colours)
+            search.set_title(title(group[0].setting), fontsize=11)
+            final.set_title("after the final training", fontsize=11, fontweight="normal")
+        found = {label: handle for panel in figure.axes for handle, label in zip(*_legend(panel), strict=True)}
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=5)
         figure.savefig(path)
 
 
-def _draw_group(search: "Axes", final: "Axes", variants: dict[str, list[Run]]) -> None:
-    others = iter(_COLOURS)
+def beside_the_paper(group: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs with the paper's seeds, of those variants that searched with all of them."""
+    variants = by_variant(group)
+    seeds = {run.seed for run in variants[PAPER]}
+    own = {name: [run for run in runs if run.seed in seeds and run.searched] for name, runs in variants.items()}
+    return {name: runs for name, runs in own.items() if len(runs) == len(seeds)}
+
+
+def _draw_group(
+    search: "Axes", final: "Axes", variants: Mapping[str, Sequence[Run]], colours: Mapping[str, str]
+) -> None:
     for variant, runs in variants.items():
-        if not all(run.searched for run in runs):
-            continue
-        colour = DARK if variant == PAPER else next(others, GREY)
-        width = 2.6 if variant == PAPER else 1.8
+        colour, width = colours.get(variant, GREY), 2.6 if variant == PAPER else 1.8
         search.plot(*mean_curve(runs), drawstyle="steps-post", color=colour, linewidth=width, label=variant)
         epochs, scores = [run.searched for run in runs], [run.validation[run.final] for run in runs]
-        final.scatter(epochs, scores, s=28, color=colour, alpha=0.5, linewidths=0)
-        final.scatter([fmean(epochs)], [fmean(scores)], s=110, color=colour, marker="X")
+        if len(runs) > 1:
+            final.scatter(epochs, scores, s=28, color=colour, alpha=0.5, linewidths=0)
+        final.scatter([fmean(epochs)], [fmean(scores)], s=90, color=colour, marker="X")
         if variant == PAPER:
             final.axhline(fmean(scores), color=colour, linewidth=1, linestyle="--")
             final.axvline(fmean(epochs) / 4, color=GREY, linewidth=1, linestyle=":")
-    search.set_title("Best trial so far")
-    search.set(xlabel="epochs trained by the search", ylabel="validation accuracy")
-    final.set_title("After the final training")
+    search.set(xlabel="epochs trained by the search", ylabel="validation accuracy, best trial so far")
     final.set(xlabel="epochs trained by the search (dotted: a quarter of the paper's)")
     final.set_xlim(left=0)
-    search.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     for axes in (search, final):
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
         axes.grid()
+
+
+def _legend(panel: "Axes") -> tuple[list[Any], list[Any]]:
+    return panel.get_legend_handles_labels()
 
 
 def mean_curve(runs: Sequence[Run]) -> tuple[list[int], list[float]]:

@@ -74,7 +74,7 @@ def _gains(runs: Sequence[Run]) -> str:
     head = ["", "epochs of a trial", *PARTS.values(), "gain", "ours", "gain"]
     table = [head, ["published: LeNet-5, MNIST, test", "80", *(_plain(PUBLISHED.get(part)) for part in PARTS)]]
     table[-1] += [f"{gain:+.2f}", "", ""]
-    for setting, group in by_setting(runs).items():
+    for setting, group in sorted(by_setting(runs).items(), key=lambda item: _place(item[0])):
         if not (paper := _published(group)):
             continue
         seeds = len({run.seed for run in group})
@@ -140,7 +140,7 @@ def _places(runs: Sequence[Run]) -> str:
     """One line a setting: what our search gains over the default protocol on the test images."""
     table: list[Row] = [["network", "dense", "pruned", "default protocol", "ours", "gain", "what won"]]
     found = by_setting(run for run in runs if run.variant == OURS)
-    for setting in sorted(found, key=lambda one: (one.architecture, one.dataset, one.sparsity, one.distribution)):
+    for setting in sorted(found, key=_place):
         own = found[setting]
         gains = [run.test[run.final] - run.test["default"] for run in own]
         cells = [spread([run.test[name] for run in own], len(own)) for name in ("dense", "pruned", "default")]
@@ -149,6 +149,11 @@ def _places(runs: Sequence[Run]) -> str:
         label = f"{title(setting)} ({len(own)} seed{'s' * (len(own) > 1)})"
         table.append([label, *cells, result, spread(gains, len(own), sign="+"), winners])
     return _markdown(table)
+
+
+def _place(setting: Setting) -> tuple[str, str, float, str]:
+    """Where a setting stands in a table."""
+    return setting.architecture, setting.dataset, setting.sparsity, setting.distribution
 
 
 def _published(group: Iterable[Run]) -> list[Run]:
