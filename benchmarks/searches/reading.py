@@ -92,15 +92,15 @@ class Run:
 
 def read(folder: Path) -> list[Run]:
     """The finished cells under ``folder``, by the names of their folders."""
-    return [run_of(json.loads(path.read_text()), path.parent.name) for path in sorted(folder.glob("[!.]*/report.json"))]
+    return [run_of(json.loads(path.read_text())) for path in sorted(folder.glob("[!.]*/report.json"))]
 
 
-def run_of(report: Report, folder: str) -> Run:
-    """A report as a run; a job without a name is called after its folder, ``<variant>-<seed>``."""
+def run_of(report: Report) -> Run:
+    """A report as a run. A job without a name is called after its preset: a plain job by ``paper`` is that schedule."""
     rows, searches = report["rows"], report["searches"]
     steps = tuple(step for stage, search in searches.items() for step in _steps(stage, search["trials"]))
     return Run(
-        variant=report["job"]["name"] or folder.rsplit("-", 1)[0],
+        variant=report["job"]["name"] or report["job"]["preset"],
         seed=report["job"]["seed"],
         setting=setting_of(report["spec"]),
         validation={row["name"]: row["validation_accuracy"] for row in rows},

@@ -31,7 +31,7 @@ def report(
 ) -> dict[str, Any]:
     spec = Cell(variant or PAPER, "lenet5", 0.99, "uniform", seed).spec(SCALE, DATA)
     return {
-        "job": {"name": variant, "seed": seed},
+        "job": {"name": variant, "preset": "paper", "seed": seed},
         "spec": spec.model_dump(mode="json"),
         "rows": [
             {"name": name, "validation_accuracy": accuracy, "test_accuracy": accuracy - 0.01}
@@ -46,12 +46,12 @@ def report(
 def paper(seed: int, safs: float) -> Run:
     rows = {"dense": 0.9, "pruned": 0.1, "default": 0.2, "activations": 0.3, "safs": safs}
     first, second = [trial(0, 3, 0.25), trial(1, 3, 0.3)], [trial(0, 3, 0.28), trial(1, 3, 0.4)]
-    return run_of(report(None, seed, rows, {"activations": first, "tune": second}), f"paper-{seed}")
+    return run_of(report(None, seed, rows, {"activations": first, "tune": second}))
 
 
 def ours(seed: int, joint: float) -> Run:
     rows = {"dense": 0.9, "pruned": 0.1, "default": 0.2, "joint": joint}
-    return run_of(report(OURS, seed, rows, {"joint": [trial(0, 1, 0.25), trial(1, 1, 0.35)]}), "whatever")
+    return run_of(report(OURS, seed, rows, {"joint": [trial(0, 1, 0.25), trial(1, 1, 0.35)]}))
 
 
 def test_no_variant_may_spend_more_than_a_quarter_of_the_papers_epochs() -> None:
@@ -79,7 +79,7 @@ def test_cells_have_folders_of_their_own() -> None:
 
 def test_a_promoted_trial_costs_the_epochs_that_it_adds() -> None:
     trials = [trial(0, 1, 0.2), trial(1, 1, 0.3), trial(2, 3, 0.5, continues=1), trial(3, 9, 0.45, continues=2)]
-    found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}), "")
+    found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}))
 
     assert [step.trained for step in found.steps] == [1, 1, 2, 6]
     assert found.incumbents() == [(1, 0.2), (2, 0.3), (4, 0.5), (10, 0.5)]
@@ -88,24 +88,22 @@ def test_a_promoted_trial_costs_the_epochs_that_it_adds() -> None:
 
 def test_a_trial_that_was_left_early_costs_what_it_trained() -> None:
     trials = [trial(0, 9, 0.1, trained=2, left="predicts one class"), trial(1, 9, None, trained=1)]
-    found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}), "")
+    found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}))
 
     assert found.incumbents() == [(2, 0.1), (3, 0.1)]
 
 
 def test_stage_2_alone_is_no_part_of_the_papers_schedule() -> None:
     rows = {"default": 0.2, "hyperparameters": 0.7, "safs": 0.6}
-    found = run_of(report(PAPER, 0, rows, {"tune_alone": [trial(0, 3, 0.9)], "tune": [trial(0, 3, 0.5)]}), "")
+    found = run_of(report(PAPER, 0, rows, {"tune_alone": [trial(0, 3, 0.9)], "tune": [trial(0, 3, 0.5)]}))
 
     assert (found.searched, found.final, found.result) == (3, "safs", "hyperparameters")
     assert found.incumbents() == [(3, 0.5)]
 
 
 def test_the_mean_curve_begins_where_all_seeds_have_a_trial() -> None:
-    slow = run_of(report(OURS, 0, {"joint": 0.6}, {"joint": [trial(0, 3, 0.4)]}), "")
-    quick = run_of(
-        report(OURS, 1, {"joint": 0.6}, {"joint": [trial(0, 1, 0.2), trial(1, 1, 0.1), trial(2, 3, 0.6)]}), ""
-    )
+    slow = run_of(report(OURS, 0, {"joint": 0.6}, {"joint": [trial(0, 3, 0.4)]}))
+    quick = run_of(report(OURS, 1, {"joint": 0.6}, {"joint": [trial(0, 1, 0.2), trial(1, 1, 0.1), trial(2, 3, 0.6)]}))
 
     places, means = mean_curve([slow, quick])
 
