@@ -79,8 +79,10 @@ def test_operators_tell_their_formula_and_scalars_and_strategies_their_stages() 
 
     assert all(found[name]["formula"] for name in OPERATORS)
     assert found["swish"]["scalars"] == ["alpha", "beta"]
-    assert found["lahc"] == {"stages": ["activations"]}
-    assert found["smac"] == {"stages": ["activations", "tune"]}
+    assert found["lahc"]["stages"] == ["activations"]
+    assert found["smac"]["stages"] == ["activations", "tune", "joint"]
+    assert found["asha"]["multi_fidelity"]
+    assert set(found["asha"]["options"]) == {"eta", "min_epochs"}
 
 
 def test_changing_what_the_catalog_handed_out_changes_no_preset() -> None:

@@ -39,7 +39,8 @@ def test_a_trial_that_broke_down_has_a_null_loss_and_no_curve_in_its_event() -> 
 
     outcome = event_data(event)["outcome"]
 
-    assert outcome == {"loss": None, "metrics": {"cross_entropy": None}, "seconds": 1.0, "error": "diverged"}
+    told = {"loss": None, "metrics": {"cross_entropy": None}, "seconds": 1.0, "error": "diverged", "left": None}
+    assert outcome == told
 
 
 def _trial(number: int, loss: float, cross_entropy: float, error: str | None = None) -> Trial:

@@ -59,7 +59,7 @@ def test_a_quick_job_searches_both_at_once_with_the_presets_epochs() -> None:
     assert plan == [
         ("dense", 1, 20),
         ("prune", 1, 0),
-        ("joint", 24, 5),
+        ("joint", 32, 5),  # 24 configurations, of which 8 go on
         ("final", 2, 20),
         ("report", 0, 0),
     ]

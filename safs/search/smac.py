@@ -178,7 +178,8 @@ class Maximizer(AbstractAcquisitionMaximizer):
         # SMAC looks each of these up in a list of all trials, one comparison after the other, until one is new.
         seen = {_key(config) for config in previous_configs}
         fresh = {_key(config): (value, config) for value, config in reversed(found) if _key(config) not in seen}
-        return list(reversed(fresh.values()))
+        # With none left SMAC is to find that out by itself: it cannot take an empty list.
+        return list(reversed(fresh.values())) or found[:1]
 
     def _moves(self, start: Configuration) -> list[Configuration]:
         """One-exchange neighbours: each category in place of the one there, and steps of 0.05 of a range."""

@@ -37,6 +37,8 @@ def test_three_sections_are_enough_and_the_preset_fills_the_rest(http: TestClien
         "strategy": "lahc",
         "trials": 22,
         "epochs": 8,
+        "portfolio": True,
+        "options": {},
         "operators": "all",
         "scope": "site",
     }

@@ -21,11 +21,12 @@ from typing import IO, Self
 
 from sqlalchemy import text
 
+from safs.events import Event as AnyEvent
 from safs.execution import Executor, SerialExecutor
 from safs.spec import JobSpec
 from store.records import Claim
 from store.session import Database, Transaction
-from workers import recorder
+from workers import runner as runner_module
 from workers.recorder import Recorder
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -122,9 +123,16 @@ class _DeadlyDatabase(Database):
         return int(tx.execute(text(f"SELECT count(*) FROM trials WHERE {searches}")).scalar_one())
 
 
+class _StepByStep(Recorder):
+    """Writes each event in a transaction of its own, so that the runner dies at the trial that it is to die at."""
+
+    def _collect(self) -> tuple[list[tuple[AnyEvent, float]], bool]:
+        item = self._told.get()
+        return ([], True) if item is None else ([item], False)
+
+
 def _run(attempt: Attempt) -> None:
-    # Events are written as they come, so that the runner dies at the trial that it is to die at.
-    recorder.BATCH_S = 0.0
+    runner_module.Recorder = _StepByStep
     url = database_url(attempt.home)
     settings = WorkerSettings(home=Path(attempt.home), database_url=url, cpus=1, lease_s=30, heartbeat_s=10)
     database = Database(url) if attempt.dies_at is None else _DeadlyDatabase(url, attempt.dies_at, attempt.torn)
