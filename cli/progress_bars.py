@@ -104,7 +104,8 @@ class Lines:
             case Note():
                 return _note(event)
             case StageStarted() if event.trials > 1:
-                return f"{title}: {event.trials} {_noun(event.stage)}s, epochs of each: {event.epochs}"
+                most = "at most " if progress.epochs < event.trials * event.epochs else ""
+                return f"{title}: {event.trials} {_noun(event.stage)}s, epochs of each: {most}{event.epochs}"
             case StageDone():
                 return f"{title}: {event.summary} ({event.seconds:.0f} s)"
             case TrialDone() if _is_milestone(progress):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Panel = Callable[[Axes, Mapping[str, Any]], None]
 
 # The page, in inches.
-_WIDTH, _LEFT, _RIGHT, _HEAD, _FOOT = 15.0, 1.05, 0.45, 1.43, 1.21
+_WIDTH, _LEFT, _RIGHT, _HEAD, _FOOT = 15.0, 1.05, 0.45, 1.62, 1.21
 _ROW, _BELOW_ROW, _HALF = 3.24, 1.88, 5.77
 
 
