@@ -141,7 +141,7 @@ class Selector(ConfigSelector):
         rows = kept(costs[:, 0].tolist(), LEARNS_FROM)
         return configs[rows], costs[rows], configs[rows]
 
-    def _get_x_best(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:  # noqa: N803
+    def _get_x_best(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:  # noqa: N803  # as SMAC names it
         """The best of the evaluated points by the forest's prediction; SMAC predicts them one by one."""
         assert self._model is not None
         mean, _ = self._model.predict_marginalized(X)

@@ -146,7 +146,7 @@ def test_a_promoted_trial_goes_on_from_its_snapshot_and_from_the_start_where_tha
 
 def test_an_orders_loan_ends_in_all_copies_of_the_order() -> None:
     loan = Loan(ray.put("a snapshot"))
-    copied = deepcopy({"order": TrainOrder(None, None, keep=False, resume=loan)})  # type: ignore[arg-type]
+    copied = deepcopy({"order": TrainOrder(None, None, keep=False, resume=loan)})
     assert loan.get() == "a snapshot"
 
     loan.end()
