@@ -4,6 +4,7 @@ Importing this module imports optuna, and the first ask of ``Gp`` torch, which t
 """
 
 import logging
+from abc import ABC, abstractmethod
 from copy import deepcopy
 from itertools import islice
 from typing import Any
@@ -36,7 +37,7 @@ LEARNS_FROM = 150
 """Outcomes that the model is fitted on at most: see ``History``. A Gaussian process's fit grows with their cube."""
 
 
-class _Sampled:
+class _Sampled(ABC):
     """Proposes what a sampler of Optuna suggests; the first candidate is the space's default configuration.
 
     Each ask has a study and a sampler of its own: outcomes told go in as finished trials, candidates in flight as
@@ -80,8 +81,9 @@ class _Sampled:
         self._seen.add(point_of(candidate.config))
         self._history.add(candidate, outcome)
 
+    @abstractmethod
     def _sampler(self, seed: int) -> BaseSampler:
-        raise NotImplementedError
+        """Optuna's sampler for one ask."""
 
     def _suggest(self) -> Config:
         # Seeds of neighbouring asks are neighbours, which the generators behind them do not mind.
