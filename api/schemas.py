@@ -67,6 +67,15 @@ class ProgressView(View):
     fraction: float = Field(description="Share of the job's epochs that is done, in [0, 1].")
 
 
+class FaultsView(View):
+    """What went wrong around the job and was survived."""
+
+    runners_lost: int = Field(description="Runners that stopped answering while they had it.")
+    workers_lost: int = Field(description="Ray workers that were lost while a runner went on.")
+    trials_repeated: int = Field(description="Trials that were cut short by either, and run again.")
+    seconds_lost: float = Field(description="From the last thing finished before each loss to going on.")
+
+
 class JobView(View):
     """A job."""
 
@@ -85,6 +94,8 @@ class JobView(View):
     reused: dict[str, list[str]] | None = Field(
         description="Stage -> ids of the jobs that made what was used here; null if all was made by this job."
     )
+    owner: str | None = Field(description="Whose it is; null if it was submitted without a key.")
+    faults: FaultsView
     links: dict[str, str] = Field(description="Where its parts are; results are listed once the job has succeeded.")
 
     @classmethod
@@ -95,8 +106,8 @@ class JobView(View):
             parts.append("cancel")
         here = f"/v1/jobs/{job.id}"
         links = {"self": here} | {part: f"{here}/{part}" for part in parts}
-        values = {name: getattr(job, name) for name in cls.model_fields if name != "links"}
-        return cls.model_validate(values | {"links": links})
+        values = {name: getattr(job, name) for name in cls.model_fields if name not in ("links", "faults")}
+        return cls.model_validate(values | {"links": links, "faults": FaultsView.model_validate(job)})
 
 
 class SiteView(View):

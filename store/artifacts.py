@@ -13,6 +13,7 @@ from typing import IO, BinaryIO, Protocol
 
 from sqlalchemy import select
 
+from store.crash_points import reach
 from store.errors import ArtifactNotFound
 from store.leases import hold
 from store.records import JobArtifact, Lease, StoredArtifact
@@ -48,6 +49,7 @@ class ArtifactStore:
                 stored = _copy(source, incoming)
                 final = self._location(stored.sha256)
                 final.parent.mkdir(exist_ok=True)
+                reach("checkpoint.before_rename")
                 os.replace(incoming.name, final)
             except BaseException:
                 os.unlink(incoming.name)
@@ -55,6 +57,7 @@ class ArtifactStore:
         # A rename is durable once its folder is on the disk, and a new folder once the one above is.
         _sync_folder(final.parent)
         _sync_folder(self.folder)
+        reach("checkpoint.after_rename")
         return stored
 
     def path(self, sha256: str) -> Path:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy import DateTime, Dialect, Double, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
@@ -43,6 +43,13 @@ class seconds_from_now(FunctionElement[datetime]):  # noqa: N801 - as above
     inherit_cache = True
 
 
+class seconds_since(FunctionElement[float]):  # noqa: N801 - as above
+    """How many seconds ago a moment was."""
+
+    type = Double()
+    inherit_cache = True
+
+
 @compiles(now, "postgresql")
 def _(element: now, compiler: Any, **_options: Any) -> str:
     return "clock_timestamp()"
@@ -61,3 +68,14 @@ def _(element: seconds_from_now, compiler: Any, **options: Any) -> str:
 @compiles(seconds_from_now, "sqlite")
 def _(element: seconds_from_now, compiler: Any, **options: Any) -> str:
     return f"strftime('%Y-%m-%dT%H:%M:%fZ', 'now', {compiler.process(element.clauses, **options)} || ' seconds')"
+
+
+@compiles(seconds_since, "postgresql")
+def _(element: seconds_since, compiler: Any, **options: Any) -> str:
+    return f"extract(epoch FROM clock_timestamp() - {compiler.process(element.clauses, **options)})::double precision"
+
+
+@compiles(seconds_since, "sqlite")
+def _(element: seconds_since, compiler: Any, **options: Any) -> str:
+    moment = compiler.process(element.clauses, **options)
+    return f"(julianday('now') - julianday({moment})) * 86400.0"

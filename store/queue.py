@@ -6,11 +6,12 @@ job over under a new token; whatever the old runner still writes is refused with
 
 import secrets
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, and_, case, delete, func, null, or_, select, update
 
 from store import events
-from store.clock import now, seconds_from_now
+from store.clock import now, seconds_from_now, seconds_since
 from store.errors import IncompatibleState, JobNotFound
 from store.ids import new_id
 from store.leases import held_by, hold, lost
@@ -23,11 +24,21 @@ from store.tables import jobs, trials
 NO_LEASE = {"lease_token": None, "worker": None, "lease_expires_at": None}
 
 
-def submit(tx: Transaction, spec: Json, name: str | None = None, *, max_attempts: int = 3) -> Job:
+def submit(
+    tx: Transaction,
+    spec: Json,
+    name: str | None = None,
+    *,
+    max_attempts: int = 3,
+    owner: str | None = None,
+    traceparent: str | None = None,
+) -> Job:
     """Queues a job.
 
     Args:
         max_attempts: runners that may stop answering in the middle of it before it is given up.
+        owner: whose it is; None without a key.
+        traceparent: W3C trace context of the request.
     """
     values = {
         "id": new_id("job"),
@@ -37,6 +48,8 @@ def submit(tx: Transaction, spec: Json, name: str | None = None, *, max_attempts
         "attempt": 0,
         "max_attempts": max_attempts,
         "event_count": 0,
+        "owner": owner,
+        "traceparent": traceparent,
     }
     return job_from(tx.execute(jobs.insert().values(values).returning(*JOB_COLUMNS)).mappings().one())
 
@@ -48,18 +61,21 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
     are used up have failed.
     """
     _settle_expired(tx)
-    waiting = jobs.alias("waiting")
     oldest = (
-        select(waiting.c.id)
-        .where(or_(waiting.c.state == JobState.QUEUED, and_(_expired(waiting), ~_spent(waiting))))
-        .order_by(waiting.c.id)
+        select(*JOB_COLUMNS)
+        .where(or_(jobs.c.state == JobState.QUEUED, and_(_expired(jobs), ~_spent(jobs))))
+        .order_by(jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
-        .scalar_subquery()
     )
+    row = tx.execute(oldest).mappings().one_or_none()
+    if row is None:
+        return None
+    before = job_from(row)
+    taken_over = before.state in ACTIVE_STATES
     taken = (
         update(jobs)
-        .where(jobs.c.id == oldest)
+        .where(jobs.c.id == before.id)
         .values(
             state=JobState.RUNNING,
             attempt=jobs.c.attempt + 1,
@@ -69,16 +85,22 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
             worker=worker,
             lease_expires_at=seconds_from_now(lease_s),
             started_at=func.coalesce(jobs.c.started_at, now()),
+            claimed_at=now(),
+            recorded_batch=0,
+            **(_losses() if taken_over else {}),
         )
         .returning(*JOB_COLUMNS, jobs.c.lease_token, jobs.c.lease_expires_at)
     )
-    row = tx.execute(taken).mappings().one_or_none()
-    if row is None:
-        return None
+    row = tx.execute(taken).mappings().one()
     job = job_from(row)
-    if job.attempt > 1:
+    if taken_over:
         _interrupt_trials(tx, job.id)
-        _note(tx, job.id, f"the runner {worker!r} begins attempt {job.attempt} of {job.max_attempts}")
+        _note(
+            tx,
+            job.id,
+            f"the runner {before.worker!r} stopped answering; the runner {worker!r} begins attempt {job.attempt} of "
+            f"{job.max_attempts}",
+        )
     return Claim(job, Lease(job.id, row["lease_token"], row["lease_expires_at"]))
 
 
@@ -124,6 +146,34 @@ def pin_program(tx: Transaction, lease: Lease, version: str) -> bool:
     return True
 
 
+def pin_gpus(tx: Transaction, lease: Lease, gpus_per_trial: float) -> None:
+    """Notes how much of a GPU each trial of the job holds, for its GPU-hours."""
+    _write(tx, lease, gpus_per_trial=gpus_per_trial)
+
+
+def begin_batch(tx: Transaction, lease: Lease, number: int) -> bool:
+    """Whether batch ``number`` of this attempt (1, 2, ...) is still to be written; then it counts as written.
+
+    Who was cut off in a commit cannot tell whether it happened: the second try learns it here.
+    """
+    begun = update(jobs).where(held_by(lease), jobs.c.recorded_batch < number).values(recorded_batch=number)
+    if tx.execute(begun.returning(jobs.c.id)).one_or_none() is not None:
+        return True
+    hold(tx, lease)
+    return False
+
+
+def note_lost_worker(tx: Transaction, lease: Lease, trials_repeated: int, seconds_lost: float) -> None:
+    """Adds to the job's faults a worker that was lost while its runner went on."""
+    _write(
+        tx,
+        lease,
+        workers_lost=jobs.c.workers_lost + 1,
+        trials_repeated=jobs.c.trials_repeated + trials_repeated,
+        seconds_lost=jobs.c.seconds_lost + seconds_lost,
+    )
+
+
 def note_reuse(tx: Transaction, lease: Lease, stage: str, from_job: str) -> None:
     """Notes that something of this stage was not made by this job but taken over from ``from_job``."""
     hold(tx, lease)
@@ -145,6 +195,7 @@ def release(tx: Transaction, lease: Lease) -> Job:
         state=case((cancelling, JobState.CANCELLED), else_=JobState.QUEUED),
         finished_at=case((cancelling, now()), else_=null()),
         attempt=jobs.c.attempt - 1,
+        **{name: case((cancelling, total), else_=null()) for name, total in _totals().items()},
         **NO_LEASE,
     )
     _interrupt_trials(tx, job.id)
@@ -158,7 +209,7 @@ def finish(
     assert state.is_final, state
     assert (state is JobState.FAILED) == (error is not None), f"{state} with error {error}"
     told = None if error is None else asdict(error)
-    job = _write(tx, lease, state=state, result=result, error=told, finished_at=now(), **NO_LEASE)
+    job = _write(tx, lease, state=state, result=result, error=told, finished_at=now(), **_totals(), **NO_LEASE)
     _interrupt_trials(tx, job.id)
     return job
 
@@ -175,6 +226,7 @@ def request_cancel(tx: Transaction, job_id: str) -> Job:
         .values(
             state=case((queued, JobState.CANCELLED), else_=JobState.CANCELLING),
             finished_at=case((queued, now()), else_=null()),
+            **{name: case((queued, total), else_=null()) for name, total in _totals().items()},
         )
         .returning(*JOB_COLUMNS)
     )
@@ -193,12 +245,19 @@ def get(tx: Transaction, job_id: str) -> Job:
 
 
 def list(
-    tx: Transaction, *, state: JobState | None = None, limit: int = 50, page_token: str | None = None
+    tx: Transaction,
+    *,
+    state: JobState | None = None,
+    owner: str | None = None,
+    limit: int = 50,
+    page_token: str | None = None,
 ) -> Page[Job]:
-    """A page of jobs, the newest first."""
+    """A page of jobs, the newest first; of one owner, or of all."""
     query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit + 1)
     if state is not None:
         query = query.where(jobs.c.state == state)
+    if owner is not None:
+        query = query.where(jobs.c.owner == owner)
     if page_token is not None:
         (last_id,) = key_of("jobs", page_token, (str,))
         query = query.where(jobs.c.id < last_id)
@@ -223,9 +282,34 @@ def _settle_expired(tx: Transaction) -> None:
         else:
             error = JobError("attempts_used_up", f"{message}, the last one", job.stage)
             end = {"state": JobState.FAILED, "error": asdict(error)}
-        tx.execute(update(jobs).where(jobs.c.id == job.id).values(finished_at=now(), **end, **NO_LEASE))
+        tx.execute(update(jobs).where(jobs.c.id == job.id).values(finished_at=now(), **end, **_losses(), **_totals(), **NO_LEASE))
         _interrupt_trials(tx, job.id)
         _note(tx, job.id, message)
+
+
+def _losses() -> dict[str, ColumnElement[Any]]:
+    """What a take-over adds to the job's faults; to be taken before its running trials are interrupted."""
+    of_job = trials.c.job_id == jobs.c.id
+    running = select(func.count()).where(of_job, trials.c.state == TrialState.RUNNING).scalar_subquery()
+    ended = (TrialState.DONE, TrialState.FAILED)
+    last = select(func.max(trials.c.finished_at)).where(of_job, trials.c.state.in_(ended)).scalar_subquery()
+    last_good = case((last > jobs.c.claimed_at, last), else_=func.coalesce(jobs.c.claimed_at, jobs.c.started_at))
+    return {
+        "runners_lost": jobs.c.runners_lost + 1,
+        "trials_repeated": jobs.c.trials_repeated + running,
+        "seconds_lost": jobs.c.seconds_lost + seconds_since(last_good),
+    }
+
+
+def _totals() -> dict[str, ColumnElement[Any]]:
+    """What a job notes of its trials when it ends, so that nobody has to add them up again."""
+    run_here = (trials.c.job_id == jobs.c.id) & trials.c.recalled.is_(None) & trials.c.seconds.is_not(None)
+    seconds = select(func.coalesce(func.sum(trials.c.seconds), 0.0)).where(run_here).scalar_subquery()
+    return {
+        "trial_count": select(func.count()).where(run_here).scalar_subquery(),
+        "trial_seconds": seconds,
+        "gpu_seconds": seconds * func.coalesce(jobs.c.gpus_per_trial, 0.0),
+    }
 
 
 def _expired(job: FromClause) -> ColumnElement[bool]:

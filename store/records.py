@@ -72,6 +72,18 @@ class Job:
     error: JobError | None
     reused: dict[str, list[str]] | None
     """Stage -> ids of the jobs that made what was used here; None if all was made by this job."""
+    owner: str | None
+    """Whose it is; None if it was submitted without a key."""
+    traceparent: str | None
+    """W3C trace context of the request that submitted it."""
+    runners_lost: int
+    """Runners that stopped answering while they had it."""
+    workers_lost: int
+    """Ray workers that were lost while a runner went on."""
+    trials_repeated: int
+    """Trials that were cut short by either, and run again."""
+    seconds_lost: float
+    """Wall time between the last thing that was finished before each loss and the moment when the work went on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +208,8 @@ class Upload:
     size_bytes: int
     filename: str
     created_at: datetime
+    owner: str | None
+    """Whose it is; None if it was sent without a key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,18 @@ jobs = Table(
     Column("in_flight", Integer),
     Column("program", Text),
     Column("reused", JsonColumn),
+    Column("owner", Text),
+    Column("traceparent", Text),
+    Column("claimed_at", UtcDateTime),
+    Column("gpus_per_trial", Double),
+    Column("trial_count", Integer),
+    Column("trial_seconds", Double),
+    Column("gpu_seconds", Double),
+    Column("runners_lost", Integer, nullable=False, server_default="0"),
+    Column("workers_lost", Integer, nullable=False, server_default="0"),
+    Column("trials_repeated", Integer, nullable=False, server_default="0"),
+    Column("seconds_lost", Double, nullable=False, server_default="0"),
+    Column("recorded_batch", Integer, nullable=False, server_default="0"),
     CheckConstraint(_one_of("state", JobState), name="state"),
     CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
     CheckConstraint(f"({_one_of('state', ACTIVE_STATES)}) = (lease_token IS NOT NULL)", name="lease_while_active"),
@@ -71,6 +83,8 @@ jobs = Table(
     CheckConstraint(f"({_one_of('state', FINAL_STATES)}) = (finished_at IS NOT NULL)", name="finished_when_final"),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="error_when_failed"),
     Index(None, "state", "id"),
+    Index(None, "owner", "id"),
+    Index(None, "owner", "state", "id"),
 )
 
 trials = Table(
@@ -166,4 +180,46 @@ uploads = Table(
     Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
     Column("filename", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False, default=now()),
+    Column("owner", Text),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("scopes", JsonColumn, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, default=now()),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("requests_per_minute", Integer),
+    Column("queued_jobs", Integer),
+    Column("gpu_hours", Double),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_sha256", Text, nullable=False),
+    Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("answer", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, default=now(), index=True),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+)
+
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("ran_at", UtcDateTime, nullable=False),
 )

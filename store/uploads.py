@@ -10,7 +10,7 @@ from store.session import Transaction
 from store.tables import artifacts, uploads
 
 
-def create(tx: Transaction, artifact: StoredArtifact, filename: str) -> Upload:
+def create(tx: Transaction, artifact: StoredArtifact, filename: str, owner: str | None = None) -> Upload:
     """Gives stored content an id.
 
     Args:
@@ -18,17 +18,14 @@ def create(tx: Transaction, artifact: StoredArtifact, filename: str) -> Upload:
     """
     register(tx, artifact)
     upload_id = new_id("upload")
-    tx.execute(insert(uploads).values(id=upload_id, sha256=artifact.sha256, filename=filename))
+    tx.execute(insert(uploads).values(id=upload_id, sha256=artifact.sha256, filename=filename, owner=owner))
     return get(tx, upload_id)
 
 
 def get(tx: Transaction, upload_id: str) -> Upload:
     """The upload, or ``UploadNotFound``."""
-    query = (
-        select(uploads.c.id, uploads.c.sha256, artifacts.c.size_bytes, uploads.c.filename, uploads.c.created_at)
-        .join_from(uploads, artifacts)
-        .where(uploads.c.id == upload_id)
-    )
+    columns = (uploads.c.id, uploads.c.sha256, artifacts.c.size_bytes, uploads.c.filename, uploads.c.created_at)
+    query = select(*columns, uploads.c.owner).join_from(uploads, artifacts).where(uploads.c.id == upload_id)
     row = tx.execute(query).mappings().one_or_none()
     if row is None:
         raise UploadNotFound(f"there is no upload {upload_id!r}; POST the file to /v1/uploads first")

@@ -14,6 +14,7 @@ from safs.spec import Recipe
 from safs.trials import Trial
 from store import outputs, trials
 from store.artifacts import ArtifactStore
+from store.crash_points import reach
 from store.errors import ArtifactNotFound
 from store.records import Json, Lease, StageOutput
 from store.session import Database, Transaction
@@ -56,7 +57,13 @@ class StoreMemory:
     def keep(self, key: str, stage: Stage, file: Path) -> None:
         """Keeps a copy of ``file`` under ``key``; whoever was first stays. Raises ``LeaseLost``."""
         stored = self._artifacts.put(file)
-        self._write(lambda tx: outputs.keep(tx, self._lease, key, stage.value, stored))
+
+        def kept(tx: Transaction) -> None:
+            outputs.keep(tx, self._lease, key, stage.value, stored)
+            reach("stage.before_commit")
+
+        self._write(kept)
+        reach("stage.after_commit")
 
     def trials(self, stage: Stage) -> Sequence[Trial]:
         """The finished trials of this job's stage, by number; one that was interrupted has found nothing."""

@@ -12,6 +12,7 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 from safs.prunings import begin
 from safs.trainings import Run
 from safs.trials import Outcome
+from store.crash_points import reach
 from workers.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder, Unfinished
 from workers.ray_shared import SharedContext, unpack
 
@@ -76,12 +77,15 @@ class RayTrial(tune.Trainable):
     def _train(self) -> dict[str, Any]:
         assert isinstance(self._order, TrainOrder)
         if self._run is None:
+            reach("trial.begin")
             # Here and not in _begin: what goes wrong while a network is built belongs to this trial.
             resume = None if self._order.resume is None else self._order.resume.get()
             self._run = begin(self._context(self._order.context), self._order.work, self._device, resume)
         epochs = self._run.advance(SLICE_S)
+        reach("trial.epoch")
         if not self._run.finished:
             return {"epochs": epochs, "answer": None, "done": False}
+        reach("trial.end")
         answer = self._run.trained() if self._order.keep else _judged(self._run)
         self._run = None
         return _answered(answer, epochs)

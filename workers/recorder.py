@@ -12,6 +12,7 @@ from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker
 from safs.workshop import THIS_JOB
 from store import events, queue, trials
+from store.crash_points import reach
 from store.errors import DatabaseUnavailable
 from store.records import Lease
 from store.session import Database, Transaction
@@ -88,12 +89,17 @@ class Recorder:
         """One transaction, tried again while the database is away; the heartbeat ends the run if that takes long."""
         for event, at_s in batch:
             progress = self._tracker.tell(event, at_s)
+        has_outcome = any(isinstance(event, TrialDone) for event, _ in batch)
         while True:
             try:
                 with self._database.begin() as tx:
                     for event, _ in batch:
                         _write(tx, self._lease, event)
                     queue.set_progress(tx, self._lease, progress.as_json())
+                    if has_outcome:
+                        reach("outcome.before_commit")
+                if has_outcome:
+                    reach("outcome.after_commit")
                 return
             except DatabaseUnavailable as error:
                 log.warning("job %s: events could not be written yet: %s", self._lease.job_id, error)

@@ -27,6 +27,7 @@ from safs.spec import JobSpec
 from search_spaces import SPACES
 from store import artifacts, queue, uploads
 from store.artifacts import ArtifactStore
+from store.crash_points import reach
 from store.errors import DatabaseUnavailable, LeaseLost, StoreError
 from store.records import Claim, JobError, JobState, Json, StoredArtifact
 from store.session import Database
@@ -80,8 +81,11 @@ class Runner:
         """Runs the next job, if there is one; whatever goes wrong in it is written to its row, not raised."""
         with self._database.begin() as tx:
             claim = queue.claim(tx, self._settings.name, self._settings.lease_s)
+            if claim is not None:
+                reach("claim.before_commit")
         if claim is None:
             return False
+        reach("claim.after")
         log.info("job %s: claimed, attempt %d", claim.job.id, claim.job.attempt)
         recorder: Recorder | None = None
         beating = Heartbeat(
@@ -131,6 +135,8 @@ class Runner:
                 for name, (artifact, media_type) in stored.items():
                     artifacts.attach(tx, claim.lease, name, artifact, media_type)
                 queue.finish(tx, claim.lease, JobState.SUCCEEDED, result=result)
+                reach("finish.before_commit")
+            reach("finish.after_commit")
 
         patiently(file, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its result")
 

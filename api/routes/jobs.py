@@ -13,6 +13,7 @@ from api.schemas import CheckView, JobRequest, JobView, Page
 from safs.preflight import Preflight
 from safs.spec import JobSpec
 from store import queue, uploads
+from store.crash_points import reach
 from store.errors import UploadNotFound
 from store.records import Job, JobState
 
@@ -154,4 +155,7 @@ def _check(use: Services, spec: JobSpec) -> Preflight:
 
 def _queue(use: Services, spec: JobSpec) -> Job:
     with use.database.begin() as tx:
-        return queue.submit(tx, spec.model_dump(mode="json"), spec.name)
+        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name)
+        reach("submit.before_commit")
+    reach("submit.after_commit")
+    return job

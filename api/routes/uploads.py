@@ -15,6 +15,7 @@ from api.problems import problem_responses
 from api.safetensors_stream import SafetensorsStream, parse_header
 from api.schemas import UploadView
 from store import uploads
+from store.crash_points import reach
 
 MEDIA_TYPE = "application/octet-stream"
 
@@ -59,7 +60,10 @@ async def upload(
 
     def record() -> UploadView:
         with use.database.begin() as tx:
-            return UploadView.of(uploads.create(tx, stored, filename), incoming.tensors)
+            created = uploads.create(tx, stored, filename)
+            reach("upload.before_commit")
+        reach("upload.after_commit")
+        return UploadView.of(created, incoming.tensors)
 
     return await to_thread.run_sync(record)
 

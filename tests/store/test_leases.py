@@ -97,7 +97,7 @@ def test_expired_lease_is_claimed_again_and_its_old_token_refused(database: Data
     with database.begin() as tx:
         assert queue.renew(tx, second.lease, 60) is False
         assert [event.data["message"] for event in events.page(tx, lease.job_id)] == [
-            "the runner 'runner-2' begins attempt 2 of 3"
+            "the runner 'runner-1' stopped answering; the runner 'runner-2' begins attempt 2 of 3"
         ]
         assert trials.list(tx, lease.job_id).items == ()
 
@@ -146,7 +146,7 @@ def test_job_whose_attempts_are_used_up_fails_with_a_reason_instead_of_running_a
     assert (failed.error.code, failed.error.stage) == ("attempts_used_up", "activations")
     assert failed.error.message == "the runner 'runner-2' stopped answering in attempt 2 of 2, the last one"
     assert [note.data["message"] for note in notes] == [
-        "the runner 'runner-2' begins attempt 2 of 2",
+        "the runner 'runner-1' stopped answering; the runner 'runner-2' begins attempt 2 of 2",
         "the runner 'runner-2' stopped answering in attempt 2 of 2",
     ]
 
