@@ -282,7 +282,8 @@ def _settle_expired(tx: Transaction) -> None:
         else:
             error = JobError("attempts_used_up", f"{message}, the last one", job.stage)
             end = {"state": JobState.FAILED, "error": asdict(error)}
-        tx.execute(update(jobs).where(jobs.c.id == job.id).values(finished_at=now(), **end, **_losses(), **_totals(), **NO_LEASE))
+        end |= {"finished_at": now(), **_losses(), **_totals(), **NO_LEASE}
+        tx.execute(update(jobs).where(jobs.c.id == job.id).values(end))
         _interrupt_trials(tx, job.id)
         _note(tx, job.id, message)
 
