@@ -34,7 +34,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 unit: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup ## Measure the dispatcher and the training loop (see docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.orchestration
