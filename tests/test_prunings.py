@@ -19,6 +19,8 @@ from safs.prunings import Pruning, PruningRun
 from safs.spec import DataSpec, PruneSpec, Recipe
 from safs.trainings import Context, Trained, Training, TrainingRun
 
+pytestmark = pytest.mark.slow
+
 BATCH = 32
 BLUEPRINTS = {
     "mlp": Blueprint("mlp", 1, 8, 10),

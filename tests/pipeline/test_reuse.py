@@ -17,6 +17,8 @@ from safs.trials import Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 
+pytestmark = pytest.mark.slow
+
 JOB: dict[str, Any] = TINY | {
     "data": {"dataset": "digits", "batch_size": 256},
     "train": {"epochs": 1},
