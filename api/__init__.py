@@ -1,9 +1,12 @@
 """The HTTP API; ``serve`` runs it."""
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from api.settings import ApiSettings
+
+_log = logging.getLogger(__name__)
 
 
 def serve(settings: "ApiSettings") -> None:
@@ -11,8 +14,24 @@ def serve(settings: "ApiSettings") -> None:
 
     Raises:
         PermissionError: ``settings.host`` is reachable from other machines, and no key is asked.
+        SchemaMissing, SchemaNewer: the database's schema is not the one of this version.
     """
+    settings.refuse_open_network()
+    _check_schema(settings.database_url)
     from api.server import make_server
 
-    settings.refuse_open_network()
     make_server(settings).run()
+
+
+def _check_schema(database_url: str) -> None:
+    from migrations import require_head
+    from store.errors import DatabaseUnavailable
+    from store.session import Database
+
+    database = Database(database_url)
+    try:
+        require_head(database.engine)
+    except DatabaseUnavailable as error:
+        _log.warning("%s. Requests are answered with 503 until then", error)
+    finally:
+        database.dispose()

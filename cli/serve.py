@@ -40,11 +40,11 @@ def worker(home: Home = None) -> None:
     """
     import logging
 
-    from workers import runner
+    from workers import work
     from workers.settings import WorkerSettings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    runner.main(WorkerSettings(**_given(home=home)))
+    work(WorkerSettings(**_given(home=home)))
 
 
 def migrate(home: Home = None) -> None:

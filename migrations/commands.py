@@ -1,6 +1,7 @@
 """Upgrade, downgrade and look: what ``safs migrate`` and ``/readyz`` call."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -9,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, func, select
 
+from store.errors import SchemaMissing, SchemaNewer
 from store.session import Database, Transaction, read
 
 LOCK_KEY = 0x5AF5
@@ -16,7 +18,11 @@ LOCK_KEY = 0x5AF5
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Brings the schema up to ``revision``, in one transaction; two processes may try at once."""
+    """Brings the schema up to ``revision``, in one transaction; two processes may try at once.
+
+    Raises:
+        SchemaNewer: a newer version of the program has migrated the database.
+    """
     _migrate(database_url, lambda config: command.upgrade(config, revision))
 
 
@@ -37,15 +43,24 @@ def current(database_url: str) -> str | None:
 
 def head_revision() -> str:
     """The newest revision that this program brings."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None, "the package has lost its migrations"
     return head
 
 
-def is_at_head(engine: Engine) -> bool:
-    """Whether the database's schema is the one that this program expects."""
+def require_head(engine: Engine) -> None:
+    """Makes sure that the database's schema is the one that this program expects.
+
+    Raises:
+        SchemaMissing: it has none yet, or an older one.
+        SchemaNewer: a newer version of the program has migrated it.
+    """
     with read(engine) as tx:
-        return _revision(tx) == head_revision()
+        found = _revision(tx)
+    _refuse_newer(found)
+    if found != head_revision():
+        what = "has no schema yet" if found is None else f"is at the older revision {found}"
+        raise SchemaMissing(f"the database {what}, and this version needs {head_revision()}; run `safs migrate`")
 
 
 def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
@@ -54,14 +69,30 @@ def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
         with database.begin() as tx:
             if tx.dialect.name == "postgresql":
                 tx.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
-            config = _config()
+            _refuse_newer(_revision(tx))
+            config = make_config()
             config.attributes["connection"] = tx
             change(config)
     finally:
         database.dispose()
 
 
-def _config() -> Config:
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in [script.revision for script in _scripts().walk_revisions()]:
+        raise SchemaNewer(
+            f"the database is at revision {found}, which this version does not know (it goes up to {head_revision()}): "
+            "a newer version of the program has migrated it. Install that version again, or restore a backup from "
+            "before the upgrade"
+        )
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(make_config())
+
+
+def make_config() -> Config:
+    """What an ``alembic.ini`` would say, without a database."""
     config = Config()
     # The configuration reads % as the beginning of a variable.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))

@@ -3,6 +3,7 @@
 StoreError
 ├── DatabaseUnavailable   the database cannot be reached, or stayed locked
 ├── SchemaMissing         the database has not been migrated
+├── SchemaNewer           a newer version of the program has migrated the database
 ├── InvalidValue          a value that the database cannot hold
 ├── InvalidPageToken      a page token that we did not make
 ├── NotFound
@@ -33,6 +34,12 @@ class SchemaMissing(StoreError):
     """The database has not been migrated."""
 
     code = "schema_missing"
+
+
+class SchemaNewer(StoreError):
+    """A newer version of the program has migrated the database; this one would misread it."""
+
+    code = "schema_newer"
 
 
 class InvalidValue(StoreError):

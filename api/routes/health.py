@@ -11,7 +11,7 @@ from api.deps import Services, Use
 from api.errors import NotReadyError
 from api.problems import problem_responses
 from api.schemas import HealthView
-from store.errors import StoreError
+from store.errors import SchemaMissing, SchemaNewer, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ def readyz(use: Use) -> HealthView:
 
 def _lacks(use: Services) -> Iterator[str]:
     try:
-        with use.database.read() as tx:
-            if not migrations.is_at_head(tx.engine):
-                yield "the database's schema is not the one of this version; run `safs migrate`"
+        migrations.require_head(use.database.engine)
+    except (SchemaMissing, SchemaNewer) as error:
+        yield str(error)
     except StoreError as error:
         _log.error("not ready: %s", error)
         yield "the database does not answer"

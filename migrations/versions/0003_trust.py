@@ -30,7 +30,7 @@ COUNTED: dict[str, Any] = {
     "seconds_lost": sa.Double(),
     "recorded_batch": sa.Integer(),
 }
-INDEXES = (["owner", "id"], ["owner", "state", "id"])
+INDEXES = (["owner", "id"], ["owner", "state", "id"], ["owner", "finished_at"])
 
 
 def upgrade() -> None:
@@ -41,6 +41,7 @@ def upgrade() -> None:
     for columns in INDEXES:
         op.create_index(op.f(f"ix_jobs_{'_'.join(columns)}"), "jobs", columns)
     op.add_column("uploads", sa.Column("owner", sa.Text()))
+    op.add_column("uploads", sa.Column("tensors", sa.Integer()))
     _count_the_ended()
     _create_api_keys()
     _create_idempotency_keys()
@@ -61,6 +62,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("chores", "counters", "idempotency_keys", "api_keys"):
         op.drop_table(table)
+    op.drop_column("uploads", "tensors")
     op.drop_column("uploads", "owner")
     for columns in INDEXES:
         op.drop_index(op.f(f"ix_jobs_{'_'.join(columns)}"), "jobs")

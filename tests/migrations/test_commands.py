@@ -1,9 +1,11 @@
 """Migrations: up, down, from several processes at once, and never apart from the tables."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -11,9 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from migrations import current, downgrade, head_revision, is_at_head, upgrade
+from migrations import current, downgrade, head_revision, require_head, upgrade
 from store import queue, trials
-from store.errors import DatabaseUnavailable
+from store.errors import DatabaseUnavailable, SchemaMissing, SchemaNewer
 from store.records import TrialOutcome
 from store.session import Database, Transaction
 from store.tables import metadata
@@ -65,7 +67,7 @@ def test_upgrade_makes_every_table_and_reaches_the_head(empty_database_url: str)
 def test_upgrade_of_what_is_at_head_changes_nothing(database: Database, empty_database_url: str) -> None:
     upgrade(empty_database_url)
 
-    assert is_at_head(database.engine)
+    require_head(database.engine)
 
 
 def test_downgrade_to_base_drops_every_table_and_upgrade_brings_them_back(empty_database_url: str) -> None:
@@ -120,28 +122,66 @@ def test_migrations_make_the_same_constraints_as_the_tables(database: Database) 
         assert migrated == schema(tx)
 
 
-def test_database_without_schema_or_of_another_version_is_not_at_head(empty_database_url: str) -> None:
+def test_database_without_schema_or_with_an_older_one_is_refused_with_the_way_out(empty_database_url: str) -> None:
     database = Database(empty_database_url)
-    empty = is_at_head(database.engine)
-    upgrade(empty_database_url)
-    with database.begin() as tx:
-        tx.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+    with pytest.raises(SchemaMissing, match=r"no schema yet.*safs migrate"):
+        require_head(database.engine)
 
-    assert (empty, is_at_head(database.engine)) == (False, False)
+    upgrade(empty_database_url, "0002")
+
+    with pytest.raises(SchemaMissing, match=r"older revision 0002.*safs migrate"):
+        require_head(database.engine)
     database.dispose()
 
 
-def test_processes_that_upgrade_at_once_all_succeed_wherever_they_are_started(
+def test_schema_of_a_newer_version_is_refused_and_left_alone(database: Database, empty_database_url: str) -> None:
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    for refused in (
+        lambda: require_head(database.engine),
+        lambda: upgrade(empty_database_url),
+        lambda: downgrade(empty_database_url, "base"),
+    ):
+        with pytest.raises(SchemaNewer, match=r"revision 9999.*newer version") as refusal:
+            refused()
+        assert refusal.value.code == "schema_newer"
+    assert current(empty_database_url) == "9999"
+
+
+@pytest.mark.parametrize("command", ["migrate", "api", "worker"])
+def test_each_process_says_at_its_start_that_the_schema_is_newer(command: str, empty_sqlite_url: str) -> None:
+    upgrade(empty_sqlite_url)
+    database = Database(empty_sqlite_url)
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.dispose()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", command],
+        env={**os.environ, "SAFS_DATABASE_URL": empty_sqlite_url, "SAFS_HOST": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 1
+    assert "revision 9999, which this version does not know" in done.stderr
+
+
+def test_servers_that_migrate_at_once_all_succeed_wherever_they_are_started(
     empty_database_url: str, tmp_path: Path
 ) -> None:
-    program = "import sys, migrations; migrations.upgrade(sys.argv[1])"
-    command = [sys.executable, "-W", "error", "-c", program, empty_database_url]
+    command = [sys.executable, "-W", "error", "-m", "cli", "migrate"]
+    environment = {**os.environ, "SAFS_DATABASE_URL": empty_database_url}
 
-    processes = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ends = [(process.communicate()[1], process.returncode) for process in processes]
+    processes = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE, text=True) for _ in range(2)
+    ]
+    ends = [(*process.communicate(), process.returncode) for process in processes]
 
-    assert ends == [("", 0)] * 2
-    assert current(empty_database_url) == head_revision()
+    assert ends == [(f"the database is at revision {head_revision()}\n", "", 0)] * 2
+    assert tables(empty_database_url) == {*metadata.tables, "alembic_version"}
 
 
 def test_failed_upgrade_leaves_the_database_as_it_was(empty_database_url: str) -> None:
@@ -160,4 +200,4 @@ def test_database_that_cannot_be_reached_is_said_to_be_so() -> None:
     database = Database("postgresql://safs@127.0.0.1:1/safs")
 
     with pytest.raises(DatabaseUnavailable):
-        is_at_head(database.engine)
+        require_head(database.engine)
