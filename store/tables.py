@@ -85,6 +85,7 @@ jobs = Table(
     Index(None, "state", "id"),
     Index(None, "owner", "id"),
     Index(None, "owner", "state", "id"),
+    Index(None, "owner", "finished_at"),
 )
 
 trials = Table(
@@ -181,6 +182,7 @@ uploads = Table(
     Column("filename", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False, default=now()),
     Column("owner", Text),
+    Column("tensors", Integer),
 )
 
 api_keys = Table(

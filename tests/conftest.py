@@ -104,7 +104,7 @@ def postgresql_url(migrated_postgresql_url: str) -> Iterator[str]:
     database = Database(migrated_postgresql_url)
     with database.begin() as tx:
         tx.execute(text("SET LOCAL lock_timeout = '20s'"))
-        tx.execute(text("TRUNCATE jobs, artifacts CASCADE"))
+        tx.execute(text("TRUNCATE jobs, artifacts, api_keys, counters, chores CASCADE"))
     database.dispose()
 
 
