@@ -10,7 +10,12 @@ StoreError
 │   ├── JobNotFound
 │   ├── TrialNotFound
 │   ├── UploadNotFound
-│   └── ArtifactNotFound
+│   ├── ArtifactNotFound
+│   └── KeyNotFound
+├── IdempotencyConflict   another request has been sent under this key
+├── QuotaExceeded         the owner has as much as the limits allow
+│       └── ArtifactDamaged   content that is no longer what was put
+├── StorageFull           no space is left for content, or its limit is reached
 ├── IncompatibleState     the job's state does not allow what was asked
 └── LeaseLost             the runner no longer holds the job; it must stop and write nothing more
 
@@ -82,6 +87,40 @@ class ArtifactNotFound(NotFound):
     """No content with this hash is stored."""
 
     code = "artifact_not_found"
+
+
+class ArtifactDamaged(ArtifactNotFound):
+    """The stored content with this hash is no longer what was put: it has another hash now."""
+
+    code = "artifact_damaged"
+
+
+class StorageFull(StoreError):
+    """The disk, or the limit that was set for artifacts, has no room for this content."""
+
+    code = "out_of_space"
+
+
+class KeyNotFound(NotFound):
+    """No API key has this prefix."""
+
+    code = "key_not_found"
+
+
+class IdempotencyConflict(StoreError):
+    """Another request has been sent under this Idempotency-Key."""
+
+    code = "idempotency_conflict"
+
+
+class QuotaExceeded(StoreError):
+    """The owner has as many jobs, or has used as many GPU-hours, as the limits allow."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class IncompatibleState(StoreError):

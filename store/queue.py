@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, case, delete, func, null
 
 from store import events
 from store.clock import now, seconds_from_now, seconds_since
+from store.crash_points import reach
 from store.errors import IncompatibleState, JobNotFound
 from store.ids import new_id
 from store.leases import held_by, hold, lost
@@ -199,6 +200,7 @@ def release(tx: Transaction, lease: Lease) -> Job:
         **NO_LEASE,
     )
     _interrupt_trials(tx, job.id)
+    reach("release.before_commit")
     return job
 
 
@@ -214,15 +216,15 @@ def finish(
     return job
 
 
-def request_cancel(tx: Transaction, job_id: str) -> Job:
+def request_cancel(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
     """Cancels a queued job at once; a running one is cancelling until its runner has stopped.
 
-    Raises ``IncompatibleState`` if it has finished. Asking twice changes nothing.
+    Raises ``IncompatibleState`` if it has finished, ``JobNotFound`` as ``get`` does. Asking twice changes nothing.
     """
     queued = jobs.c.state == JobState.QUEUED
     cancelled = (
         update(jobs)
-        .where(jobs.c.id == job_id, or_(queued, jobs.c.state.in_(ACTIVE_STATES)))
+        .where(_visible(job_id, owner), or_(queued, jobs.c.state.in_(ACTIVE_STATES)))
         .values(
             state=case((queued, JobState.CANCELLED), else_=JobState.CANCELLING),
             finished_at=case((queued, now()), else_=null()),
@@ -232,13 +234,13 @@ def request_cancel(tx: Transaction, job_id: str) -> Job:
     )
     row = tx.execute(cancelled).mappings().one_or_none()
     if row is None:
-        raise IncompatibleState(f"job {job_id} cannot be cancelled: it has already {get(tx, job_id).state}")
+        raise IncompatibleState(f"job {job_id} cannot be cancelled: it has already {get(tx, job_id, owner).state}")
     return job_from(row)
 
 
-def get(tx: Transaction, job_id: str) -> Job:
-    """The job, or ``JobNotFound``."""
-    row = tx.execute(select(*JOB_COLUMNS).where(jobs.c.id == job_id)).mappings().one_or_none()
+def get(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
+    """The job, or ``JobNotFound``; with ``owner`` also where it is somebody else's."""
+    row = tx.execute(select(*JOB_COLUMNS).where(_visible(job_id, owner))).mappings().one_or_none()
     if row is None:
         raise JobNotFound(f"there is no job {job_id!r}")
     return job_from(row)
@@ -263,6 +265,10 @@ def list(
         query = query.where(jobs.c.id < last_id)
     found = [job_from(row) for row in tx.execute(query).mappings()]
     return page_of("jobs", found, limit, lambda job: (job.id,))
+
+
+def _visible(job_id: str, owner: str | None) -> ColumnElement[bool]:
+    return jobs.c.id == job_id if owner is None else and_(jobs.c.id == job_id, jobs.c.owner == owner)
 
 
 def _write(tx: Transaction, lease: Lease, **values: object) -> Job:
