@@ -141,6 +141,7 @@ KINDS: Mapping[str, Kind] = {
     "incompressible_model": Kind(422, "No filters or neurons of the model can be removed"),
     "unknown_upload": Kind(422, "The job names an upload that is not there"),
     "invalid_upload": Kind(422, "The upload is not a safetensors file"),
+    "artifact_damaged": Kind(500, "The content is damaged on the service's disk"),
     "internal_error": Kind(500, "Something broke inside the service"),
     "database_unavailable": Kind(503, "The database does not answer", retryable=True),
     "schema_missing": Kind(503, "The database has not been migrated", retryable=True),

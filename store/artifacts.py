@@ -4,24 +4,33 @@ Content is put first and attached after, in the transaction of whatever it prove
 a file that nothing names, never a name without its file.
 """
 
+import errno
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO, Protocol
 
 from sqlalchemy import select
 
+from store.clock import now
 from store.crash_points import reach
-from store.errors import ArtifactNotFound
+from store.errors import ArtifactDamaged, ArtifactNotFound, StorageFull
+from store.folder_lock import FolderLock
 from store.leases import hold
+from store.quota import Quota
 from store.records import JobArtifact, Lease, StoredArtifact
 from store.session import Transaction
+from store.settings import StoreSettings
 from store.tables import artifacts, job_artifacts
 from store.upsert import insert_or_update
 
 CHUNK_BYTES = 1 << 20
+INCOMING = "incoming-"
+"""How the name of a file begins that is still being written."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -33,24 +42,65 @@ class Readable(Protocol):
 
 
 class ArtifactStore:
-    """A folder of files named by their sha256; a name appears once its content is whole and on the disk."""
+    """A folder of files named by their sha256; a name appears once its content is whole and on the disk.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        limit_bytes: what all files together may take; None as much as the disk has.
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int | None = None) -> None:
         self.folder = folder
+        self.lock = FolderLock(folder)
+        self._quota = None if limit_bytes is None else Quota(folder, limit_bytes)
 
     def put(self, source: Path | Readable) -> StoredArtifact:
-        """Stores the content of a file or stream, read in small pieces; the same content twice is one file."""
+        """Stores the content of a file or stream, read in small pieces; the same content twice is one file.
+
+        Raises:
+            StorageFull: it does not fit; nothing of it stays.
+        """
         if isinstance(source, Path):
             with source.open("rb") as stream:
                 return self.put(stream)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(prefix="incoming-", dir=self.folder, delete=False) as incoming:
+        with _named_if_full(self.folder):
+            return self._write(source)
+
+    def path(self, sha256: str) -> Path:
+        """Where the content lies, to be read only; ``ArtifactNotFound`` if it is not here or no hash of ours.
+
+        What is served or used goes through ``intact_path``.
+        """
+        if _HASH.fullmatch(sha256) is None or not self._location(sha256).is_file():
+            raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
+        return self._location(sha256)
+
+    def intact_path(self, sha256: str) -> Path:
+        """As ``path``, after a look at every byte; raises ``ArtifactDamaged`` if they are not what was put."""
+        path = self.path(sha256)
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != sha256:
+            raise ArtifactDamaged(
+                f"the content with sha256 {sha256!r} is damaged: its sha256 is now {found!r}. "
+                "`safs scrub` lists all that is damaged, and the way out"
+            )
+        return path
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The content as a stream, which the caller closes; ``ArtifactNotFound`` as for ``path``."""
+        return self.path(sha256).open("rb")
+
+    def _write(self, source: Readable) -> StoredArtifact:
+        _make_folder(self.folder)
+        with NamedTemporaryFile(prefix=INCOMING, dir=self.folder, delete=False) as incoming:
             try:
-                stored = _copy(source, incoming)
+                stored = _copy(source, incoming, self._quota)
                 final = self._location(stored.sha256)
-                final.parent.mkdir(exist_ok=True)
-                reach("checkpoint.before_rename")
-                os.replace(incoming.name, final)
+                # Whoever deletes looks under the lock at how old a file is: this one is new, also where it replaces.
+                with self.lock.writing():
+                    final.parent.mkdir(exist_ok=True)
+                    reach("checkpoint.before_rename")
+                    os.replace(incoming.name, final)
             except BaseException:
                 os.unlink(incoming.name)
                 raise
@@ -60,27 +110,13 @@ class ArtifactStore:
         reach("checkpoint.after_rename")
         return stored
 
-    def path(self, sha256: str) -> Path:
-        """Where the content lies, to be read only; ``ArtifactNotFound`` if it is not here or no hash of ours."""
-        if _HASH.fullmatch(sha256) is None or not self._location(sha256).is_file():
-            raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
-        return self._location(sha256)
-
-    def intact_path(self, sha256: str) -> Path:
-        """As ``path``, after a look at every byte; ``ArtifactNotFound`` also if they are no longer what was put."""
-        path = self.path(sha256)
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != sha256:
-            raise ArtifactNotFound(f"the content with sha256 {sha256!r} is damaged: its sha256 is now {found!r}")
-        return path
-
-    def open(self, sha256: str) -> BinaryIO:
-        """The content as a stream, which the caller closes; ``ArtifactNotFound`` as for ``path``."""
-        return self.path(sha256).open("rb")
-
     def _location(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256
+
+
+def artifact_store(settings: StoreSettings) -> ArtifactStore:
+    """The store that ``settings`` name."""
+    return ArtifactStore(settings.artifacts_folder, limit_bytes=settings.artifacts_limit_bytes)
 
 
 def attach(tx: Transaction, lease: Lease, name: str, artifact: StoredArtifact, media_type: str) -> None:
@@ -103,13 +139,19 @@ def of_job(tx: Transaction, job_id: str) -> dict[str, JobArtifact]:
 
 
 def register(tx: Transaction, artifact: StoredArtifact) -> None:
-    """Makes the content known to the database, so that jobs and uploads can refer to it."""
-    insert_or_update(tx, artifacts, {"sha256": artifact.sha256, "size_bytes": artifact.size_bytes})
+    """Makes the content known to the database, so that jobs and uploads can refer to it.
+
+    It counts as new again: until tomorrow it stays, whether or not anything refers to it.
+    """
+    row = {"sha256": artifact.sha256, "size_bytes": artifact.size_bytes, "created_at": now()}
+    insert_or_update(tx, artifacts, row)
 
 
-def _copy(source: Readable, target: IO[bytes]) -> StoredArtifact:
+def _copy(source: Readable, target: IO[bytes], quota: Quota | None) -> StoredArtifact:
     digest, size_bytes = hashlib.sha256(), 0
     while chunk := source.read(CHUNK_BYTES):
+        if quota is not None:
+            quota.take(len(chunk))
         digest.update(chunk)
         target.write(chunk)
         size_bytes += len(chunk)
@@ -118,6 +160,25 @@ def _copy(source: Readable, target: IO[bytes]) -> StoredArtifact:
     os.fchmod(target.fileno(), 0o444)
     os.fsync(target.fileno())
     return StoredArtifact(digest.hexdigest(), size_bytes)
+
+
+@contextmanager
+def _named_if_full(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageFull(
+            f"the disk of {folder} has no room for this content: {error.strerror}. Free some, or let `safs collect` "
+            "make room (SAFS_RETENTION_DAYS, SAFS_OUTPUTS_DAYS)"
+        ) from error
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the data lives. The settings of the API and of the workers inherit from these."""
+"""Where the data lives, and what is kept of it for how long; the API's and the workers' settings inherit from these."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StoreSettings(BaseSettings):
-    """Read from the environment: ``SAFS_HOME`` and ``SAFS_DATABASE_URL``.
+    """Read from the environment, with the prefix ``SAFS_``: ``SAFS_HOME``, ``SAFS_DATABASE_URL`` ...
 
     >>> StoreSettings(home="/srv/safs", database_url="").database_url
     'sqlite:////srv/safs/safs.db'
@@ -22,6 +22,8 @@ class StoreSettings(BaseSettings):
     """Folder of the SQLite database and of the artifacts."""
     database_url: str = Field("", repr=False, validate_default=True)
     """``sqlite:///path`` or ``postgresql://user:password@host/name``; by default ``safs.db`` in ``home``."""
+    artifacts_limit_bytes: int | None = Field(None, ge=1)
+    """What all artifacts together may take on this machine's disk; by default as much as it has."""
 
     @property
     def artifacts_folder(self) -> Path:

@@ -149,7 +149,7 @@ def _check(use: Services, spec: JobSpec) -> Preflight:
                 upload = uploads.get(tx, spec.model.weights)
         except UploadNotFound as error:
             raise UnknownUploadError(str(error), field="model.weights") from error
-        weights = use.artifacts.path(upload.sha256)
+        weights = use.artifacts.intact_path(upload.sha256)
     return use.check(spec, data_root=use.settings.data_folder, weights=weights)
 
 

@@ -1,6 +1,5 @@
 """The files of a job that has succeeded."""
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -21,7 +20,12 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part of the file that Range asks for."},
     304: {"description": "The caller has this content already, says If-None-Match."},
     **problem_responses(
-        "job_not_found", "no_result", "artifact_not_found", "job_not_finished", "range_not_satisfiable"
+        "job_not_found",
+        "no_result",
+        "artifact_not_found",
+        "artifact_damaged",
+        "job_not_finished",
+        "range_not_satisfiable",
     ),
 }
 
@@ -53,16 +57,18 @@ def get_picture(use: Use, request: Request, job_id: str) -> Response:
 
 
 def _answer(use: Services, request: Request, job_id: str, name: str, filename: str) -> Response:
-    artifact, path = _find(use, job_id, name)
+    artifact = _find(use, job_id, name)
     etag = f'"{artifact.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if not_modified(request, etag):
         return Response(status_code=304, headers=headers)
     check_range(request, etag, artifact.size_bytes)
+    # Every byte is read before the first is sent: what is damaged is a problem, not a download that breaks off.
+    path = use.artifacts.intact_path(artifact.sha256)
     return FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename)
 
 
-def _find(use: Services, job_id: str, name: str) -> tuple[JobArtifact, Path]:
+def _find(use: Services, job_id: str, name: str) -> JobArtifact:
     with use.database.read() as tx:
         job = queue.get(tx, job_id)
         found = artifacts.of_job(tx, job_id).get(name)
@@ -71,4 +77,4 @@ def _find(use: Services, job_id: str, name: str) -> tuple[JobArtifact, Path]:
     if found is None:
         reason = f": {job.error.message}" if job.error else ""
         raise NoResultError(f"job {job_id} has no {name}: it is {job.state}{reason}")
-    return found, use.artifacts.path(found.sha256)
+    return found

@@ -112,3 +112,21 @@ def test_content_that_is_gone_from_the_disk_is_a_problem(http: TestClient, job: 
     response = http.get(f"{job}/report")
 
     assert (response.status_code, response.json()["code"]) == (404, "artifact_not_found")
+
+
+@pytest.mark.parametrize("harm", ["one bit", "its end"])
+@pytest.mark.parametrize("wanted", [{}, {"Range": "bytes=0-7"}])
+def test_no_byte_of_content_that_is_damaged_is_sent(
+    http: TestClient, job: str, runner: Any, harm: str, wanted: dict[str, str]
+) -> None:
+    digest = http.get(f"{job}/checkpoint").headers["etag"].strip('"')
+    path = runner.store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(CHECKPOINT[:-1] + (b"\x00" if harm == "one bit" else b""))
+
+    response = http.get(f"{job}/checkpoint", headers=wanted)
+
+    assert (response.status_code, response.json()["code"]) == (500, "artifact_damaged")
+    assert "safs scrub" in response.json()["detail"]
+    assert b"weights!" not in response.content
+    assert http.get(f"{job}/report").status_code == 200
