@@ -18,7 +18,7 @@ from api.tail import Tail
 from safs.catalog import catalog as known_names
 from safs.estimates import estimate_apart
 from safs.preflight import check as preflight
-from store.artifacts import ArtifactStore
+from store.artifacts import artifact_store
 from store.session import Database
 
 _DESCRIPTION = """
@@ -66,7 +66,7 @@ def create_app(
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
     )
-    artifacts = ArtifactStore(settings.artifacts_folder)
+    artifacts = artifact_store(settings)
     estimate = estimate or partial(estimate_apart, limit_s=settings.estimate_limit_s)
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog)
     add_error_handlers(app)
