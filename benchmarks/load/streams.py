@@ -1,0 +1,35 @@
+"""Many clients that follow one job, and are cut off in between."""
+
+import asyncio
+import random
+
+import httpx
+
+CUT_AFTER = 0.3
+"""Part of the events after which half of the clients are cut off."""
+
+
+async def follow(url: str, job_id: str, clients: int, events: int) -> list[list[int]]:
+    """The numbers of the events that each client got, until each has ``events`` of them.
+
+    Half of the clients leave in the middle of the stream and come back with ``Last-Event-ID``.
+    """
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120, trust_env=False) as http:
+        return await asyncio.gather(*(_one(http, job_id, events, leaves=number % 2 == 0) for number in range(clients)))
+
+
+async def _one(http: httpx.AsyncClient, job_id: str, events: int, *, leaves: bool) -> list[int]:
+    seen: list[int] = []
+    cut = int(events * CUT_AFTER) + random.randrange(10) if leaves else None
+    while len(seen) < events:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(seen[-1])} if seen else {})
+        async with http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as response:
+            response.raise_for_status()
+            async for line in response.aiter_lines():
+                if line.startswith("id: "):
+                    seen.append(int(line.removeprefix("id: ")))
+                if len(seen) >= events or (cut is not None and len(seen) >= cut):
+                    cut = None
+                    break
+    return seen

@@ -1,0 +1,62 @@
+"""What people and programs ask while they wait for jobs; a file of locust, which runs it in a process of its own.
+
+Times go to the file that ``SAFS_LOAD_TIMES`` names, one line a request: locust itself rounds to two digits.
+"""
+
+import os
+import random
+from typing import Any
+
+from locust import HttpUser, constant_throughput, events, task
+
+JOB = os.environ["SAFS_LOAD_JOB"]
+TRIALS = int(os.environ["SAFS_LOAD_TRIALS"])
+EVENTS = int(os.environ["SAFS_LOAD_EVENTS"])
+_times = open(os.environ["SAFS_LOAD_TIMES"], "w", buffering=1)  # noqa: SIM115 - closed with the process
+
+
+@events.request.add_listener
+def note(request_type: str, name: str, response_time: float, exception: Any, **_: Any) -> None:
+    """One line: milliseconds, whether it failed, what was asked."""
+    _times.write(f"{response_time:.3f}\t{int(exception is not None)}\t{request_type} {name}\n")
+
+
+class Reader(HttpUser):
+    """One request a second: lists and jobs for the most part, then trials, curves and events."""
+
+    wait_time = constant_throughput(1)
+
+    @task(4)
+    def list_jobs(self) -> None:
+        """The first page, and sometimes the second."""
+        page = self.client.get("/v1/jobs?limit=50", name="/v1/jobs").json()
+        if random.random() < 0.1:
+            self.client.get(f"/v1/jobs?limit=50&page_token={page['next_page_token']}", name="/v1/jobs (2nd page)")
+
+    @task(1)
+    def list_in_a_state(self) -> None:
+        """The newest that have succeeded, and those that run."""
+        state = random.choice(["succeeded", "running"])
+        self.client.get(f"/v1/jobs?state={state}&limit=50", name="/v1/jobs?state")
+
+    @task(4)
+    def get_job(self) -> None:
+        """The job with the trials."""
+        self.client.get(f"/v1/jobs/{JOB}", name="/v1/jobs/{id}")
+
+    @task(2)
+    def list_trials(self) -> None:
+        """A page of its trials."""
+        self.client.get(f"/v1/jobs/{JOB}/trials?limit=100", name="/v1/jobs/{id}/trials")
+
+    @task(2)
+    def get_curve(self) -> None:
+        """One trial's curve."""
+        number = random.randrange(TRIALS)
+        self.client.get(f"/v1/jobs/{JOB}/trials/activations/{number}/curve", name="/v1/.../curve")
+
+    @task(2)
+    def list_events(self) -> None:
+        """A page of events somewhere in the middle."""
+        after = random.randrange(EVENTS)
+        self.client.get(f"/v1/jobs/{JOB}/events?after={after}&limit=100", name="/v1/jobs/{id}/events")

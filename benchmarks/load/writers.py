@@ -1,0 +1,70 @@
+"""Runners that write as hard as real ones: ``python -m benchmarks.load.writers URL JOBS SECONDS``.
+
+Each claims a job and tells a real ``Recorder`` of trials, twenty a second with ten epochs each, until the time is up.
+Nothing is trained.
+"""
+
+import sys
+import time
+
+from benchmarks.load.rows import SPEC
+from safs.events import EpochDone, Stage, StageStarted, TrialDone, TrialStarted
+from safs.progress import Tracker, plan_stages
+from safs.spec import JobSpec
+from safs.trials import Candidate, EpochMetrics, Outcome
+from store import queue
+from store.records import Claim, JobState
+from store.session import Database
+from workers.recorder import Recorder
+
+TRIALS_A_SECOND = 20
+EPOCHS = 10
+CURVE = tuple(EpochMetrics(epoch, 0.5, 0.4, 0.9, 1e-3, 0.03) for epoch in range(1, EPOCHS + 1))
+
+
+def write(url: str, runners: int, seconds: float) -> None:
+    """Writes for so many runners in turn, and prints how many events it told and how late it was at the end."""
+    database = Database(url)
+    claims = [_claim(database) for _ in range(runners)]
+    recorders = [
+        Recorder(database, claim.lease, Tracker(plan_stages(JobSpec.model_validate(SPEC))), lambda: None)
+        for claim in claims
+    ]
+    began, trial, told = time.monotonic(), 0, 0
+    for recorder in recorders:
+        recorder.__enter__()
+        recorder(StageStarted(Stage.ACTIVATIONS, 100_000, EPOCHS))
+    while (elapsed := time.monotonic() - began) < seconds:
+        for recorder in recorders:
+            told += _trial(recorder, trial)
+        trial += 1
+        time.sleep(max(trial / TRIALS_A_SECOND - elapsed, 0))
+    ended = time.monotonic()
+    for recorder, claim in zip(recorders, claims, strict=True):
+        recorder.__exit__(None, None, None)
+        with database.begin() as tx:
+            queue.finish(tx, claim.lease, JobState.CANCELLED)
+    database.dispose()
+    print(f"{told} events by {runners} runners in {ended - began:.0f} s; behind by {time.monotonic() - ended:.1f} s")
+
+
+def _claim(database: Database) -> Claim:
+    with database.begin() as tx:
+        queue.submit(tx, SPEC, "written while others read", owner="load")
+        claim = queue.claim(tx, "benchmark", lease_s=3600)
+    assert claim is not None
+    return claim
+
+
+def _trial(recorder: Recorder, number: int) -> int:
+    candidate = Candidate(number, {"conv1": "swish"}, EPOCHS, 0)
+    recorder(TrialStarted(Stage.ACTIVATIONS, candidate))
+    for metrics in CURVE:
+        recorder(EpochDone(Stage.ACTIVATIONS, number, metrics))
+    outcome = Outcome(0.1, {"accuracy": 0.9, "cross_entropy": 0.4, "epoch": 7}, 0.3, CURVE)
+    recorder(TrialDone(Stage.ACTIVATIONS, candidate, outcome))
+    return 2 + EPOCHS
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,95 @@
+"""What the load benchmark measures, at a size that takes no time: plans, statements, streams."""
+
+import asyncio
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from api.app import create_app
+from api.settings import ApiSettings
+from benchmarks.api_load import announce, percentile
+from benchmarks.load import plans
+from benchmarks.load.rows import Size, fill
+from benchmarks.load.streams import follow
+from benchmarks.load.writers import write
+from store import events, queue
+from store.session import Database
+from tests.api.conftest import running
+
+CLIENTS, EVENTS = 20, 60
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: object) -> ApiSettings:
+    """The API's, on both kinds of database in turn."""
+    return ApiSettings(home=tmp_path, database_url=database_url, events_interval_s=0.02)
+
+
+@pytest.fixture
+def http(settings: ApiSettings) -> Iterator[TestClient]:
+    """Speaks to the app in this process."""
+    with TestClient(create_app(settings), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
+        yield client
+
+
+def engine_of(http: TestClient) -> Engine:
+    engine: Engine = http.app.state.services.database.engine  # type: ignore[attr-defined]  # it is typed as any ASGI app
+    return engine
+
+
+def test_a_request_sends_as_many_statements_to_a_full_database_as_to_an_empty_one(
+    http: TestClient, database: Database
+) -> None:
+    def counted(job: str) -> dict[str, int]:
+        asked = plans.requests(job).items()
+        return {name: len(plans.of_request(http, engine_of(http), path)) for name, path in asked}
+
+    few = counted(fill(database, Size(jobs=2, trials=1, points=2)))
+    many = counted(fill(database, Size(jobs=200, trials=60, points=20)))
+
+    assert few == many
+    assert max(many.values()) <= 5
+
+
+def test_every_statement_finds_its_rows_by_an_index(http: TestClient, database: Database) -> None:
+    job = fill(database, Size(jobs=300, trials=100, points=50))
+
+    for path in plans.requests(job).values():
+        sent = [one for one in plans.of_request(http, engine_of(http), path) if "api_keys" not in one[0]]
+        for line in plans.explain(engine_of(http), sent, small=True):
+            assert "Seq Scan" not in line, (path, line)
+            assert not line.startswith("SCAN") or "USING INDEX" in line, (path, line)
+
+
+def test_every_client_gets_each_event_once_and_in_order_across_a_reconnect(
+    settings: ApiSettings, database: Database
+) -> None:
+    with database.begin() as tx:
+        job = queue.submit(tx, {}).id
+    with running(settings) as (address, _):
+        writing = Thread(target=announce, args=(settings.database_url, job, EVENTS, 0.005))
+        writing.start()
+        seen = asyncio.run(follow(address, job, CLIENTS, EVENTS))
+        writing.join()
+
+    assert seen == [list(range(1, EVENTS + 1))] * CLIENTS
+
+
+def test_writers_leave_what_runners_leave(database_url: str, database: Database) -> None:
+    write(database_url, runners=2, seconds=0.2)
+
+    with database.read() as tx:
+        jobs = queue.list(tx).items
+        kinds = [[event.kind for event in events.page(tx, job.id, limit=500)] for job in jobs]
+    assert len(jobs) == 2
+    for found in kinds:
+        assert found[:2] == ["stage_started", "trial_started"]
+        assert found.count("epoch_done") == 10 * found.count("trial_done") > 0
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.5, 2.0), (0.95, 4.0), (0.25, 1.0), (1.0, 4.0)])
+def test_percentiles_are_values_that_were_measured(part: float, expected: float) -> None:
+    assert percentile([4.0, 1.0, 3.0, 2.0], part) == expected
