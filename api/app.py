@@ -6,13 +6,17 @@ from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
+from api.authentication import Authentication
 from api.deps import Catalog, Check, Estimator, Services
+from api.docs_page import add_docs_page
 from api.middleware import BodyLimit, RequestId
 from api.openapi import DocumentedApp
 from api.problems import add_error_handlers
 from api.routes import catalog as catalog_routes
 from api.routes import events, health, jobs, results, trials, uploads
+from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
 from api.tail import Tail
 from safs.catalog import catalog as known_names
@@ -65,13 +69,20 @@ def create_app(
         description=_DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
+        docs_url=None,
+        redoc_url=None,
     )
     artifacts = artifact_store(settings)
     estimate = estimate or partial(estimate_apart, limit_s=settings.estimate_limit_s)
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog)
     add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
+    app.add_middleware(Authentication, database=database, requests_per_minute=settings.requests_per_minute)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
+    add_docs_page(app)
     for routes in (jobs, trials, events, results, uploads, catalog_routes, health):
         app.include_router(routes.router)
     return app

@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
+from api.access import Caller
 from api.settings import ApiSettings
 from api.tail import Tail
 from safs.catalog import CatalogEntry
@@ -58,6 +59,13 @@ def services(request: Request) -> Services:
     return found
 
 
+def caller(request: Request) -> Caller:
+    """Who makes the request."""
+    found: Caller = request.state.caller
+    return found
+
+
 Use = Annotated[Services, Depends(services)]
+Who = Annotated[Caller, Depends(caller)]
 PageToken = Annotated[str | None, Query(description="`next_page_token` of the page before.", max_length=500)]
 Limit = Annotated[int, Query(ge=1, le=500, description="Most items of a page.")]

@@ -1,6 +1,9 @@
 """Every error that the API raises on purpose, and how every error is answered. Only here are their HTTP codes known.
 
 ApiError
+├── UnauthorizedError     no key, or one that is not (any longer) a key of this service
+├── ForbiddenError        a key without the scope that this needs
+├── RateLimitedError      more requests a minute than the key may make
 ├── UploadError           an upload that is no well-formed safetensors file
 ├── UploadTooLargeError   an upload above ``SAFS_UPLOAD_LIMIT_BYTES``
 ├── MediaTypeError        a body that is not announced as what the endpoint takes
@@ -30,6 +33,32 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
+
+
+class UnauthorizedError(ApiError):
+    """No key, or one that is not (any longer) a key of this service."""
+
+    code = "unauthorized"
+
+    def __init__(self, message: str, *, token_given: bool = False) -> None:
+        super().__init__(message)
+        self.challenge = 'Bearer error="invalid_token"' if token_given else "Bearer"
+
+
+class ForbiddenError(ApiError):
+    """A key without the scope that this needs."""
+
+    code = "forbidden"
+
+
+class RateLimitedError(ApiError):
+    """More requests a minute than the key may make."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UploadError(ApiError):
@@ -116,6 +145,8 @@ KINDS: Mapping[str, Kind] = {
     "malformed_json": Kind(400, "The body is not JSON"),
     "malformed_request": Kind(400, "The request cannot be read"),
     "invalid_page_token": Kind(400, "The page token is not one of this list"),
+    "unauthorized": Kind(401, "This needs an API key"),
+    "forbidden": Kind(403, "The API key does not allow this"),
     "not_found": Kind(404, "There is nothing at this address"),
     "job_not_found": Kind(404, "There is no such job"),
     "trial_not_found": Kind(404, "There is no such trial"),
@@ -142,6 +173,9 @@ KINDS: Mapping[str, Kind] = {
     "unknown_upload": Kind(422, "The job names an upload that is not there"),
     "invalid_upload": Kind(422, "The upload is not a safetensors file"),
     "artifact_damaged": Kind(500, "The content is damaged on the service's disk"),
+    "idempotency_conflict": Kind(422, "The Idempotency-Key was sent with another job"),
+    "rate_limited": Kind(429, "The key may not make so many requests a minute", retryable=True),
+    "quota_exceeded": Kind(429, "The owner has as much as the limits allow", retryable=True),
     "internal_error": Kind(500, "Something broke inside the service"),
     "database_unavailable": Kind(503, "The database does not answer", retryable=True),
     "schema_missing": Kind(503, "The database has not been migrated", retryable=True),

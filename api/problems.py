@@ -9,16 +9,23 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from api.errors import CODES_OF_HTTP, KINDS, ApiError, RangeError
+from api.errors import CODES_OF_HTTP, KINDS, ApiError, RangeError, RateLimitedError, UnauthorizedError
+from api.security_headers import SECURITY_HEADERS
 from api.validation import FieldError, field_errors
 from safs.errors import SafsError
-from store.errors import StoreError
+from store.errors import QuotaExceeded, StoreError
 
 _log = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
 RETRY_AFTER_S = 5
+
+
+_HEADERS: Mapping[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+    429: {"Retry-After": {"description": "Seconds until it is worth trying again.", "schema": {"type": "integer"}}},
+}
 
 
 class Problem(BaseModel):
@@ -36,22 +43,25 @@ class Problem(BaseModel):
 
 def add_error_handlers(app: FastAPI) -> None:
     """Makes ``app`` answer every error, its own and the framework's, as a problem."""
-    app.add_exception_handler(ApiError, _answer_named)
-    app.add_exception_handler(SafsError, _answer_named)
-    app.add_exception_handler(StoreError, _answer_named)
+    app.add_exception_handler(ApiError, answer_named)
+    app.add_exception_handler(SafsError, answer_named)
+    app.add_exception_handler(StoreError, answer_named)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
-def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's ``responses`` of an endpoint that may answer these codes, or the two that any may."""
+def problem_responses(*codes: str, needs_key: bool = True) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's ``responses`` of an endpoint that may answer these codes, or those that any may."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, "database_unavailable", "internal_error"):
+    refused = ("unauthorized", "forbidden", "rate_limited") if needs_key else ()
+    for code in (*codes, *refused, "database_unavailable", "internal_error"):
         kind = KINDS[code]
         example = _problem(code, kind.title + ".", request_id="0b6f4e6c8f0a4d0e9a55d5b0f6a1c2d3").model_dump()
         media = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
         response = responses.setdefault(kind.status, {"description": "", "content": {PROBLEM_JSON: media}})
+        if kind.status in _HEADERS:
+            response["headers"] = _HEADERS[kind.status]
         response["description"] += f"`{code}`: {kind.title}. "
         response["content"][PROBLEM_JSON]["examples"][code] = {"summary": kind.title, "value": example}
     return responses
@@ -72,7 +82,8 @@ def respond(
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,
-        headers={**(headers or {}), **again, REQUEST_ID_HEADER: request_id},
+        # Also here: what breaks unexpectedly is answered outside of the middleware that adds them elsewhere.
+        headers={**SECURITY_HEADERS, **again, **(headers or {}), REQUEST_ID_HEADER: request_id},
         media_type=PROBLEM_JSON,
     )
 
@@ -91,17 +102,29 @@ def _problem(code: str, detail: str, *, request_id: str, errors: Iterable[FieldE
     )
 
 
-async def _answer_named(request: Request, error: Exception) -> Response:
+async def answer_named(request: Request, error: Exception) -> Response:
+    """The answer to an error of ours."""
     assert isinstance(error, ApiError | SafsError | StoreError)
     if error.code not in KINDS:  # meant for runners, so it is a defect if it gets here
         return await _answer_unexpected(request, error)
-    if isinstance(error, StoreError) and KINDS[error.code].retryable:
+    if isinstance(error, StoreError) and KINDS[error.code].status >= 500:
         _log.error("request %s: %s", request.state.request_id, error)
         return respond(error.code, f"{KINDS[error.code].title}; {_see_log(request)}", request)
     field = getattr(error, "field", None)
     errors = [FieldError(field=field, message=str(error))] if field else []
-    headers = {"Content-Range": f"bytes */{error.size_bytes}"} if isinstance(error, RangeError) else None
-    return respond(error.code, str(error), request, errors=errors, headers=headers)
+    return respond(error.code, str(error), request, errors=errors, headers=_headers_of(error))
+
+
+def _headers_of(error: Exception) -> dict[str, str]:
+    match error:
+        case RangeError():
+            return {"Content-Range": f"bytes */{error.size_bytes}"}
+        case UnauthorizedError():
+            return {"WWW-Authenticate": error.challenge}
+        case RateLimitedError() | QuotaExceeded():
+            return {"Retry-After": str(error.retry_after_s)}
+        case _:
+            return {}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

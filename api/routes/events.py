@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from api.deps import Limit, Services, Use
+from api.deps import Limit, Services, Use, Who
 from api.problems import problem_responses
 from api.schemas import EventPage, EventView
 from api.tail import Batch, Head
@@ -39,6 +39,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}/events", tags=["events"])
 )
 async def list_events(
     use: Use,
+    who: Who,
     request: Request,
     job_id: str,
     after: Annotated[int, Query(ge=0, le=LAST_NUMBER, description="Only events with a higher number.")] = 0,
@@ -47,21 +48,23 @@ async def list_events(
         int | None, Header(ge=0, le=LAST_NUMBER, description="Streams only: resumes after this event.")
     ] = None,
 ) -> Response:
-    """Events are numbered from 1 without gaps, so a reader that knows the last number it saw misses none."""
+    """Events are numbered from 1 without gaps, so a reader that knows the last number it saw misses none.
+
+    A key is asked for when a stream begins: one that is revoked meanwhile ends when the stream is resumed."""
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        page = EventPage.of(await run_in_threadpool(_page, use.database, job_id, after, limit + 1), limit)
+        page = EventPage.of(await run_in_threadpool(_page, use.database, job_id, after, limit + 1, who.sees), limit)
         return Response(page.model_dump_json(), media_type="application/json")
-    first = await run_in_threadpool(read_batch, use.database, job_id, last_event_id or after)
+    first = await run_in_threadpool(read_batch, use.database, job_id, last_event_id or after, who.sees)
     if last_event_id is not None and first.ended and not first.events:
         return Response(status_code=204)  # tells a browser's EventSource to stop coming back
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(use, job_id, last_event_id or after), media_type=EVENT_STREAM, headers=headers)
 
 
-def read_batch(database: Database, job_id: str, after: int) -> Batch[Event]:
+def read_batch(database: Database, job_id: str, after: int, owner: str | None = None) -> Batch[Event]:
     """The next events of a job; its state is read first, so a job that has ended adds none to them."""
     with database.read() as tx:
-        ended = queue.get(tx, job_id).state.is_final
+        ended = queue.get(tx, job_id, owner).state.is_final
         found = events.page(tx, job_id, after, READ_AT_ONCE)
     return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
 
@@ -72,9 +75,9 @@ def look(database: Database, job_id: str, known: int) -> Head:
     return Head(newest=batch.events[-1].number if batch.events else known, ended=batch.ended)
 
 
-def _page(database: Database, job_id: str, after: int, limit: int) -> tuple[Event, ...]:
+def _page(database: Database, job_id: str, after: int, limit: int, owner: str | None) -> tuple[Event, ...]:
     with database.read() as tx:
-        queue.get(tx, job_id)
+        queue.get(tx, job_id, owner)
         return events.page(tx, job_id, after, limit)
 
 

@@ -24,7 +24,7 @@ async def livez() -> HealthView:
     return HealthView(status="ok")
 
 
-@router.get("/readyz", summary="Can the service work?", responses=problem_responses("not_ready"))
+@router.get("/readyz", summary="Can the service work?", responses=problem_responses("not_ready", needs_key=False))
 def readyz(use: Use) -> HealthView:
     """The database answers, its schema is the one that this version needs, and there is disk space left."""
     if lacks := list(_lacks(use)):

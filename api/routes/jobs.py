@@ -1,21 +1,28 @@
 """Jobs: submit, list, look, cancel."""
 
+import json
+from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.access import Caller
 from api.conditional import versioned_json
-from api.deps import Limit, PageToken, Services, Use
-from api.errors import UnknownUploadError
+from api.deps import Limit, PageToken, Services, Use, Who
+from api.errors import ForbiddenError, UnknownUploadError
 from api.problems import problem_responses
 from api.schemas import CheckView, JobRequest, JobView, Page
+from api.settings import ApiSettings
 from safs.preflight import Preflight
 from safs.spec import JobSpec
-from store import queue, uploads
+from store import idempotency, queue, quotas, uploads
 from store.crash_points import reach
 from store.errors import UploadNotFound
-from store.records import Job, JobState
+from store.idempotency import Answer
+from store.keys import OWNER_PATTERN
+from store.records import JobState
+from store.session import Transaction
 
 LOOK_AGAIN_S = 2
 """Retry-After of a job that has not ended."""
@@ -67,29 +74,48 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
         200: {"model": CheckView, "description": "With `validate_only`: the job is fine; how long it will take."},
         202: {
             "description": "The job is queued.",
-            "headers": {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}},
+            "headers": {
+                "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
+                "Idempotent-Replayed": {
+                    "description": "`true` where the job was queued by an earlier request with this Idempotency-Key.",
+                    "schema": {"type": "string"},
+                },
+            },
         },
-        **problem_responses(*REFUSALS),
+        **problem_responses(*REFUSALS, "idempotency_conflict", "quota_exceeded"),
     },
 )
 async def submit(
     use: Use,
+    who: Who,
     spec: Annotated[JobRequest, Body(openapi_examples=_EXAMPLES)],
     validate_only: Annotated[
         bool, Query(description="Check the job, say what was found and how long it will take, and queue nothing.")
     ] = False,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=255,
+            pattern=r"^[\x21-\x7e]+$",
+            description="Of your making, a new one for each job. A request that comes again under the same key within "
+            "24 hours is answered as the first was, and queues nothing. Refusals are not kept.",
+        ),
+    ] = None,
 ) -> Response:
     """Checks the job as far as that is possible before it runs (names, combinations, data set, weights, sparsity,
     whether the model can be traced), and queues it."""
+    request = None if validate_only or idempotency_key is None else _request(who, idempotency_key, spec)
     async with use.one_check:
+        if request is not None and (before := await run_in_threadpool(_answered, use, request)) is not None:
+            return _queued(before, replayed=True)
         found = await run_in_threadpool(_check, use, spec)
     if validate_only:
         async with use.one_estimate:
             estimate = await run_in_threadpool(use.estimate, spec, found)
         return Response(CheckView.of(spec, found, estimate).model_dump_json(), media_type="application/json")
-    job = JobView.of(await run_in_threadpool(_queue, use, spec))
-    headers = {"Location": job.links["self"]}
-    return Response(job.model_dump_json(), status_code=202, media_type="application/json", headers=headers)
+    answer, replayed = await run_in_threadpool(_queue, use, who, spec, request)
+    return _queued(answer, replayed=replayed)
 
 
 @router.get(
@@ -97,13 +123,21 @@ async def submit(
 )
 def list_jobs(
     use: Use,
+    who: Who,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    owner: Annotated[
+        str | None, Query(pattern=OWNER_PATTERN, description="Only jobs of this owner; others' need an admin key.")
+    ] = None,
     limit: Limit = 50,
     page_token: PageToken = None,
 ) -> Page[JobView]:
-    """A page of jobs; jobs that are queued meanwhile do not shift the pages."""
+    """A page of jobs, all that the key may see; jobs that are queued meanwhile do not shift the pages."""
+    if who.sees is not None and owner not in (None, who.sees):
+        raise ForbiddenError(
+            f"this key sees the jobs of {who.sees!r}; those of {owner!r} need one with the scope 'admin'"
+        )
     with use.database.read() as tx:
-        page = queue.list(tx, state=state, limit=limit, page_token=page_token)
+        page = queue.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
     return Page[JobView](items=[JobView.of(job) for job in page.items], next_page_token=page.next_token)
 
 
@@ -122,10 +156,10 @@ def list_jobs(
         **problem_responses("job_not_found"),
     },
 )
-def get_job(use: Use, request: Request, job_id: str) -> Response:
+def get_job(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """State, stage and progress; why it failed; where its parts are."""
     with use.database.read() as tx:
-        job = queue.get(tx, job_id)
+        job = queue.get(tx, job_id, who.sees)
     headers = {} if job.state.is_final else {"Retry-After": str(LOOK_AGAIN_S)}
     return versioned_json(request, JobView.of(job), headers)
 
@@ -135,10 +169,10 @@ def get_job(use: Use, request: Request, job_id: str) -> Response:
     summary="Cancel a job",
     responses=problem_responses("job_not_found", "incompatible_state"),
 )
-def cancel(use: Use, job_id: str) -> JobView:
+def cancel(use: Use, who: Who, job_id: str) -> JobView:
     """A queued job is cancelled at once; a running one is `cancelling` until its runner has stopped."""
     with use.database.begin() as tx:
-        return JobView.of(queue.request_cancel(tx, job_id))
+        return JobView.of(queue.request_cancel(tx, job_id, who.sees))
 
 
 def _check(use: Services, spec: JobSpec) -> Preflight:
@@ -153,9 +187,43 @@ def _check(use: Services, spec: JobSpec) -> Preflight:
     return use.check(spec, data_root=use.settings.data_folder, weights=weights)
 
 
-def _queue(use: Services, spec: JobSpec) -> Job:
+def _request(who: Caller, key: str, spec: JobSpec) -> idempotency.Request:
+    """Two bodies that say the same job in different words are the same request."""
+    asked = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    return idempotency.Request(who.owner, key, sha256(asked.encode()).hexdigest())
+
+
+def _answered(use: Services, request: idempotency.Request) -> Answer | None:
+    with use.database.read() as tx:
+        return idempotency.find(tx, request)
+
+
+def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Request | None) -> tuple[Answer, bool]:
+    """The answer, and whether it is that of an earlier request."""
     with use.database.begin() as tx:
-        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name)
+        quotas.hold(tx, who.owner)
+        if request is not None and (before := idempotency.find(tx, request)) is not None:
+            return before, True
+        _check_quotas(tx, use.settings, who)
+        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner)
+        answer = Answer(job.id, JobView.of(job).model_dump_json())
+        if request is not None:
+            idempotency.keep(tx, request, answer)
         reach("submit.before_commit")
     reach("submit.after_commit")
-    return job
+    return answer, False
+
+
+def _check_quotas(tx: Transaction, settings: ApiSettings, who: Caller) -> None:
+    if who.key is None:
+        return
+    limits = who.key.limits
+    quotas.check_queued(tx, who.key.owner, settings.queued_jobs if limits.queued_jobs is None else limits.queued_jobs)
+    gpu_hours = settings.gpu_hours if limits.gpu_hours is None else limits.gpu_hours
+    if gpu_hours is not None:
+        quotas.check_gpu_hours(tx, who.key.owner, gpu_hours)
+
+
+def _queued(answer: Answer, *, replayed: bool) -> Response:
+    headers = {"Location": f"/v1/jobs/{answer.job_id}"} | ({"Idempotent-Replayed": "true"} if replayed else {})
+    return Response(answer.body, status_code=202, media_type="application/json", headers=headers)

@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
+from api.access import Caller
 from api.conditional import check_range, not_modified
-from api.deps import Services, Use
+from api.deps import Services, Use, Who
 from api.errors import NoResultError, NotFinishedError
 from api.problems import problem_responses
 from store import artifacts, queue
@@ -33,31 +34,31 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_respons
 
 
 @router.get("/checkpoint", summary="The sparse weights (safetensors)", responses=_RESPONSES)
-def get_checkpoint(use: Use, request: Request, job_id: str) -> Response:
+def get_checkpoint(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """The model's own parameter names with exact zeros; `safetensors.torch.load_file` reads it."""
-    return _answer(use, request, job_id, "checkpoint", "checkpoint.safetensors")
+    return _answer(use, who, request, job_id, "checkpoint", "checkpoint.safetensors")
 
 
 @router.get("/config", summary="What rebuilds the network", responses=_RESPONSES)
-def get_config(use: Use, request: Request, job_id: str) -> Response:
+def get_config(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """Spec, operators with their scalars, hyperparameters, seeds, versions, hashes."""
-    return _answer(use, request, job_id, "config", "config.json")
+    return _answer(use, who, request, job_id, "config", "config.json")
 
 
 @router.get("/report", summary="What was gained", responses=_RESPONSES)
-def get_report(use: Use, request: Request, job_id: str) -> Response:
+def get_report(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """Every row of the comparison, both searches, all numbers of the picture."""
-    return _answer(use, request, job_id, "report", "report.json")
+    return _answer(use, who, request, job_id, "report", "report.json")
 
 
 @router.get("/picture", summary="The report as a picture (PNG)", responses=_RESPONSES)
-def get_picture(use: Use, request: Request, job_id: str) -> Response:
+def get_picture(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """Score per trial of both stages, and the operator chosen at each site."""
-    return _answer(use, request, job_id, "picture", "report.png")
+    return _answer(use, who, request, job_id, "picture", "report.png")
 
 
-def _answer(use: Services, request: Request, job_id: str, name: str, filename: str) -> Response:
-    artifact = _find(use, job_id, name)
+def _answer(use: Services, who: Caller, request: Request, job_id: str, name: str, filename: str) -> Response:
+    artifact = _find(use, who, job_id, name)
     etag = f'"{artifact.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if not_modified(request, etag):
@@ -68,9 +69,9 @@ def _answer(use: Services, request: Request, job_id: str, name: str, filename: s
     return FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename)
 
 
-def _find(use: Services, job_id: str, name: str) -> JobArtifact:
+def _find(use: Services, who: Caller, job_id: str, name: str) -> JobArtifact:
     with use.database.read() as tx:
-        job = queue.get(tx, job_id)
+        job = queue.get(tx, job_id, who.sees)
         found = artifacts.of_job(tx, job_id).get(name)
     if not job.state.is_final:
         raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is there once it has succeeded")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from api.deps import Limit, PageToken, Use
+from api.deps import Limit, PageToken, Use, Who
 from api.problems import problem_responses
 from api.schemas import CurveView, Page, TrialView
 from safs.events import Stage
@@ -22,6 +22,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}/trials", tags=["trials"])
 )
 def list_trials(
     use: Use,
+    who: Who,
     job_id: str,
     stage: Annotated[Stage | None, Query(description="Only trials of this stage.")] = None,
     limit: Limit = 100,
@@ -29,7 +30,7 @@ def list_trials(
 ) -> Page[TrialView]:
     """A page of trials by stage and number, without their curves."""
     with use.database.read() as tx:
-        queue.get(tx, job_id)
+        queue.get(tx, job_id, who.sees)
         page = trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
     return Page[TrialView](items=[TrialView.of(trial) for trial in page.items], next_page_token=page.next_token)
 
@@ -39,8 +40,10 @@ def list_trials(
     summary="A trial's learning curve",
     responses=problem_responses("job_not_found", "trial_not_found", "invalid_request"),
 )
-def get_curve(use: Use, job_id: str, stage: Stage, number: Annotated[int, Path(ge=0, le=MOST_TRIALS)]) -> CurveView:
+def get_curve(
+    use: Use, who: Who, job_id: str, stage: Stage, number: Annotated[int, Path(ge=0, le=MOST_TRIALS)]
+) -> CurveView:
     """The metrics of each epoch; trial numbers are per stage, from 0."""
     with use.database.read() as tx:
-        queue.get(tx, job_id)
+        queue.get(tx, job_id, who.sees)
         return CurveView.of(stage, number, trials.curve(tx, job_id, stage, number))

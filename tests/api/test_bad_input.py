@@ -11,6 +11,7 @@ from safetensors.torch import save, save_file
 
 from api.settings import ApiSettings
 from safs import models
+from tests.api.conftest import from_this_machine
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 NUMBERS = {
@@ -211,7 +212,7 @@ def test_a_defect_says_nothing_of_the_inside(settings: ApiSettings) -> None:
     def broken(*_: object, **__: object) -> Any:
         raise RuntimeError("password is hunter2")
 
-    with TestClient(create_app(settings, check=broken), raise_server_exceptions=False) as http:
+    with from_this_machine(create_app(settings, check=broken)) as http:
         response = http.post("/v1/jobs", json=MINIMAL)
 
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.settings import ApiSettings
+from tests.api.conftest import from_this_machine
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_a_migrated_database_and_a_free_disk_are_ready(http: TestClient) -> None
 
 
 def test_the_process_lives_without_a_database_but_is_not_ready(without_database: ApiSettings) -> None:
-    with TestClient(create_app(without_database)) as http:
+    with from_this_machine(create_app(without_database)) as http:
         lives, ready, jobs = http.get("/livez"), http.get("/readyz"), http.get("/v1/jobs")
 
     assert lives.status_code == 200
@@ -33,7 +34,7 @@ def test_the_process_lives_without_a_database_but_is_not_ready(without_database:
 
 
 def test_a_database_that_was_not_migrated_is_not_ready(tmp_path: Path) -> None:
-    with TestClient(create_app(ApiSettings(home=tmp_path, free_disk_bytes=0))) as http:
+    with from_this_machine(create_app(ApiSettings(home=tmp_path, free_disk_bytes=0))) as http:
         ready, jobs = http.get("/readyz"), http.get("/v1/jobs")
 
     assert "safs migrate" in ready.json()["detail"]
@@ -41,7 +42,7 @@ def test_a_database_that_was_not_migrated_is_not_ready(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_not_ready(settings: Any) -> None:
-    with TestClient(create_app(settings.model_copy(update={"free_disk_bytes": 10**18}))) as http:
+    with from_this_machine(create_app(settings.model_copy(update={"free_disk_bytes": 10**18}))) as http:
         response = http.get("/readyz")
 
     assert (response.status_code, response.json()["code"]) == (503, "not_ready")

@@ -16,6 +16,7 @@ from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing
 from safs.preflight import Preflight
 from safs.spec import JobSpec
+from tests.api.conftest import from_this_machine
 
 Submit = Callable[..., str]
 MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
@@ -78,7 +79,7 @@ def test_validate_only_says_how_long_the_job_will_take(settings: ApiSettings) ->
         timing = Timing(dict.fromkeys(Kind, pace), "NVIDIA H100", "GPU-1")
         return estimate(spec, found, [timing], Slots(at_once=4, gpus=0.25))
 
-    with TestClient(create_app(settings, estimate=timed)) as http:
+    with from_this_machine(create_app(settings, estimate=timed)) as http:
         answer = http.post("/v1/jobs?validate_only=true", json=MINIMAL).json()["estimate"]
 
     assert answer["low_s"] < answer["seconds"] < answer["high_s"]

@@ -1,0 +1,39 @@
+"""How many requests a minute a key may make: a token bucket for each, in this process."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+from api.errors import RateLimitedError
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class Rates:
+    """A bucket for each key; it holds a minute's worth of requests and fills steadily.
+
+    Not safe to share between threads: the event loop asks it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, key: str, per_minute: int) -> None:
+        """Counts a request; raises ``RateLimitedError``, which knows when the next may come."""
+        now = self._clock()
+        bucket = self._buckets.setdefault(key, _Bucket(per_minute, now))
+        bucket.tokens = min(per_minute, bucket.tokens + (now - bucket.filled_at) * per_minute / 60)
+        bucket.filled_at = now
+        if bucket.tokens < 1:
+            wait_s = ceil((1 - bucket.tokens) * 60 / per_minute)
+            raise RateLimitedError(
+                f"this key may make {per_minute} requests a minute; the next may come in {wait_s} s",
+                retry_after_s=wait_s,
+            )
+        bucket.tokens -= 1
