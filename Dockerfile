@@ -6,8 +6,8 @@ WORKDIR /opt/safs
 
 # Dependencies first: they change seldom and weigh several GB.
 COPY pyproject.toml constraints.txt README.md ./
-RUN mkdir -p safs search_spaces store workers api cli migrations \
-    && pip install --no-cache-dir --constraint constraints.txt '.[timm]' \
+RUN mkdir -p safs search_spaces store workers api cli migrations telemetry \
+    && pip install --no-cache-dir --constraint constraints.txt '.[timm,otel]' \
     && pip uninstall --yes safs-service
 
 COPY . .

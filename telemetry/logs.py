@@ -1,0 +1,100 @@
+"""Logs to standard error: for people as text, for programs as one JSON object a line.
+
+What is known of the moment (which request, which job) is bound by ``bound`` once, and is in every line from within.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import StrEnum
+from typing import TextIO
+
+from opentelemetry import trace
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+FIELDS = ("request", "owner", "job", "attempt", "stage", "trial", "trace_id")
+"""What can be bound or given as ``extra``, and the trace that is under way."""
+TEXT = "%(asctime)s %(levelname)s %(message)s%(known)s"
+
+_bound: ContextVar[dict[str, str | int]] = ContextVar("bound", default={})  # noqa: B039 - never changed, only replaced
+
+
+class Format(StrEnum):
+    """What a line of the log looks like."""
+
+    AUTO = "auto"
+    """Text on a terminal, else JSON."""
+    TEXT = "text"
+    JSON = "json"
+
+
+class Level(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogSettings(BaseSettings):
+    """Read from the environment: ``SAFS_LOG_FORMAT`` and ``SAFS_LOG_LEVEL``."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFS_LOG_", env_ignore_empty=True, extra="ignore")
+
+    format: Format = Format.AUTO
+    level: Level = Level.INFO
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Sends the logs of this process to ``stream``, by default standard error, in place of wherever they went.
+
+    Other libraries are kept at warnings at least: at ``debug``, theirs would drown ours.
+    """
+    stream = stream or sys.stderr
+    as_text = settings.format is Format.TEXT or (settings.format is Format.AUTO and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter(TEXT) if as_text else _json_formatter())
+    handler.addFilter(_add_what_is_known)
+    logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
+    for chatty in ("httpx", "httpcore", "alembic", "matplotlib", "ray", "opentelemetry"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@contextmanager
+def bound(**fields: str | int | None) -> Iterator[None]:
+    """While the block runs, lines of this thread or task have these of ``FIELDS``; None is left out.
+
+    A thread that is started within has them if it runs in a copy of the context (``contextvars.copy_context``).
+    """
+    known = {name: value for name, value in fields.items() if value is not None}
+    assert known.keys() <= set(FIELDS), known
+    token = _bound.set(_bound.get() | known)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def _add_what_is_known(record: logging.LogRecord) -> bool:
+    known = dict(_bound.get())
+    if (context := trace.get_current_span().get_span_context()).is_valid:
+        known["trace_id"] = trace.format_trace_id(context.trace_id)
+    for name, value in known.items():
+        record.__dict__.setdefault(name, value)  # what the line itself says of them stays
+    told = [f"{name}={record.__dict__[name]}" for name in FIELDS if name in record.__dict__]
+    record.known = f" [{' '.join(told)}]" if told else ""
+    return True
+
+
+def _json_formatter() -> logging.Formatter:
+    return JsonFormatter(
+        ["levelname", "name", "message"],
+        rename_fields={"levelname": "level", "name": "logger"},
+        timestamp="time",
+        reserved_attrs=[*RESERVED_ATTRS, "known", "color_message"],  # the latter is uvicorn's, for terminals
+    )
