@@ -1,7 +1,8 @@
 """Follows the events of jobs for many listeners at once: idle listeners hold neither a thread nor a session.
 
 One task a followed job looks into SQL every interval, however many listen. A listener reads its own pages, and only
-when there is news, so each has all events in order, from whichever number it starts.
+when there is news, so each has all events in order, from whichever number it starts; those that want the same page at
+the same time share one reading of it.
 """
 
 import asyncio
@@ -84,6 +85,7 @@ class Tail(Generic[EventT]):
         self._interval_s = interval_s
         self._keep_alive_s = keep_alive_s
         self._watches: dict[str, _Watch] = {}
+        self._readings: dict[tuple[str, int], asyncio.Task[Batch[EventT]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -96,7 +98,7 @@ class Tail(Generic[EventT]):
         watch.listeners += 1
         try:
             while not watch.gone:
-                batch = await run_in_threadpool(self._read, job_id, after)
+                batch = await self._page(job_id, after)
                 yield batch
                 if batch.ended:
                     return
@@ -120,6 +122,16 @@ class Tail(Generic[EventT]):
             watch.wake()
         for task in self._tasks:
             task.cancel()
+
+    async def _page(self, job_id: str, after: int) -> Batch[EventT]:
+        """The next events, read now or by another listener who has begun to."""
+        key = job_id, after
+        if key not in self._readings:
+            reading = asyncio.create_task(run_in_threadpool(self._read, job_id, after))
+            self._readings[key] = reading
+            reading.add_done_callback(lambda _: self._readings.pop(key))
+        # A listener who leaves must not take the page away from the others.
+        return await asyncio.shield(self._readings[key])
 
     def _watch(self, job_id: str) -> _Watch:
         if job_id not in self._watches:

@@ -1,6 +1,7 @@
 """Many listeners share one look at a job, and each gets all events in order."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -53,7 +54,7 @@ def test_what_is_there_is_read_page_by_page_from_any_number(after: int) -> None:
     assert numbers == list(range(after + 1, 8))
 
 
-def test_idle_listeners_share_one_look_and_read_only_when_there_is_news() -> None:
+def test_idle_listeners_share_one_look_and_one_reading_of_what_is_new() -> None:
     def grow(log: Log) -> None:
         if log.looks == 50:
             log.length, log.ended = 2, True
@@ -66,7 +67,23 @@ def test_idle_listeners_share_one_look_and_read_only_when_there_is_news() -> Non
 
     assert asyncio.run(listen()) == [[1, 2]] * 100
     assert log.looks == 50
-    assert log.reads == 200
+    assert log.reads == 2
+
+
+def test_a_listener_that_leaves_while_a_page_is_read_does_not_take_it_from_the_others() -> None:
+    class SlowLog(Log):
+        def read(self, job_id: str, after: int) -> Batch[Numbered]:
+            time.sleep(0.05)
+            return super().read(job_id, after)
+
+    async def one_leaves() -> list[int]:
+        tail = _tail(SlowLog(length=2, ended=True))
+        leaving, staying = (asyncio.create_task(_numbers(tail)) for _ in range(2))
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        return await staying
+
+    assert asyncio.run(one_leaves()) == [1, 2]
 
 
 def test_a_listener_that_hears_nothing_gets_signs_of_life() -> None:
