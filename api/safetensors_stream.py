@@ -1,25 +1,27 @@
-"""Strict reading of safetensors as they arrive: the first bytes that cannot be right end the upload.
+"""Uploads parsed while they arrive, in a process apart: see ``strict_safetensors``.
 
-The format: 8 bytes, little-endian, the header's length; the header, a JSON object from tensor names to ``dtype``,
-``shape`` and ``data_offsets``, and optionally ``__metadata__`` from strings to strings; then the tensors' bytes,
-back to back. See https://huggingface.co/docs/safetensors.
+Every piece is handed to the parser by a pipe before it is passed on to be stored, so the first bytes that cannot be
+right end the upload, and what the parser has not accepted as a whole never gets a name.
 """
 
 import json
-from collections import Counter
-from math import prod
-from typing import Any, NoReturn, Protocol
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol, Self
 
-from api.errors import UploadError, UploadTooLargeError
+from api import strict_safetensors
+from api.errors import NotReadyError, UploadError, UploadTooLargeError
 
-LONGEST_HEADER_BYTES = 16 * 2**20
-MOST_DIMENSIONS = 32
-BYTES_OF_DTYPE = {
-    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
-    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
-    **dict.fromkeys(("I32", "U32", "F32"), 4),
-    **dict.fromkeys(("I64", "U64", "F64", "C64"), 8),
-}
+PATIENCE_S = 30.0
+"""How long the parser may take to read on, or to answer."""
+LEAST_CPU_S = 20
+BYTES_A_SECOND = 50_000_000
+"""Far fewer than the parser checks: 170 MB of F16 on one core."""
+LONGEST_ANSWER_BYTES = 65_536
 
 
 class Readable(Protocol):
@@ -31,121 +33,127 @@ class Readable(Protocol):
 class SafetensorsStream:
     """``source``, passed on unchanged as long as it is well-formed safetensors.
 
+    A context manager: its process ends with it.
+
     Args:
         limit_bytes: longest allowed file.
+        program: what parses; for tests.
+        patience_s: how long it may take to read on, or to answer.
+
+    Raises:
+        NotReadyError: the machine has no process left for the parser.
     """
 
-    def __init__(self, source: Readable, *, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        source: Readable,
+        *,
+        limit_bytes: int,
+        program: Path = Path(strict_safetensors.__file__),
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._source = source
         self._limit_bytes = limit_bytes
-        self._start = bytearray()
+        self._patience_s = patience_s
         self._size_bytes = 0
-        self._expected_bytes: int | None = None
+        self.cpu_s = LEAST_CPU_S + limit_bytes // BYTES_A_SECOND
+        # An environment without the service's secrets; no paths but Python's own (-I, -S), so nothing that is installed
+        # runs; a session of its own, so a Ctrl-C meant for the service lets uploads end.
+        try:
+            self._parser = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(program), str(limit_bytes), str(self.cpu_s)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise NotReadyError(f"no process could be started to parse the upload ({error}); send it again") from error
+        assert self._parser.stdin is not None
+        os.set_blocking(self._parser.stdin.fileno(), False)
         self.tensors = 0
-        """Known once the header has been read."""
+        """Known at the end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parser.kill()
+        self._parser.wait()
+        for pipe in (self._parser.stdin, self._parser.stdout):
+            assert pipe is not None
+            pipe.close()
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes of the source.
+        """The next bytes of the source; the end only if the file is accepted.
 
         Raises:
             UploadTooLargeError: the file is longer than allowed, or says that it will be.
-            UploadError: the file is not well-formed: truncated, no JSON, a name twice, an unknown dtype, bytes that
-                overlap, leave gaps, or do not fit the shape.
+            UploadError: the parser refuses the file, or takes more time or memory than it may.
         """
         chunk = self._source.read(size)
         self._size_bytes += len(chunk)
-        if self._expected_bytes is None:
-            self._start += chunk
-            self._read_header()
-        self._check_size(at_end=not chunk)
+        if self._size_bytes > self._limit_bytes:
+            raise self._too_large()
+        if chunk:
+            self._hand_over(chunk)
+        else:
+            self.tensors = self._verdict()
         return chunk
 
-    def _read_header(self) -> None:
-        length = int.from_bytes(self._start[:8], "little") if len(self._start) >= 8 else 0
-        if length > LONGEST_HEADER_BYTES:
-            raise UploadError(
-                f"the file is no safetensors file: its first 8 bytes announce a header of {length} bytes, and "
-                f"{LONGEST_HEADER_BYTES} are allowed"
-            )
-        if 8 <= 8 + length <= len(self._start) and len(self._start) >= 8:
-            self.tensors, data_bytes = parse_header(bytes(self._start[8 : 8 + length]))
-            self._expected_bytes = 8 + length + data_bytes
-            self._start.clear()
+    def _hand_over(self, chunk: bytes) -> None:
+        assert self._parser.stdin is not None
+        pipe, rest = self._parser.stdin.fileno(), memoryview(chunk)
+        writable = select.poll()
+        writable.register(pipe, select.POLLOUT)
+        while rest:
+            if not writable.poll(self._patience_s * 1000):
+                raise UploadError(self._late())
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BrokenPipeError:
+                self._verdict()
+                raise UploadError("the file has more bytes than its header and tensors take") from None
 
-    def _check_size(self, *, at_end: bool) -> None:
-        size, expected = self._size_bytes, self._expected_bytes
-        if max(size, expected or 0) > self._limit_bytes:
-            raise UploadTooLargeError(
-                f"the file is longer than the {self._limit_bytes} bytes that SAFS_UPLOAD_LIMIT_BYTES allows"
-            )
-        if expected is not None and size > expected:
-            raise UploadError(f"the file has more bytes than its header and tensors, which take {expected}")
-        if at_end and expected is None:
-            raise UploadError(
-                f"the file is truncated or no safetensors file: it ends after {size} bytes, in its header"
-            )
-        if at_end and size != expected:
-            raise UploadError(f"the file is truncated: it has {size} bytes, its header promises {expected}")
+    def _verdict(self) -> int:
+        """How many tensors the file has, once the parser has said so."""
+        assert self._parser.stdin is not None
+        assert self._parser.stdout is not None
+        self._parser.stdin.close()
+        try:
+            ended = self._parser.wait(self._patience_s)
+        except subprocess.TimeoutExpired:
+            raise UploadError(self._late()) from None
+        match _parsed(self._parser.stdout.read(LONGEST_ANSWER_BYTES)):
+            case {"tensors": int(tensors)} if ended == 0:
+                return tensors
+            case {"refused": str(reason)}:
+                raise UploadError(reason)
+            case {"too_large": str()}:
+                raise self._too_large()
+            case _:
+                raise UploadError(self._broken(ended))
+
+    def _too_large(self) -> UploadTooLargeError:
+        return UploadTooLargeError(
+            f"the file is longer than the {self._limit_bytes} bytes that SAFS_UPLOAD_LIMIT_BYTES allows"
+        )
+
+    def _late(self) -> str:
+        return f"the file is refused: its parser did not get on for {self._patience_s:g} s and was stopped"
+
+    def _broken(self, ended: int) -> str:
+        if ended == -signal.SIGXCPU:
+            return f"the file is refused: parsing it took more than {self.cpu_s} s of processor time"
+        how = f"killed by {signal.Signals(-ended).name}" if ended < 0 else f"ended with {ended}"
+        return f"the file is refused: its parser broke on it ({how})"
 
 
-def parse_header(header: bytes) -> tuple[int, int]:
-    """How many tensors the file has, and how many bytes they take.
-
-    Raises:
-        UploadError: the header is not well-formed.
-    """
+def _parsed(answer: bytes | None) -> object:
     try:
-        parsed = json.loads(header.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UploadError(f"the file is no safetensors file: its header is not JSON ({error})") from error
-    if not isinstance(parsed, dict):
-        raise UploadError("the file is no safetensors file: its header is not a JSON object")
-    metadata = parsed.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise UploadError("the header's __metadata__ must map strings to strings")
-    if not parsed:
-        raise UploadError("the file holds no tensor")
-    extents = sorted((*_extent(name, entry), name) for name, entry in parsed.items())
-    return len(extents), _end_of_data(extents)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise UploadError(f"the header names {twice!r} twice")
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise UploadError(f"the header holds {name}, which is not JSON")
-
-
-def _extent(name: str, entry: Any) -> tuple[int, int]:
-    """Where the tensor's bytes begin and end, counted from the end of the header."""
-    match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end], **rest} if not rest:
-            pass
-        case _:
-            raise UploadError(f"the header's entry for {name!r} must have exactly dtype, shape and data_offsets")
-    if dtype not in BYTES_OF_DTYPE:
-        raise UploadError(f"tensor {name!r} has the unknown dtype {dtype!r}; known: {', '.join(BYTES_OF_DTYPE)}")
-    if len(shape) > MOST_DIMENSIONS or not all(_is_size(number) for number in (*shape, begin, end)):
-        raise UploadError(f"tensor {name!r} has a shape or offsets that are no sizes")
-    if end - begin != prod(shape) * BYTES_OF_DTYPE[dtype]:
-        raise UploadError(f"tensor {name!r} of shape {shape} and dtype {dtype} cannot have {end - begin} bytes")
-    return begin, end
-
-
-def _is_size(number: Any) -> bool:
-    return type(number) is int and 0 <= number < 2**63
-
-
-def _end_of_data(extents: list[tuple[int, int, str]]) -> int:
-    expected = 0
-    for begin, end, name in extents:
-        if begin != expected:
-            what = "overlaps the tensor before it" if begin < expected else "leaves a gap before it"
-            raise UploadError(f"tensor {name!r} {what}: it begins at byte {begin}, not {expected}")
-        expected = end
-    return expected
+        return json.loads(answer or b"")
+    except ValueError:
+        return None

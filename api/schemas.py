@@ -280,14 +280,13 @@ class UploadView(View):
     filename: str
     sha256: str
     size_bytes: int
-    tensors: int = Field(description="How many tensors the file holds.")
+    tensors: int | None = Field(description="How many tensors the file holds; null where version 0.1 took it.")
     created_at: datetime
 
     @classmethod
-    def of(cls, upload: Upload, tensors: int) -> Self:
+    def of(cls, upload: Upload) -> Self:
         """The view of an upload."""
-        values = {name: getattr(upload, name) for name in cls.model_fields if name != "tensors"}
-        return cls.model_validate(values | {"tensors": tensors})
+        return cls.model_validate(upload)
 
 
 class EntryView(View):

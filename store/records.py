@@ -210,6 +210,8 @@ class Upload:
     created_at: datetime
     owner: str | None
     """Whose it is; None if it was sent without a key."""
+    tensors: int | None
+    """How many the file holds; None if it came before they were counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,23 +10,43 @@ from store.session import Transaction
 from store.tables import artifacts, uploads
 
 
-def create(tx: Transaction, artifact: StoredArtifact, filename: str, owner: str | None = None) -> Upload:
+def create(tx: Transaction, artifact: StoredArtifact, filename: str, tensors: int, owner: str | None = None) -> Upload:
     """Gives stored content an id.
 
     Args:
         filename: what the user called it; shown, never used as a path.
+        tensors: how many the file holds.
     """
     register(tx, artifact)
     upload_id = new_id("upload")
-    tx.execute(insert(uploads).values(id=upload_id, sha256=artifact.sha256, filename=filename, owner=owner))
+    values = {"id": upload_id, "sha256": artifact.sha256, "filename": filename, "owner": owner, "tensors": tensors}
+    tx.execute(insert(uploads).values(values))
     return get(tx, upload_id)
 
 
 def get(tx: Transaction, upload_id: str) -> Upload:
     """The upload, or ``UploadNotFound``."""
     columns = (uploads.c.id, uploads.c.sha256, artifacts.c.size_bytes, uploads.c.filename, uploads.c.created_at)
-    query = select(*columns, uploads.c.owner).join_from(uploads, artifacts).where(uploads.c.id == upload_id)
+    query = (
+        select(*columns, uploads.c.owner, uploads.c.tensors)
+        .join_from(uploads, artifacts)
+        .where(uploads.c.id == upload_id)
+    )
     row = tx.execute(query).mappings().one_or_none()
     if row is None:
-        raise UploadNotFound(f"there is no upload {upload_id!r}; POST the file to /v1/uploads first")
+        raise _unknown(upload_id)
     return Upload(**row)
+
+
+def hold(tx: Transaction, upload_id: str) -> None:
+    """Keeps the upload from being collected until the transaction ends, or raises ``UploadNotFound``.
+
+    Who queues a job that names it calls this first: from then on the job keeps it.
+    """
+    held = select(uploads.c.id).where(uploads.c.id == upload_id).with_for_update(read=True, key_share=True)
+    if tx.execute(held).one_or_none() is None:
+        raise _unknown(upload_id)
+
+
+def _unknown(upload_id: str) -> UploadNotFound:
+    return UploadNotFound(f"there is no upload {upload_id!r}; POST the file to /v1/uploads first")

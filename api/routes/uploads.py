@@ -1,23 +1,24 @@
 """Uploads: dense weights that jobs start from."""
 
-import errno
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated
 
-from anyio import from_thread, to_thread
+from anyio import fail_after, from_thread, to_thread
 from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 
-from api.deps import Use
-from api.errors import MediaTypeError, OutOfSpaceError, UploadError, UploadTooLargeError
+from api.deps import Services, Use
+from api.errors import MediaTypeError, UploadError, UploadTooLargeError
 from api.problems import problem_responses
-from api.safetensors_stream import SafetensorsStream, parse_header
+from api.safetensors_stream import Readable, SafetensorsStream
 from api.schemas import UploadView
 from store import uploads
 from store.crash_points import reach
+from store.records import Upload
 
 MEDIA_TYPE = "application/octet-stream"
+LONGEST_PAUSE_S = 60.0
+"""Of a body that is under way; one that stands still would keep others out, since few are taken at once."""
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -27,7 +28,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
     status_code=201,
     summary="Upload dense weights (safetensors)",
     responses=problem_responses(
-        "upload_too_large", "unsupported_media_type", "invalid_upload", "invalid_request", "out_of_space"
+        "upload_too_large", "unsupported_media_type", "invalid_upload", "invalid_request", "out_of_space", "not_ready"
     ),
     openapi_extra={
         "requestBody": {
@@ -43,37 +44,34 @@ async def upload(
         str, Query(min_length=1, max_length=200, description="What the file is called; for people.")
     ] = "weights.safetensors",
 ) -> UploadView:
-    """Takes a state dict as raw bytes. Only safetensors, which hold no code; what is not well-formed leaves nothing
-    behind. A job names it by its `id` in `model.weights`."""
+    """Takes a state dict as raw bytes. Only safetensors, which hold no code, with numbers that are finite; what is
+    refused leaves nothing behind. A job names it by its `id` in `model.weights`."""
     _check_headers(request, use.settings.upload_limit_bytes)
-    incoming = SafetensorsStream(_BodyFromThread(request.stream()), limit_bytes=use.settings.upload_limit_bytes)
-    try:
-        stored = await to_thread.run_sync(use.artifacts.put, incoming, limiter=use.upload_threads)
-    except ClientDisconnect as error:
-        raise UploadError("the upload is truncated: the connection ended before the file did") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpaceError(
-                "the upload does not fit on the service's disk; free some, and send it again"
-            ) from error
-        raise
-
-    def record() -> UploadView:
-        with use.database.begin() as tx:
-            created = uploads.create(tx, stored, filename)
-            reach("upload.before_commit")
-        reach("upload.after_commit")
-        return UploadView.of(created, incoming.tensors)
-
-    return await to_thread.run_sync(record)
+    body = _BodyFromThread(request.stream())
+    created = await to_thread.run_sync(_keep, use, body, filename, limiter=use.upload_threads)
+    return UploadView.of(created)
 
 
 @router.get("/{upload_id}", summary="Look at an upload", responses=problem_responses("upload_not_found"))
 def get_upload(use: Use, upload_id: str) -> UploadView:
     """Name, size and hash of the file, and how many tensors it holds."""
     with use.database.read() as tx:
-        found = uploads.get(tx, upload_id)
-    return UploadView.of(found, _count_tensors(use.artifacts.path(found.sha256)))
+        return UploadView.of(uploads.get(tx, upload_id))
+
+
+def _keep(use: Services, body: Readable, filename: str) -> Upload:
+    try:
+        with SafetensorsStream(body, limit_bytes=use.settings.upload_limit_bytes) as incoming:
+            stored = use.artifacts.put(incoming)
+    except ClientDisconnect as error:
+        raise UploadError("the upload is truncated: the connection ended before the file did") from error
+    except TimeoutError as error:
+        raise UploadError(f"the upload is given up: nothing of it came for {LONGEST_PAUSE_S:g} s") from error
+    with use.database.begin() as tx:
+        created = uploads.create(tx, stored, filename, incoming.tensors)
+        reach("upload.before_commit")
+    reach("upload.after_commit")
+    return created
 
 
 class _BodyFromThread:
@@ -90,9 +88,10 @@ class _BodyFromThread:
         return chunk
 
     async def _next(self) -> bytes:
-        async for chunk in self._chunks:
-            if chunk:
-                return chunk
+        with fail_after(LONGEST_PAUSE_S):
+            async for chunk in self._chunks:
+                if chunk:
+                    return chunk
         return b""
 
 
@@ -109,9 +108,3 @@ def _check_headers(request: Request, limit_bytes: int) -> None:
         raise UploadTooLargeError(
             f"the file has {length} bytes; SAFS_UPLOAD_LIMIT_BYTES allows {limit_bytes}", field="body"
         )
-
-
-def _count_tensors(path: Path) -> int:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return parse_header(file.read(length))[0]

@@ -12,7 +12,7 @@ CONTENT = StoredArtifact("ab" * 32, size_bytes=5)
 
 def test_upload_is_read_back_by_its_id(database: Database) -> None:
     with database.begin() as tx:
-        created = uploads.create(tx, CONTENT, "dense.safetensors")
+        created = uploads.create(tx, CONTENT, "dense.safetensors", tensors=3)
 
     with database.read() as tx:
         found = uploads.get(tx, created.id)
@@ -23,8 +23,8 @@ def test_upload_is_read_back_by_its_id(database: Database) -> None:
 
 def test_same_content_uploaded_twice_has_two_ids(database: Database) -> None:
     with database.begin() as tx:
-        first = uploads.create(tx, CONTENT, "a.safetensors")
-        second = uploads.create(tx, CONTENT, "b.safetensors")
+        first = uploads.create(tx, CONTENT, "a.safetensors", tensors=3)
+        second = uploads.create(tx, CONTENT, "b.safetensors", tensors=3)
 
     assert first.id != second.id
     assert first.sha256 == second.sha256
