@@ -5,6 +5,7 @@ training, both searches and the final trainings alike. Tune runs in a thread of 
 out by queues.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, TypeAlias
 
+import ray
 from ray import cloudpickle, tune
 from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial as TuneTrial
@@ -25,9 +27,13 @@ from ray.tune.search import Searcher
 from safs.trials import EpochMetrics
 from workers.orders import Order, PauseOrder
 
+log = logging.getLogger(__name__)
+
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 MOST_ENDED = 20
 """Trials that Tune keeps although they have ended."""
+CLOSE_LIMIT_S = 20.0
+"""For the end of a pool. It takes about a second, or ten where Ray has to be asked twice to end a worker."""
 
 # No log files of trials, no snapshots of the experiment (SQL has the outcomes), no handler that swallows Ctrl-C;
 # a hung actor is killed soon after a run has been ended.
@@ -104,9 +110,11 @@ class WorkerPool:
             return found
 
     def close(self) -> None:
-        """Ends the workers, also those that are at work, and gives back what they held."""
+        """Ends the workers, also those that hang in their work, and gives back what they held."""
         self._events.closing = True
-        self._thread.join()
+        self._thread.join(CLOSE_LIMIT_S)
+        if self._thread.is_alive():
+            log.error("Ray Tune has not ended its workers within %g s; they may hold what they had", CLOSE_LIMIT_S)
 
     def _work(self) -> None:
         # By default a searcher may have one trial pending. While the second actor still starts, the first then takes
@@ -125,7 +133,7 @@ class WorkerPool:
             self._trainable,
             tune_config=tune.TuneConfig(
                 search_alg=_Orders(self._orders, self._events, self._slots),
-                scheduler=_Forgetful(),  # type: ignore[no-untyped-call]  # its base has no types
+                scheduler=self._events.controller,
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=_trial_name,
@@ -159,11 +167,13 @@ class _Events(_Unsaved, tune.Callback):
     def __init__(self, messages: SimpleQueue[Message | Exception]) -> None:
         self._messages = messages
         self.closing = False
+        self.controller = _Controller()
         self.tickets: dict[str, int | None] = {}
         """Trial id -> ticket of trials that Tune has and that have not ended; None for a pause."""
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         if self.closing:
+            self.controller.kill_workers()
             raise _Closing
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -234,13 +244,20 @@ class _Silent(_Unsaved, TrialProgressCallback):
         """Nothing."""
 
 
-class _Forgetful(FIFOScheduler):
-    """Lets go of trials that have ended, in the order in which they came otherwise.
+class _Controller(_Unsaved, FIFOScheduler):
+    """What we ask of Tune's controller. A scheduler is the part of Tune that is handed it.
 
-    Tune keeps them all, to restore from, and looks through them at every step: with thousands of trials and pauses a
-    job would get slower, and its process larger. A scheduler is the part of Tune that is handed its controller; what is
-    cleared there is private, one more reason why Ray's version is pinned.
+    It lets go of trials that have ended, in the order in which they came otherwise. Tune keeps them all, to restore
+    from, and looks through them at every step: with thousands of trials and pauses a job would get slower, and its
+    process larger. What is touched here is private, one more reason why Ray's version is pinned.
     """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # its base has no types
+        self._controller: Any = None
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        self._controller = tune_controller._tune_controller  # Within a wrapper that warns of what is private.
 
     def on_trial_complete(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> None:
         ended = tune_controller._stopped_trials | tune_controller._failed_trials
@@ -250,6 +267,12 @@ class _Forgetful(FIFOScheduler):
         tune_controller._stopped_trials.clear()
         tune_controller._failed_trials.clear()
         tune_controller._trials_to_cache -= ended
+
+    def kill_workers(self) -> None:
+        """Ends all workers at once. Asked in good order, each would end with its step or its start: maybe never."""
+        if self._controller is not None:
+            for worker, _ in self._controller._actor_manager._live_actors_to_ray_actors_resources.values():
+                ray.kill(worker)
 
 
 def _reason(trial: TuneTrial) -> str:

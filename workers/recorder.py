@@ -26,7 +26,9 @@ RETRY_S = 1.0
 
 
 class Recorder:
-    """Writes what it is told while the block runs; all of it is written when the block has ended.
+    """Writes what it is told while the block runs; all of it is written when the block has ended, and once.
+
+    There is one to an attempt at a job.
 
     Args:
         tracker: folds the events into the progress that the job's row shows.
@@ -38,6 +40,7 @@ class Recorder:
         self._tracker, self.check = tracker, check
         self._told: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
         self._failure: Exception | None = None
+        self._batches = 0
         self._thread = Thread(target=self._work, name="recorder", daemon=True)
         self.stage: str | None = None
         """The stage that began last."""
@@ -89,10 +92,14 @@ class Recorder:
         """One transaction, tried again while the database is away; the heartbeat ends the run if that takes long."""
         for event, at_s in batch:
             progress = self._tracker.tell(event, at_s)
+        self._batches += 1
         has_outcome = any(isinstance(event, TrialDone) for event, _ in batch)
         while True:
             try:
                 with self._database.begin() as tx:
+                    # A connection that was lost in the commit before may have been lost after it.
+                    if not queue.begin_batch(tx, self._lease, self._batches):
+                        return
                     for event, _ in batch:
                         _write(tx, self._lease, event)
                     queue.set_progress(tx, self._lease, progress.as_json())

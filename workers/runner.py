@@ -100,9 +100,10 @@ class Runner:
             except (LeaseLost, ShuttingDown) as error:
                 self._let_go(claim, error)
             except Cancelled:
-                self._finish(claim, JobState.CANCELLED)
+                self._finish(claim, heartbeat, JobState.CANCELLED)
             except Exception as error:
-                self._finish(claim, JobState.FAILED, error=job_error(error, recorder.stage if recorder else None))
+                failure = job_error(error, recorder.stage if recorder else None)
+                self._finish(claim, heartbeat, JobState.FAILED, failure)
         return True
 
     def _run(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> None:
@@ -188,7 +189,7 @@ class Runner:
             return None
         with self._database.read() as tx:
             upload = uploads.get(tx, spec.model.weights)
-        return self._artifacts.path(upload.sha256)
+        return self._artifacts.intact_path(upload.sha256)
 
     def _checks(self, heartbeat: Heartbeat) -> Callable[[], None]:
         def check() -> None:
@@ -199,20 +200,42 @@ class Runner:
         return check
 
     def _let_go(self, claim: Claim, reason: Exception) -> None:
+        if (ended := self._ended(claim)) is not None:
+            # Who is cut off in a commit does not learn whether it happened, and finds the lease gone at the next try.
+            log.info("job %s: %s; the answer of the database to that was lost", claim.job.id, ended)
+            return
         log.warning("job %s: let go: %s", claim.job.id, reason)
         if isinstance(reason, ShuttingDown):
             # A lease that is lost has nothing to hand back; a database that is away lets it expire.
             with suppress(LeaseLost, DatabaseUnavailable), self._database.begin() as tx:
                 queue.release(tx, claim.lease)
 
-    def _finish(self, claim: Claim, state: JobState, error: JobError | None = None) -> None:
+    def _ended(self, claim: Claim) -> JobState | None:
+        """The final state of the job if it ended in this attempt, as far as the database can be asked."""
+        with suppress(DatabaseUnavailable), self._database.read() as tx:
+            job = queue.get(tx, claim.job.id)
+            if job.state.is_final and job.attempt == claim.job.attempt:
+                return job.state
+        return None
+
+    def _finish(self, claim: Claim, heartbeat: Heartbeat, state: JobState, error: JobError | None = None) -> None:
         if error is not None:
             log.error("job %s: %s", claim.job.id, error.message, exc_info=error.code == "internal_error")
-        try:
+
+        def check() -> None:
+            with suppress(Cancelled):
+                heartbeat.check()
+            if self._stopping.is_set():
+                raise ShuttingDown("the runner was asked to stop")
+
+        def finish() -> None:
             with self._database.begin() as tx:
                 queue.finish(tx, claim.lease, state, error=error)
-        except LeaseLost as lost:
-            self._let_go(claim, lost)
+
+        try:
+            patiently(finish, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its end")
+        except (LeaseLost, ShuttingDown) as reason:
+            self._let_go(claim, reason)
 
 
 def stored_spec(spec: Json) -> JobSpec:

@@ -5,9 +5,11 @@ from store.records import Lease
 from store.session import Database
 
 
-def take_over(database: Database, lease: Lease) -> None:
-    """Lets the lease expire and another runner claim the job."""
+def take_over(database: Database, lease: Lease) -> Lease:
+    """Lets the lease expire and another runner claim the job; returns the lease of that one."""
     with database.begin() as tx:
         queue.renew(tx, lease, -1)
     with database.begin() as tx:
-        assert queue.claim(tx, "another", 60) is not None
+        claim = queue.claim(tx, "another", 60)
+    assert claim is not None
+    return claim.lease

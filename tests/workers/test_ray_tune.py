@@ -1,14 +1,22 @@
 """The pool of workers that Ray Tune runs, by itself."""
 
 import gc
+import time
+from pathlib import Path
 
 import pytest
+import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from benchmarks.noops import Noop
+from tests.cli.conftest import wait_until
+from tests.workers.hung import WAYS, Hung
 from workers.orders import PauseOrder
-from workers.ray_tune import MOST_ENDED, Answered, WorkerPool
+from workers.ray_tune import MOST_ENDED, Answered, Started, WorkerPool
+
+END_S = 5.0
+"""Of workers that hang; it takes half a second on a quiet machine."""
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -25,3 +33,33 @@ def test_what_tune_remembers_does_not_grow_with_the_orders() -> None:
 
     assert sorted(answered) == tickets
     assert remembered <= MOST_ENDED + 10
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_workers_that_hang_are_killed_when_the_pool_closes_and_their_cores_come_back(tmp_path: Path) -> None:
+    hung = tune.with_parameters(Hung, folder=str(tmp_path))
+    pool = WorkerPool(tune.with_resources(hung, {"cpu": 0.5}), len(WAYS))
+    begun = {pool.submit(PauseOrder(0.0)) for _ in WAYS}
+    started: list[int] = []
+    while len(started) < len(WAYS) - 1:  # The worker that hangs while it starts is never heard of.
+        started += [message.ticket for message in pool.receive(0.1) if isinstance(message, Started)]
+    assert begun.issuperset(started)
+    pids = [int((tmp_path / way).read_text()) for way in WAYS]
+    wait_until(lambda: _state(pids[WAYS.index("stopped")]) == "T")
+
+    asked_s = time.monotonic()
+    pool.close()
+    closed_s = time.monotonic() - asked_s
+
+    wait_until(lambda: ray.available_resources().get("CPU") == 2, END_S)
+    wait_until(lambda: not any(_state(pid) for pid in pids), END_S)
+    assert closed_s < END_S
+
+
+def _state(pid: int) -> str:
+    """The letter that stands for the process's state in /proc, T for stopped; nothing if it has ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return state.replace("Z", "")  # A zombie, whose parent has only not asked for it yet.

@@ -6,7 +6,18 @@ import pytest
 from sqlalchemy.exc import StatementError
 
 from safs.errors import Cancelled
-from safs.events import EpochDone, Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, TrialStarted
+from safs.events import (
+    EpochDone,
+    Event,
+    Note,
+    Pulse,
+    Stage,
+    StageDone,
+    StageStarted,
+    TrialDone,
+    TrialStarted,
+    event_kind,
+)
 from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
@@ -17,7 +28,9 @@ from store.errors import LeaseLost
 from store.records import Lease, TrialState
 from store.session import Database
 from tests.pipeline.jobs import TINY
+from tests.workers.connections import CutOff
 from tests.workers.leases import take_over
+from workers import recorder as recorder_module
 from workers.recorder import Recorder
 
 METRICS = EpochMetrics(1, 2.3, 2.2, 0.25, 1e-3, 0.5)
@@ -56,6 +69,25 @@ def test_all_that_was_told_is_in_the_database_in_order_when_the_block_ends(datab
     assert (job.stage, recorder.stage) == ("activations", "activations")
     assert job.progress is not None
     assert job.progress["trials_done"] == 1
+
+
+def test_events_whose_commit_was_answered_too_late_are_there_once(
+    database: Database, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "RETRY_S", 0.0)
+    cut = CutOff(database.url.render_as_string(hide_password=False), answers_lost=2)
+
+    with Recorder(cut, lease, _tracker(), lambda: None) as recorder:
+        for event in STORY:
+            recorder(event)
+    cut.dispose()
+
+    with database.read() as tx:
+        told = events.page(tx, lease.job_id)
+        curve = trials.curve(tx, lease.job_id, "activations", 0)
+    assert cut.answers_lost == 0
+    assert [event.kind for event in told] == [event_kind(event) for event in STORY if not isinstance(event, Pulse)]
+    assert len(curve) == 1
 
 
 def test_a_recorder_whose_lease_was_taken_over_says_so_and_writes_nothing(database: Database, lease: Lease) -> None:
@@ -125,7 +157,7 @@ def test_a_trial_that_an_earlier_attempt_finished_stays_as_it_was_noted_then(dat
     with database.read() as tx:
         before = trials.finished(tx, lease.job_id, "activations")
 
-    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+    with Recorder(database, take_over(database, lease), _tracker(), lambda: None) as recorder:
         recorder(STORY[0])
         recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, known, EARLIER_ATTEMPT))
         recorder(StageDone(Stage.ACTIVATIONS, 0.6, "done", EARLIER_ATTEMPT))
@@ -141,12 +173,8 @@ def test_a_trial_whose_end_was_not_noted_before_the_crash_is_noted_when_it_is_re
     known = Outcome(0.75, {"accuracy": 0.25}, 0.5, (METRICS,))
     with Recorder(database, lease, _tracker(), lambda: None) as recorder:
         recorder(TrialStarted(Stage.ACTIVATIONS, CANDIDATE))
-    with database.begin() as tx:
-        queue.renew(tx, lease, -1)
-        second = queue.claim(tx, "another", 60)
-    assert second is not None
 
-    with Recorder(database, second.lease, _tracker(), lambda: None) as recorder:
+    with Recorder(database, take_over(database, lease), _tracker(), lambda: None) as recorder:
         recorder(STORY[0])
         recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, known, EARLIER_ATTEMPT))
 

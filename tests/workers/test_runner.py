@@ -9,10 +9,11 @@ import pytest
 
 from safs.errors import DataError
 from store import artifacts, events, queue
-from store.errors import UploadNotFound
+from store.errors import DatabaseUnavailable, UploadNotFound
 from store.records import Job, JobError, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
+from tests.workers.connections import CutOff
 from workers.runner import Runner, job_error
 from workers.settings import WorkerSettings
 
@@ -95,6 +96,41 @@ def test_the_runner_goes_on_with_the_next_job_after_one_that_failed(
 
     assert states == [JobState.FAILED, JobState.FAILED]
     assert not Runner(settings, sqlite_database, Event()).run_one()
+
+
+def test_a_job_whose_end_was_committed_though_the_answer_was_lost_has_ended_and_the_log_says_so(
+    database: Database, settings: WorkerSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings.model_copy(update={"poll_s": 0.01})
+    caplog.set_level("INFO")
+    cut = CutOff(database.url.render_as_string(hide_password=False), answers_lost=1, after=3)
+
+    job = run(cut, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
+    cut.dispose()
+
+    assert cut.answers_lost == 0
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
+    assert "its end has to wait" in caplog.text
+    assert "failed; the answer of the database to that was lost" in caplog.text
+    assert "let go" not in caplog.text
+
+
+def test_a_job_whose_end_cannot_be_written_is_told_as_failed_once_the_database_is_back(
+    sqlite_database: Database, settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"poll_s": 0.01})
+    finish, refusals = queue.finish, iter((True, True, False))
+
+    def sometimes(*given: Any, **named: Any) -> Job:
+        if next(refusals):
+            raise DatabaseUnavailable("it restarts")
+        return finish(*given, **named)
+
+    monkeypatch.setattr(queue, "finish", sometimes)
+
+    job = run(sqlite_database, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
+
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
 
 
 @pytest.mark.parametrize(

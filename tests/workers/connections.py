@@ -1,0 +1,30 @@
+"""Connections to the database that break where it hurts."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from store.errors import DatabaseUnavailable
+from store.session import Database, Transaction
+
+
+class CutOff(Database):
+    """A database whose connection is lost right after a commit, so that nobody learns that it happened.
+
+    Args:
+        answers_lost: how often; counted down.
+        after: commits that are answered before.
+    """
+
+    def __init__(self, url: str, answers_lost: int, after: int = 0) -> None:
+        super().__init__(url)
+        self.answers_lost, self._after = answers_lost, after
+
+    @contextmanager
+    def begin(self) -> Iterator[Transaction]:
+        with super().begin() as tx:
+            yield tx
+        if self._after > 0:
+            self._after -= 1
+        elif self.answers_lost > 0:
+            self.answers_lost -= 1
+            raise DatabaseUnavailable("the connection was lost before the commit was answered")
