@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli import catalog, demo, jobs, local, serve, submit, up
+from cli import catalog, demo, jobs, keys, local, serve, submit, up
 
 
 def make_app() -> typer.Typer:
@@ -36,6 +36,7 @@ def make_app() -> typer.Typer:
         serve.migrate,
     ):
         app.command()(command)
+    app.add_typer(keys.keys, name="keys")
     return app
 
 

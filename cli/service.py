@@ -46,11 +46,14 @@ class Service:
         """Migrates the database and starts both processes.
 
         Raises:
+            PermissionError: ``host`` is reachable from other machines, and there is no API key.
             CommandError: the port is taken.
         """
+        from api.settings import ApiSettings
         from migrations import upgrade
         from store.settings import StoreSettings
 
+        ApiSettings(home=home, host=host).refuse_open_network()
         _check_port(host, port)
         upgrade(StoreSettings(home=home).database_url)
         console, logs = stdout(), home / "logs"

@@ -14,6 +14,7 @@ from safs.report import ComparisonRow
 
 if TYPE_CHECKING:
     from safs.checkpoint import Verification
+    from store.keys import ApiKey
 
 STATE_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "cancelling": "yellow"}
 
@@ -133,6 +134,24 @@ def verification_table(verification: "Verification") -> Table:
         "verdict": "the bytes are what config.json says, and the sparsity is exact",
     }
     return facts_table(facts)
+
+
+def keys_table(keys: Iterable["ApiKey"]) -> Table:
+    """API keys, one a line."""
+    table = _table("key", "owner", "scopes", "state", "expires", "last used", "limits")
+    styles = {"active": "green", "expired": "yellow", "revoked": "red"}
+    for key in keys:
+        limits = {name: getattr(key.limits, name) for name in key.limits.__slots__}
+        table.add_row(
+            key.prefix,
+            key.owner,
+            ", ".join(sorted(key.scopes)),
+            f"[{styles[key.state]}]{key.state}",
+            "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M}",
+            "never" if key.last_used_at is None else _age(key.last_used_at.isoformat()),
+            ", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None),
+        )
+    return table
 
 
 def catalog_table(entries: Iterable[Mapping[str, Any]]) -> Table:

@@ -1,5 +1,7 @@
 """A client of the service: submit a job, wait for it, fetch its result. Imports no torch.
 
+An API key comes from the environment's ``SAFS_API_KEY``, or from ``Client(url, api_key=...)``.
+
 >>> from safs.client import Client
 >>> folder = (  # doctest: +SKIP
 ...     Client("http://127.0.0.1:8000")

@@ -1,5 +1,6 @@
 """HTTP with the service: requests whose problems become ``ServiceError``, pages, and patience."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
 from typing import Any, TypeAlias, TypeVar
+from uuid import uuid4
 
 import httpx
 
@@ -15,6 +17,8 @@ from safs.client.errors import ServiceError
 Json: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
 
+_CUT_OFF = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.ReadTimeout)
+"""The request may have arrived, and no answer came."""
 SILENCE_S = 60.0
 """A connection that says nothing for so long, not even a keep-alive, counts as lost."""
 
@@ -52,15 +56,22 @@ class Connection:
     Args:
         url: where the service is, without ``/v1``.
         transport: an httpx transport in place of the network.
+        api_key: goes to ``url`` and nowhere else: redirects are not followed.
     """
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None, backoff: Backoff) -> None:
+    def __init__(
+        self, url: str, transport: httpx.BaseTransport | None, backoff: Backoff, api_key: str | None = None
+    ) -> None:
+        if api_key and not re.fullmatch(r"[!-~]+", api_key):  # httpx would show it in its complaint
+            raise ServiceError("invalid_key", "the API key (SAFS_API_KEY) has characters that no key has")
         self.url = url.rstrip("/")
         self.backoff = backoff
         self._http = httpx.Client(
             base_url=self.url,
             transport=transport,
             timeout=SILENCE_S,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            follow_redirects=False,
             trust_env=not _is_loopback(self.url),  # a proxy of the environment cannot reach this machine's loopback
         )
 
@@ -74,6 +85,21 @@ class Connection:
             response = self._http.request(method, path, **options)
         _raise_for_problem(response)
         return response
+
+    def post_once(self, path: str, **options: Any) -> httpx.Response:
+        """The answer to a POST that takes effect once, however often it is sent: a connection that breaks off while
+        nobody knows whether it arrived is taken up again.
+
+        Raises as ``request``.
+        """
+        headers = {"Idempotency-Key": uuid4().hex}
+        try:
+            return self.request("POST", path, headers=headers, **options)
+        except ServiceError as error:
+            if not isinstance(error.__cause__, _CUT_OFF):
+                raise
+        self.backoff.pause(1)
+        return self.backoff.patiently(lambda: self.request("POST", path, headers=headers, **options))
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
         """The JSON object at ``path``; raises as ``request``."""
@@ -114,6 +140,10 @@ class Connection:
 
 
 def _raise_for_problem(response: httpx.Response) -> None:
+    if response.has_redirect_location:
+        target = response.headers["Location"]
+        detail = f"the service's address leads on to {target}, where no API key is sent; give its address itself as URL"
+        raise ServiceError(f"http_{response.status_code}", detail, status=response.status_code)
     if not response.is_error:
         return
     try:
@@ -121,6 +151,8 @@ def _raise_for_problem(response: httpx.Response) -> None:
         code, detail, errors = problem["code"], problem["detail"], problem["errors"]
     except (ValueError, KeyError, TypeError):  # not from the service itself
         code, detail, errors = f"http_{response.status_code}", response.text[:200] or response.reason_phrase, []
+    if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and "SAFS_API_KEY" not in detail:
+        detail = f"{detail} (the key comes from SAFS_API_KEY, or from Client(url, api_key=...))"
     raise ServiceError(code, detail, errors=errors, status=response.status_code)
 
 

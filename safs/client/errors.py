@@ -12,7 +12,8 @@ class ServiceError(Exception):
 
     Attributes:
         code: the problem's stable code; ``unreachable`` where no answer came, ``corrupt_download`` where what came is
-            not what was sent, ``http_<status>`` where the answer came from something else than the service.
+            not what was sent, ``invalid_key`` where the API key cannot be one, ``http_<status>`` where the answer came
+            from something else than the service.
         errors: ``field`` and ``message`` of each wrong part of the request.
         status: the HTTP status, None where no answer came.
     """
@@ -29,6 +30,8 @@ class ServiceError(Exception):
     @property
     def may_pass(self) -> bool:
         """Whether the service, or a proxy before it, may answer better soon."""
+        if self.code == "quota_exceeded":  # not soon
+            return False
         return self.code == "unreachable" or (self.status is not None and (self.status >= 500 or self.status == 429))
 
 

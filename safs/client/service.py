@@ -17,6 +17,7 @@ class Client:
     Args:
         url: where it is, without ``/v1``.
         transport: an httpx transport in place of the network.
+        api_key: as `safs keys create` showed it; by default the environment's SAFS_API_KEY, if it is set.
         backoff: how connections that drop are taken up again.
     """
 
@@ -25,14 +26,16 @@ class Client:
         url: str = "http://127.0.0.1:8000",
         transport: httpx.BaseTransport | None = None,
         *,
+        api_key: str | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        self._connection = Connection(url, transport, backoff or Backoff())
+        key = os.environ.get("SAFS_API_KEY") if api_key is None else api_key
+        self._connection = Connection(url, transport, backoff or Backoff(), key)
 
     def submit(
         self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
     ) -> RemoteJob:
-        """The job that was queued.
+        """The job that was queued: one, also where the connection breaks off and the request is sent again.
 
         Args:
             spec: the job spec, or a part of it; ``sections`` (``model=``, ``data=``, ``sparsity=`` ...) win over it.
@@ -41,7 +44,7 @@ class Client:
         Raises:
             ServiceError: the service refused the job; nothing was queued.
         """
-        return RemoteJob(self._connection, self._post(spec, weights, sections, {}))
+        return RemoteJob(self._connection, self._post(spec, weights, sections, validate_only=False))
 
     def check(
         self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
@@ -50,7 +53,7 @@ class Client:
 
         Takes and raises as ``submit``, and queues nothing.
         """
-        return self._post(spec, weights, sections, {"validate_only": "true"})
+        return self._post(spec, weights, sections, validate_only=True)
 
     def upload(self, path: str | Path) -> str:
         """The id under which the service keeps a safetensors file, for ``model.weights``."""
@@ -88,10 +91,14 @@ class Client:
         self.close()
 
     def _post(
-        self, spec: Mapping[str, Any] | None, weights: str | Path | None, sections: Json, params: Mapping[str, str]
+        self, spec: Mapping[str, Any] | None, weights: str | Path | None, sections: Json, *, validate_only: bool
     ) -> Json:
         body = {**(spec or {}), **sections}
         if weights is not None:
             body["model"] = {**body.get("model", {}), "weights": self.upload(weights)}
-        answer: Json = self._connection.request("POST", "/v1/jobs", json=body, params=params).json()
+        if validate_only:
+            response = self._connection.request("POST", "/v1/jobs", json=body, params={"validate_only": "true"})
+        else:
+            response = self._connection.post_once("/v1/jobs", json=body)
+        answer: Json = response.json()
         return answer
