@@ -24,8 +24,8 @@ def create(tx: Transaction, artifact: StoredArtifact, filename: str, tensors: in
     return get(tx, upload_id)
 
 
-def get(tx: Transaction, upload_id: str) -> Upload:
-    """The upload, or ``UploadNotFound``."""
+def get(tx: Transaction, upload_id: str, owner: str | None = None) -> Upload:
+    """The upload, or ``UploadNotFound``; with ``owner`` also where it is somebody else's."""
     columns = (uploads.c.id, uploads.c.sha256, artifacts.c.size_bytes, uploads.c.filename, uploads.c.created_at)
     query = (
         select(*columns, uploads.c.owner, uploads.c.tensors)
@@ -33,7 +33,7 @@ def get(tx: Transaction, upload_id: str) -> Upload:
         .where(uploads.c.id == upload_id)
     )
     row = tx.execute(query).mappings().one_or_none()
-    if row is None:
+    if row is None or owner not in (None, row["owner"]):
         raise _unknown(upload_id)
     return Upload(**row)
 

@@ -1,6 +1,8 @@
 """Jobs: submit, list, look, cancel."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -109,7 +111,7 @@ async def submit(
     async with use.one_check:
         if request is not None and (before := await run_in_threadpool(_answered, use, request)) is not None:
             return _queued(before, replayed=True)
-        found = await run_in_threadpool(_check, use, spec)
+        found = await run_in_threadpool(_check, use, who, spec)
     if validate_only:
         async with use.one_estimate:
             estimate = await run_in_threadpool(use.estimate, spec, found)
@@ -175,16 +177,21 @@ def cancel(use: Use, who: Who, job_id: str) -> JobView:
         return JobView.of(queue.request_cancel(tx, job_id, who.sees))
 
 
-def _check(use: Services, spec: JobSpec) -> Preflight:
+def _check(use: Services, who: Caller, spec: JobSpec) -> Preflight:
     weights = None
     if spec.model.weights is not None:
-        try:
-            with use.database.read() as tx:
-                upload = uploads.get(tx, spec.model.weights)
-        except UploadNotFound as error:
-            raise UnknownUploadError(str(error), field="model.weights") from error
+        with use.database.read() as tx, _upload_named():
+            upload = uploads.get(tx, spec.model.weights, who.sees)
         weights = use.artifacts.intact_path(upload.sha256)
     return use.check(spec, data_root=use.settings.data_folder, weights=weights)
+
+
+@contextmanager
+def _upload_named() -> Iterator[None]:
+    try:
+        yield
+    except UploadNotFound as error:
+        raise UnknownUploadError(str(error), field="model.weights") from error
 
 
 def _request(who: Caller, key: str, spec: JobSpec) -> idempotency.Request:
@@ -205,6 +212,9 @@ def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Reque
         if request is not None and (before := idempotency.find(tx, request)) is not None:
             return before, True
         _check_quotas(tx, use.settings, who)
+        if spec.model.weights is not None:
+            with _upload_named():
+                uploads.hold(tx, spec.model.weights)
         job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner)
         answer = Answer(job.id, JobView.of(job).model_dump_json())
         if request is not None:

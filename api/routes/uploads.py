@@ -7,7 +7,8 @@ from anyio import fail_after, from_thread, to_thread
 from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 
-from api.deps import Services, Use
+from api.access import Caller
+from api.deps import Services, Use, Who
 from api.errors import MediaTypeError, UploadError, UploadTooLargeError
 from api.problems import problem_responses
 from api.safetensors_stream import Readable, SafetensorsStream
@@ -39,6 +40,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 )
 async def upload(
     use: Use,
+    who: Who,
     request: Request,
     filename: Annotated[
         str, Query(min_length=1, max_length=200, description="What the file is called; for people.")
@@ -48,18 +50,18 @@ async def upload(
     refused leaves nothing behind. A job names it by its `id` in `model.weights`."""
     _check_headers(request, use.settings.upload_limit_bytes)
     body = _BodyFromThread(request.stream())
-    created = await to_thread.run_sync(_keep, use, body, filename, limiter=use.upload_threads)
+    created = await to_thread.run_sync(_keep, use, who, body, filename, limiter=use.upload_threads)
     return UploadView.of(created)
 
 
 @router.get("/{upload_id}", summary="Look at an upload", responses=problem_responses("upload_not_found"))
-def get_upload(use: Use, upload_id: str) -> UploadView:
+def get_upload(use: Use, who: Who, upload_id: str) -> UploadView:
     """Name, size and hash of the file, and how many tensors it holds."""
     with use.database.read() as tx:
-        return UploadView.of(uploads.get(tx, upload_id))
+        return UploadView.of(uploads.get(tx, upload_id, who.sees))
 
 
-def _keep(use: Services, body: Readable, filename: str) -> Upload:
+def _keep(use: Services, who: Caller, body: Readable, filename: str) -> Upload:
     try:
         with SafetensorsStream(body, limit_bytes=use.settings.upload_limit_bytes) as incoming:
             stored = use.artifacts.put(incoming)
@@ -68,7 +70,7 @@ def _keep(use: Services, body: Readable, filename: str) -> Upload:
     except TimeoutError as error:
         raise UploadError(f"the upload is given up: nothing of it came for {LONGEST_PAUSE_S:g} s") from error
     with use.database.begin() as tx:
-        created = uploads.create(tx, stored, filename, incoming.tensors)
+        created = uploads.create(tx, stored, filename, incoming.tensors, who.owner)
         reach("upload.before_commit")
     reach("upload.after_commit")
     return created
