@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli import catalog, demo, jobs, keys, local, serve, submit, up
+from cli import catalog, demo, jobs, keys, local, serve, submit, up, upkeep
 
 
 def make_app() -> typer.Typer:
@@ -34,6 +34,8 @@ def make_app() -> typer.Typer:
         serve.api,
         serve.worker,
         serve.migrate,
+        upkeep.scrub,
+        upkeep.collect,
     ):
         app.command()(command)
     app.add_typer(keys.keys, name="keys")

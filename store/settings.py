@@ -24,6 +24,10 @@ class StoreSettings(BaseSettings):
     """``sqlite:///path`` or ``postgresql://user:password@host/name``; by default ``safs.db`` in ``home``."""
     artifacts_limit_bytes: int | None = Field(None, ge=1)
     """What all artifacts together may take on this machine's disk; by default as much as it has."""
+    retention_days: float | None = Field(None, gt=0)
+    """Jobs go so long after their end, and uploads so long after they came if no job names them; by default never."""
+    outputs_days: float = Field(30.0, gt=0)
+    """Stage outputs, which later jobs reuse, go so long after they were made."""
 
     @property
     def artifacts_folder(self) -> Path:

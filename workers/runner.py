@@ -26,7 +26,7 @@ from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
 from search_spaces import SPACES
 from store import artifacts, queue, uploads
-from store.artifacts import ArtifactStore
+from store.artifacts import artifact_store
 from store.crash_points import reach
 from store.errors import DatabaseUnavailable, LeaseLost, StoreError
 from store.records import Claim, JobError, JobState, Json, StoredArtifact
@@ -34,6 +34,7 @@ from store.session import Database
 from workers.capacity import cluster_nodes, divide
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
+from workers.janitor import Janitor
 from workers.memory import StoreMemory, stored_winner
 from workers.patience import patiently
 from workers.probing import measured_share
@@ -64,7 +65,8 @@ class Runner:
 
     def __init__(self, settings: WorkerSettings, database: Database, stopping: Event) -> None:
         self._settings, self._database, self._stopping = settings, database, stopping
-        self._artifacts = ArtifactStore(settings.artifacts_folder)
+        self._artifacts = artifact_store(settings)
+        self._janitor = Janitor(database, self._artifacts, settings)
 
     def run_forever(self) -> None:
         """Claims and runs jobs until ``stopping`` is set."""
@@ -74,6 +76,7 @@ class Runner:
             except DatabaseUnavailable as error:
                 log.warning("%s", error)
                 worked = False
+            self._janitor.tend(for_s=self._settings.poll_s)
             if not worked:
                 self._stopping.wait(self._settings.poll_s)
 

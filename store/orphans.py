@@ -1,0 +1,67 @@
+"""Files of the artifacts' folder that no row names: what a crash, or a deleted row, leaves behind."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from store import expiry
+from store.artifacts import INCOMING, ArtifactStore
+from store.session import Database
+
+PATIENCE_S = 2.0
+"""How long writers are waited for; a backup holds the folder for longer, and then the files go another time."""
+
+_SUBFOLDER = re.compile(r"[0-9a-f]{2}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    path: Path
+    size_bytes: int
+
+
+def find_orphans(database: Database, store: ArtifactStore) -> Iterator[list[Orphan]]:
+    """Files of the folder, one subfolder after the other, that no row names and that are older than a day.
+
+    Files whose names we did not choose are not ours, and not among them.
+    """
+    if not store.folder.is_dir():
+        return
+    yield [orphan for path in store.folder.glob(f"{INCOMING}*") if (orphan := _if_old(path)) is not None]
+    for subfolder in sorted(store.folder.iterdir()):
+        if _SUBFOLDER.fullmatch(subfolder.name) and subfolder.is_dir():
+            yield _orphans_of(database, subfolder)
+
+
+def delete_orphans(store: ArtifactStore, orphans: list[Orphan]) -> list[Orphan]:
+    """Those that went. One that was put again meanwhile is new, and stays."""
+    if not orphans:
+        return []
+    with store.lock.deleting(PATIENCE_S) as alone:
+        if not alone:
+            return []
+        gone = [orphan for orphan in orphans if _if_old(orphan.path) is not None]
+        for orphan in gone:
+            orphan.path.unlink(missing_ok=True)
+    return gone
+
+
+def _orphans_of(database: Database, subfolder: Path) -> list[Orphan]:
+    paths = [path for path in sorted(subfolder.iterdir()) if _HASH.fullmatch(path.name)]
+    old = [orphan for path in paths if (orphan := _if_old(path)) is not None]
+    with database.read() as tx:
+        known = expiry.known_artifacts(tx, [orphan.path.name for orphan in old])
+    return [orphan for orphan in old if orphan.path.name not in known]
+
+
+def _if_old(path: Path) -> Orphan | None:
+    with suppress(FileNotFoundError):
+        found = os.stat(path)
+        if found.st_mtime < time.time() - expiry.DAY_S:
+            return Orphan(path, found.st_size)
+    return None
