@@ -8,11 +8,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -28,6 +26,7 @@ LONG_AGO = "2001-01-01T00:00:00.000Z"
 WORKERS = st.sampled_from(["runner-1", "runner-2", "runner-3"])
 STAGES = st.sampled_from(["activations", "tune"])
 NUMBERS = st.integers(0, 2)
+AGES = st.sampled_from([0, 0, 0, 1, 1, 2, 3])
 SECONDS = st.sampled_from([0.25, 0.5, 2.0])  # Whose sums are exact in any order.
 ENDS = st.sampled_from([JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED])
 
@@ -38,24 +37,31 @@ Write: TypeAlias = Callable[[Transaction], Any]
 class QueueMachine(RuleBasedStateMachine):
     """Does to the store and to the model the same; they must never differ.
 
-    Leases are kept for ever, so that most of them are stale: whatever is written under these must change nothing.
+    Leases are kept for ever, and drawn by how many claims ago they were made: whatever is written under one that is
+    stale must change nothing.
     """
-
-    leases = Bundle("leases")
 
     def __init__(self, database: Database) -> None:
         super().__init__()
         self.database, self.model = database, ModelQueue()
+        self.leases: list[Lease] = []
         self.ended: dict[str, Row] = {}
         self.finished: dict[tuple[str, str, int], Row] = {}
         with database.begin() as tx:
             tx.execute(text("DELETE FROM jobs"))
 
-    @initialize(target=leases)
-    def begin(self) -> Any:
+    @initialize()
+    def begin(self) -> None:
         """Without a job in the hands of a runner, most rules have nothing to do."""
-        self.submit(2)
-        return self.claim("runner-1")
+        self.set_out(2, "runner-1")
+
+    @rule(max_attempts=st.integers(2, 3), worker=WORKERS)
+    def set_out(self, max_attempts: int, worker: str) -> None:
+        """A job, a runner, a trial that runs and one that is done."""
+        self.submit(max_attempts)
+        self.claim(worker)
+        self.begin_trial(0, "tune", 0)
+        self.end_trial(0, "tune", 1, 0.5, None, None)
 
     @rule(max_attempts=st.integers(1, 3))
     def submit(self, max_attempts: int) -> None:
@@ -63,28 +69,35 @@ class QueueMachine(RuleBasedStateMachine):
             job = queue.submit(tx, {}, max_attempts=max_attempts)
         self.model.jobs[job.id] = ModelJob(job.id, max_attempts)
 
-    @rule(target=leases, worker=WORKERS)
-    def claim(self, worker: str) -> Any:
+    @rule(worker=WORKERS)
+    def claim(self, worker: str) -> None:
         with self.database.begin() as tx:
             found = queue.claim(tx, worker, lease_s=3600)
         self.model.settle()
         expected = self.model.next()
         assert (found and found.job.id) == (expected and expected.id)
-        if found is None or expected is None:
-            return multiple()
-        expected.take(worker, found.lease.token)
-        return found.lease
+        if found is not None and expected is not None:
+            expected.take(worker, found.lease.token)
+            self.leases.append(found.lease)
 
-    @rule(lease=leases)
-    def expire(self, lease: Lease) -> None:
+    @rule(age=AGES)
+    def expire(self, age: int) -> None:
+        lease = self._lease(age)
         with self.database.begin() as tx:
             silent = text("UPDATE jobs SET lease_expires_at = :at WHERE lease_token = :token")
             tx.execute(silent, {"at": LONG_AGO, "token": lease.token})
         if (job := self.model.holder(lease.token)) is not None:
             job.expired = True
 
-    @rule(lease=leases)
-    def renew(self, lease: Lease) -> None:
+    @rule(age=AGES, worker=WORKERS)
+    def take_over(self, age: int, worker: str) -> None:
+        self.expire(age)
+        self.claim(worker)
+
+    @rule(age=AGES)
+    def renew(self, age: int) -> None:
+        lease = self._lease(age)
+
         def renewed(tx: Transaction) -> None:
             assert queue.renew(tx, lease, 3600) == (state == "cancelling")
 
@@ -93,23 +106,28 @@ class QueueMachine(RuleBasedStateMachine):
         if self._write(lease, renewed) is not None and job is not None:
             job.expired = False
 
-    @rule(lease=leases, stage=STAGES)
-    def enter_stage(self, lease: Lease, stage: str) -> None:
+    @rule(age=AGES, stage=STAGES)
+    def enter_stage(self, age: int, stage: str) -> None:
+        lease = self._lease(age)
         if job := self._write(lease, lambda tx: queue.set_stage(tx, lease, stage, {"epoch": 0})):
             job.stage = stage
 
-    @rule(lease=leases)
-    def tell(self, lease: Lease) -> None:
+    @rule(age=AGES)
+    def tell(self, age: int) -> None:
+        lease = self._lease(age)
         if job := self._write(lease, lambda tx: events.append(tx, lease, "note", {})):
             job.event_count += 1
 
-    @rule(lease=leases, gpus=st.sampled_from([0.25, 1.0]))
-    def pin_gpus(self, lease: Lease, gpus: float) -> None:
+    @rule(age=AGES, gpus=st.sampled_from([0.25, 1.0]))
+    def pin_gpus(self, age: int, gpus: float) -> None:
+        lease = self._lease(age)
         if job := self._write(lease, lambda tx: queue.pin_gpus(tx, lease, gpus)):
             job.gpus_per_trial = gpus
 
-    @rule(lease=leases, version=st.sampled_from(["old", "new"]))
-    def pin_program(self, lease: Lease, version: str) -> None:
+    @rule(age=AGES, version=st.sampled_from(["old", "new"]))
+    def pin_program(self, age: int, version: str) -> None:
+        lease = self._lease(age)
+
         def pinned(tx: Transaction) -> None:
             assert queue.pin_program(tx, lease, version) == changes
 
@@ -121,16 +139,20 @@ class QueueMachine(RuleBasedStateMachine):
                 job.trials.clear()
                 self.finished = {key: row for key, row in self.finished.items() if key[0] != job.id}
 
-    @rule(lease=leases, stage=STAGES, number=NUMBERS)
-    def begin_trial(self, lease: Lease, stage: str, number: int) -> None:
+    @rule(age=AGES, stage=STAGES, number=NUMBERS)
+    def begin_trial(self, age: int, stage: str, number: int) -> None:
+        lease = self._lease(age)
         if self._is_finished(lease, (stage, number)):
             return  # No runner does that: it takes what was found.
-        begun: Write = lambda tx: trials.record_started(tx, lease, stage, number, config={}, epochs=1, seed=0)  # noqa: E731 - one call
+
+        def begun(tx: Transaction) -> None:
+            trials.record_started(tx, lease, stage, number, config={}, epochs=1, seed=0)
+
         if job := self._write(lease, begun):
             job.trials[stage, number] = ModelTrial()
 
     @rule(
-        lease=leases,
+        age=AGES,
         stage=STAGES,
         number=NUMBERS,
         seconds=SECONDS,
@@ -138,8 +160,9 @@ class QueueMachine(RuleBasedStateMachine):
         recalled=st.none() | st.just("job_other"),
     )
     def end_trial(
-        self, lease: Lease, stage: str, number: int, seconds: float, error: str | None, recalled: str | None
+        self, age: int, stage: str, number: int, seconds: float, error: str | None, recalled: str | None
     ) -> None:
+        lease = self._lease(age)
         if self._is_finished(lease, (stage, number)):
             return  # As above.
 
@@ -152,8 +175,10 @@ class QueueMachine(RuleBasedStateMachine):
         if job := self._write(lease, ended):
             job.trials[stage, number] = ModelTrial("done" if error is None else "failed", seconds, recalled)
 
-    @rule(lease=leases, number=st.integers(1, 3))
-    def begin_batch(self, lease: Lease, number: int) -> None:
+    @rule(age=AGES, number=st.integers(1, 2))
+    def begin_batch(self, age: int, number: int) -> None:
+        lease = self._lease(age)
+
         def begun(tx: Transaction) -> None:
             assert queue.begin_batch(tx, lease, number) == is_new
 
@@ -162,18 +187,21 @@ class QueueMachine(RuleBasedStateMachine):
         if job := self._write(lease, begun):
             job.batch = max(job.batch, number)
 
-    @rule(lease=leases)
-    def lose_worker(self, lease: Lease) -> None:
+    @rule(age=AGES)
+    def lose_worker(self, age: int) -> None:
+        lease = self._lease(age)
         if job := self._write(lease, lambda tx: queue.note_lost_worker(tx, lease, 2, 1.5)):
             job.workers_lost, job.trials_repeated = job.workers_lost + 1, job.trials_repeated + 2
 
-    @rule(lease=leases)
-    def hand_back(self, lease: Lease) -> None:
+    @rule(age=AGES)
+    def hand_back(self, age: int) -> None:
+        lease = self._lease(age)
         if job := self._write(lease, lambda tx: queue.release(tx, lease)):
             job.hand_back()
 
-    @rule(lease=leases, state=ENDS)
-    def finish(self, lease: Lease, state: JobState) -> None:
+    @rule(age=AGES, state=ENDS)
+    def finish(self, age: int, state: JobState) -> None:
+        lease = self._lease(age)
         error = JobError("training_failed", "it diverged") if state is JobState.FAILED else None
         result = {"gain": 0.1} if state is JobState.SUCCEEDED else None
         if job := self._write(lease, lambda tx: queue.finish(tx, lease, state, result=result, error=error)):
@@ -239,6 +267,10 @@ class QueueMachine(RuleBasedStateMachine):
             write(tx)
         return job
 
+    def _lease(self, age: int) -> Lease:
+        """The lease of so many claims ago."""
+        return self.leases[max(-1 - age, -len(self.leases))]
+
     def _is_finished(self, lease: Lease, key: TrialKey) -> bool:
         job = self.model.holder(lease.token)
         return job is not None and key in job.trials and job.trials[key].is_finished
@@ -275,6 +307,6 @@ def test_no_order_of_events_brings_the_queue_into_a_state_that_it_must_not_have(
     run_state_machine_as_test(
         lambda: QueueMachine(database),
         settings=settings(
-            max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
