@@ -16,8 +16,8 @@ def serve(settings: "ApiSettings") -> None:
         PermissionError: ``settings.host`` is reachable from other machines, and no key is asked.
         SchemaMissing, SchemaNewer: the database's schema is not the one of this version.
     """
-    settings.refuse_open_network()
     _check_schema(settings.database_url)
+    settings.refuse_open_network()
     from api.server import make_server
 
     make_server(settings).run()

@@ -11,11 +11,14 @@ from fastapi.middleware.cors import CORSMiddleware
 from api.authentication import Authentication
 from api.deps import Catalog, Check, Estimator, Services
 from api.docs_page import add_docs_page
+from api.metrics import Metrics
 from api.middleware import BodyLimit, RequestId
+from api.observation import Observation
 from api.openapi import DocumentedApp
 from api.problems import add_error_handlers
 from api.routes import catalog as catalog_routes
 from api.routes import events, health, jobs, results, trials, uploads
+from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
 from api.tail import Tail
@@ -74,15 +77,17 @@ def create_app(
     )
     artifacts = artifact_store(settings)
     estimate = estimate or partial(estimate_apart, limit_s=settings.estimate_limit_s)
-    app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog)
+    metrics = Metrics(database, settings.home, lambda: tail.listeners)
+    app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics)
     add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
     app.add_middleware(Authentication, database=database, requests_per_minute=settings.requests_per_minute)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observation, metrics=metrics)
     app.add_middleware(RequestId)
     add_docs_page(app)
-    for routes in (jobs, trials, events, results, uploads, catalog_routes, health):
+    for routes in (jobs, trials, events, results, uploads, catalog_routes, health, metrics_routes):
         app.include_router(routes.router)
     return app

@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
 from api.access import Caller
+from api.metrics import Metrics
 from api.settings import ApiSettings
 from api.tail import Tail
 from safs.catalog import CatalogEntry
@@ -46,6 +47,7 @@ class Services:
     check: Check
     estimate: Estimator
     catalog: Catalog
+    metrics: Metrics
     one_check: asyncio.Lock = field(default_factory=asyncio.Lock)
     """torch.fx patches ``nn.Module`` while it traces, so only one job at a time can be checked."""
     one_estimate: asyncio.Lock = field(default_factory=asyncio.Lock)

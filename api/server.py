@@ -17,7 +17,13 @@ def make_server(settings: ApiSettings) -> "Server":
     """A server that is ready to run."""
     app = create_app(settings)
     config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, timeout_graceful_shutdown=GRACE_S, server_header=False
+        app,
+        host=settings.host,
+        port=settings.port,
+        timeout_graceful_shutdown=GRACE_S,
+        server_header=False,
+        log_config=None,  # ours; and a line for each request is written by Observation
+        access_log=False,
     )
     return Server(config, app.state.services.tail)
 

@@ -24,6 +24,7 @@ def api(
     from api import serve
     from api.settings import ApiSettings
 
+    _tell_what_happens("safs-api")
     serve(ApiSettings(**_given(host=host, port=port, home=home)))
 
 
@@ -38,12 +39,10 @@ def worker(home: Home = None) -> None:
       safs worker
       SAFS_RAY_ADDRESS=auto safs worker
     """
-    import logging
-
     from workers import work
     from workers.settings import WorkerSettings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _tell_what_happens("safs-runner")
     work(WorkerSettings(**_given(home=home)))
 
 
@@ -64,6 +63,13 @@ def migrate(home: Home = None) -> None:
     settings = StoreSettings(**_given(home=home))
     upgrade(settings.database_url)
     stdout().print(f"the database is at revision {current(settings.database_url)}")
+
+
+def _tell_what_happens(service: str) -> None:
+    from telemetry import logs, tracing
+
+    logs.configure(logs.LogSettings())
+    tracing.configure(service)
 
 
 def _given(**flags: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The API and one runner as children of this process: started together, watched, stopped together."""
 
 import errno
+import os
 import signal
 import socket
 import time
@@ -57,7 +58,8 @@ class Service:
         _check_port(host, port)
         upgrade(StoreSettings(home=home).database_url)
         console, logs = stdout(), home / "logs"
-        environment = {"SAFS_HOME": str(home)}
+        # Its logs are for people, also where they go through this process.
+        environment = {"SAFS_HOME": str(home), "SAFS_LOG_FORMAT": os.environ.get("SAFS_LOG_FORMAT") or "text"}
         api = Child(
             "api",
             ["api", "--host", host, "--port", str(port)],

@@ -47,16 +47,17 @@ class Statistics:
 
 def read(tx: Transaction) -> Statistics:
     """The statistics of now, from six statements."""
-    by_state = {JobState(row.state): row for row in tx.execute(_JOBS)}
+    by_state = {JobState(row["state"]): row for row in tx.execute(_JOBS).mappings()}
     counted = counters.read(tx)
-    sources = (counted, *(row._mapping for row in by_state.values()), tx.execute(_IN_PROGRESS).one()._mapping)
+    rows = [*by_state.values(), tx.execute(_IN_PROGRESS).mappings().one()]
+    sources = [counted, *({name: row[name] for name in TOTALS if name in row} for row in rows)]
     files, files_bytes = tx.execute(_FILES).one()
     return Statistics(
-        jobs={state: by_state[state].jobs if state in by_state else 0 for state in JobState},
+        jobs={state: by_state[state]["jobs"] if state in by_state else 0 for state in JobState},
         oldest_queued_s=max(tx.execute(_OLDEST).scalar_one_or_none() or 0.0, 0.0),
         late_leases=tx.execute(_LATE).scalar_one(),
         lease_losses=int(counted.get(LEASE_LOSSES, 0)),
-        totals={name: sum(float(source[name]) for source in sources if name in source) for name in TOTALS},
+        totals={name: float(sum(source.get(name, 0) for source in sources)) for name in TOTALS},
         artifacts=files,
         artifacts_bytes=int(files_bytes),
     )

@@ -25,6 +25,7 @@ from store.idempotency import Answer
 from store.keys import OWNER_PATTERN
 from store.records import JobState
 from store.session import Transaction
+from telemetry import tracing
 
 LOOK_AGAIN_S = 2
 """Retry-After of a job that has not ended."""
@@ -215,7 +216,8 @@ def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Reque
         if spec.model.weights is not None:
             with _upload_named():
                 uploads.hold(tx, spec.model.weights)
-        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner)
+        trace = tracing.traceparent()
+        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner, traceparent=trace)
         answer = Answer(job.id, JobView.of(job).model_dump_json())
         if request is not None:
             idempotency.keep(tx, request, answer)
