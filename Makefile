@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports unit bench clean
+.PHONY: help setup demo test lint types imports unit fuzz bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,6 +35,11 @@ imports: setup
 
 unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+FUZZ_EXAMPLES ?= 20000
+
+fuzz: setup ## Many random inputs for the parser of uploads (about 5 minutes; FUZZ_EXAMPLES=20000)
+	OMP_NUM_THREADS=1 FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --quiet --timeout=0 tests/api/hostile/test_fuzz_parser.py
 
 bench: setup ## Measure the dispatcher and the training loop (see docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.orchestration

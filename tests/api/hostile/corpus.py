@@ -215,8 +215,8 @@ _GROUPS: Mapping[str, Callable[[], dict[str, Hostile]]] = {
 }
 
 
-def hostile() -> Iterator[tuple[str, bytes, str]]:
-    """Name, content, and words of the reason."""
-    for group, cases in _GROUPS.items():
-        for name, (content, words) in cases().items():
+def hostile(*groups: str) -> Iterator[tuple[str, bytes, str]]:
+    """Name, content, and words of the reason; of ``groups`` alone where some are named."""
+    for group in groups or _GROUPS:
+        for name, (content, words) in _GROUPS[group]().items():
             yield f"{group}: {name}", content, words
