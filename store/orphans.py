@@ -12,7 +12,7 @@ from store import expiry
 from store.artifacts import INCOMING, ArtifactStore
 from store.session import Database
 
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 """How long writers are waited for; a backup holds the folder for longer, and then the files go another time."""
 
 _SUBFOLDER = re.compile(r"[0-9a-f]{2}")
