@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 HEADER = "traceparent"
 ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """Any of these variables asks for traces; the exporter reads the rest of the OTEL_* variables itself."""
+EXPORT_EVERY_MS = 1000
+"""Rather than every five seconds: Ray ends the processes of trials without their exit handlers."""
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -40,7 +42,8 @@ def configure(service: str) -> None:
         return
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": service}
     provider = TracerProvider(resource=Resource.create(named))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    every_ms = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else EXPORT_EVERY_MS
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=every_ms))
     trace.set_tracer_provider(provider)
 
 
@@ -55,10 +58,21 @@ def span(
             trace context begins a trace of its own.
         attributes: get the prefix ``safs.``; None is left out.
     """
-    known = {f"safs.{key}": value for key, value in attributes.items() if value is not None}
     tracer = trace.get_tracer("safs")
-    with tracer.start_as_current_span(name, context=_context(parent), kind=kind, attributes=known) as started:
+    named = _named(attributes)
+    with tracer.start_as_current_span(name, context=_context(parent), kind=kind, attributes=named) as started:
         yield started
+
+
+def tell(name: str, *, parent: str | None, began_ns: int, error: str | None, **attributes: str | int | None) -> None:
+    """A span that began at ``began_ns`` (since 1970) and ends now; nothing without a trace that it belongs to."""
+    if parent is None:
+        return
+    tracer = trace.get_tracer("safs")
+    told = tracer.start_span(name, context=_context(parent), start_time=began_ns, attributes=_named(attributes))
+    if error is not None:
+        told.set_status(StatusCode.ERROR, error)
+    told.end()
 
 
 def traceparent() -> str | None:
@@ -73,11 +87,8 @@ def fail(reason: str) -> None:
     trace.get_current_span().set_status(StatusCode.ERROR, reason)
 
 
-def flush() -> None:
-    """Exports what waits, before a process ends that runs nothing at its exit."""
-    provider = trace.get_tracer_provider()
-    if hasattr(provider, "force_flush"):  # the SDK's; the API's own has nothing to flush
-        provider.force_flush()
+def _named(attributes: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {f"safs.{name}": value for name, value in attributes.items() if value is not None}
 
 
 def _context(parent: str | None) -> Context | None:

@@ -10,6 +10,7 @@ from safs.execution import Look
 from safs.prunings import Work
 from safs.trials import Outcome
 from workers.ray_shared import SharedContext
+from workers.tracing import Origin
 
 Answer = TypeVar("Answer")
 
@@ -53,6 +54,8 @@ class TrainOrder:
     keep: bool
     resume: Loan | None = None
     """The ``Snapshot`` that the training goes on from."""
+    origin: Origin | None = None
+    """What its span belongs to; None traces nothing."""
 
 
 @dataclass(frozen=True, slots=True)

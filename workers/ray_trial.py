@@ -13,8 +13,10 @@ from safs.prunings import begin
 from safs.trainings import Run
 from safs.trials import Outcome
 from store.crash_points import reach
+from telemetry import tracing
 from workers.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder, Unfinished
 from workers.ray_shared import SharedContext, unpack
+from workers.tracing import tell_trial
 
 SLICE_S = 2.0
 """A step trains whole epochs for at least this long: often enough for progress bars, seldom enough to cost nothing."""
@@ -30,6 +32,7 @@ class RayTrial(tune.Trainable):
         """Takes what ``bind`` has bound."""
         self._device = str(bound["device"])
         torch.set_num_threads(bound["threads"])
+        tracing.configure("safs-trial")
         self._opened: tuple[SharedContext, Any] | None = None
         gc.freeze()  # What was imported stays; the collections in _release need not look at it.
         self._begin(config["order"])
@@ -78,6 +81,7 @@ class RayTrial(tune.Trainable):
         assert isinstance(self._order, TrainOrder)
         if self._run is None:
             reach("trial.begin")
+            self._began_ns = time.time_ns()
             # Here and not in _begin: what goes wrong while a network is built belongs to this trial.
             resume = None if self._order.resume is None else self._order.resume.get()
             self._run = begin(self._context(self._order.context), self._order.work, self._device, resume)
@@ -86,6 +90,8 @@ class RayTrial(tune.Trainable):
         if not self._run.finished:
             return {"epochs": epochs, "answer": None, "done": False}
         reach("trial.end")
+        if self._order.origin is not None:
+            tell_trial(self._order.origin, self._began_ns, self._run.outcome().error)
         answer = self._run.trained() if self._order.keep else _judged(self._run)
         self._run = None
         return _answered(answer, epochs)
