@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextvars import copy_context
 from threading import Event, Thread
 from types import TracebackType
 
@@ -26,7 +27,7 @@ class Heartbeat:
         self._lease_s, self._every_s = lease_s, every_s
         self._reason: Exception | None = None
         self._stop = Event()
-        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = Thread(target=copy_context().run, args=(self._beat,), name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()

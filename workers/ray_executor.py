@@ -24,6 +24,7 @@ from workers.packing import PackedPool
 from workers.ray_shared import ObjectStore
 from workers.ray_trial import RayTrial
 from workers.ray_tune import Advanced, Answered, Failed, Message, Started, WorkerPool
+from workers.tracing import origin
 
 POLL_S = 0.1
 """How often a wait looks up, so that ``report`` can end the run and candidates that are ready are handed in."""
@@ -74,7 +75,8 @@ class RayExecutor:
                     else:
                         snapshot = shelf.take(candidate)
                         loan = None if snapshot is None else Loan(snapshot)
-                        order = TrainOrder(shared, plan(candidate), keep=False, resume=loan)
+                        begun_by = origin(stage, candidate)
+                        order = TrainOrder(shared, plan(candidate), keep=False, resume=loan, origin=begun_by)
                         running[self._pool.submit(order)] = candidate, loan
                 for message in self._messages(report):
                     answer = _told(stage, running[message.ticket][0], message, report, _failed_outcome)
@@ -96,7 +98,10 @@ class RayExecutor:
         self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
     ) -> list[Trained]:
         shared = self._store.share(context)
-        running = {self._pool.submit(TrainOrder(shared, named.work, keep=True)): named for named in works}
+        running = {
+            self._pool.submit(TrainOrder(shared, named.work, keep=True, origin=origin(stage, named.candidate))): named
+            for named in works
+        }
         results: dict[int, Trained] = {}
         while len(results) < len(running):
             for message in self._messages(report):

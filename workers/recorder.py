@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
@@ -41,7 +42,7 @@ class Recorder:
         self._told: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
         self._failure: Exception | None = None
         self._batches = 0
-        self._thread = Thread(target=self._work, name="recorder", daemon=True)
+        self._thread = Thread(target=copy_context().run, args=(self._work,), name="recorder", daemon=True)
         self.stage: str | None = None
         """The stage that began last."""
 
@@ -63,6 +64,8 @@ class Recorder:
             return
         if isinstance(event, StageStarted):
             self.stage = event.stage.value
+        if isinstance(event, TrialDone):
+            _log_trial(event)
         self._told.put((event, time.time()))
 
     def _work(self) -> None:
@@ -116,6 +119,12 @@ class Recorder:
                     log.warning("job %s: %d events are dropped, the run has ended", self._lease.job_id, len(batch))
                     return
                 time.sleep(RETRY_S)
+
+
+def _log_trial(event: TrialDone) -> None:
+    where, error = {"stage": event.stage.value, "trial": event.candidate.number}, event.outcome.error
+    level, end = (logging.DEBUG, "done") if error is None else (logging.WARNING, f"failed: {error}")
+    log.log(level, "trial %d of stage %s %s", event.candidate.number, event.stage.value, end, extra=where)
 
 
 def _write(tx: Transaction, lease: Lease, event: Event) -> None:

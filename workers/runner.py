@@ -31,6 +31,7 @@ from store.crash_points import reach
 from store.errors import DatabaseUnavailable, LeaseLost, StoreError
 from store.records import Claim, JobError, JobState, Json, StoredArtifact
 from store.session import Database
+from telemetry import logs, tracing
 from workers.capacity import cluster_nodes, divide
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
@@ -41,6 +42,7 @@ from workers.probing import measured_share
 from workers.ray_executor import RayExecutor
 from workers.recorder import Recorder
 from workers.settings import WorkerSettings
+from workers.tracing import StageSpans
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +93,10 @@ class Runner:
         reach("claim.after")
         log.info("job %s: claimed, attempt %d", claim.job.id, claim.job.attempt)
         recorder: Recorder | None = None
-        beating = Heartbeat(
-            self._database, claim.lease, lease_s=self._settings.lease_s, every_s=self._settings.heartbeat_s
-        )
-        with beating as heartbeat:
+        known = logs.bound(job=claim.job.id, attempt=claim.job.attempt, owner=claim.job.owner)
+        trace = tracing.span("job", parent=claim.job.traceparent, job=claim.job.id, attempt=claim.job.attempt)
+        lease_s, every_s = self._settings.lease_s, self._settings.heartbeat_s
+        with known, trace, Heartbeat(self._database, claim.lease, lease_s=lease_s, every_s=every_s) as heartbeat:
             try:
                 spec = stored_spec(claim.job.spec)
                 tracker = Tracker(plan_stages(spec), started_s=time.time())
@@ -112,12 +114,12 @@ class Runner:
     def _run(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> None:
         self._pin_program(claim, recorder)
         with tempfile.TemporaryDirectory(prefix=f"safs-{claim.job.id}-") as folder:
-            with recorder, self._executor(claim, spec, recorder) as executor:
+            with recorder, self._executor(claim, spec, recorder) as executor, StageSpans(recorder) as report:
                 result = pipeline.run(
                     spec,
                     spaces=SPACES,
                     executor=executor,
-                    report=recorder,
+                    report=report,
                     data_root=self._settings.data_folder,
                     dense_weights=self._dense_weights(spec),
                     out_dir=Path(folder),
@@ -223,6 +225,7 @@ class Runner:
 
     def _finish(self, claim: Claim, heartbeat: Heartbeat, state: JobState, error: JobError | None = None) -> None:
         if error is not None:
+            tracing.fail(error.message)
             log.error("job %s: %s", claim.job.id, error.message, exc_info=error.code == "internal_error")
 
         def check() -> None:
