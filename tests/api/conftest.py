@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 
 from api.server import Server, make_server
 from api.settings import ApiSettings
-from migrations import upgrade
-from store import artifacts, events, queue, trials
+from store import artifacts, events, keys, queue, trials
 from store.artifacts import ArtifactStore
+from store.keys import KeyLimits, Scope
 from store.records import Claim, CurvePoint, JobError, JobState, TrialOutcome
 from store.session import Database
 
@@ -101,10 +101,9 @@ class _Bytes:
 
 
 @pytest.fixture
-def api_database_url(empty_sqlite_url: str) -> str:
+def api_database_url(sqlite_url: str) -> str:
     """SQLite; modules whose tests must hold on PostgreSQL too say so by a fixture of this name."""
-    upgrade(empty_sqlite_url)
-    return empty_sqlite_url
+    return sqlite_url
 
 
 @pytest.fixture
@@ -162,6 +161,31 @@ def submit(http: TestClient) -> Callable[..., str]:
         return job_id
 
     return post
+
+
+MakeKey = Callable[..., dict[str, str]]
+"""(owner, scope, ..., lives_s=, limits=) -> the headers of a request with a new key."""
+
+
+@pytest.fixture
+def app_database(settings: ApiSettings) -> Iterator[Database]:
+    """The app's."""
+    database = Database(settings.database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def make_key(app_database: Database) -> MakeKey:
+    """Makes API keys; from the first on nobody comes in without one."""
+
+    def make(owner: str, *scopes: str, lives_s: float | None = None, limits: KeyLimits | None = None) -> dict[str, str]:
+        with app_database.begin() as tx:
+            chosen = [Scope(scope) for scope in scopes]
+            _, token = keys.create(tx, owner, chosen, lives_s=lives_s, limits=limits or KeyLimits())
+        return {"Authorization": f"Bearer {token}"}
+
+    return make
 
 
 @contextmanager

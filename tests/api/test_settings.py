@@ -18,9 +18,13 @@ def test_loopback_needs_no_key_and_asks_no_database(host: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "safs.example.org"])
-def test_any_other_address_is_refused_without_a_key_and_the_way_out_is_told(host: str, tmp_path: Path) -> None:
+def test_any_other_address_is_refused_without_a_key_and_the_way_out_is_told(
+    host: str, sqlite_url: str, tmp_path: Path
+) -> None:
     with pytest.raises(PermissionError, match=r"refusing to listen on.*`safs keys create.*127\.0\.0\.1 \(SAFS_HOST\)"):
-        api.serve(ApiSettings(host=host, home=tmp_path / "home", database_url=""))
+        api.serve(ApiSettings(host=host, database_url=sqlite_url))
+    with pytest.raises(PermissionError):
+        ApiSettings(host=host, home=tmp_path / "home", database_url="").refuse_open_network()
 
     assert not (tmp_path / "home").exists()
 
