@@ -50,6 +50,7 @@ class Database:
         self.url = _parsed(url)
         make_engine = _sqlite_engine if self.url.get_backend_name() == "sqlite" else _postgresql_engine
         self.engine = make_engine(self.url)
+        self._reader = _reader(self.engine)
 
     def __repr__(self) -> str:
         return f"Database({_shown(self.url)!r})"
@@ -62,18 +63,26 @@ class Database:
 
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that may only read; on SQLite it waits for no writer, and no writer waits for it."""
-        return read(self.engine)
+        return _read(self._reader, self.url)
 
     def dispose(self) -> None:
         """Closes all connections of the pool."""
         self.engine.dispose()
 
 
-@contextmanager
-def read(engine: Engine) -> Iterator[Transaction]:
+def read(engine: Engine) -> AbstractContextManager[Transaction]:
     """``Database.read`` for those who have the engine of a ``Database`` alone."""
-    reader = engine.execution_options(safs_read_only=True, postgresql_readonly=True)
-    with _errors_named(engine.url), reader.begin() as tx:
+    return _read(_reader(engine), engine.url)
+
+
+def _reader(engine: Engine) -> Engine:
+    """``engine`` for transactions that only read; it shares the pool."""
+    return engine.execution_options(safs_read_only=True, postgresql_readonly=True)
+
+
+@contextmanager
+def _read(reader: Engine, url: URL) -> Iterator[Transaction]:
+    with _errors_named(url), reader.begin() as tx:
         yield tx
 
 
@@ -127,9 +136,15 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = bool(connection.get_execution_options().get("safs_read_only"))
-    connection.exec_driver_sql(f"PRAGMA query_only = {int(read_only)}")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get("safs_read_only"):
+        connection.exec_driver_sql("PRAGMA query_only = 0")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    # Straight to the driver: neither can fail, and through SQLAlchemy they would cost more than most reads.
+    cursor = connection.connection.cursor()
+    cursor.execute("PRAGMA query_only = 1")
+    cursor.execute("BEGIN")
+    cursor.close()
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Runners that write as hard as real ones: ``python -m benchmarks.load.writers URL JOBS SECONDS``.
 
-Each claims a job and tells a real ``Recorder`` of trials, twenty a second with ten epochs each, until the time is up.
+Each claims a job and tells a real ``Recorder`` of trials, four a second with ten epochs each, until the time is up.
 Nothing is trained.
 """
 
@@ -17,7 +17,7 @@ from store.records import Claim, JobState
 from store.session import Database
 from workers.recorder import Recorder
 
-TRIALS_A_SECOND = 20
+TRIALS_A_SECOND = 4
 EPOCHS = 10
 CURVE = tuple(EpochMetrics(epoch, 0.5, 0.4, 0.9, 1e-3, 0.03) for epoch in range(1, EPOCHS + 1))
 
