@@ -54,7 +54,7 @@ def create_app(
     database = Database(settings.database_url)
     tail = Tail(
         partial(events.look, database),
-        partial(events.read_batch, database),
+        partial(events.read_lines, database),
         interval_s=settings.events_interval_s,
         keep_alive_s=settings.keep_alive_s,
     )

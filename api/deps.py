@@ -12,13 +12,12 @@ from fastapi import Depends, Query, Request
 from api.access import Caller
 from api.metrics import Metrics
 from api.settings import ApiSettings
-from api.tail import Tail
+from api.tail import Line, Tail
 from safs.catalog import CatalogEntry
 from safs.estimates import Estimate
 from safs.preflight import Preflight
 from safs.spec import JobSpec
 from store.artifacts import ArtifactStore
-from store.records import Event
 from store.session import Database
 
 UPLOADS_AT_ONCE = 8
@@ -43,7 +42,7 @@ class Services:
     settings: ApiSettings
     database: Database
     artifacts: ArtifactStore
-    tail: Tail[Event]
+    tail: Tail[Line]
     check: Check
     estimate: Estimator
     catalog: Catalog

@@ -6,8 +6,7 @@ import uvicorn
 
 from api.app import create_app
 from api.settings import ApiSettings
-from api.tail import Tail
-from store.records import Event
+from api.tail import Line, Tail
 
 GRACE_S = 10
 """Requests that are still running at a shutdown get this long to end."""
@@ -31,7 +30,7 @@ def make_server(settings: ApiSettings) -> "Server":
 class Server(uvicorn.Server):
     """Uvicorn, but streams of events end when it stops: waiting for them would take until their jobs end."""
 
-    def __init__(self, config: uvicorn.Config, tail: Tail[Event]) -> None:
+    def __init__(self, config: uvicorn.Config, tail: Tail[Line]) -> None:
         super().__init__(config)
         self._tail = tail
 

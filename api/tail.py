@@ -27,6 +27,14 @@ EventT = TypeVar("EventT", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """An event as it is sent: written once, however many listen."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch(Generic[EventT]):
     """Events in order."""
 

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from api.deps import Limit, Services, Use, Who
 from api.problems import problem_responses
 from api.schemas import EventPage, EventView
-from api.tail import Batch, Head
+from api.tail import Batch, Head, Line
 from store import events, queue
 from store.records import Event
 from store.session import Database
@@ -69,6 +69,12 @@ def read_batch(database: Database, job_id: str, after: int, owner: str | None = 
     return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
 
 
+def read_lines(database: Database, job_id: str, after: int) -> Batch[Line]:
+    """``read_batch`` for those who stream it."""
+    batch = read_batch(database, job_id, after)
+    return Batch([_line(event) for event in batch.events], ended=batch.ended)
+
+
 def look(database: Database, job_id: str, known: int) -> Head:
     """How far a job has come, if it had come as far as event ``known``."""
     batch = read_batch(database, job_id, known)
@@ -83,10 +89,14 @@ def _page(database: Database, job_id: str, after: int, limit: int, owner: str | 
 
 async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:
     async for batch in use.tail.follow(job_id, after):
-        for event in batch.events:
-            data = EventView.model_validate(event).model_dump_json()
-            yield f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n"
+        if batch.events:
+            yield "".join(line.text for line in batch.events)
         if batch.ended:
             yield "event: end\ndata: {}\n\n"
         elif not batch.events:
             yield _KEEP_ALIVE
+
+
+def _line(event: Event) -> Line:
+    data = EventView.model_validate(event).model_dump_json()
+    return Line(event.number, f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n")
