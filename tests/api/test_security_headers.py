@@ -1,0 +1,86 @@
+"""Headers that keep browsers from doing harm, on every answer."""
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from api.settings import ApiSettings
+from tests.api.conftest import MINIMAL, MakeKey, from_this_machine
+from tests.api.endpoints import endpoints
+
+PAGE = "https://safs.example.org"
+
+
+def check(response: Any) -> None:
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-frame-options"] == "DENY"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
+    assert response.headers["cache-control"] in ("no-store", "no-cache")
+    assert "server" not in response.headers
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_every_answer_has_them_good_or_bad(app: FastAPI, http: TestClient, make_key: MakeKey) -> None:
+    for address in ("/docs", "/openapi.json", "/nothing"):
+        check(http.get(address))
+    for endpoint in endpoints(app):
+        check(http.request(endpoint.method, endpoint.address()))
+    key = make_key("vision", "admin")
+    for endpoint in endpoints(app):
+        check(http.request(endpoint.method, endpoint.address(), headers=key))
+
+
+def test_an_unexpected_error_has_them_too_and_tells_nothing_of_the_inside(settings: ApiSettings) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a secret of the inside")
+
+    with from_this_machine(create_app(settings, check=broken)) as http:
+        response = http.post("/v1/jobs", json=MINIMAL)
+
+    check(response)
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    for inside in ("secret", "RuntimeError", "Traceback", ".py"):
+        assert inside not in response.text
+
+
+def test_the_docs_page_may_run_swagger_ui_and_its_own_script_and_nothing_else(http: TestClient) -> None:
+    page = http.get("/docs")
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+
+    (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    assert f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in policy["script-src"]
+    assert "unsafe" not in policy["script-src"]
+    assert policy["default-src"] == "'none'"
+    assert policy["connect-src"] == "'self'"  # its requests to the API
+    for kind, tag in (("script-src", r'<script src="([^"]+)"'), ("style-src", r'rel="stylesheet" href="([^"]+)"')):
+        for source in re.findall(tag, page.text):
+            assert "/".join(source.split("/")[:3]) in policy[kind], source
+
+
+def preflight(http: TestClient, origin: str) -> Any:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,idempotency-key"}
+    return http.options("/v1/jobs", headers={"Origin": origin, **asked})
+
+
+def test_pages_of_other_origins_may_do_nothing_unless_they_are_named(
+    settings: ApiSettings, http: TestClient, make_key: MakeKey
+) -> None:
+    key = make_key("vision", "read")
+    with from_this_machine(create_app(settings.model_copy(update={"cors_origins": (PAGE,)}))) as named:
+        allowed, stranger = preflight(named, PAGE), preflight(named, "https://evil.example.org")
+        answer = named.get("/v1/jobs", headers={"Origin": PAGE, **key})
+        elsewhere = named.get("/v1/jobs", headers={"Origin": "https://evil.example.org", **key})
+
+    assert preflight(http, PAGE).status_code == 401
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, PAGE)
+    assert stranger.status_code == 400
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    check(elsewhere)
