@@ -36,6 +36,7 @@ from workers.capacity import cluster_nodes, divide
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
+from workers.local_ray import start_local_ray
 from workers.memory import StoreMemory, stored_winner
 from workers.patience import patiently
 from workers.probing import measured_share
@@ -310,11 +311,5 @@ def start_ray(settings: WorkerSettings) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "namespace": "safs"}
     if settings.ray_address is not None:
         ray.init(settings.ray_address, **quiet)
-        return
-    ray.init(
-        "local",  # Without it, Ray would join a cluster that somebody else has started on this machine.
-        num_cpus=settings.local_cpus,
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        **quiet,
-    )
+    else:
+        start_local_ray(settings.local_cpus, **quiet)
