@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
+from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api.authentication import Authentication
-from api.deps import Catalog, Check, Estimator, Services
+from api.deps import ANSWERING_THREADS, Catalog, Check, Estimator, Services
 from api.docs_page import add_docs_page
 from api.metrics import Metrics
 from api.middleware import BodyLimit, RequestId
@@ -62,8 +63,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         settings.home.mkdir(parents=True, exist_ok=True)
+        to_thread.current_default_thread_limiter().total_tokens = ANSWERING_THREADS
         yield
         tail.close()
+        await tail.drain()
         database.dispose()
 
     app = DocumentedApp(

@@ -22,6 +22,10 @@ from store.session import Database
 
 UPLOADS_AT_ONCE = 8
 """Each holds a thread while it lasts; the threads are not those that answer other requests."""
+SLOW_AT_ONCE = 8
+"""Checks, timings and downloads, which take a thread for longer than others should wait for one."""
+ANSWERING_THREADS = 4
+"""More would not answer sooner: they wait for each other, for the interpreter and for connections to the database."""
 
 
 class Check(Protocol):
@@ -52,15 +56,17 @@ class Services:
     one_estimate: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Two that are timed at once would both seem slow."""
     upload_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(UPLOADS_AT_ONCE))
+    slow_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SLOW_AT_ONCE))
 
 
-def services(request: Request) -> Services:
+# Both are coroutines because FastAPI runs what is not in a thread, which costs more than they do.
+async def services(request: Request) -> Services:
     """The services of the app that answers ``request``."""
     found: Services = request.app.state.services
     return found
 
 
-def caller(request: Request) -> Caller:
+async def caller(request: Request) -> Caller:
     """Who makes the request."""
     found: Caller = request.state.caller
     return found

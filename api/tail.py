@@ -131,6 +131,10 @@ class Tail(Generic[EventT]):
         for task in self._tasks:
             task.cancel()
 
+    async def drain(self) -> None:
+        """Returns when nothing is read any more, after ``close``: the database may be let go."""
+        await asyncio.gather(*self._tasks, *self._readings.values(), return_exceptions=True)
+
     async def _page(self, job_id: str, after: int) -> Batch[EventT]:
         """The next events, read now or by another listener who has begun to."""
         key = job_id, after

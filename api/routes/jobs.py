@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -112,10 +113,10 @@ async def submit(
     async with use.one_check:
         if request is not None and (before := await run_in_threadpool(_answered, use, request)) is not None:
             return _queued(before, replayed=True)
-        found = await run_in_threadpool(_check, use, who, spec)
+        found = await to_thread.run_sync(_check, use, who, spec, limiter=use.slow_threads)
     if validate_only:
         async with use.one_estimate:
-            estimate = await run_in_threadpool(use.estimate, spec, found)
+            estimate = await to_thread.run_sync(use.estimate, spec, found, limiter=use.slow_threads)
         return Response(CheckView.of(spec, found, estimate).model_dump_json(), media_type="application/json")
     answer, replayed = await run_in_threadpool(_queue, use, who, spec, request)
     return _queued(answer, replayed=replayed)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
@@ -34,30 +35,36 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_respons
 
 
 @router.get("/checkpoint", summary="The sparse weights (safetensors)", responses=_RESPONSES)
-def get_checkpoint(use: Use, who: Who, request: Request, job_id: str) -> Response:
+async def get_checkpoint(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """The model's own parameter names with exact zeros; `safetensors.torch.load_file` reads it."""
-    return _answer(use, who, request, job_id, "checkpoint", "checkpoint.safetensors")
+    return await _answer(use, who, request, job_id, "checkpoint", "checkpoint.safetensors")
 
 
 @router.get("/config", summary="What rebuilds the network", responses=_RESPONSES)
-def get_config(use: Use, who: Who, request: Request, job_id: str) -> Response:
+async def get_config(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """Spec, operators with their scalars, hyperparameters, seeds, versions, hashes."""
-    return _answer(use, who, request, job_id, "config", "config.json")
+    return await _answer(use, who, request, job_id, "config", "config.json")
 
 
 @router.get("/report", summary="What was gained", responses=_RESPONSES)
-def get_report(use: Use, who: Who, request: Request, job_id: str) -> Response:
+async def get_report(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """Every row of the comparison, both searches, all numbers of the picture."""
-    return _answer(use, who, request, job_id, "report", "report.json")
+    return await _answer(use, who, request, job_id, "report", "report.json")
 
 
 @router.get("/picture", summary="The report as a picture (PNG)", responses=_RESPONSES)
-def get_picture(use: Use, who: Who, request: Request, job_id: str) -> Response:
+async def get_picture(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """Score per trial of both stages, and the operator chosen at each site."""
-    return _answer(use, who, request, job_id, "picture", "report.png")
+    return await _answer(use, who, request, job_id, "picture", "report.png")
 
 
-def _answer(use: Services, who: Caller, request: Request, job_id: str, name: str, filename: str) -> Response:
+async def _answer(use: Services, who: Caller, request: Request, job_id: str, name: str, filename: str) -> Response:
+    # Reading a large file takes a thread for a while: not one of those that answer other requests.
+    given = (use, who, request, job_id, name, filename)
+    return await to_thread.run_sync(_answer_now, *given, limiter=use.slow_threads)
+
+
+def _answer_now(use: Services, who: Caller, request: Request, job_id: str, name: str, filename: str) -> Response:
     artifact = _find(use, who, job_id, name)
     etag = f'"{artifact.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}

@@ -110,6 +110,29 @@ def test_closing_ends_every_stream_and_no_new_one_stays_open() -> None:
     assert asyncio.run(close_while_listening())[1] == []
 
 
+def test_a_tail_that_is_drained_reads_nothing_any_more() -> None:
+    reading: list[int] = []
+
+    class SlowLog(Log):
+        def read(self, job_id: str, after: int) -> Batch[Numbered]:
+            reading.append(1)
+            time.sleep(0.05)
+            reading.pop()
+            return super().read(job_id, after)
+
+    async def leave_and_drain() -> list[int]:
+        tail = _tail(SlowLog(length=1))
+        listener = asyncio.create_task(_numbers(tail))
+        while not reading:
+            await asyncio.sleep(0.001)
+        listener.cancel()
+        tail.close()
+        await tail.drain()
+        return list(reading)
+
+    assert asyncio.run(leave_and_drain()) == []
+
+
 def test_a_look_that_fails_ends_the_streams_so_that_their_listeners_come_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
