@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from cli import catalog, demo, jobs, keys, local, serve, submit, up, upkeep
+from cli import backup, catalog, demo, jobs, keys, local, serve, submit, up, upkeep
 
 
 def make_app() -> typer.Typer:
@@ -36,6 +36,8 @@ def make_app() -> typer.Typer:
         serve.migrate,
         upkeep.scrub,
         upkeep.collect,
+        backup.backup,
+        backup.restore,
     ):
         app.command()(command)
     app.add_typer(keys.keys, name="keys")

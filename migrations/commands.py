@@ -48,6 +48,11 @@ def head_revision() -> str:
     return head
 
 
+def known_revisions() -> tuple[str, ...]:
+    """Every revision that this program can bring a database to, the newest first."""
+    return tuple(script.revision for script in _scripts().walk_revisions())
+
+
 def require_head(engine: Engine) -> None:
     """Makes sure that the database's schema is the one that this program expects.
 
@@ -78,7 +83,7 @@ def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
 
 
 def _refuse_newer(found: str | None) -> None:
-    if found is not None and found not in [script.revision for script in _scripts().walk_revisions()]:
+    if found is not None and found not in known_revisions():
         raise SchemaNewer(
             f"the database is at revision {found}, which this version does not know (it goes up to {head_revision()}): "
             "a newer version of the program has migrated it. Install that version again, or restore a backup from "

@@ -12,9 +12,10 @@ StoreError
 │   ├── UploadNotFound
 │   ├── ArtifactNotFound
 │   └── KeyNotFound
+│       └── ArtifactDamaged   content that is no longer what was put
 ├── IdempotencyConflict   another request has been sent under this key
 ├── QuotaExceeded         the owner has as much as the limits allow
-│       └── ArtifactDamaged   content that is no longer what was put
+├── BadBackup             a backup that is damaged, incomplete, or of a version that this one cannot read
 ├── StorageFull           no space is left for content, or its limit is reached
 ├── IncompatibleState     the job's state does not allow what was asked
 └── LeaseLost             the runner no longer holds the job; it must stop and write nothing more
@@ -93,6 +94,12 @@ class ArtifactDamaged(ArtifactNotFound):
     """The stored content with this hash is no longer what was put: it has another hash now."""
 
     code = "artifact_damaged"
+
+
+class BadBackup(StoreError):
+    """A backup that is damaged, incomplete, or of a version that this one cannot read."""
+
+    code = "bad_backup"
 
 
 class StorageFull(StoreError):

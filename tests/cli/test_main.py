@@ -16,7 +16,7 @@ COMMANDS = (
     *("catalog", "submit", "jobs", "show", "watch", "cancel", "download"),
     *("run", "verify"),
     *("api", "worker", "migrate"),
-    *("scrub", "collect"),
+    *("scrub", "collect", "backup", "restore"),
 )
 
 
