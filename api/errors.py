@@ -172,7 +172,7 @@ KINDS: Mapping[str, Kind] = {
     "incompressible_model": Kind(422, "No filters or neurons of the model can be removed"),
     "unknown_upload": Kind(422, "The job names an upload that is not there"),
     "invalid_upload": Kind(422, "The upload is not a safetensors file"),
-    "artifact_damaged": Kind(500, "The content is damaged on the disk of the service, where `safs scrub` lists what is"),
+    "artifact_damaged": Kind(500, "The content is damaged on the disk; `safs scrub` there lists what is"),
     "idempotency_conflict": Kind(422, "The Idempotency-Key was sent with another job"),
     "rate_limited": Kind(429, "The key may not make so many requests a minute", retryable=True),
     "quota_exceeded": Kind(429, "The owner has as much as the limits allow", retryable=True),

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -24,6 +24,7 @@ class Numbered(Protocol):
 
 
 EventT = TypeVar("EventT", bound=Numbered)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Tail(Generic[EventT]):
         self._watches: dict[str, _Watch] = {}
         self._readings: dict[tuple[str, int], asyncio.Task[Batch[EventT]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._threads: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def follow(self, job_id: str, after: int) -> AsyncIterator[Batch[EventT]]:
@@ -133,17 +135,24 @@ class Tail(Generic[EventT]):
 
     async def drain(self) -> None:
         """Returns when nothing is read any more, after ``close``: the database may be let go."""
-        await asyncio.gather(*self._tasks, *self._readings.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._threads, return_exceptions=True)
 
     async def _page(self, job_id: str, after: int) -> Batch[EventT]:
         """The next events, read now or by another listener who has begun to."""
         key = job_id, after
         if key not in self._readings:
-            reading = asyncio.create_task(run_in_threadpool(self._read, job_id, after))
+            reading = self._in_thread(self._read, job_id, after)
             self._readings[key] = reading
             reading.add_done_callback(lambda _: self._readings.pop(key))
         # A listener who leaves must not take the page away from the others.
         return await asyncio.shield(self._readings[key])
+
+    def _in_thread(self, call: Callable[[str, int], Answer], job_id: str, number: int) -> asyncio.Task[Answer]:
+        """A call in a thread, which nobody can stop: ``drain`` waits for it."""
+        task = asyncio.create_task(run_in_threadpool(call, job_id, number))
+        self._threads.add(task)
+        task.add_done_callback(self._threads.discard)
+        return task
 
     def _watch(self, job_id: str) -> _Watch:
         if job_id not in self._watches:
@@ -159,7 +168,7 @@ class Tail(Generic[EventT]):
                 await asyncio.sleep(self._interval_s)
                 if not watch.listeners:
                     return
-                head = await run_in_threadpool(self._look, job_id, watch.head.newest)
+                head = await asyncio.shield(self._in_thread(self._look, job_id, watch.head.newest))
                 if head != watch.head:
                     watch.head = head
                     watch.wake()
