@@ -82,7 +82,7 @@ class Authentication:
         needed = needed_scope(request.method, request.url.path)
         if not caller.allows(needed):
             has = ", ".join(sorted(caller.key.scopes)) if caller.key else ""
-            raise ForbiddenError(f"this needs a key with the scope {needed!r}, and this one has: {has}")
+            raise ForbiddenError(f"this needs a key with the scope {needed.value!r}, and this one has: {has}")
 
     async def _note_use(self, key: ApiKey) -> None:
         """At most once a minute, and when the request has been answered: who only reads waits for no writer."""

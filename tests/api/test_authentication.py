@@ -3,10 +3,13 @@
 import re
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
+from api.app import create_app
+from api.settings import ApiSettings
 from store import keys
 from store.session import Database
 from tests.api.conftest import MakeKey, from_this_machine
@@ -14,6 +17,12 @@ from tests.api.endpoints import endpoints
 
 OPEN = {"/livez", "/readyz"}
 ASKED_FOR = {"GET": "read", "POST": "submit"}
+
+
+@pytest.fixture
+def app(settings: ApiSettings) -> FastAPI:
+    """Every endpoint is asked here, and timm's names take long to list."""
+    return create_app(settings, catalog=lambda: {"models": []})
 
 
 def problem(response: Any) -> tuple[int, str]:
@@ -173,9 +182,7 @@ def test_a_key_costs_one_statement_a_request_and_one_more_a_minute(
     assert counts == [["SELECT", "SELECT", "UPDATE"], ["SELECT", "SELECT"], ["SELECT", "SELECT"]]
 
 
-def test_a_database_that_does_not_answer_is_no_reason_to_let_anybody_in(settings: Any) -> None:
-    from api.app import create_app
-
+def test_a_database_that_does_not_answer_is_no_reason_to_let_anybody_in(settings: ApiSettings) -> None:
     unreachable = settings.model_copy(update={"database_url": "postgresql://safs@127.0.0.1:1/safs"})
     with from_this_machine(create_app(unreachable)) as http:
         assert problem(http.get("/v1/jobs")) == (503, "database_unavailable")

@@ -1,0 +1,103 @@
+"""The client's API key: where it comes from, where it goes, and where it never goes."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from safs.client import Backoff, Client, RemoteJob, ServiceError
+from safs.client.connection import Connection
+from tests.api.conftest import MINIMAL, MakeKey
+
+TOKEN = "safs_1f0c9a3e_secret"
+
+
+@pytest.fixture(autouse=True)
+def _no_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAFS_API_KEY", raising=False)
+
+
+class Recorder(httpx.MockTransport):
+    """Answers every request alike, and keeps who was told which key."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.sent: list[tuple[str, str | None]] = []
+        self.answer = answer
+        super().__init__(self.record)
+
+    def record(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append((request.url.host, request.headers.get("Authorization")))
+        return self.answer
+
+
+def test_a_key_comes_from_the_caller_or_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = Recorder(httpx.Response(200, json={}))
+    Client("http://safs", transport).catalog()
+    monkeypatch.setenv("SAFS_API_KEY", TOKEN)
+    Client("http://safs", transport).catalog()
+    Client("http://safs", transport, api_key="safs_other").catalog()
+    Client("http://safs", transport, api_key="").catalog()
+
+    assert [key for _, key in transport.sent] == [None, f"Bearer {TOKEN}", "Bearer safs_other", None]
+
+
+@pytest.mark.parametrize("target", ["https://evil.example.org/v1/catalog", "http://safs:81/v1/catalog", "/elsewhere"])
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(target: str) -> None:
+    transport = Recorder(httpx.Response(307, headers={"Location": target}))
+
+    with Client("http://safs", transport, api_key=TOKEN) as client:
+        for call in (client.catalog, lambda: client.submit(MINIMAL), lambda: client.job("job_1").download("x")):
+            with pytest.raises(ServiceError, match="leads on to") as refused:
+                call()
+            assert (refused.value.status, target in str(refused.value)) == (307, True)
+
+    assert {host for host, _ in transport.sent} == {"safs"}
+
+
+def test_a_key_that_cannot_be_one_is_refused_and_not_shown() -> None:
+    for wrong in ("two words", "line\nbreak", "dash \u2013", "\u2026"):
+        with pytest.raises(ServiceError, match="SAFS_API_KEY") as refused:
+            Client(api_key=wrong)
+        assert wrong not in str(refused.value)
+
+
+def test_refusals_of_a_proxy_name_the_variable_too() -> None:
+    for status in (401, 403):
+        transport = Recorder(httpx.Response(status, text="no"))
+        with Client("http://safs", transport) as client, pytest.raises(ServiceError, match="SAFS_API_KEY"):
+            client.catalog()
+
+
+@pytest.fixture
+def clients(url: str, make_key: MakeKey) -> Iterator[dict[str, Client]]:
+    """Clients of a real server, by what their key allows."""
+    keys = {"none": "", "read": "", "all": ""}
+    for name, scopes in (("read", ("read",)), ("all", ("read", "submit"))):
+        keys[name] = make_key("vision", *scopes)["Authorization"].removeprefix("Bearer ")
+    clients = {name: Client(url, api_key=key) for name, key in keys.items()}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+def test_with_a_key_all_works_and_without_the_error_says_what_to_do(clients: dict[str, Client]) -> None:
+    job = clients["all"].submit(MINIMAL)
+
+    assert clients["read"].job(job.id).view["owner"] == "vision"
+    with pytest.raises(ServiceError, match=r"needs a key with the scope 'submit'.*SAFS_API_KEY") as forbidden:
+        clients["read"].submit(MINIMAL)
+    with pytest.raises(ServiceError, match=r"this needs a key.*SAFS_API_KEY.*safs keys create") as unauthorized:
+        clients["none"].job(job.id)
+    assert (forbidden.value.code, unauthorized.value.code) == ("forbidden", "unauthorized")
+
+
+def test_a_stream_of_events_is_authorised_when_it_begins(url: str, clients: dict[str, Client]) -> None:
+    job = clients["all"].submit(MINIMAL)
+    job.cancel()
+
+    assert list(clients["read"].job(job.id).follow()) == []
+    connection = Connection(url, None, Backoff())
+    with pytest.raises(ServiceError) as refused:
+        list(RemoteJob(connection, job.view).follow())
+    connection.close()
+    assert refused.value.code == "unauthorized"
