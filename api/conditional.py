@@ -1,4 +1,4 @@
-"""Conditional and partial requests: ETag, If-None-Match, Range (RFC 9110)."""
+"""Answers as JSON; conditional and partial requests: ETag, If-None-Match, Range (RFC 9110)."""
 
 import re
 from hashlib import sha256
@@ -15,6 +15,11 @@ def not_modified(request: Request, etag: str) -> bool:
     """Whether the caller already has the version ``etag`` (weak comparison)."""
     given = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     return "*" in given or etag.removeprefix("W/") in given
+
+
+def as_json(body: BaseModel) -> Response:
+    """``body`` as an answer, as it is: the framework would check once more what we have made ourselves."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
 def versioned_json(request: Request, body: BaseModel, headers: dict[str, str]) -> Response:

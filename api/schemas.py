@@ -217,14 +217,19 @@ class TrialView(View):
     curve: str = Field(description="Where its curve is.")
 
     @classmethod
-    def of(cls, trial: Trial) -> Self:
+    def of(cls, trial: Trial) -> "TrialView":
         """The view of a trial."""
-        outcome = ("loss", "accuracy", "cross_entropy", "seconds", "error")
-        values = {name: getattr(trial, name) for name in cls.model_fields if hasattr(trial, name)}
-        found = {name: getattr(trial.outcome, name, None) for name in outcome}
-        found["left"] = getattr(trial.outcome, "left_early", None)
-        curve = f"/v1/jobs/{trial.job_id}/trials/{trial.stage}/{trial.number}/curve"
-        return cls.model_validate(values | found | {"curve": curve})
+        outcome = trial.outcome
+        values: dict[str, Any] = {name: getattr(trial, name) for name in _OF_TRIAL}
+        values |= {name: getattr(outcome, name, None) for name in _OF_OUTCOME}
+        values["left"] = None if outcome is None else outcome.left_early
+        values["curve"] = f"/v1/jobs/{trial.job_id}/trials/{trial.stage}/{trial.number}/curve"
+        # Not checked again: a page has hundreds of them, and the store has typed every value.
+        return cls.model_construct(**values)
+
+
+_OF_OUTCOME = ("loss", "accuracy", "cross_entropy", "seconds", "error")
+_OF_TRIAL = tuple(name for name in TrialView.model_fields if name not in (*_OF_OUTCOME, "left", "curve"))
 
 
 class EpochView(View):
@@ -246,9 +251,13 @@ class CurveView(BaseModel):
     epochs: list[EpochView] = Field(description="Empty until the trial is done.")
 
     @classmethod
-    def of(cls, stage: str, number: int, points: Sequence[CurvePoint]) -> Self:
+    def of(cls, stage: str, number: int, points: Sequence[CurvePoint]) -> "CurveView":
         """The view of a curve."""
-        return cls(stage=stage, number=number, epochs=[EpochView.model_validate(point) for point in points])
+        epochs = [
+            EpochView.model_construct(**{name: getattr(point, name) for name in CurvePoint.__slots__})
+            for point in points
+        ]
+        return cls.model_construct(stage=stage, number=number, epochs=epochs)
 
 
 class EventView(View):

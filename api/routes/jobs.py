@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.access import Caller
-from api.conditional import versioned_json
+from api.conditional import as_json, versioned_json
 from api.deps import Limit, PageToken, Services, Use, Who
 from api.errors import ForbiddenError, UnknownUploadError
 from api.problems import problem_responses
@@ -117,13 +117,16 @@ async def submit(
     if validate_only:
         async with use.one_estimate:
             estimate = await to_thread.run_sync(use.estimate, spec, found, limiter=use.slow_threads)
-        return Response(CheckView.of(spec, found, estimate).model_dump_json(), media_type="application/json")
+        return as_json(CheckView.of(spec, found, estimate))
     answer, replayed = await run_in_threadpool(_queue, use, who, spec, request)
     return _queued(answer, replayed=replayed)
 
 
 @router.get(
-    "", summary="List jobs, the newest first", responses=problem_responses("invalid_page_token", "invalid_request")
+    "",
+    response_model=Page[JobView],
+    summary="List jobs, the newest first",
+    responses=problem_responses("invalid_page_token", "invalid_request"),
 )
 def list_jobs(
     use: Use,
@@ -134,7 +137,7 @@ def list_jobs(
     ] = None,
     limit: Limit = 50,
     page_token: PageToken = None,
-) -> Page[JobView]:
+) -> Response:
     """A page of jobs, all that the key may see; jobs that are queued meanwhile do not shift the pages."""
     if who.sees is not None and owner not in (None, who.sees):
         raise ForbiddenError(
@@ -142,7 +145,8 @@ def list_jobs(
         )
     with use.database.read() as tx:
         page = queue.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
-    return Page[JobView](items=[JobView.of(job) for job in page.items], next_page_token=page.next_token)
+    items = [JobView.of(job) for job in page.items]
+    return as_json(Page[JobView].model_construct(items=items, next_page_token=page.next_token))
 
 
 @router.get(

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
+from api.conditional import as_json
 from api.deps import Limit, PageToken, Use, Who
 from api.problems import problem_responses
 from api.schemas import CurveView, Page, TrialView
@@ -17,6 +18,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}/trials", tags=["trials"])
 
 @router.get(
     "",
+    response_model=Page[TrialView],
     summary="List a job's trials",
     responses=problem_responses("invalid_page_token", "job_not_found", "invalid_request"),
 )
@@ -27,23 +29,25 @@ def list_trials(
     stage: Annotated[Stage | None, Query(description="Only trials of this stage.")] = None,
     limit: Limit = 100,
     page_token: PageToken = None,
-) -> Page[TrialView]:
+) -> Response:
     """A page of trials by stage and number, without their curves."""
     with use.database.read() as tx:
         queue.get(tx, job_id, who.sees)
         page = trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
-    return Page[TrialView](items=[TrialView.of(trial) for trial in page.items], next_page_token=page.next_token)
+    items = [TrialView.of(trial) for trial in page.items]
+    return as_json(Page[TrialView].model_construct(items=items, next_page_token=page.next_token))
 
 
 @router.get(
     "/{stage}/{number}/curve",
+    response_model=CurveView,
     summary="A trial's learning curve",
     responses=problem_responses("job_not_found", "trial_not_found", "invalid_request"),
 )
 def get_curve(
     use: Use, who: Who, job_id: str, stage: Stage, number: Annotated[int, Path(ge=0, le=MOST_TRIALS)]
-) -> CurveView:
+) -> Response:
     """The metrics of each epoch; trial numbers are per stage, from 0."""
     with use.database.read() as tx:
         queue.get(tx, job_id, who.sees)
-        return CurveView.of(stage, number, trials.curve(tx, job_id, stage, number))
+        return as_json(CurveView.of(stage, number, trials.curve(tx, job_id, stage, number)))
