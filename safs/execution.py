@@ -67,7 +67,8 @@ class Executor(Protocol):
         """Does all of it and keeps the networks; results in the order given.
 
         Args:
-            done: called in this thread as each ends, so that what is finished can be kept while others run.
+            done: called in this thread as each ends and before that is reported, so that what is finished can be
+                kept while others run, and nothing is told to be finished that a crash could still undo.
         """
 
     def examine(
@@ -120,8 +121,8 @@ class SerialExecutor:
         results = []
         for named in works:
             trained = self._run(stage, named, context, report).trained()
-            report(TrialDone(stage, named.candidate, trained.outcome))
             done(named, trained)
+            report(TrialDone(stage, named.candidate, trained.outcome))
             results.append(trained)
         return results
 

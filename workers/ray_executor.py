@@ -109,8 +109,8 @@ class RayExecutor:
                 trained = _told(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
                 if isinstance(trained, Trained):
                     results[message.ticket] = trained
-                    report(TrialDone(stage, candidate, trained.outcome))
                     done(running[message.ticket], trained)
+                    report(TrialDone(stage, candidate, trained.outcome))
         return [results[ticket] for ticket in running]
 
     def examine(
