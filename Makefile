@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports unit fuzz bench clean
+.PHONY: help setup demo test lint types imports unit bench chaos fuzz clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,13 @@ fuzz: setup ## Many random inputs for the parser of uploads (about 5 minutes; FU
 bench: setup ## Measure the dispatcher and the training loop (see docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.orchestration
 	$(BIN)/python -m benchmarks.training
+
+KILLS ?= 100
+MINUTES ?= 20
+
+chaos: setup ## Kill a service's processes at random, on SQLite and PostgreSQL; lose nothing (docs/reliability.md)
+	$(BIN)/python -m tests.chaos --database sqlite --kills $(KILLS) --minutes $(MINUTES)
+	$(BIN)/python -m tests.chaos --database postgresql --kills $(KILLS) --minutes $(MINUTES)
 
 clean: ## Remove .venv and what the demo made
 	rm -rf $(VENV) demo-output

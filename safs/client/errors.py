@@ -30,7 +30,7 @@ class ServiceError(Exception):
     @property
     def may_pass(self) -> bool:
         """Whether the service, or a proxy before it, may answer better soon."""
-        if self.code == "quota_exceeded":  # not soon
+        if self.code in ("quota_exceeded", "artifact_damaged"):  # not soon
             return False
         return self.code == "unreachable" or (self.status is not None and (self.status >= 500 or self.status == 429))
 

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
+
+import httpx
 
 from safs.client.connection import Connection, Json
 from safs.client.errors import JobFailed, ServiceError
@@ -114,7 +116,7 @@ class RemoteJob:
     def download(self, directory: str | Path) -> Path:
         """The folder with the job's four files, each checked against the service's sha256.
 
-        A file appears under its name only when it is whole.
+        A file appears under its name only when it is whole. A connection that drops is taken up again where it broke.
 
         Raises:
             ServiceError: the job has no result (yet), or what arrived is not what was sent.
@@ -127,16 +129,47 @@ class RemoteJob:
 
     def _fetch(self, part: str, target: Path) -> None:
         incoming = target.with_name(f".{target.name}.incoming")
-        digest = hashlib.sha256()
         try:
-            with self._connection.stream(f"/v1/jobs/{self.id}/{part}") as response, incoming.open("wb") as file:
-                for chunk in response.iter_bytes(CHUNK_BYTES):
-                    digest.update(chunk)
-                    file.write(chunk)
-            expected = response.headers.get("ETag", "").removeprefix("W/").strip('"')
-            if digest.hexdigest() != expected:
-                detail = f"{target.name} arrived with sha256 {digest.hexdigest()}, but the service has {expected}"
+            with incoming.open("w+b") as file:
+                arriving = _Arriving(file)
+                self._connection.backoff.patiently(lambda: self._receive(part, arriving))
+                file.seek(0)
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != arriving.sha256:
+                detail = f"{target.name} arrived with sha256 {found}, but the service has {arriving.sha256}"
                 raise ServiceError("corrupt_download", detail)
             incoming.replace(target)
         finally:
             incoming.unlink(missing_ok=True)
+
+    def _receive(self, part: str, arriving: "_Arriving") -> None:
+        """The rest of the file: all of it, unless a connection broke off in the middle of this very content."""
+        with self._connection.stream(f"/v1/jobs/{self.id}/{part}", headers=arriving.wanted()) as response:
+            if response.status_code != httpx.codes.PARTIAL_CONTENT:
+                arriving.begin(response.headers.get("ETag", ""))
+            for chunk in response.iter_bytes(CHUNK_BYTES):
+                arriving.file.write(chunk)
+
+
+class _Arriving:
+    """A file of which a part has arrived."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self._etag = ""
+
+    @property
+    def sha256(self) -> str:
+        """What the service says of the whole."""
+        return self._etag.removeprefix("W/").strip('"')
+
+    def begin(self, etag: str) -> None:
+        """Drops what has arrived."""
+        self.file.seek(0)
+        self.file.truncate()
+        self._etag = etag
+
+    def wanted(self) -> dict[str, str]:
+        """Headers that ask for what is missing."""
+        begun = self.file.tell()
+        return {"Range": f"bytes={begun}-", "If-Range": self._etag} if begun else {}

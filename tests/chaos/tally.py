@@ -1,0 +1,62 @@
+"""What a soak has seen so far, in a file, so that it goes on where it was stopped."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos import looks
+
+FILE = "chaos.json"
+
+
+@dataclass
+class Tally:
+    """Counts of all runs in one home.
+
+    Attributes:
+        kills: by victim.
+        take_over_s: from a kill of a runner with a job to the job's next claim.
+        finished: trial -> hash of its row, of every trial that was ever seen finished.
+        violations: one sentence each.
+    """
+
+    kills: Counter[str] = field(default_factory=Counter)
+    take_over_s: list[float] = field(default_factory=list)
+    finished: dict[str, str] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+    minutes: float = 0.0
+
+    @classmethod
+    def read(cls, home: Path) -> "Tally":
+        """The one in ``home``, or a new one."""
+        if not (home / FILE).exists():
+            return cls()
+        kept = json.loads((home / FILE).read_text())
+        return cls(**kept | {"kills": Counter(kept["kills"])})
+
+    def write(self, home: Path) -> None:
+        """Keeps it in ``home``."""
+        incoming = home / f"{FILE}.incoming"
+        incoming.write_text(json.dumps(vars(self)))
+        os.replace(incoming, home / FILE)
+
+    def see(self, rows: dict[looks.TrialKey, looks.Row]) -> None:
+        """Compares with what was finished before: all of it must be there still, as it was."""
+        now = {"/".join(map(str, key)): _hash(row) for key, row in rows.items()}
+        for trial, expected in self.finished.items():
+            if now.get(trial) != expected:
+                what = "is lost" if trial not in now else "has changed"
+                self.complain(f"trial {trial} was finished, and {what}")
+        self.finished |= now
+
+    def complain(self, what: str) -> None:
+        """Notes a violation, once."""
+        if what not in self.violations:
+            self.violations.append(what)
+
+
+def _hash(row: looks.Row) -> str:
+    return hashlib.sha256(repr(sorted(row.items(), key=lambda item: item[0])).encode()).hexdigest()
