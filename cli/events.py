@@ -5,7 +5,7 @@ from datetime import datetime
 from math import inf, nan
 from typing import Any
 
-from safs.events import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone, TrialStarted
+from safs.events import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone, TrialStarted, WorkerLost
 from safs.trials import Candidate, EpochMetrics, Outcome
 
 
@@ -24,6 +24,9 @@ def read_event(kind: str, data: Mapping[str, Any]) -> Event | None:
             return StageDone(Stage(data["stage"]), data["seconds"], data["summary"])
         case "note":
             return Note(data["message"], data["level"])
+        case "worker_lost":
+            stage = data["stage"]
+            return WorkerLost(None if stage is None else Stage(stage), data["trial"], data["seconds"])
         case _:
             return None
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from cli.lineage import lineage, reuse
 from safs.client import RemoteJob
 from safs.durations import span
+from safs.faults import survived
 from safs.report import ComparisonRow
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def job_table(job: RemoteJob) -> Table:
         "stage": f"{job.stage} ({progress['stage_number']} of {progress['stages']})" if progress else job.stage,
         "done": f"{progress['fraction']:.0%}" if progress else None,
         "error": error and error["message"],
+        "faults": survived(job.view.get("faults")),
     }
     return facts_table(facts)
 

@@ -85,11 +85,22 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The process of a training died, or its node did; what it was at is run again."""
+
+    stage: Stage | None
+    trial: int | None
+    """The candidate's number within its stage; both are None for an evaluation, which belongs to no trial."""
+    seconds: float
+    """Wall time that its work had taken, which is lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pulse:
     """Nothing happened: sent several times a second while trials run, so that ``report`` can end it. Not stored."""
 
 
-Event: TypeAlias = StageStarted | TrialStarted | EpochDone | TrialDone | StageDone | Note | Pulse
+Event: TypeAlias = StageStarted | TrialStarted | EpochDone | TrialDone | StageDone | Note | WorkerLost | Pulse
 Report: TypeAlias = Callable[[Event], None]
 """The only way out of a running job; raises ``Interrupted`` (or the store's ``LeaseLost``) when it must end."""
 
@@ -100,6 +111,7 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "trial_done": TrialDone,
     "stage_done": StageDone,
     "note": Note,
+    "worker_lost": WorkerLost,
 }
 _KINDS = {kind: name for name, kind in EVENT_KINDS.items()}
 

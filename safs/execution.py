@@ -4,12 +4,14 @@ The other form is Ray's (``workers.ray_executor``). With the same number in flig
 since the conductor orders asks and tells by number, never by time.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol, TypeAlias, TypeVar
 
 from safs.data import Split
-from safs.events import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
+from safs.events import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.networks import Network
 from safs.prunings import Work, begin
 from safs.search.conductor import Conductor
@@ -17,6 +19,8 @@ from safs.shelf import Shelf
 from safs.training.snapshot import Snapshot
 from safs.trainings import Context, Run, Trained, Training
 from safs.trials import Candidate, Outcome, Trial
+
+log = logging.getLogger(__name__)
 
 Plan = Callable[[Candidate], Training]
 """Turns what a strategy proposes into the training that judges it."""
@@ -26,6 +30,7 @@ EARLIER_ATTEMPT = "an earlier attempt"
 
 
 Found = TypeVar("Found")
+Made = TypeVar("Made")
 Look: TypeAlias = Callable[[Network, Split, int, str], Found]
 """(network, split, batch size, device) -> what is found: a function of a module, so that it travels by name."""
 
@@ -42,7 +47,11 @@ Done: TypeAlias = Callable[[NamedWork, Trained], None]
 
 
 class Executor(Protocol):
-    """Runs trainings somewhere. Everything that happens is reported; ``report`` may raise to end the run."""
+    """Runs trainings somewhere. Everything that happens is reported; ``report`` may raise to end the run.
+
+    What a training raises is run again once; what it raises then is its outcome (see ``broken_down``). A process that
+    is lost is no fault of the training: it is run again more often.
+    """
 
     @property
     def slots(self) -> int:
@@ -106,10 +115,13 @@ class SerialExecutor:
             if (outcome := recall(candidate)) is not None:
                 report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
             else:
-                run = self._run(stage, NamedWork(candidate, plan(candidate)), context, report, shelf.take(candidate))
-                outcome = run.outcome()
+                named, resume = NamedWork(candidate, plan(candidate)), shelf.take(candidate)
+                try:
+                    outcome, snapshot = self._twice(stage, named, context, report, _judged, resume)
+                except _Broken as broken:
+                    outcome, snapshot = broken_down(str(broken)), None
                 report(TrialDone(stage, candidate, outcome))
-                if (snapshot := run.snapshot()) is not None:
+                if snapshot is not None:
                     shelf.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
             conductor.done(candidate.number, outcome)
             trials.append(Trial(candidate, outcome))
@@ -120,7 +132,10 @@ class SerialExecutor:
     ) -> list[Trained]:
         results = []
         for named in works:
-            trained = self._run(stage, named, context, report).trained()
+            try:
+                trained = self._twice(stage, named, context, report, lambda run: run.trained())
+            except _Broken as broken:
+                trained = Trained(broken_down(str(broken)), None)
             done(named, trained)
             report(TrialDone(stage, named.candidate, trained.outcome))
             results.append(trained)
@@ -135,13 +150,62 @@ class SerialExecutor:
             found.append(look(network, split, batch_size, self._device))
         return found
 
-    def _run(
-        self, stage: Stage, named: NamedWork, context: Context, report: Report, resume: Snapshot | None = None
-    ) -> Run:
+    def _twice(
+        self,
+        stage: Stage,
+        named: NamedWork,
+        context: Context,
+        report: Report,
+        end: Callable[[Run], Made],
+        resume: Snapshot | None = None,
+    ) -> Made:
+        """What ``end`` makes of the work, done; tried again once.
+
+        Raises:
+            _Broken: the work raised both times.
+        """
+
+        def once() -> Made:
+            run = self._run(stage, named, context, report, resume)
+            return _unbroken(lambda: end(run))
+
+        try:
+            return once()
+        except _Broken as broken:
+            report(raised_once(f"trial {named.candidate.number} of the stage {stage}", str(broken)))
+            return once()
+
+    def _run(self, stage: Stage, named: NamedWork, context: Context, report: Report, resume: Snapshot | None) -> Run:
         """The work, done."""
         report(TrialStarted(stage, named.candidate))
-        run = begin(context, named.work, self._device, resume)
+        run = _unbroken(lambda: begin(context, named.work, self._device, resume))
         while not run.finished:
-            for metrics in run.advance(at_least_s=0.0):
+            for metrics in _unbroken(lambda: run.advance(at_least_s=0.0)):
                 report(EpochDone(stage, named.candidate.number, metrics))
         return run
+
+
+class _Broken(Exception):
+    """What a training raised, in one line."""
+
+
+def _unbroken(work: Callable[[], Made]) -> Made:
+    try:
+        return work()
+    except Exception as error:
+        log.warning("a trial raised", exc_info=True)
+        raise _Broken(f"{type(error).__name__}: {error}") from error
+
+
+def _judged(run: Run) -> tuple[Outcome, Snapshot | None]:
+    return run.outcome(), run.snapshot()
+
+
+def broken_down(reason: str) -> Outcome:
+    """The outcome of a training whose process failed for good."""
+    return Outcome(inf, error=f"the trial's process failed: {reason}")
+
+
+def raised_once(what: str, reason: str) -> Note:
+    """Tells that ``what`` has raised for the first time."""
+    return Note(f"{what[0].upper()}{what[1:]} is run again, once: it raised {reason}", "warning")

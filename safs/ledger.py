@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from safs.events import EpochDone, Event, Note, Report, Stage, StageDone, StageStarted, TrialDone
+from safs.events import EpochDone, Event, Note, Report, Stage, StageDone, StageStarted, TrialDone, WorkerLost
+from safs.faults import NONE, Faults
 from safs.trials import Trial, best_trial
 
 
@@ -40,10 +41,15 @@ class StageRecord:
 
 
 class Ledger:
-    """A ``report`` that remembers, and passes every event on."""
+    """A ``report`` that remembers, and passes every event on.
 
-    def __init__(self, report: Report) -> None:
+    Args:
+        faults: that earlier attempts at the job have survived.
+    """
+
+    def __init__(self, report: Report, faults: Faults = NONE) -> None:
         self._report = report
+        self.faults = faults
         self.stages: dict[Stage, StageRecord] = {}
         self.notes: list[str] = []
 
@@ -58,6 +64,8 @@ class Ledger:
                 record.reused |= recalled is not None
             case Note(message, _):
                 self.notes.append(message)
+            case WorkerLost(_, trial, seconds):
+                self.faults = self.faults.and_worker(0 if trial is None else 1, seconds)
             case _:
                 pass
         self._report(event)

@@ -13,6 +13,7 @@ from safs.errors import TimeLimitReached, TrainingError
 from safs.estimates import beside_actual, estimate_here
 from safs.events import Event, Note, Report, Stage
 from safs.execution import Executor, NamedWork
+from safs.faults import NONE, Faults
 from safs.finals import Finalist, choose, gathered, named
 from safs.keys import file_hash, fingerprint, key_of
 from safs.ledger import Ledger
@@ -51,6 +52,7 @@ def run(
     dense_weights: Path | None,
     out_dir: Path,
     memory: Memory = NoMemory(),  # noqa: B008  # has no state
+    faults: Faults = NONE,
 ) -> Result:
     """Prunes, searches, tunes and trains; leaves checkpoint, config, report and picture in ``out_dir``.
 
@@ -61,12 +63,13 @@ def run(
         data_root: folder of the data sets that bring files.
         dense_weights: the safetensors file that ``spec.model.weights`` stands for; None trains the dense network.
         memory: what earlier attempts and earlier jobs left.
+        faults: what earlier attempts have survived; the report has them, with those of this one.
 
     Raises:
         SafsError: the job cannot run, or a training that it cannot do without broke down.
         Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
     """
-    ledger = Ledger(_with_deadline(report, spec.resources.time_limit_s))
+    ledger = Ledger(_with_deadline(report, spec.resources.time_limit_s), faults)
     found = check(spec, data_root=data_root, weights=dense_weights)
     splits = data.load(
         spec.data,

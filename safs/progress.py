@@ -17,6 +17,7 @@ from safs.events import (
     StageStarted,
     TrialDone,
     TrialStarted,
+    WorkerLost,
 )
 from safs.fidelity import HalvingOptions, halving_cost, hyperband_cost, levels
 from safs.options import parse_options
@@ -225,7 +226,7 @@ class Tracker:
                 self._stage(event.stage).trial_done(event, now_s)
             case StageDone():
                 self._stage(event.stage).done = True
-            case Note() | Pulse():
+            case Note() | WorkerLost() | Pulse():
                 pass
             case _:
                 assert_never(event)

@@ -93,6 +93,7 @@ def report(
         "searches": _searches(spec, ledger),
         "curves": _curves(ledger),
         "notes": list(ledger.notes),
+        "faults": asdict(ledger.faults),
         "versions": versions(),
         "seconds": sum(record.seconds for record in ledger.stages.values()),
     }

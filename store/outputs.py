@@ -37,16 +37,18 @@ def forget(tx: Transaction, lease: Lease, output: StageOutput) -> None:
 def winners(tx: Transaction, job_id: str, architecture: str, limit: int) -> tuple[tuple[str, Json], ...]:
     """(job id, winner) of jobs on this architecture that succeeded and named one, the newest first, no two alike.
 
-    Only jobs that had ended when ``job_id`` was first begun: each attempt at it is told the same.
+    Only jobs of the same owner that had ended when ``job_id`` was first begun: each attempt at it is told the same.
     """
     winner = jobs.c.result["winner"]
     begun = jobs.alias("begun")
     started_at = select(begun.c.started_at).where(begun.c.id == job_id).scalar_subquery()
+    owner = select(begun.c.owner).where(begun.c.id == job_id).scalar_subquery()
     query = (
         select(jobs.c.id, winner)
         .where(
             jobs.c.state == JobState.SUCCEEDED,
             jobs.c.finished_at <= started_at,
+            jobs.c.owner.is_not_distinct_from(owner),
             jobs.c.spec[("model", "architecture")].as_string() == architecture,
             winner.as_string().is_not(None),
         )

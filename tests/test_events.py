@@ -11,6 +11,7 @@ from safs.events import (
     StageStarted,
     TrialDone,
     TrialStarted,
+    WorkerLost,
     event_data,
     event_kind,
 )
@@ -25,6 +26,7 @@ ONE_OF_EACH: list[Event] = [
     TrialDone(Stage.TUNE, CANDIDATE, Outcome(0.5, {"accuracy": 0.5}, 1.0, (METRICS,))),
     StageDone(Stage.TUNE, 12.5, "done"),
     Note("careful", "warning"),
+    WorkerLost(Stage.TUNE, 3, 1.5),
 ]
 
 

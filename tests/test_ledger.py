@@ -5,7 +5,8 @@ from math import inf
 import pytest
 
 from safs.errors import Cancelled
-from safs.events import Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone
+from safs.events import Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, WorkerLost
+from safs.faults import Faults
 from safs.ledger import Ledger
 from safs.trials import Candidate, Outcome
 
@@ -47,6 +48,15 @@ def test_trials_are_kept_by_stage_in_the_order_of_their_numbers() -> None:
     assert ledger.stages == {Stage.TUNE: record}
     assert [trial.candidate.number for trial in record.trials] == [0, 1, 2]
     assert (record.failed, record.best_accuracy) == (1, 0.75)
+
+
+def test_workers_that_are_lost_add_to_the_faults_of_earlier_attempts() -> None:
+    ledger = Ledger(lambda event: None, Faults(runners_lost=1, trials_repeated=2, seconds_lost=10.0))
+
+    ledger(WorkerLost(Stage.TUNE, 3, 1.5))
+    ledger(WorkerLost(None, None, 0.5))
+
+    assert ledger.faults == Faults(runners_lost=1, workers_lost=2, trials_repeated=3, seconds_lost=12.0)
 
 
 def test_a_stage_without_a_sound_trial_has_no_best_accuracy() -> None:

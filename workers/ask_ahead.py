@@ -7,11 +7,16 @@ from types import TracebackType
 from safs.search.conductor import Conductor
 from safs.trials import Candidate, Outcome
 
+WAIT_S = 0.1
+"""For a candidate, while there is nothing else to do but to see whether the run must end."""
+LEAVE_S = 1.0
+
 
 class AskAhead:
     """Owns a conductor in a thread of its own; candidates come out and outcomes go in by queues.
 
-    Use it as a context manager; the thread ends with it. What the strategy raises, ``next`` raises.
+    Use it as a context manager; the thread ends with it. What the strategy raises, ``next`` raises. A block that is
+    left by an error does not wait for an ask that takes long: the ask ends alone, and nobody learns what it gave.
     """
 
     def __init__(self, conductor: Conductor) -> None:
@@ -29,14 +34,14 @@ class AskAhead:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._outcomes.put(None)
-        self._thread.join()
+        self._thread.join(None if error is None else LEAVE_S)
 
     def next(self) -> Candidate | None:
-        """A candidate that is ready, or None; waits only while no outcome is awaited and nothing else can be done."""
+        """A candidate that is ready, or None; waits, ``WAIT_S`` at most, only while no outcome is awaited."""
         if self.finished:
             return None
         try:
-            found = self._candidates.get(block=self._awaited == 0)
+            found = self._candidates.get(block=self._awaited == 0, timeout=WAIT_S)
         except Empty:
             return None
         if isinstance(found, Exception):

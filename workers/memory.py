@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,18 +38,27 @@ class StoredWinner(BaseModel):
 
 
 class StoreMemory:
-    """A ``safs.memory.Memory``: stage outputs are artifacts, trials and winners are rows.
+    """A ``safs.memory.Memory``: stage outputs are artifacts, trials and winners are rows; those of one owner.
 
     Args:
         check: raises when the run must end, as ``Recorder``'s; asked while the database is away.
+        owner: the job's.
     """
 
-    def __init__(self, database: Database, artifacts: ArtifactStore, lease: Lease, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        artifacts: ArtifactStore,
+        lease: Lease,
+        check: Callable[[], None],
+        owner: str | None = None,
+    ) -> None:
         self._database, self._artifacts, self._lease, self._check = database, artifacts, lease, check
+        self._owner = owner
 
     def recall(self, key: str) -> Remembered | None:
         """The output under ``key``; one whose file is lost or damaged counts as absent, and is forgotten."""
-        output = self._read(lambda tx: outputs.find(tx, key))
+        output = self._read(lambda tx: outputs.find(tx, owned(key, self._owner)))
         file = None if output is None else self._intact(output)
         if output is None or file is None:
             return None
@@ -59,7 +69,7 @@ class StoreMemory:
         stored = self._artifacts.put(file)
 
         def kept(tx: Transaction) -> None:
-            outputs.keep(tx, self._lease, key, stage.value, stored)
+            outputs.keep(tx, self._lease, owned(key, self._owner), stage.value, stored)
             reach("stage.before_commit")
 
         self._write(kept)
@@ -71,7 +81,7 @@ class StoreMemory:
         return [restored_trial(finished) for finished in found]
 
     def winners(self, architecture: str, limit: int) -> Sequence[Winner]:
-        """Winners of the latest jobs on this architecture that had ended when this one was first begun.
+        """Winners of the owner's latest jobs on this architecture that had ended when this one was first begun.
 
         Those that this version cannot read are left out.
         """
@@ -103,6 +113,11 @@ class StoreMemory:
     def _patiently(self, ask: Callable[[], Found]) -> Found:
         what = f"job {self._lease.job_id}: its memory"
         return patiently(ask, check=self._check, wait_s=RETRY_S, what=what)
+
+
+def owned(key: str, owner: str | None) -> str:
+    """The key under which an owner's output is kept: nobody finds another's, or learns that there is one."""
+    return key if owner is None else sha256(f"{owner}\0{key}".encode()).hexdigest()
 
 
 def stored_winner(config: Json) -> Json:

@@ -85,7 +85,7 @@ class PackedPool:
         match message:
             case Started(theirs) | Advanced(theirs, _):
                 return replace(message, ticket=self._running[theirs][0])
-            case Failed(theirs, _):
+            case Failed(theirs, _, _, _):
                 return replace(message, ticket=self._ended(theirs)[0])
             case Answered(theirs, answer):
                 alone = self._alone or self._share.packed == 1 or self._share.workers == 1
@@ -153,4 +153,4 @@ def infeasible(ticket: int, answer: Any, lack: str) -> Message:
         case Trained(outcome):
             return Answered(ticket, replace(answer, outcome=replace(outcome, error=error)))
         case _:
-            return Failed(ticket, error)
+            return Failed(ticket, error, final=True)

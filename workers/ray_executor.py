@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from types import TracebackType
-from typing import Any
+from typing import Any, assert_never
 
 import ray
 from ray import tune
 
 from safs.data import Split
 from safs.errors import TrainingError
-from safs.events import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted
-from safs.execution import EARLIER_ATTEMPT, Done, Found, Look, NamedWork, Plan, Recall
+from safs.events import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted, WorkerLost
+from safs.execution import EARLIER_ATTEMPT, Done, Found, Look, NamedWork, Plan, Recall, broken_down, raised_once
 from safs.networks import Network
 from safs.search.conductor import Conductor
 from safs.shelf import Shelf
@@ -23,7 +23,8 @@ from workers.orders import Loan, LookOrder, TrainOrder, Unfinished
 from workers.packing import PackedPool
 from workers.ray_shared import ObjectStore
 from workers.ray_trial import RayTrial
-from workers.ray_tune import Advanced, Answered, Failed, Message, Started, WorkerPool
+from workers.ray_tune import Advanced, Answered, Failed, Started, WorkerPool
+from workers.retrying import Repeated, RetryingPool, Told
 from workers.tracing import origin
 
 POLL_S = 0.1
@@ -42,7 +43,7 @@ class RayExecutor:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._store = ObjectStore()
-        self._pool = PackedPool(share, _workers)
+        self._pool = RetryingPool(PackedPool(share, _workers))
 
     def __enter__(self) -> "RayExecutor":
         return self
@@ -124,13 +125,15 @@ class RayExecutor:
                 match message:
                     case Answered(ticket, answer):
                         found[ticket] = answer
-                    case Failed(_, reason):
+                    case Failed(_, reason, _, _):
                         raise TrainingError(f"a network could not be looked at, its process failed: {reason}")
+                    case Repeated():
+                        _tell_repetition(None, None, message, report)
                     case _:
                         pass
         return [found[ticket] for ticket in tickets]
 
-    def _messages(self, report: Report) -> Iterator[Message]:
+    def _messages(self, report: Report) -> Iterator[Told]:
         report(Pulse())
         yield from self._pool.receive(POLL_S)
         for note in self._pool.take_notes():
@@ -142,7 +145,7 @@ def _workers(share: Share) -> WorkerPool:
     return WorkerPool(tune.with_resources(bound, {"cpu": share.cpus, "gpu": share.gpus}), share.workers)
 
 
-def _told(stage: Stage, candidate: Candidate, message: Message, report: Report, failed: Callable[[str], Any]) -> Any:
+def _told(stage: Stage, candidate: Candidate, message: Told, report: Report, failed: Callable[[str], Any]) -> Any:
     """Reports what a message says of a training's progress; its answer if it has ended, else None."""
     match message:
         case Started():
@@ -150,12 +153,25 @@ def _told(stage: Stage, candidate: Candidate, message: Message, report: Report, 
         case Advanced(_, epochs):
             for metrics in epochs:
                 report(EpochDone(stage, candidate.number, metrics))
+        case Repeated():
+            _tell_repetition(stage, candidate.number, message, report)
         case Answered(_, answer):
             return answer
-        case Failed(_, reason):
+        case Failed(_, reason, _, _):
             return failed(reason)
+        case _:
+            assert_never(message)
     return None
 
 
+def _tell_repetition(stage: Stage | None, trial: int | None, message: Repeated, report: Report) -> None:
+    what = "an evaluation" if stage is None else f"trial {trial} of the stage {stage}"
+    if message.lost:
+        report(WorkerLost(stage, trial, message.seconds))
+        report(Note(f"The worker of {what} was lost, so it is run again: {message.reason}", "warning"))
+    else:
+        report(raised_once(what, message.reason))
+
+
 def _failed_outcome(reason: str) -> Outcome:
-    return Outcome(inf, error=reason if reason.startswith(OUT_OF_MEMORY) else f"the trial's process failed: {reason}")
+    return Outcome(inf, error=reason) if reason.startswith(OUT_OF_MEMORY) else broken_down(reason)

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import ray
 from ray import cloudpickle, tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
@@ -65,10 +65,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The order's process failed, or its worker was lost."""
+    """The order's process raised, or its worker was lost."""
 
     ticket: int
     reason: str
+    lost: bool = False
+    """Whether the worker was lost: its process died, or its node."""
+    final: bool = False
+    """Whether there is no point in another try."""
 
 
 Message: TypeAlias = Started | Advanced | Answered | Failed
@@ -196,7 +200,7 @@ class _Events(_Unsaved, tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         # Gone already: what failed came after the answer.
         if ticket := self.tickets.pop(trial.trial_id, None):
-            self._messages.put(Failed(ticket, _reason(trial)))
+            self._messages.put(_failed(ticket, trial))
 
 
 class _Orders(_Unsaved, Searcher):
@@ -275,15 +279,17 @@ class _Controller(_Unsaved, FIFOScheduler):
                 ray.kill(worker)
 
 
-def _reason(trial: TuneTrial) -> str:
+def _failed(ticket: int, trial: TuneTrial) -> Failed:
     """Why the trial failed, in one line. Tune has it only as a file yet."""
     if trial.pickled_error_file is None:
-        return "its worker was lost"
+        return Failed(ticket, "its worker was lost", lost=True)
     with Path(trial.pickled_error_file).open("rb") as file:
         error = cloudpickle.load(file)
-    if isinstance(error, RayTaskError):
-        return f"{type(error.cause).__name__}: {error.cause}"
-    return str(error).strip().partition("\n")[0]
+    if not isinstance(error, RayTaskError):
+        return Failed(ticket, str(error).strip().partition("\n")[0], lost=isinstance(error, RayActorError))
+    log.warning("a trial raised: %s", error)
+    cause = error.cause
+    return Failed(ticket, f"{type(cause).__name__}: {cause}", lost=isinstance(cause, ObjectLostError))
 
 
 def _trial_name(trial: TuneTrial) -> str:

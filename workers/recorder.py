@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 
-from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, event_data, event_kind
+from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, WorkerLost, event_data, event_kind
 from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker
 from safs.workshop import THIS_JOB
@@ -150,5 +150,7 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
             )
             if other is not None:
                 queue.note_reuse(tx, lease, stage.value, other)
+        case WorkerLost(_, trial, seconds):
+            queue.note_lost_worker(tx, lease, 0 if trial is None else 1, seconds)
         case _:
             pass

@@ -1,7 +1,9 @@
 """A runner: claims a job, runs the pipeline on Ray, files the result; again, until it is told to stop."""
 
+import errno
 import json
 import logging
+import os
 import signal
 import tempfile
 import time
@@ -20,6 +22,7 @@ from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
 from safs.errors import Cancelled, SafsError, SpecError
 from safs.events import Note
 from safs.execution import Executor
+from safs.faults import Faults
 from safs.keys import code_version
 from safs.preflight import blueprint_for
 from safs.progress import Tracker, plan_stages
@@ -28,11 +31,11 @@ from search_spaces import SPACES
 from store import artifacts, queue, uploads
 from store.artifacts import artifact_store
 from store.crash_points import reach
-from store.errors import DatabaseUnavailable, LeaseLost, StoreError
-from store.records import Claim, JobError, JobState, Json, StoredArtifact
+from store.errors import DatabaseUnavailable, LeaseLost, StorageFull, StoreError
+from store.records import Claim, Job, JobError, JobState, Json, StoredArtifact
 from store.session import Database
 from telemetry import logs, tracing
-from workers.capacity import cluster_nodes, divide
+from workers.capacity import Share, cluster_nodes, divide
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
@@ -124,7 +127,8 @@ class Runner:
                     data_root=self._settings.data_folder,
                     dense_weights=self._dense_weights(spec),
                     out_dir=Path(folder),
-                    memory=StoreMemory(self._database, self._artifacts, claim.lease, recorder.check),
+                    memory=StoreMemory(self._database, self._artifacts, claim.lease, recorder.check, claim.job.owner),
+                    faults=_faults(claim.job),
                 )
             stored = {
                 name: (self._artifacts.put(result.directory / file), media_type)
@@ -159,7 +163,14 @@ class Runner:
         if pinned != share.slots:
             resources = spec.resources.model_copy(update={"trials_in_parallel": pinned})
             share = divide(nodes, resources, blueprint.image_size, gpus)
-        log.info("%d trainings at once, each with %d cores and %g GPUs", share.workers, share.cpus, share.gpus)
+        log.info(
+            "job %s: %d trainings at once, each with %d cores and %g GPUs",
+            claim.job.id,
+            share.workers,
+            share.cpus,
+            share.gpus,
+        )
+        self._pin_gpus(claim, share, recorder)
         return RayExecutor(share)
 
     def _pin_program(self, claim: Claim, recorder: Recorder) -> None:
@@ -170,6 +181,14 @@ class Runner:
         what = f"job {claim.job.id}: its program"
         if patiently(pin, check=recorder.check, wait_s=self._settings.poll_s, what=what):
             log.warning("job %s: an earlier attempt ran another version, so its trials are run anew", claim.job.id)
+
+    def _pin_gpus(self, claim: Claim, share: Share, recorder: Recorder) -> None:
+        def pin() -> None:
+            with self._database.begin() as tx:
+                queue.pin_gpus(tx, claim.lease, share.gpus)
+
+        what = f"job {claim.job.id}: its share of a GPU"
+        patiently(pin, check=recorder.check, wait_s=self._settings.poll_s, what=what)
 
     def _in_flight(self, claim: Claim, chosen: int, recorder: Recorder) -> int:
         """How many trials the job keeps in flight: ``chosen``, unless an earlier attempt has begun with another."""
@@ -265,9 +284,24 @@ def job_error(error: Exception, stage: str | None) -> JobError:
     """Why the job failed, in one sentence; an error that is not ours is named by its type and first line."""
     if isinstance(error, SafsError | StoreError):
         return JobError(error.code, str(error), stage)
+    if _out_of_space(error):
+        file = getattr(error, "filename", None)
+        folder = Path(file).parent if file else Path(tempfile.gettempdir())
+        return JobError(StorageFull.code, f"no space is left in {folder}, or its quota is used up. Free some.", stage)
     first_line = str(error).strip().partition("\n")[0].rstrip(".")
     what = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
     return JobError("internal_error", f"{what}. The runner's log has the details.", stage)
+
+
+def _out_of_space(error: Exception) -> bool:
+    """Whether a file could not be written for lack of room; safetensors tells it by a text alone."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or any(f"{os.strerror(code)} (os error {code})" in str(error) for code in (errno.ENOSPC, errno.EDQUOT))
+
+
+def _faults(job: Job) -> Faults:
+    """What earlier attempts have survived."""
+    return Faults(job.runners_lost, job.workers_lost, job.trials_repeated, job.seconds_lost)
 
 
 def summary(report: Json, config: Json) -> Json:

@@ -1,9 +1,10 @@
-"""How long a job took, beside what was estimated."""
+"""How long a job took, beside what was estimated, and what it survived."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from safs.durations import duration, span
+from safs.faults import survived
 
 
 def spent(report: Mapping[str, Any]) -> str | None:
@@ -11,7 +12,10 @@ def spent(report: Mapping[str, Any]) -> str | None:
     if "actual" not in report:
         return None
     actual, estimate = report["actual"], report["estimate"]
+    faults = survived(report.get("faults"))
     took = f"took {duration(actual['seconds'])}: {actual['trials']:,} trainings, {actual['epochs']:,} epochs"
     if estimate["seconds"] is None:
-        return f"{took}; nothing was estimated"
-    return f"{took}; estimated: {span(estimate['seconds'], estimate['low_s'], estimate['high_s'])}"
+        told = [took, "nothing was estimated", faults]
+    else:
+        told = [took, f"estimated: {span(estimate['seconds'], estimate['low_s'], estimate['high_s'])}", faults]
+    return "; ".join(part for part in told if part)

@@ -15,6 +15,7 @@ from safs.events import (
     StageStarted,
     TrialDone,
     TrialStarted,
+    WorkerLost,
     event_data,
     event_kind,
 )
@@ -36,6 +37,8 @@ def through_json(event: Event) -> Event | None:
         TrialDone(Stage.FINAL, CANDIDATE, Outcome(0.25, {"accuracy": 0.75, "cross_entropy": 0.8}, 3.5)),
         StageDone(Stage.PRUNE, 0.1, "615 of 61,470 weights are left"),
         Note("near chance", "warning"),
+        WorkerLost(Stage.TUNE, 3, 1.5),
+        WorkerLost(None, None, 0.5),
     ],
     ids=event_kind,
 )

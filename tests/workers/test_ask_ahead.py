@@ -2,8 +2,10 @@ from threading import Event
 
 import pytest
 
+from safs.errors import Cancelled
 from safs.search.conductor import Conductor
 from safs.trials import Candidate, Outcome
+from workers import ask_ahead
 from workers.ask_ahead import AskAhead
 
 FAIR = Outcome(0.5, {"accuracy": 0.5})
@@ -95,3 +97,20 @@ def test_leaving_early_ends_the_thread() -> None:
         assert asks.next() is not None
 
     assert not asks._thread.is_alive()
+
+
+def test_a_run_that_must_end_does_not_wait_for_a_slow_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask_ahead, "LEAVE_S", 0.05)
+    strategy = Counting(3, hold_at=0)
+    asks = AskAhead(Conductor(strategy, window=1))
+
+    def look() -> None:
+        assert asks.next() is None
+        raise Cancelled("cancelled by the user")
+
+    with pytest.raises(Cancelled), asks:
+        look()
+
+    assert asks._thread.is_alive()
+    strategy.go.set()
+    asks._thread.join()

@@ -44,10 +44,10 @@ def remember(database: Database, store: ArtifactStore, lease: Lease) -> Memory:
     return StoreMemory(database, store, lease, lambda: None)
 
 
-def claim(database: Database, spec: dict[str, Any] = TINY) -> Lease:
+def claim(database: Database, spec: dict[str, Any] = TINY, owner: str | None = None) -> Lease:
     """The lease of a new job."""
     with database.begin() as tx:
-        queue.submit(tx, spec)
+        queue.submit(tx, spec, owner=owner)
         claimed = queue.claim(tx, "test", 60)
     assert claimed is not None
     return claimed.lease
@@ -74,6 +74,25 @@ def test_an_output_is_recalled_by_the_same_job_and_by_another_with_its_origin(
     assert own.origin == EARLIER_ATTEMPT
     assert others == Remembered(own.file, lease.job_id)
     assert remember(database, store, lease).recall("another key") is None
+
+
+def test_outputs_and_winners_stay_within_their_owner(database: Database, store: ArtifactStore, weights: Path) -> None:
+    def of(owner: str | None) -> Memory:
+        return StoreMemory(database, store, claim(database, owner=owner), lambda: None, owner)
+
+    winner = {"assignment": {}, "recipe": RECIPE.model_dump(mode="json"), "learnable": True}
+    of("ann").keep("key", Stage.DENSE, weights)
+    won = claim(database, owner="ann")
+    with database.begin() as tx:
+        queue.finish(tx, won, JobState.SUCCEEDED, result={"winner": winner})
+
+    found = {owner: of(owner) for owner in ("ann", "bob", None)}
+    assert {owner: memory.recall("key") is not None for owner, memory in found.items()} == {
+        "ann": True,
+        "bob": False,
+        None: False,
+    }
+    assert {owner: len(memory.winners("lenet5", 3)) for owner, memory in found.items()} == {"ann": 1, "bob": 0, None: 0}
 
 
 def test_whoever_kept_an_output_first_stays(

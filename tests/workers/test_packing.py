@@ -1,6 +1,5 @@
 """What becomes of orders for which there is too little memory; with a pool that a test plays, without Ray."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -9,56 +8,15 @@ import pytest
 
 from safs.trainings import Trained
 from safs.trials import Outcome
+from tests.workers.played import PlayedPool, answer
 from workers.capacity import Share
-from workers.orders import Order, OutOfMemory, PauseOrder
+from workers.orders import OutOfMemory, PauseOrder
 from workers.packing import PackedPool
-from workers.ray_tune import Advanced, Answered, Failed, Message, Started
+from workers.ray_tune import Advanced, Answered, Failed, Started
 
 FOUR = Share(slots=6, workers=4, cpus=1, gpus=0.25)
 GOOD = Outcome(0.25, {"accuracy": 0.75})
 SHORT = Outcome(inf, seconds=3.0, error="out of memory: tried to allocate 2 GiB")
-
-
-class PlayedPool:
-    """A pool that tells what the test says; knows which orders it has, by the number that a pause has for seconds."""
-
-    def __init__(self, share: Share, pools: list["PlayedPool"]) -> None:
-        self.share, self.closed = share, False
-        self.orders: dict[int, float] = {}
-        self._messages: list[Message] = []
-        self._tickets = 0
-        pools.append(self)
-
-    def submit(self, order: Order) -> int:
-        assert isinstance(order, PauseOrder)
-        assert not self.closed
-        self._tickets += 1
-        self.orders[self._tickets] = order.seconds
-        return self._tickets
-
-    def receive(self, timeout_s: float) -> list[Message]:
-        messages, self._messages = self._messages, []
-        return messages
-
-    def close(self) -> None:
-        assert not self.orders, "orders were at work"
-        self.closed = True
-
-    def tell(self, number: float, make: Callable[[int], Message]) -> None:
-        """Tells of the order with this number; forgets it if it has ended."""
-        ticket = next(ticket for ticket, one in self.orders.items() if one == number)
-        message = make(ticket)
-        if isinstance(message, Answered | Failed):
-            del self.orders[ticket]
-        self._messages.append(message)
-
-    @property
-    def has(self) -> list[float]:
-        return list(self.orders.values())
-
-
-def answer(found: Any) -> Callable[[int], Message]:
-    return lambda ticket: Answered(ticket, found)
 
 
 @pytest.fixture
@@ -148,7 +106,7 @@ def test_what_lacks_memory_also_alone_is_infeasible_and_says_so(found: Any, pool
             assert outcome == replace(SHORT, error=error)
             assert outcome.out_of_memory
         case _:
-            assert told == Failed(1, error)
+            assert told == Failed(1, error, final=True)
     assert (pools[1].has, len(pools)) == ([], 2)
 
 

@@ -16,6 +16,7 @@ from safs.events import (
     StageStarted,
     TrialDone,
     TrialStarted,
+    WorkerLost,
     event_kind,
 )
 from safs.execution import EARLIER_ATTEMPT
@@ -88,6 +89,19 @@ def test_events_whose_commit_was_answered_too_late_are_there_once(
     assert cut.answers_lost == 0
     assert [event.kind for event in told] == [event_kind(event) for event in STORY if not isinstance(event, Pulse)]
     assert len(curve) == 1
+
+
+def test_workers_that_were_lost_are_among_the_faults_that_the_job_survived(database: Database, lease: Lease) -> None:
+    with Recorder(database, lease, _tracker(), lambda: None) as recorder:
+        recorder(STORY[0])
+        recorder(WorkerLost(Stage.ACTIVATIONS, 0, 1.5))
+        recorder(WorkerLost(None, None, 0.25))
+
+    with database.read() as tx:
+        job = queue.get(tx, lease.job_id)
+        told = events.page(tx, lease.job_id)
+    assert (job.workers_lost, job.trials_repeated, job.seconds_lost) == (2, 1, 1.75)
+    assert [event.kind for event in told] == ["stage_started", "worker_lost", "worker_lost"]
 
 
 def test_a_recorder_whose_lease_was_taken_over_says_so_and_writes_nothing(database: Database, lease: Lease) -> None:

@@ -1,11 +1,14 @@
 """Jobs that fail before anything is trained; no Ray is running here."""
 
+import errno
+import tempfile
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from safs.errors import DataError
 from store import artifacts, events, queue
@@ -142,8 +145,26 @@ def test_a_job_whose_end_cannot_be_written_is_told_as_failed_once_the_database_i
             RuntimeError("\nshapes differ.\nat line 3"),
             JobError("internal_error", "RuntimeError: shapes differ. The runner's log has the details.", "dense"),
         ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/jobs/report.json"),
+            JobError("out_of_space", "no space is left in /data/jobs, or its quota is used up. Free some.", "dense"),
+        ),
         (AssertionError(), JobError("internal_error", "AssertionError. The runner's log has the details.", "dense")),
     ],
 )
 def test_a_job_says_in_one_sentence_why_it_failed(error: Exception, expected: JobError) -> None:
     assert job_error(error, "dense") == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_where_no_file_is_named_a_lack_of_space_is_that_of_the_folder_for_temporary_files(error: Exception) -> None:
+    told = job_error(error, "report")
+
+    assert told.code == "out_of_space"
+    assert f"no space is left in {tempfile.gettempdir()}," in told.message
