@@ -180,6 +180,7 @@ KINDS: Mapping[str, Kind] = {
     "database_unavailable": Kind(503, "The database does not answer", retryable=True),
     "schema_missing": Kind(503, "The database has not been migrated", retryable=True),
     "not_ready": Kind(503, "The service is not ready", retryable=True),
+    "storage_unavailable": Kind(503, "The object storage does not answer", retryable=True),
     "out_of_space": Kind(507, "The service has no disk space left", retryable=True),
 }
 

@@ -54,7 +54,7 @@ def collect(
 
 def scrub(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Forget damaged or missing stage outputs: they are made anew.")
+        bool, typer.Option("--repair", help="Store again what this machine has intact; forget stage outputs.")
     ] = False,
     home: Home = None,
 ) -> None:
@@ -76,14 +76,14 @@ def scrub(
     with opened(home) as at:
         checked, bad = _look_at_all(at)
         left = [each for each in bad if not (repair and _repaired(at, each))]
-        forgotten = len(bad) - len(left)
+        repaired = len(bad) - len(left)
         orphans = [orphan for some in find_orphans(at.database, at.store) for orphan in some]
     stdout().print(f"{checked:,} files looked at: {checked - len(bad):,} intact, {len(bad):,} damaged or missing")
     if orphans:
         size = decimal(sum(orphan.size_bytes for orphan in orphans))
         stdout().print(f"{len(orphans):,} more files ({size}) belong to nothing: `safs collect` deletes them")
-    if forgotten:
-        stdout().print(f"{forgotten:,} stage outputs are forgotten, and are made anew where a job needs them")
+    if repaired:
+        stdout().print(f"{repaired:,} repaired: stored again from this machine's copy, or made anew by the next job")
     if left:
         stdout().print(_harm_table(left))
         raise typer.Exit(1)
@@ -110,6 +110,8 @@ def _look_at_all(at: Opened) -> tuple[int, "list[Checked]"]:
 def _repaired(at: Opened, harmed: "Checked") -> bool:
     from store.scrub import drop_outputs
 
+    if at.store.heal(harmed.sha256):
+        return True
     with at.database.begin() as tx:
         drop_outputs(tx, harmed.sha256)
     return harmed.is_cache

@@ -23,6 +23,7 @@ from store.folder_lock import FolderLock
 from store.leases import hold
 from store.quota import Quota
 from store.records import JobArtifact, Lease, StoredArtifact
+from store.remote import Remote
 from store.session import Transaction
 from store.settings import StoreSettings
 from store.tables import artifacts, job_artifacts
@@ -46,10 +47,12 @@ class ArtifactStore:
 
     Args:
         limit_bytes: what all files together may take; None as much as the disk has.
+        remote: object storage that has every file; then the folder is this machine's cache of it.
     """
 
-    def __init__(self, folder: Path, *, limit_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, *, limit_bytes: int | None = None, remote: Remote | None = None) -> None:
         self.folder = folder
+        self.remote = remote
         self.lock = FolderLock(folder)
         self._quota = None if limit_bytes is None else Quota(folder, limit_bytes)
 
@@ -58,43 +61,83 @@ class ArtifactStore:
 
         Raises:
             StorageFull: it does not fit; nothing of it stays.
+            StorageUnavailable: the object storage did not take it.
         """
         if isinstance(source, Path):
             with source.open("rb") as stream:
                 return self.put(stream)
         with _named_if_full(self.folder):
-            return self._write(source)
+            stored = self._write(source, self._quota)
+        if self.remote is not None:
+            self.remote.upload(stored.sha256, self._location(stored.sha256))
+        return stored
 
     def path(self, sha256: str) -> Path:
         """Where the content lies, to be read only; ``ArtifactNotFound`` if it is not here or no hash of ours.
 
-        What is served or used goes through ``intact_path``.
+        What is served or used goes through ``intact_path``. What only the object storage has is fetched, and raises
+        ``StorageUnavailable`` if that does not answer.
         """
-        if _HASH.fullmatch(sha256) is None or not self._location(sha256).is_file():
+        if _HASH.fullmatch(sha256) is None:
+            raise ArtifactNotFound(f"{sha256!r} is no sha256 of stored content")
+        if self._location(sha256).is_file():
+            return self._location(sha256)
+        if self.remote is None:
             raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
-        return self._location(sha256)
+        return self._fetch(sha256, self.remote)
 
     def intact_path(self, sha256: str) -> Path:
-        """As ``path``, after a look at every byte; raises ``ArtifactDamaged`` if they are not what was put."""
+        """As ``path``, after a look at every byte; raises ``ArtifactDamaged`` if they are not what was put.
+
+        Where there is object storage, a copy that is damaged here is replaced by the one there.
+        """
         path = self.path(sha256)
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != sha256:
-            raise ArtifactDamaged(
-                f"the content with sha256 {sha256!r} is damaged: its sha256 is now {found!r}. "
-                "`safs scrub` lists all that is damaged, and the way out"
-            )
-        return path
+        if found == sha256:
+            return path
+        if self.remote is None:
+            raise _damaged(sha256, found)
+        return self._fetch(sha256, self.remote)
+
+    def check(self, sha256: str) -> None:
+        """Raises as ``intact_path`` if the content is not intact, in the object storage too, if there is one."""
+        if self.remote is not None:
+            found = self.remote.digest(sha256)
+            if found != sha256:
+                raise _damaged(sha256, found)
+        if self.remote is None or self._location(sha256).is_file():
+            self.intact_path(sha256)
+
+    def heal(self, sha256: str) -> bool:
+        """Whether this machine had an intact copy of what the object storage has not, and has stored it there."""
+        if self.remote is None:
+            return False
+        location = self._location(sha256)
+        try:
+            self.intact_path(sha256)
+        except ArtifactNotFound:
+            return False
+        self.remote.upload(sha256, location)
+        return True
 
     def open(self, sha256: str) -> BinaryIO:
         """The content as a stream, which the caller closes; ``ArtifactNotFound`` as for ``path``."""
         return self.path(sha256).open("rb")
 
-    def _write(self, source: Readable) -> StoredArtifact:
+    def _fetch(self, sha256: str, remote: Remote) -> Path:
+        with remote.open(sha256) as stream, _named_if_full(self.folder):
+            # The limit is for what comes in; what is asked for has been let in before.
+            self._write(stream, None, expected=sha256)
+        return self._location(sha256)
+
+    def _write(self, source: Readable, quota: Quota | None, expected: str | None = None) -> StoredArtifact:
         _make_folder(self.folder)
         with NamedTemporaryFile(prefix=INCOMING, dir=self.folder, delete=False) as incoming:
             try:
-                stored = _copy(source, incoming, self._quota)
+                stored = _copy(source, incoming, quota)
+                if expected not in (None, stored.sha256):
+                    raise _damaged(str(expected), stored.sha256)
                 final = self._location(stored.sha256)
                 # Whoever deletes looks under the lock at how old a file is: this one is new, also where it replaces.
                 with self.lock.writing():
@@ -116,7 +159,8 @@ class ArtifactStore:
 
 def artifact_store(settings: StoreSettings) -> ArtifactStore:
     """The store that ``settings`` name."""
-    return ArtifactStore(settings.artifacts_folder, limit_bytes=settings.artifacts_limit_bytes)
+    remote = None if settings.artifacts_url is None else Remote(settings.artifacts_url)
+    return ArtifactStore(settings.artifacts_folder, limit_bytes=settings.artifacts_limit_bytes, remote=remote)
 
 
 def attach(tx: Transaction, lease: Lease, name: str, artifact: StoredArtifact, media_type: str) -> None:
@@ -160,6 +204,13 @@ def _copy(source: Readable, target: IO[bytes], quota: Quota | None) -> StoredArt
     os.fchmod(target.fileno(), 0o444)
     os.fsync(target.fileno())
     return StoredArtifact(digest.hexdigest(), size_bytes)
+
+
+def _damaged(sha256: str, found: str) -> ArtifactDamaged:
+    return ArtifactDamaged(
+        f"the content with sha256 {sha256!r} is damaged: its sha256 is now {found!r}. "
+        "`safs scrub` lists all that is damaged, and the way out"
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ StoreError
 ├── IdempotencyConflict   another request has been sent under this key
 ├── QuotaExceeded         the owner has as much as the limits allow
 ├── BadBackup             a backup that is damaged, incomplete, or of a version that this one cannot read
+├── StorageUnavailable    the object storage cannot be reached, or refuses us
 ├── StorageFull           no space is left for content, or its limit is reached
 ├── IncompatibleState     the job's state does not allow what was asked
 └── LeaseLost             the runner no longer holds the job; it must stop and write nothing more
@@ -100,6 +101,12 @@ class BadBackup(StoreError):
     """A backup that is damaged, incomplete, or of a version that this one cannot read."""
 
     code = "bad_backup"
+
+
+class StorageUnavailable(StoreError):
+    """The object storage cannot be reached, or refuses us; trying again may help."""
+
+    code = "storage_unavailable"
 
 
 class StorageFull(StoreError):

@@ -1,4 +1,4 @@
-"""Files of the artifacts' folder that no row names: what a crash, or a deleted row, leaves behind."""
+"""Files of the artifacts' folder, and of the object storage, that no row names: what crashes and deleted rows leave."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from store import expiry
 from store.artifacts import INCOMING, ArtifactStore
+from store.remote import Remote, RemoteFile
 from store.session import Database
 
 PATIENCE_S = 1.0
@@ -49,6 +50,35 @@ def delete_orphans(store: ArtifactStore, orphans: list[Orphan]) -> list[Orphan]:
         for orphan in gone:
             orphan.path.unlink(missing_ok=True)
     return gone
+
+
+def find_remote_orphans(database: Database, remote: Remote) -> Iterator[list[RemoteFile]]:
+    """As ``find_orphans``, in the object storage."""
+    for files in remote.list():
+        old = [file for file in files if _is_old(file)]
+        with database.read() as tx:
+            known = expiry.known_artifacts(tx, [file.name for file in old])
+        yield [file for file in old if file.name not in known]
+
+
+def delete_remote_orphans(remote: Remote, orphans: list[RemoteFile]) -> list[RemoteFile]:
+    """Those that went.
+
+    No lock reaches all machines: a file that is put again in the moment between the last look at its age and its
+    deletion is lost there, and stays with the machine that put it, whose ``safs scrub --repair`` stores it again.
+    """
+    gone = []
+    for orphan in orphans:
+        now = remote.look(orphan)
+        if now is not None and _is_old(now):
+            remote.delete(now)
+            gone.append(now)
+    return gone
+
+
+def _is_old(file: RemoteFile) -> bool:
+    """False also where the storage does not say when a file was changed."""
+    return file.changed_at is not None and file.changed_at.timestamp() < time.time() - expiry.DAY_S
 
 
 def _orphans_of(database: Database, subfolder: Path) -> list[Orphan]:

@@ -88,7 +88,7 @@ def _page(database: Database, last: str) -> list[tuple[str, int]]:
 
 def _condition(store: ArtifactStore, sha256: str) -> Condition:
     try:
-        store.intact_path(sha256)
+        store.check(sha256)
     except ArtifactDamaged:
         return Condition.DAMAGED
     except ArtifactNotFound:

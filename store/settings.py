@@ -22,6 +22,8 @@ class StoreSettings(BaseSettings):
     """Folder of the SQLite database and of the artifacts."""
     database_url: str = Field("", repr=False, validate_default=True)
     """``sqlite:///path`` or ``postgresql://user:password@host/name``; by default ``safs.db`` in ``home``."""
+    artifacts_url: str | None = Field(None, repr=False)
+    """Object storage for the artifacts, such as ``s3://bucket/prefix``; their folder is then a cache of it."""
     artifacts_limit_bytes: int | None = Field(None, ge=1)
     """What all artifacts together may take on this machine's disk; by default as much as it has."""
     retention_days: float | None = Field(None, gt=0)
@@ -38,6 +40,13 @@ class StoreSettings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("artifacts_url")
+    @classmethod
+    def _with_a_protocol(cls, url: str | None) -> str | None:
+        if url is not None and "://" not in url:
+            raise ValueError("SAFS_ARTIFACTS_URL must begin with a protocol, such as s3://bucket/prefix")
+        return url
 
     @field_validator("database_url")
     @classmethod

@@ -1,5 +1,6 @@
 """Collection: deletes what nothing needs any more, in small steps, while the service runs."""
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,13 +9,13 @@ from sqlalchemy import ColumnElement, FromClause, func, select
 
 from store import expiry
 from store.artifacts import ArtifactStore
-from store.orphans import delete_orphans, find_orphans
+from store.orphans import delete_orphans, delete_remote_orphans, find_orphans, find_remote_orphans
 from store.session import Database, Transaction
 from store.settings import StoreSettings
 from store.tables import artifacts, idempotency_keys, jobs, stage_outputs, uploads
 
-CHORE = "collect"
 EVERY_S = 3600.0
+"""How often somebody should."""
 
 
 class Kind(StrEnum):
@@ -26,6 +27,7 @@ class Kind(StrEnum):
     ANSWER = "idempotency keys"
     ARTIFACT = "artifacts that nothing names"
     FILE = "files without a row"
+    OBJECT = "objects without a row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,12 @@ class Removed:
     kind: Kind
     count: int
     size_bytes: int = 0
-    """On this machine's disk; only files take space there."""
+    """On this machine's disk, or in the object storage."""
+
+
+def chore(store: ArtifactStore) -> str:
+    """The name under which collecting is claimed: with object storage each machine has a folder of its own to sweep."""
+    return "collect" if store.remote is None else f"collect on {socket.gethostname()}"
 
 
 def collect(database: Database, store: ArtifactStore, settings: StoreSettings) -> Iterator[Removed]:
@@ -50,6 +57,10 @@ def collect(database: Database, store: ArtifactStore, settings: StoreSettings) -
     for orphans in find_orphans(database, store):
         gone = delete_orphans(store, orphans)
         yield Removed(Kind.FILE, len(gone), sum(orphan.size_bytes for orphan in gone))
+    if store.remote is not None:
+        for objects in find_remote_orphans(database, store.remote):
+            deleted = delete_remote_orphans(store.remote, objects)
+            yield Removed(Kind.OBJECT, len(deleted), sum(orphan.size_bytes for orphan in deleted))
 
 
 def survey(database: Database, store: ArtifactStore, settings: StoreSettings) -> Iterator[Removed]:
@@ -63,6 +74,9 @@ def survey(database: Database, store: ArtifactStore, settings: StoreSettings) ->
         yield _count(tx, Kind.ARTIFACT, artifacts, expiry.unnamed_artifacts())
     for orphans in find_orphans(database, store):
         yield Removed(Kind.FILE, len(orphans), sum(orphan.size_bytes for orphan in orphans))
+    if store.remote is not None:
+        for objects in find_remote_orphans(database, store.remote):
+            yield Removed(Kind.OBJECT, len(objects), sum(orphan.size_bytes for orphan in objects))
 
 
 def _jobs(database: Database, days: float) -> Iterator[Removed]:

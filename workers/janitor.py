@@ -10,7 +10,7 @@ from store.artifacts import ArtifactStore
 from store.errors import StoreError
 from store.session import Database
 from store.settings import StoreSettings
-from store.upkeep import CHORE, EVERY_S, Removed, collect
+from store.upkeep import EVERY_S, Removed, chore, collect
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Janitor:
         self._look_again_s = time.monotonic() + LOOK_EVERY_S
         try:
             with self._database.begin() as tx:
-                due = chores.claim(tx, CHORE, EVERY_S)
+                due = chores.claim(tx, chore(self._artifacts), EVERY_S)
         except StoreError as error:
             log.warning("whether something is to be collected cannot be asked: %s", error)
             return False

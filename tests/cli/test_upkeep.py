@@ -97,7 +97,7 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
     assert told.exit_code == 1
     assert "safs scrub --repair" in told.stdout
     assert (repaired.exit_code, after.exit_code) == (0, 0), "nothing names the damaged file any more"
-    assert "1 stage outputs are forgotten" in repaired.stdout
+    assert "1 repaired" in repaired.stdout
     harm(store, both.sha256)
     assert safs("scrub", "--repair").exit_code == 1
     with database.read() as tx:

@@ -12,7 +12,7 @@ import pytest
 from store import chores
 from store.artifacts import ArtifactStore
 from store.session import Database
-from store.upkeep import CHORE
+from store.upkeep import chore
 from workers import janitor as janitor_module
 from workers.janitor import Janitor
 from workers.runner import Runner
@@ -55,7 +55,7 @@ def test_an_idle_runner_collects(
     assert not path.exists()
     assert "collected: 1 files without a row" in caplog.text
     with database.begin() as tx:
-        assert not chores.claim(tx, CHORE, every_s=3600), "for an hour it is nobody's"
+        assert not chores.claim(tx, chore(store), every_s=3600), "for an hour it is nobody's"
 
 
 def test_what_takes_longer_than_it_may_is_done_in_several_turns(
