@@ -1,16 +1,25 @@
 """A split whose images stay in files and are decoded as batches are made."""
 
 from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from safs.data.augmentation import CropAndFlip
+from safs.data.places import open_resolved
 from safs.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
+"""Whatever a file is called. Pillow reads others too, some of them (EPS) by running another program."""
+MOST_PIXELS = 64_000_000
+"""Of a picture; decoded as RGB it takes three times as many bytes, and several are decoded at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +100,27 @@ def decode(file: str, channels: int, image_size: int) -> Tensor:
     Raises:
         DataError: the file is no picture, damaged, or of absurd size.
     """
-    try:
-        with Image.open(file) as opened:
-            picture = opened.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file} cannot be read as a picture: {error}", field="data.path") from error
+    with open_picture(file) as opened:
+        picture = opened.convert("L" if channels == 1 else "RGB")
     fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
+
+
+@contextmanager
+def open_picture(file: str) -> Iterator[Image.Image]:
+    """The picture, its pixels still undecoded; what goes wrong with it meanwhile becomes a DataError.
+
+    Args:
+        file: a resolved path; links that have come into it since are not followed.
+    """
+    try:
+        with open_resolved(Path(file)) as stream, Image.open(stream, formats=FORMATS) as opened:
+            if prod(opened.size) > MOST_PIXELS:
+                raise ValueError(f"it has {opened.size[0]} x {opened.size[1]} pixels; at most {MOST_PIXELS:,} are read")
+            yield opened
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{file} cannot be read as a picture: it is none of {', '.join(FORMATS)}", field="data.path"
+        ) from error
+    except Exception as error:  # Pillow's decoders raise whatever they trip over.
+        raise DataError(f"{file} cannot be read as a picture: {error}", field="data.path") from error

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from safs.data.arrays import MEMORY_LIMIT_BYTES, check_channels
-from safs.data.files import FileSplit, decode
+from safs.data.files import FileSplit, decode, open_picture
 from safs.data.partition import Counts, Indices, counts_of, cut
 from safs.data.places import path_under_root
 from safs.data.split import DataInfo, Split, Splits
@@ -44,11 +43,8 @@ def inspect(spec: DataSpec, root: Path | None) -> DataInfo:
     """Lists the files, and opens the first training picture for size and channels."""
     found = _find(spec, root)
     counts = found.counts(spec)
-    try:
-        with Image.open(found.pool.files[0]) as first:
-            channels, image_size = 1 if first.mode in ("1", "L", "LA", "I;16") else 3, min(first.size)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise DataError(f"{found.pool.files[0]} cannot be read as a picture: {error}", field="data.path") from error
+    with open_picture(found.pool.files[0]) as first:
+        channels, image_size = 1 if first.mode in ("1", "L", "LA", "I;16") else 3, min(first.size)
     validation = counts.validation if found.validation is None else len(found.validation.files)
     test = counts.test if found.test is None else len(found.test.files)
     return DataInfo(channels, image_size, len(found.classes), counts.train, validation, test)
@@ -143,10 +139,16 @@ def _pictures(folder: Path, inside: Path) -> list[Path]:
 
 
 def _inside(path: Path, inside: Path) -> Path:
-    """``path``, unless it is a link that leads out of the data root."""
-    if path.is_symlink() and not path.resolve().is_relative_to(inside):
+    """``path``, or where it leads if it is a link, unless that is out of the data root."""
+    if not path.is_symlink():
+        return path
+    try:
+        resolved = path.resolve()
+    except RuntimeError as error:
+        raise DataError(f"{path} is a link that leads to itself.", field="data.path") from error
+    if not resolved.is_relative_to(inside):
         raise DataError(f"{path} is a link that leads out of the data root.", field="data.path")
-    return path
+    return resolved
 
 
 def _decode_all(files: tuple[str, ...], channels: int, image_size: int) -> Tensor:

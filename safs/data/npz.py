@@ -6,6 +6,7 @@
 
 import zipfile
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,11 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
-from safs.data.places import path_under_root
+from safs.data.places import open_resolved, path_under_root
 from safs.errors import DataError
 from safs.spec import DataSpec
 
 MAX_CHANNELS = 4
+MOST_BYTES = 8 * 2**30
+"""Of an array, unpacked: it is read into memory."""
+MOST_SAMPLES = 20_000_000
+SHOWN = 10
+"""Names in a message."""
 Result = TypeVar("Result")
 _Header = tuple[tuple[int, ...], np.dtype[np.generic]]
 
@@ -54,7 +60,8 @@ def _names(archive: zipfile.ZipFile, path: Path) -> list[str]:
     there = [name.removesuffix(".npy") for name in archive.namelist()]
     needed = ["x", "y"] + (["x_test", "y_test"] if {"x_test", "y_test"} & set(there) else [])
     if absent := [name for name in needed if name not in there]:
-        raise _error(f"{path.name} has no array {', '.join(map(repr, absent))}; it has {', '.join(there) or 'none'}")
+        has = ", ".join(there[:SHOWN]) or "none"
+        raise _error(f"{path.name} has no array {', '.join(map(repr, absent))}; it has {has}")
     return needed
 
 
@@ -63,6 +70,17 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Header:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(file)
+        described = file.tell() + prod(shape) * dtype.itemsize
+    announced = archive.getinfo(f"{name}.npy").file_size
+    if dtype.hasobject:
+        raise _error(f"{name} holds {dtype}, which is pickled; Object arrays cannot be loaded")
+    if min(shape, default=0) < 0 or announced != described:
+        raise _error(f"{name} of shape {shape} and {dtype} takes {described} bytes, and the archive has {announced}")
+    if described > MOST_BYTES or (shape and shape[0] > MOST_SAMPLES):
+        raise _error(
+            f"{name} has {described:,} bytes; at most {MOST_BYTES:,} and {MOST_SAMPLES:,} samples are read. Give a "
+            "larger data set as an image_folder, which is read a batch at a time"
+        )
     return shape, dtype
 
 
@@ -109,6 +127,7 @@ def _read_part(path: Path, images_name: str, labels_name: str) -> Labelled:
 
 def _read_array(path: Path, name: str) -> NDArray[np.generic]:
     def read(archive: zipfile.ZipFile) -> NDArray[np.generic]:
+        _header(archive, name)  # Before memory is taken for what it says.
         with archive.open(f"{name}.npy") as file:
             array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
             return array
@@ -119,9 +138,11 @@ def _read_array(path: Path, name: str) -> NDArray[np.generic]:
 def _opened(path: Path, use: Callable[[zipfile.ZipFile], Result]) -> Result:
     """What ``use`` returns for the open archive; damage of any kind becomes a DataError."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_resolved(path) as file, zipfile.ZipFile(file) as archive:
             return use(archive)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, its decompressors and numpy raise whatever they trip over.
         raise _error(f"{path.name} is no readable numpy archive: {error}") from error
 
 

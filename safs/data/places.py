@@ -1,7 +1,10 @@
 """Where data sets are: paths that must stay under the data root, and servers that may have what is missing."""
 
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -25,12 +28,39 @@ def path_under_root(spec: DataSpec, root: Path | None) -> Path:
         raise DataError(
             f"data.path {spec.path!r} must be relative to the data root and hold no '..' and no NUL.", field="data.path"
         )
-    path = (root / relative).resolve()
+    try:
+        path = (root / relative).resolve()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # Too long a name, links in a circle, half a character.
+        raise DataError(f"data.path {spec.path!r} is no path: {error}.", field="data.path") from error
     if not path.is_relative_to(root):
         raise DataError(f"data.path {spec.path!r} is a link that leads out of the data root.", field="data.path")
-    if not path.exists():
+    if not there:
         raise DataError(f"there is no {spec.path!r} under the data root ({root}).", field="data.path")
     return path
+
+
+def open_resolved(path: Path) -> BinaryIO:
+    """The file at a path that has been resolved and checked; if there is a link in it by now, it is not followed.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file (but a pipe or a device, say), or has become a link.
+    """
+    folder = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in path.parts[1:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        # Without O_NONBLOCK, opening a pipe would wait for somebody who writes to it.
+        opened = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    finally:
+        os.close(folder)
+    file = os.fdopen(opened, "rb")
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        file.close()
+        raise OSError(f"{path} is no regular file")
+    return file
 
 
 def required(root: Path | None, dataset: str) -> Path:
