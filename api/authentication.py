@@ -3,6 +3,7 @@
 import logging
 import time
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,6 +38,7 @@ class Authentication:
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
         self._noted_at: dict[str, float] = {}
+        self._one_note = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN:
@@ -85,13 +87,16 @@ class Authentication:
             raise ForbiddenError(f"this needs a key with the scope {needed.value!r}, and this one has: {has}")
 
     async def _note_use(self, key: ApiKey) -> None:
-        """At most once a minute, and when the request has been answered: who only reads waits for no writer."""
+        """At most once a minute, and when the request has been answered: who only reads waits for no writer.
+
+        In a thread of its own, since on SQLite it may wait for a runner that writes, and those that answer are few.
+        """
         now = time.monotonic()
         if now - self._noted_at.get(key.prefix, -keys.USE_NOTED_EVERY_S) < keys.USE_NOTED_EVERY_S:
             return
         self._noted_at[key.prefix] = now
         try:
-            await run_in_threadpool(self._write_use, key.prefix)
+            await to_thread.run_sync(self._write_use, key.prefix, limiter=self._one_note)
         except StoreError as error:
             _log.warning("the use of key %s is not noted: %s", key.prefix, error)
 

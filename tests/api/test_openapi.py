@@ -49,6 +49,16 @@ def test_the_documentation_of_jobs_lists_every_refusal_once_with_its_status() ->
     assert sorted(told) == sorted((code, str(KINDS[code].status)) for code in REFUSALS)
 
 
+def test_every_code_has_a_row_in_the_documentation() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    rows = [line for name in ("api.md", "jobs.md") for line in (docs / name).read_text().splitlines() if "|" in line]
+
+    def is_told(code: str) -> bool:
+        return any(f"`{code}`" in row and f"| {KINDS[code].status} |" in row for row in rows)
+
+    assert [code for code in KINDS if not is_told(code)] == []
+
+
 def test_the_examples_of_a_job_are_jobs_and_three_sections_are_required(document: dict[str, Any]) -> None:
     body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
 
