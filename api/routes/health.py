@@ -42,7 +42,8 @@ def _lacks(use: Services) -> Iterator[str]:
         yield "the database does not answer"
     free = shutil.disk_usage(use.settings.home).free
     if free < use.settings.free_disk_bytes:
+        # Who asks may be a stranger, to whom the folder's name is no business.
         yield (
-            f"{use.settings.home} has {free} bytes left, less than the {use.settings.free_disk_bytes} of "
+            f"the disk of SAFS_HOME has {free} bytes left, less than the {use.settings.free_disk_bytes} of "
             "SAFS_FREE_DISK_BYTES"
         )

@@ -47,3 +47,4 @@ def test_a_full_disk_is_not_ready(settings: Any) -> None:
 
     assert (response.status_code, response.json()["code"]) == (503, "not_ready")
     assert "SAFS_FREE_DISK_BYTES" in response.json()["detail"]
+    assert str(settings.home) not in response.text
