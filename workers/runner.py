@@ -28,8 +28,9 @@ from safs.preflight import blueprint_for
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
 from search_spaces import SPACES
-from store import artifacts, queue, uploads
+from store import artifacts, counters, queue, uploads
 from store.artifacts import artifact_store
+from store.counters import LEASE_LOSSES
 from store.crash_points import reach
 from store.errors import DatabaseUnavailable, LeaseLost, StorageFull, StoreError
 from store.records import Claim, Job, JobError, JobState, Json, StoredArtifact
@@ -234,6 +235,9 @@ class Runner:
             # A lease that is lost has nothing to hand back; a database that is away lets it expire.
             with suppress(LeaseLost, DatabaseUnavailable), self._database.begin() as tx:
                 queue.release(tx, claim.lease)
+        else:
+            with suppress(DatabaseUnavailable), self._database.begin() as tx:
+                counters.add(tx, {LEASE_LOSSES: 1})
 
     def _ended(self, claim: Claim) -> JobState | None:
         """The final state of the job if it ended in this attempt, as far as the database can be asked."""
