@@ -12,7 +12,6 @@ ApiError
 ├── NotFinishedError      a result that is asked for before the job has ended
 ├── NoResultError         a result of a job that ended without one
 ├── RangeError            a Range header that no part of the file answers
-├── OutOfSpaceError       the disk is full
 └── NotReadyError         the service lacks something that it needs to work
 
 The errors of ``safs`` and ``store`` carry a ``code`` too; ``KINDS`` says for each code how it is answered.
@@ -111,12 +110,6 @@ class RangeError(ApiError):
     def __init__(self, message: str, *, size_bytes: int) -> None:
         super().__init__(message)
         self.size_bytes = size_bytes
-
-
-class OutOfSpaceError(ApiError):
-    """The disk is full."""
-
-    code = "out_of_space"
 
 
 class NotReadyError(ApiError):

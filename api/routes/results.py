@@ -26,6 +26,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "no_result",
         "artifact_not_found",
         "artifact_damaged",
+        "storage_unavailable",
         "job_not_finished",
         "range_not_satisfiable",
     ),

@@ -29,7 +29,13 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
     status_code=201,
     summary="Upload dense weights (safetensors)",
     responses=problem_responses(
-        "upload_too_large", "unsupported_media_type", "invalid_upload", "invalid_request", "out_of_space", "not_ready"
+        "upload_too_large",
+        "unsupported_media_type",
+        "invalid_upload",
+        "invalid_request",
+        "out_of_space",
+        "storage_unavailable",
+        "not_ready",
     ),
     openapi_extra={
         "requestBody": {

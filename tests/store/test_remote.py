@@ -124,6 +124,8 @@ def test_scrub_looks_at_the_storage_and_an_intact_copy_heals_it(
     assert [found.condition for found in scrub.scrub(sqlite_database, there)] == [Condition.INTACT]
     (bucket / "ba" / ABC).unlink()
     assert [found.condition for found in scrub.scrub(sqlite_database, here)] == [Condition.MISSING]
+    assert here.heal(ABC), "as what was there before there was a storage"
+    assert [found.condition for found in scrub.scrub(sqlite_database, here)] == [Condition.INTACT]
 
 
 def test_what_no_row_names_goes_from_the_storage_too(
