@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +13,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from migrations import head_revision, require_head, upgrade
 from safs.spec import JobSpec
-from store import events, keys, outputs, queue, statistics, trials
+from store import events, outputs, queue, statistics, trials
 from store.archive import reading
 from store.artifacts import ArtifactStore
 from store.backup import Manifest
@@ -88,50 +87,58 @@ def test_this_release_has_a_golden_database() -> None:
     assert head_revision() in RELEASES, "python -m tests.migrations.golden.make"
 
 
-def test_every_row_is_still_there(database: Database, manifest: Manifest) -> None:
+def test_every_row_is_still_there_and_they_add_up(database: Database, manifest: Manifest) -> None:
     require_head(database.engine)
     with database.read() as tx:
         counts = {dump.name: tx.execute(text(f"SELECT count(*) FROM {dump.name}")).scalar() for dump in manifest.tables}
+        output = outputs.find(tx, "0" * 64)
+        found = statistics.read(tx)
 
     assert counts == {dump.name: dump.rows for dump in manifest.tables}
     assert all(counts.values())
+    assert output is not None
+    assert output.stage == "dense"
+    # Three trials of the job that succeeded, one each of those that run, and what 0003 has in its counters.
+    of_deleted = 40 if found.lease_losses else 0
+    assert found.totals["trial_count"] == 5 + of_deleted
+    assert found.totals["trial_seconds"] == pytest.approx(1.25 + (120.5 if of_deleted else 0))
+    assert found.artifacts == 4
 
 
-def test_jobs_of_every_state_are_listed_and_their_specs_can_still_be_run(
-    http: TestClient, jobs: dict[str, str]
+def test_jobs_of_every_state_are_listed_for_the_key_of_their_owner_and_their_specs_can_still_be_run(
+    http: TestClient, jobs: dict[str, str], facts: dict[str, str]
 ) -> None:
     listed = http.get("/v1/jobs").json()["items"]
+    stranger = http.get("/v1/jobs", headers={"Authorization": "Bearer safs_00000000_0"})
 
     assert {job["name"]: job["state"] for job in listed} == {state.value: state.value for state in JobState}
     for job in listed:
         JobSpec.model_validate(job["spec"])
+    # Before there were keys, this machine's own programs came in, whatever they sent.
+    assert stranger.status_code == (401 if "token" in facts else 200)
     failed = http.get(f"/v1/jobs/{jobs['failed']}").json()
     assert failed["error"]["code"] == "data_unavailable"
     assert http.get(f"/v1/jobs/{jobs['succeeded']}").json()["result"]["test_accuracy"] == 0.93
 
 
-def test_trials_curves_and_events_are_told(http: TestClient, jobs: dict[str, str]) -> None:
+def test_trials_are_told_and_results_and_uploads_are_served_byte_by_byte(
+    http: TestClient, jobs: dict[str, str], facts: dict[str, str]
+) -> None:
     of_job = f"/v1/jobs/{jobs['succeeded']}"
 
     trials_told = http.get(f"{of_job}/trials").json()["items"]
     curve = http.get(f"{of_job}/trials/tune/0/curve").json()
     happened = http.get(f"{of_job}/events").json()["items"]
+    checkpoint = http.get(f"{of_job}/checkpoint")
+    upload = http.get(f"/v1/uploads/{facts['upload']}").json()
 
     assert [trial["state"] for trial in trials_told] == ["done", "done", "failed"]
     assert [point["epoch"] for point in curve["epochs"]] == [1, 2]
     assert [event["kind"] for event in happened] == ["note", "stage_started"]
-
-
-def test_results_and_uploads_are_served_byte_by_byte(
-    http: TestClient, jobs: dict[str, str], facts: dict[str, str], release: Path
-) -> None:
-    checkpoint = http.get(f"/v1/jobs/{jobs['succeeded']}/checkpoint")
-    upload = http.get(f"/v1/uploads/{facts['upload']}").json()
-
     assert hashlib.sha256(checkpoint.content).hexdigest() == facts["checkpoint"] == upload["sha256"]
     # Uploads from before tensors were counted say nothing of it.
     assert (upload["filename"], upload["tensors"]) == ("dense.safetensors", 1 if "token" in facts else None)
-    assert http.get(f"/v1/jobs/{jobs['succeeded']}/report").content == b"report of a job"
+    assert http.get(f"{of_job}/report").content == b"report of a job"
 
 
 def test_a_runner_goes_on_with_what_ran_and_begins_what_waited(database: Database, jobs: dict[str, str]) -> None:
@@ -153,28 +160,3 @@ def test_a_runner_goes_on_with_what_ran_and_begins_what_waited(database: Databas
         assert queue.pin_in_flight(tx, resumed.lease, 7) == 2
         assert events.append(tx, resumed.lease, "note", {"message": "on it goes", "level": "info"}) > 2
         queue.finish(tx, resumed.lease, JobState.SUCCEEDED, result={})
-
-
-def test_stage_outputs_and_totals_are_found(database: Database) -> None:
-    with database.read() as tx:
-        output = outputs.find(tx, "0" * 64)
-        found = statistics.read(tx)
-
-    assert output is not None
-    assert output.stage == "dense"
-    # Three trials of the job that succeeded, one each of those that run, and what 0003 has in its counters.
-    of_deleted = 40 if found.lease_losses else 0
-    assert found.totals["trial_count"] == 5 + of_deleted
-    assert found.totals["trial_seconds"] == pytest.approx(1.25 + (120.5 if of_deleted else 0))
-    assert found.artifacts == 4
-
-
-def test_keys_are_still_recognised(database: Database, facts: dict[str, str], http: TestClient) -> None:
-    if "token" not in facts:  # of before there were keys: this machine's own programs come in
-        assert http.get("/v1/jobs").status_code == 200
-        return
-    with database.read() as tx:
-        key: Any = keys.find(tx, facts["token"])
-
-    assert (key.owner, key.state) == ("vision-team", keys.KeyState.ACTIVE)
-    assert http.get("/v1/jobs", headers={"Authorization": "Bearer safs_00000000_0"}).status_code == 401
