@@ -1,12 +1,15 @@
 """The client's API key: where it comes from, where it goes, and where it never goes."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from safs.client import Backoff, Client, RemoteJob, ServiceError
 from safs.client.connection import Connection
+from store import keys
+from store.session import Database
 from tests.api.conftest import MINIMAL, MakeKey
 
 TOKEN = "safs_1f0c9a3e_secret"
@@ -71,10 +74,10 @@ def test_refusals_of_a_proxy_name_the_variable_too() -> None:
 @pytest.fixture
 def clients(url: str, make_key: MakeKey) -> Iterator[dict[str, Client]]:
     """Clients of a real server, by what their key allows."""
-    keys = {"none": "", "read": "", "all": ""}
+    tokens = {"none": "", "read": "", "all": ""}
     for name, scopes in (("read", ("read",)), ("all", ("read", "submit"))):
-        keys[name] = make_key("vision", *scopes)["Authorization"].removeprefix("Bearer ")
-    clients = {name: Client(url, api_key=key) for name, key in keys.items()}
+        tokens[name] = make_key("vision", *scopes)["Authorization"].removeprefix("Bearer ")
+    clients = {name: Client(url, api_key=key) for name, key in tokens.items()}
     yield clients
     for client in clients.values():
         client.close()
@@ -101,3 +104,26 @@ def test_a_stream_of_events_is_authorised_when_it_begins(url: str, clients: dict
         list(RemoteJob(connection, job.view).follow())
     connection.close()
     assert refused.value.code == "unauthorized"
+
+
+def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes_back(
+    url: str, make_key: MakeKey, app_database: Database, runner: Any
+) -> None:
+    token = make_key("vision", "read", "submit")["Authorization"].removeprefix("Bearer ")
+    with Client(url, api_key=token) as client:
+        job = client.submit(MINIMAL)
+        runner.start()
+        runner.note("before")
+        numbers = []
+        for event in job.follow():
+            numbers.append(event["number"])
+            if event["number"] == 1:
+                with app_database.begin() as tx:
+                    keys.revoke(tx, token.split("_")[1])
+                runner.note("after")
+                runner.succeed()
+
+        with pytest.raises(ServiceError, match="is revoked"):
+            next(job.follow(after=1))
+
+    assert numbers == [1, 2]
