@@ -110,6 +110,10 @@ def _families(found: Statistics) -> Iterator[Metric]:
     for state, count in found.jobs.items():
         jobs.add_metric((state.value,), count)
     yield jobs
+    ended = CounterMetricFamily("safs_jobs_ended", "Jobs that have ended, deleted ones too.", labels=("state",))
+    for state, count in found.ended.items():
+        ended.add_metric((state.value,), count)
+    yield ended
     queued = found.jobs[JobState.QUEUED]
     yield GaugeMetricFamily("safs_queue_depth", "Jobs that wait for a runner.", value=queued)
     yield GaugeMetricFamily("safs_queue_oldest_seconds", "Age of the job that is next.", value=found.oldest_queued_s)

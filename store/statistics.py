@@ -34,6 +34,8 @@ class Statistics:
 
     jobs: dict[JobState, int]
     """Every state is named."""
+    ended: dict[JobState, int]
+    """How many jobs have ever come to each final state, those that were deleted since among them."""
     oldest_queued_s: float
     """Since the job that is claimed next was submitted; 0 if none is queued."""
     late_leases: int
@@ -52,8 +54,10 @@ def read(tx: Transaction) -> Statistics:
     rows = [*by_state.values(), tx.execute(_IN_PROGRESS).mappings().one()]
     sources = [counted, *({name: row[name] for name in TOTALS if name in row} for row in rows)]
     files, files_bytes = tx.execute(_FILES).one()
+    jobs_now = {state: by_state[state]["jobs"] if state in by_state else 0 for state in JobState}
     return Statistics(
-        jobs={state: by_state[state]["jobs"] if state in by_state else 0 for state in JobState},
+        jobs=jobs_now,
+        ended={state: jobs_now[state] + int(counted.get(f"jobs_{state}", 0)) for state in FINAL_STATES},
         oldest_queued_s=max(tx.execute(_OLDEST).scalar_one_or_none() or 0.0, 0.0),
         late_leases=tx.execute(_LATE).scalar_one(),
         lease_losses=int(counted.get(LEASE_LOSSES, 0)),

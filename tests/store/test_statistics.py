@@ -57,6 +57,7 @@ def test_trials_of_jobs_that_run_that_have_ended_and_that_are_gone_add_up(databa
         for _ in range(3):
             queue.submit(tx, {})
         counters.add(tx, {"trial_count": 10, "trial_seconds": 100, "runners_lost": 3, "lease_losses": 2})
+        counters.add(tx, {"jobs_succeeded": 4, "jobs_failed": 2})
     ended = claim(database)
     run_trial(database, ended, 0, seconds=1.0)
     with database.begin() as tx:
@@ -82,6 +83,7 @@ def test_trials_of_jobs_that_run_that_have_ended_and_that_are_gone_add_up(databa
         "seconds_lost": 0.5,
     }
     assert found.lease_losses == 2
+    assert found.ended == {JobState.SUCCEEDED: 5, JobState.FAILED: 2, JobState.CANCELLED: 0}
 
 
 def test_the_totals_stay_when_a_job_is_handed_back(database: Database) -> None:
