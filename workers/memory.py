@@ -66,7 +66,7 @@ class StoreMemory:
 
     def keep(self, key: str, stage: Stage, file: Path) -> None:
         """Keeps a copy of ``file`` under ``key``; whoever was first stays. Raises ``LeaseLost``."""
-        stored = self._artifacts.put(file)
+        stored = self._patiently(lambda: self._artifacts.put(file))
 
         def kept(tx: Transaction) -> None:
             outputs.keep(tx, self._lease, owned(key, self._owner), stage.value, stored)
@@ -90,7 +90,7 @@ class StoreMemory:
 
     def _intact(self, output: StageOutput) -> Path | None:
         try:
-            return self._artifacts.intact_path(output.sha256)
+            return self._patiently(lambda: self._artifacts.intact_path(output.sha256))
         except ArtifactNotFound as error:
             log.warning("job %s: the output of stage %s is made anew: %s", self._lease.job_id, output.stage, error)
             self._write(lambda tx: outputs.forget(tx, self._lease, output))

@@ -131,13 +131,18 @@ class Runner:
                     memory=StoreMemory(self._database, self._artifacts, claim.lease, recorder.check, claim.job.owner),
                     faults=_faults(claim.job),
                 )
-            stored = {
-                name: (self._artifacts.put(result.directory / file), media_type)
-                for name, (file, media_type) in RESULT_FILES.items()
-            }
+            stored = self._put(claim, result.directory, recorder.check)
             config = json.loads((result.directory / CONFIG).read_text())
             self._file(claim, stored, summary(result.report, config), recorder.check)
         log.info("job %s: succeeded", claim.job.id)
+
+    def _put(self, claim: Claim, folder: Path, check: Callable[[], None]) -> Stored:
+        """Stores the result's files; tried again while the object storage is away."""
+
+        def put() -> Stored:
+            return {name: (self._artifacts.put(folder / file), kind) for name, (file, kind) in RESULT_FILES.items()}
+
+        return patiently(put, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its files")
 
     def _file(self, claim: Claim, stored: Stored, result: Json, check: Callable[[], None]) -> None:
         """Ends the job with its artifacts, in one transaction; tried again while the database is away."""
