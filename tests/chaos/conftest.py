@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,12 @@ class Home:
     folder: Path
     database: Database
     forks: Forks
+    runners: list[Forked] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Kills the runners that are still there: they would run the next test's jobs."""
+        for runner in self.runners:
+            runner.kill()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -61,7 +67,8 @@ class Home:
 
     def runner(self, *, crash_at: str = "", once: bool = True, **settings: Any) -> Forked:
         """A runner, which is at work."""
-        return self.forks.start(Order("runner", self.settings | settings, crash_at, once))
+        self.runners.append(self.forks.start(Order("runner", self.settings | settings, crash_at, once)))
+        return self.runners[-1]
 
     def ray_runner(self, *, cpus: int, crash_at: str = "") -> "subprocess.Popen[bytes]":
         """A runner as ``safs worker`` starts it, with a Ray of its own; the head of a process group."""
@@ -122,14 +129,18 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, database: Database, forks: Forks) -> Home:
+def home(tmp_path: Path, database: Database, forks: Forks) -> Iterator[Home]:
     """On both databases in turn."""
-    return Home(tmp_path, database, forks)
+    home = Home(tmp_path, database, forks)
+    yield home
+    home.close()
 
 
 @pytest.fixture
-def sqlite_home(tmp_path: Path, sqlite_database: Database, forks: Forks) -> Home:
-    return Home(tmp_path, sqlite_database, forks)
+def sqlite_home(tmp_path: Path, sqlite_database: Database, forks: Forks) -> Iterator[Home]:
+    home = Home(tmp_path, sqlite_database, forks)
+    yield home
+    home.close()
 
 
 @pytest.fixture(scope="session")
