@@ -245,10 +245,11 @@ class Runner:
                 counters.add(tx, {LEASE_LOSSES: 1})
 
     def _ended(self, claim: Claim) -> JobState | None:
-        """The final state of the job if it ended in this attempt, as far as the database can be asked."""
+        """The final state of the job if this runner has ended it, as far as the database can be asked."""
         with suppress(DatabaseUnavailable), self._database.read() as tx:
             job = queue.get(tx, claim.job.id)
-            if job.state.is_final and job.attempt == claim.job.attempt:
+            taken_for_dead = job.runners_lost > claim.job.runners_lost
+            if job.state.is_final and job.attempt == claim.job.attempt and not taken_for_dead:
                 return job.state
         return None
 

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import SafetensorError
+from sqlalchemy import text
 
 from safs.errors import DataError
 from store import artifacts, events, queue
-from store.errors import DatabaseUnavailable, UploadNotFound
+from store.errors import DatabaseUnavailable, LeaseLost, UploadNotFound
 from store.records import Job, JobError, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
 from tests.workers.connections import CutOff
+from workers import runner as runner_module
 from workers.runner import Runner, job_error
 from workers.settings import WorkerSettings
 
@@ -116,6 +118,29 @@ def test_a_job_whose_end_was_committed_though_the_answer_was_lost_has_ended_and_
     assert "its end has to wait" in caplog.text
     assert "failed; the answer of the database to that was lost" in caplog.text
     assert "let go" not in caplog.text
+
+
+def test_a_job_that_was_given_up_while_its_runner_slept_is_let_go_and_the_log_says_so(
+    sqlite_database: Database,
+    settings: WorkerSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def sleep(spec: Any) -> None:
+        with sqlite_database.begin() as tx:
+            tx.execute(text("UPDATE jobs SET lease_expires_at = '2001-01-01T00:00:00.000Z'"))
+            assert queue.claim(tx, "another", 60) is None
+        raise LeaseLost("the lease is no longer ours")
+
+    monkeypatch.setattr(runner_module, "stored_spec", sleep)
+    with sqlite_database.begin() as tx:
+        job_id = queue.submit(tx, TINY, max_attempts=1).id
+
+    Runner(settings, sqlite_database, Event()).run_one()
+
+    with sqlite_database.read() as tx:
+        assert queue.get(tx, job_id).state is JobState.FAILED
+    assert "let go: the lease is no longer ours" in caplog.text
 
 
 def test_a_job_whose_end_cannot_be_written_is_told_as_failed_once_the_database_is_back(
