@@ -18,6 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 FIELDS = ("request", "owner", "job", "attempt", "stage", "trial", "trace_id")
 """What can be bound or given as ``extra``, and the trace that is under way."""
+CHATTY = ("httpx", "httpcore", "urllib3", "fsspec", "botocore", "alembic", "matplotlib", "ray", "opentelemetry")
 TEXT = "%(asctime)s %(levelname)s %(message)s%(known)s"
 
 _bound: ContextVar[dict[str, str | int]] = ContextVar("bound", default={})  # noqa: B039 - never changed, only replaced
@@ -61,8 +62,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     handler.setFormatter(logging.Formatter(TEXT) if as_text else _json_formatter())
     handler.addFilter(_add_what_is_known)
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    for chatty in ("httpx", "httpcore", "alembic", "matplotlib", "ray", "opentelemetry"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for library in CHATTY:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 @contextmanager
