@@ -147,7 +147,7 @@ class RemoteJob:
         with self._connection.stream(f"/v1/jobs/{self.id}/{part}", headers=arriving.wanted()) as response:
             if response.status_code != httpx.codes.PARTIAL_CONTENT:
                 arriving.begin(response.headers.get("ETag", ""))
-            for chunk in response.iter_bytes(CHUNK_BYTES):
+            for chunk in response.iter_bytes():  # As they come: what has arrived is not fetched again.
                 arriving.file.write(chunk)
 
 
