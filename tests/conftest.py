@@ -23,9 +23,11 @@ from store.session import Database
 
 
 def pytest_configure() -> None:
-    """No time limit for hypothesis's examples: cores are shared, and one may be halted at any moment."""
+    """Cores are shared, and one may be halted at any moment: no time limit for examples, no niceness for Ray."""
     settings.register_profile("shared cores", deadline=None)
     settings.load_profile("shared cores")
+    # Ray lets its workers yield to everything else: beside other tests they would take minutes to start.
+    os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
