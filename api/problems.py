@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.errors import CODES_OF_HTTP, KINDS, ApiError, RangeError, RateLimitedError, UnauthorizedError
 from api.security_headers import SECURITY_HEADERS
@@ -148,7 +149,17 @@ async def _answer_http(request: Request, error: Exception) -> Response:
         "not_found": f"there is nothing at {request.url.path}; /docs lists what there is",
         "method_not_allowed": f"{request.url.path} does not take {request.method}; /docs lists what it takes",
     }
-    return respond(code, details.get(code, error.detail), request, headers=error.headers)
+    headers = dict(error.headers or {})
+    if code == "method_not_allowed" and (documented := _methods(request)):
+        headers["Allow"] = ", ".join(sorted(documented))
+    return respond(code, details.get(code, error.detail), request, headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What the address takes, by the document: the framework names the methods of the first endpoint there alone."""
+    paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    fitting = [found for path, found in paths.items() if compile_path(path)[0].match(request.url.path)]
+    return {method.upper() for found in fitting for method in found}
 
 
 async def _answer_unexpected(request: Request, error: Exception) -> Response:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from api.plain_numbers import refuse_truth_values
 from safs.estimates import Estimate
 from safs.preflight import Preflight
 from safs.spec import JobSpec
@@ -13,11 +14,15 @@ from store.records import CurvePoint, Event, Job, JobState, Trial, TrialState, U
 
 Item = TypeVar("Item")
 
+FILLED_BY_PRESET = ("train", "prune", "activations", "tune", "joint", "final")
+"""Sections that may be null, as they are in a YAML file that leaves them empty: the preset's values count."""
 RESULTS = ("checkpoint", "config", "report", "picture")
 
 
 def _three_are_enough(schema: dict[str, Any]) -> None:
     schema["required"] = ["model", "data", "sparsity"]
+    for section in FILLED_BY_PRESET:
+        schema["properties"][section] = {"anyOf": [schema["properties"][section], {"type": "null"}]}
 
 
 class JobRequest(JobSpec):
@@ -27,6 +32,13 @@ class JobRequest(JobSpec):
     """
 
     model_config = ConfigDict(title="JobSpec", json_schema_extra=_three_are_enough)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        refuse_truth_values(cls.model_fields[info.field_name].annotation, value, info.field_name)
+        return value
 
 
 class View(BaseModel):
