@@ -104,7 +104,7 @@ class SearchSpec(Section):
     """Configurations that are tried."""
     epochs: Epochs
     """Of a trial's training; a multi-fidelity strategy (``asha``, ``hyperband``) gives as many to the best alone."""
-    portfolio: bool = True
+    portfolio: bool = Field(True, strict=True)
     """Whether it first tries a few points that are known to do well in very sparse networks, the default among them."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What else the strategy can be told; ``GET /v1/catalog`` lists it."""
