@@ -86,7 +86,7 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
             filled[section] = values
         elif isinstance(mine, Mapping):
             filled[section] = values | dict(mine)
-    train, prune = filled["train"], given.get("prune") or {}
+    train, prune = filled["train"], {} if given.get("prune") is None else given["prune"]
     if isinstance(train, Mapping) and isinstance(prune, Mapping):
         filled["prune"] = fill_prune(defaults.get("prune", {}) | _own(prune) | dict(prune), train=train)
     return filled
