@@ -39,6 +39,7 @@ RUNNERS = 2
 P95_LIMIT_MS = 50
 LONGEST_MS = 1000
 PAUSE_S = 0.02
+WARM_UP_S = 10
 
 
 def main() -> None:
@@ -79,12 +80,25 @@ def _read(url: str, address: str, home: Path, job: str, size: Size, rate: int, s
         "SAFS_LOAD_TRIALS": str(size.trials),
         "SAFS_LOAD_EVENTS": str(size.trials * size.points),
         "SAFS_LOAD_TIMES": str(times),
+        "SAFS_LOAD_WARM_UP_S": str(WARM_UP_S),
     }
     writers = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load.writers", url, str(RUNNERS), str(seconds + 10)], cwd=ROOT
+        [sys.executable, "-m", "benchmarks.load.writers", url, str(RUNNERS), str(WARM_UP_S + seconds + 5)], cwd=ROOT
     )
     users = [sys.executable, "-m", "locust", "-f", "benchmarks/load/users.py", "--headless", "--only-summary"]
-    options = ["-u", str(rate), "-r", str(rate), "-t", f"{seconds}s", "-H", address, "--loglevel", "ERROR"]
+    options = [
+        "-u",
+        str(rate),
+        "-r",
+        str(rate / WARM_UP_S),
+        "-t",
+        f"{WARM_UP_S + seconds}s",
+        "-H",
+        address,
+        "--loglevel",
+        "ERROR",
+    ]
+    options += ["-H", address, "--loglevel", "ERROR"]
     locust = subprocess.run([*users, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     writers.wait()
     if not times.exists():

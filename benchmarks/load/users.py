@@ -5,26 +5,33 @@ Times go to the file that ``SAFS_LOAD_TIMES`` names, one line a request: locust 
 
 import os
 import random
+from time import perf_counter
 from typing import Any
 
-from locust import HttpUser, constant_throughput, events, task
+from locust import HttpUser, events, task
 
 JOB = os.environ["SAFS_LOAD_JOB"]
 TRIALS = int(os.environ["SAFS_LOAD_TRIALS"])
 EVENTS = int(os.environ["SAFS_LOAD_EVENTS"])
+WARM_UP_S = float(os.environ["SAFS_LOAD_WARM_UP_S"])
+"""While users arrive, nothing is noted."""
+_began = perf_counter()
 _times = open(os.environ["SAFS_LOAD_TIMES"], "w", buffering=1)  # noqa: SIM115 - closed with the process
 
 
 @events.request.add_listener
 def note(request_type: str, name: str, response_time: float, exception: Any, **_: Any) -> None:
     """One line: milliseconds, whether it failed, what was asked."""
-    _times.write(f"{response_time:.3f}\t{int(exception is not None)}\t{request_type} {name}\n")
+    if perf_counter() - _began >= WARM_UP_S:
+        _times.write(f"{response_time:.3f}\t{int(exception is not None)}\t{request_type} {name}\n")
 
 
 class Reader(HttpUser):
-    """One request a second: lists and jobs for the most part, then trials, curves and events."""
+    """One request a second and more: lists and jobs for the most part, then trials, curves and events."""
 
-    wait_time = constant_throughput(1)
+    def wait_time(self) -> float:
+        """Seconds, one in the mean: users who are on their own come at random, not in step."""
+        return random.expovariate(1.0)
 
     @task(4)
     def list_jobs(self) -> None:
