@@ -45,6 +45,12 @@ class ScriptedRunner:
             self.claimed = queue.claim(tx, "scripted", lease_s=600)
         return self.claim.job.id
 
+    def start_if_any(self) -> bool:
+        """Starts the oldest queued job, if there is one."""
+        with self.database.begin() as tx:
+            self.claimed = queue.claim(tx, "scripted", lease_s=600)
+        return self.claimed is not None
+
     def note(self, *messages: str) -> None:
         with self.database.begin() as tx:
             for message in messages:
