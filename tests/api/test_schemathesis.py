@@ -40,7 +40,7 @@ def _jobs_ended(settings: ApiSettings) -> Iterator[None]:
         database.dispose()
 
 
-def test_schemathesis_finds_no_failure(settings: ApiSettings, make_key: MakeKey) -> None:
+def test_schemathesis_finds_no_failure(settings: ApiSettings, make_key: MakeKey, tmp_path: Path) -> None:
     authorization = make_key("fuzzer", "admin")["Authorization"]
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run"),
@@ -57,7 +57,12 @@ def test_schemathesis_finds_no_failure(settings: ApiSettings, make_key: MakeKey)
 
     with _jobs_ended(settings), running(patient) as (address, _):
         done = subprocess.run(
-            [*command, f"{address}/openapi.json"], env=environment, capture_output=True, text=True, check=False
+            [*command, f"{address}/openapi.json"],
+            cwd=tmp_path,  # It leaves a folder where it runs.
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
