@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from migrations import upgrade
+from safs.keys import code_version
 from tests.chaos.soak import Plan, Soak
 
 
@@ -34,8 +35,10 @@ def main(
     Exit code 0: all kills, no violation; 1: something was wrong; 2: the time is up, run it again to go on.
     """
     console = Console(width=120)
-    folder = home or Path(tempfile.gettempdir()) / f"safs-chaos-{database}"
+    version = code_version()
+    folder = home or Path(tempfile.gettempdir()) / f"safs-chaos-{database}-{version[:8]}"
     folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, version)
     with _database(database, folder) as url:
         upgrade(url)
         with Soak(folder, url, Plan(kills, minutes, seed, runners, ray, pause), console) as soak:
@@ -45,6 +48,18 @@ def main(
                 console.print(violation, style="red", markup=False)
             complete = sum(soak.tally.kills.values()) >= kills
     raise typer.Exit(1 if not sound else 0 if complete else 2)
+
+
+def _claim(folder: Path, version: str) -> None:
+    """Refuses a folder that another version of the program has worked in: trials of that one are run anew."""
+    note = folder / "version"
+    if not note.exists():
+        note.write_text(version)
+    if note.read_text() != version:
+        raise typer.BadParameter(
+            f"{folder} was used by another version of the program; take another folder, or remove it",
+            param_hint="--home",
+        )
 
 
 @contextmanager

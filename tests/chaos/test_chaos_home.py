@@ -1,0 +1,19 @@
+"""A soak does not go on in a folder that another version of the program has worked in."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.resume.attempts import ROOT
+
+
+def test_a_folder_of_another_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text("another")
+
+    command = [sys.executable, "-m", "tests.chaos", "--kills", "1", "--home", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "another version" in done.stderr
+    assert "--home" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["version"]
