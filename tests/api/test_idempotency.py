@@ -94,7 +94,7 @@ def test_a_key_is_free_again_after_a_day(http: TestClient, app_database: Databas
 
 def test_a_key_has_1_to_255_visible_characters(http: TestClient) -> None:
     for wrong in ("", " ", "two words", "a" * 256, "t\tab", "ü".encode("latin-1")):
-        answer = http.post("/v1/jobs", json=MINIMAL, headers={"Idempotency-Key": wrong})  # type: ignore[dict-item]
+        answer = http.post("/v1/jobs", json=MINIMAL, headers={"Idempotency-Key": wrong})  # type: ignore[dict-item]  # bytes too
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "Idempotency-Key"), wrong
     assert http.post("/v1/jobs", json=MINIMAL, headers={"Idempotency-Key": "~" * 255}).status_code == 202
 
