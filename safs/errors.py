@@ -43,6 +43,17 @@ def _rebuild(kind: type[SafsError], state: dict[str, object]) -> SafsError:
     return error
 
 
+def legible(message: str) -> str:
+    r"""A message that every database and every answer can hold: NUL and halves of characters become escapes.
+
+    Names of files may have such, and exceptions quote them.
+
+    >>> legible("no picture: caf\udce9.png")
+    'no picture: caf\\udce9.png'
+    """
+    return message.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 class UnknownNameError(SafsError):
     """A name that no registry has; the message lists the known ones, the closest first."""
 

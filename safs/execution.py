@@ -11,6 +11,7 @@ from math import inf
 from typing import Protocol, TypeAlias, TypeVar
 
 from safs.data import Split
+from safs.errors import legible
 from safs.events import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.networks import Network
 from safs.prunings import Work, begin
@@ -203,9 +204,9 @@ def _judged(run: Run) -> tuple[Outcome, Snapshot | None]:
 
 def broken_down(reason: str) -> Outcome:
     """The outcome of a training whose process failed for good."""
-    return Outcome(inf, error=f"the trial's process failed: {reason}")
+    return Outcome(inf, error=f"the trial's process failed: {legible(reason)}")
 
 
 def raised_once(what: str, reason: str) -> Note:
     """Tells that ``what`` has raised for the first time."""
-    return Note(f"{what[0].upper()}{what[1:]} is run again, once: it raised {reason}", "warning")
+    return Note(f"{what[0].upper()}{what[1:]} is run again, once: it raised {legible(reason)}", "warning")

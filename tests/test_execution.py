@@ -5,9 +5,9 @@ from dataclasses import astuple, replace
 import pytest
 import torch
 
-from safs import data
+from safs import data, execution, prunings
 from safs.data import TensorSplit
-from safs.events import EpochDone, Event, Stage, TrialDone
+from safs.events import EpochDone, Event, Note, Stage, TrialDone
 from safs.execution import SerialExecutor
 from safs.networks import Blueprint
 from safs.search.asha import Asha
@@ -137,6 +137,32 @@ def test_a_trial_that_could_go_on_and_predicts_one_class_says_so_and_leaves_noth
 
     assert run.outcome().left == "predicts one class only after 2 epochs"
     assert run.snapshot() is None
+
+
+def test_a_training_that_raises_is_run_again_once_and_what_it_raises_then_is_its_outcome(context, monkeypatch):
+    begun: list[int] = []
+
+    def begin(context, work, device, resume):
+        begun.append(work.seed)
+        if work.seed == 2 or (work.seed == 1 and begun.count(1) == 1):
+            raise OSError("caf\udce9.png is damaged")
+        return prunings.begin(context, work, device, resume)
+
+    monkeypatch.setattr(execution, "begin", begin)
+
+    trials, events = search(Scripted([Candidate(number, {}, 1, seed=number) for number in range(3)]), context)
+
+    assert begun == [0, 1, 1, 2, 2]
+    assert [trial.outcome.error for trial in trials] == [
+        None,
+        None,
+        r"the trial's process failed: OSError: caf\udce9.png is damaged",
+    ]
+    notes = [event.message for event in events if isinstance(event, Note)]
+    assert notes == [
+        rf"Trial {number} of the stage activations is run again, once: it raised OSError: caf\udce9.png is damaged"
+        for number in (1, 2)
+    ]
 
 
 def test_what_a_full_shelf_drops_belongs_to_the_worst_trial():

@@ -117,7 +117,7 @@ class Recorder:
                     self.check()
                 except Exception:
                     log.warning("job %s: %d events are dropped, the run has ended", self._lease.job_id, len(batch))
-                    return
+                    raise  # Or a job could succeed without them.
                 time.sleep(RETRY_S)
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from safs import data, pipeline
 from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
-from safs.errors import Cancelled, SafsError, SpecError
+from safs.errors import Cancelled, SafsError, SpecError, legible
 from safs.events import Note
 from safs.execution import Executor
 from safs.faults import Faults
@@ -126,7 +126,7 @@ class Runner:
                     executor=executor,
                     report=report,
                     data_root=self._settings.data_folder,
-                    dense_weights=self._dense_weights(spec),
+                    dense_weights=self._dense_weights(claim, spec, recorder.check),
                     out_dir=Path(folder),
                     memory=StoreMemory(self._database, self._artifacts, claim.lease, recorder.check, claim.job.owner),
                     faults=_faults(claim.job),
@@ -215,12 +215,17 @@ class Runner:
             )
         return pinned
 
-    def _dense_weights(self, spec: JobSpec) -> Path | None:
-        if spec.model.weights is None:
+    def _dense_weights(self, claim: Claim, spec: JobSpec, check: Callable[[], None]) -> Path | None:
+        weights = spec.model.weights
+        if weights is None:
             return None
-        with self._database.read() as tx:
-            upload = uploads.get(tx, spec.model.weights)
-        return self._artifacts.intact_path(upload.sha256)
+
+        def find() -> Path:
+            with self._database.read() as tx:
+                upload = uploads.get(tx, weights)
+            return self._artifacts.intact_path(upload.sha256)
+
+        return patiently(find, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its weights")
 
     def _checks(self, heartbeat: Heartbeat) -> Callable[[], None]:
         def check() -> None:
@@ -293,12 +298,12 @@ def stored_spec(spec: Json) -> JobSpec:
 def job_error(error: Exception, stage: str | None) -> JobError:
     """Why the job failed, in one sentence; an error that is not ours is named by its type and first line."""
     if isinstance(error, SafsError | StoreError):
-        return JobError(error.code, str(error), stage)
+        return JobError(error.code, legible(str(error)), stage)
     if _out_of_space(error):
         file = getattr(error, "filename", None)
-        folder = Path(file).parent if file else Path(tempfile.gettempdir())
+        folder = legible(str(Path(file).parent if file else tempfile.gettempdir()))
         return JobError(StorageFull.code, f"no space is left in {folder}, or its quota is used up. Free some.", stage)
-    first_line = str(error).strip().partition("\n")[0].rstrip(".")
+    first_line = legible(str(error).strip().partition("\n")[0].rstrip("."))
     what = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
     return JobError("internal_error", f"{what}. The runner's log has the details.", stage)
 

@@ -1,7 +1,11 @@
 """Jobs that fail before anything is trained; no Ray is running here."""
 
 import errno
+import io
+import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -12,11 +16,13 @@ from safetensors import SafetensorError
 from sqlalchemy import text
 
 from safs.errors import DataError
-from store import artifacts, events, queue
+from store import artifacts, events, queue, uploads
+from store.artifacts import ArtifactStore
 from store.errors import DatabaseUnavailable, LeaseLost, UploadNotFound
 from store.records import Job, JobError, JobState
-from store.session import Database
+from store.session import Database, Transaction
 from tests.pipeline.jobs import TINY
+from tests.resume.attempts import SerialRunner
 from tests.workers.connections import CutOff
 from workers import runner as runner_module
 from workers.runner import Runner, job_error
@@ -159,6 +165,59 @@ def test_a_job_whose_end_cannot_be_written_is_told_as_failed_once_the_database_i
     job = run(sqlite_database, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
 
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
+
+
+class ReadsFail(Database):
+    """A database of which the first reads are not answered."""
+
+    def __init__(self, url: str, times: int) -> None:
+        super().__init__(url)
+        self.times = times
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        if self.times > 0:
+            self.times -= 1
+            raise DatabaseUnavailable("it restarts")
+        with super().read() as tx:
+            yield tx
+
+
+def test_a_job_waits_for_its_weights_while_the_database_is_away(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    settings = settings.model_copy(update={"poll_s": 0.01})
+    stored = ArtifactStore(settings.artifacts_folder).put(io.BytesIO(b"weights"))
+    with sqlite_database.begin() as tx:
+        upload = uploads.create(tx, stored, "dense.safetensors", tensors=1)
+        spec = TINY | {"model": {"architecture": "lenet5", "weights": upload.id}}
+        job_id = queue.submit(tx, spec | {"data": {"dataset": "npz", "path": "gone.npz"}}).id
+    away = ReadsFail(sqlite_database.url.render_as_string(hide_password=False), times=2)
+
+    SerialRunner(settings, away, Event()).run_one()
+    away.dispose()
+
+    with sqlite_database.read() as tx:
+        error = queue.get(tx, job_id).error
+    assert away.times == 0
+    assert error is not None
+    assert error.code == "data_unavailable", error.message
+
+
+@pytest.mark.parametrize("text", ["NUL: \0", "half a character: \udcff"])
+def test_a_reason_that_no_database_can_hold_is_told_all_the_same(
+    database: Database, settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    def broken(spec: Any) -> None:
+        raise DataError(text)
+
+    monkeypatch.setattr(runner_module, "stored_spec", broken)
+
+    job = run(database, settings, TINY)
+
+    assert job.error is not None
+    assert job.error.message.startswith(text.split(":")[0])
+    assert json.dumps(job.error.message, ensure_ascii=False).encode().isascii()
 
 
 @pytest.mark.parametrize(
