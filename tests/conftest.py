@@ -20,14 +20,16 @@ from sqlalchemy import URL, create_engine, text
 
 from migrations import upgrade
 from store.session import Database
+from tests import scheduling
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Cores are shared, and one may be halted at any moment: no time limit for examples, no niceness for Ray."""
     settings.register_profile("shared cores", deadline=None)
     settings.load_profile("shared cores")
     # Ray lets its workers yield to everything else: beside other tests they would take minutes to start.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    config.pluginmanager.register(scheduling)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

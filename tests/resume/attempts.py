@@ -23,10 +23,10 @@ from sqlalchemy import text
 
 from safs.events import Event as AnyEvent
 from safs.execution import Executor, SerialExecutor
-from safs.spec import JobSpec
-from store.records import Claim
 from store.session import Database, Transaction
 from workers import runner as runner_module
+from workers.allotment import pin_in_flight
+from workers.attempt import Attempt as RunnersAttempt
 from workers.recorder import Recorder
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -67,7 +67,7 @@ class Attempts:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         stdin, stdout = self._pipes()
         stdin.close()
-        self._process.wait()
+        self._process.wait(60)
         stdout.close()
 
     def make(self, attempt: Attempt) -> None:
@@ -95,10 +95,11 @@ def database_url(home: str | Path) -> str:
 class SerialRunner(Runner):
     """A real runner, but for Ray: its trainings run one after the other in its own process."""
 
-    slots = 1
+    def __init__(self, settings: WorkerSettings, database: Database, stopping: Event, slots: int = 1) -> None:
+        def open_serial(attempt: RunnersAttempt) -> AbstractContextManager[Executor]:
+            return nullcontext(SerialExecutor(slots=pin_in_flight(attempt, slots)))
 
-    def _executor(self, claim: Claim, spec: JobSpec, recorder: Recorder) -> AbstractContextManager[Executor]:
-        return nullcontext(SerialExecutor(slots=self._in_flight(claim, self.slots, recorder)))
+        super().__init__(settings, database, stopping, open_serial)
 
 
 class _DeadlyDatabase(Database):
@@ -136,8 +137,7 @@ def _run(attempt: Attempt) -> None:
     url = database_url(attempt.home)
     settings = WorkerSettings(home=Path(attempt.home), database_url=url, cpus=1, lease_s=30, heartbeat_s=10)
     database = Database(url) if attempt.dies_at is None else _DeadlyDatabase(url, attempt.dies_at, attempt.torn)
-    runner = SerialRunner(settings, database, Event())
-    runner.slots = attempt.slots
+    runner = SerialRunner(settings, database, Event(), attempt.slots)
     assert runner.run_one(), "there is no job in the queue"
 
 

@@ -16,9 +16,9 @@ from store.session import Database
 from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
 
-PATIENCE_S = 400.0
+PATIENCE_S = 250.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 JOB = {
     "model": {"architecture": "mlp"},

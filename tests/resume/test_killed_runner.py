@@ -17,7 +17,7 @@ from store.session import Database
 from tests.resume.attempts import Attempt, Attempts, database_url
 from workers.outcomes import restored_trial
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRIALS = 6
 DEATHS = ((2, False), (5, True))

@@ -1,0 +1,82 @@
+"""What ends a process of pytest, or hangs in one, is a failed test, and all others are run: with pytest itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILE = """
+import ctypes, os, pytest
+
+def hang():
+    ctypes.PyDLL(None).pause()
+
+@pytest.fixture
+def clumsy():
+    yield
+    hang()
+
+@pytest.mark.parametrize("number", range(3))
+def test_it(number):
+    with open("ran", "a") as file:
+        file.write(f"{__name__[-1]}{number} ")
+"""
+"""A library that holds Python's lock, as it hangs here, is beyond all signal handlers and all other threads."""
+NAMES = "abcdefgh"
+TROUBLED = {
+    "c": "    if number == 1: os._exit(3)",
+    "d": "    if number == 1: hang()",
+    "h": "def test_last(clumsy): assert False",
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
+    """What is printed where three of eight files are in trouble, and the tests that were begun."""
+    folder = tmp_path_factory.mktemp("suite")
+    for name in NAMES:
+        (folder / f"test_{name}.py").write_text(FILE + TROUBLED.get(name, ""))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    command = "-n 2 --dist loadfile --no-loadscope-reorder -p xdist -p tests.scheduling -p no:cacheprovider"
+    limit = "-o faulthandler_timeout=2 -o faulthandler_exit_on_timeout=true"
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", f"--rootdir={folder}", *command.split(), *limit.split()],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr, (folder / "ran").read_text().split()
+
+
+def test_all_tests_are_run_and_none_of_them_twice(run: tuple[str, list[str]]) -> None:
+    printed, ran = run
+
+    assert sorted(ran) == [f"{name}{number}" for name in NAMES for number in range(3)]
+    assert "4 failed, 22 passed" in printed  # The last test fails, and its teardown as well.
+
+
+def test_one_that_ends_its_process_is_named(run: tuple[str, list[str]]) -> None:
+    assert "crashed while running 'test_c.py::test_it[1]'" in run[0]
+
+
+def test_one_that_hangs_beyond_signals_is_named_and_its_stack_printed(run: tuple[str, list[str]]) -> None:
+    printed, _ = run
+
+    assert "crashed while running 'test_d.py::test_it[1]'" in printed
+    assert "Timeout (0:00:02)!" in printed
+    assert "in hang\n" in printed
+    assert "in test_it\n" in printed
+
+
+def test_what_a_failed_test_leaves_to_be_torn_down_may_not_hang_either(run: tuple[str, list[str]]) -> None:
+    printed, _ = run
+
+    assert "crashed while running 'test_h.py::test_last'" in printed
+    assert "in clumsy\n" in printed
