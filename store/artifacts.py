@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, Protocol
 
 from sqlalchemy import select
 
+from store.cache import Cache
 from store.clock import now
 from store.crash_points import reach
 from store.errors import ArtifactDamaged, ArtifactNotFound, StorageFull
@@ -47,14 +48,16 @@ class ArtifactStore:
 
     Args:
         limit_bytes: what all files together may take; None as much as the disk has.
-        remote: object storage that has every file; then the folder is this machine's cache of it.
+        remote: object storage that has every file; then the folder is this machine's cache of it, and what was used
+            least recently makes room.
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int | None = None, remote: Remote | None = None) -> None:
         self.folder = folder
         self.remote = remote
         self.lock = FolderLock(folder)
-        self._quota = None if limit_bytes is None else Quota(folder, limit_bytes)
+        self._quota = None if limit_bytes is None or remote is not None else Quota(folder, limit_bytes)
+        self._cache = None if remote is None else Cache(folder, limit_bytes, remote)
 
     def put(self, source: Path | Readable) -> StoredArtifact:
         """Stores the content of a file or stream, read in small pieces; the same content twice is one file.
@@ -67,9 +70,11 @@ class ArtifactStore:
             with source.open("rb") as stream:
                 return self.put(stream)
         with _named_if_full(self.folder):
-            stored = self._write(source, self._quota)
+            stored = self._write(source)
         if self.remote is not None:
             self.remote.upload(stored.sha256, self._location(stored.sha256))
+        if self._cache is not None:
+            self._cache.grew(stored.size_bytes)
         return stored
 
     def path(self, sha256: str) -> Path:
@@ -80,8 +85,9 @@ class ArtifactStore:
         """
         if _HASH.fullmatch(sha256) is None:
             raise ArtifactNotFound(f"{sha256!r} is no sha256 of stored content")
-        if self._location(sha256).is_file():
-            return self._location(sha256)
+        location = self._location(sha256)
+        if location.is_file() if self._cache is None else self._cache.use(location):
+            return location
         if self.remote is None:
             raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
         return self._fetch(sha256, self.remote)
@@ -127,15 +133,16 @@ class ArtifactStore:
 
     def _fetch(self, sha256: str, remote: Remote) -> Path:
         with remote.open(sha256) as stream, _named_if_full(self.folder):
-            # The limit is for what comes in; what is asked for has been let in before.
-            self._write(stream, None, expected=sha256)
+            stored = self._write(stream, expected=sha256)
+        if self._cache is not None:
+            self._cache.grew(stored.size_bytes)
         return self._location(sha256)
 
-    def _write(self, source: Readable, quota: Quota | None, expected: str | None = None) -> StoredArtifact:
+    def _write(self, source: Readable, expected: str | None = None) -> StoredArtifact:
         _make_folder(self.folder)
         with NamedTemporaryFile(prefix=INCOMING, dir=self.folder, delete=False) as incoming:
             try:
-                stored = _copy(source, incoming, quota)
+                stored = _copy(source, incoming, self._quota)
                 if expected not in (None, stored.sha256):
                     raise _damaged(str(expected), stored.sha256)
                 final = self._location(stored.sha256)

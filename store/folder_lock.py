@@ -19,8 +19,8 @@ class FolderLock:
     does).
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / NAME
+    def __init__(self, folder: Path, name: str = NAME) -> None:
+        self._file = folder / name
 
     @contextmanager
     def writing(self) -> Iterator[None]:

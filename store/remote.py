@@ -101,6 +101,14 @@ class Remote:
                 found.update(chunk)
         return found.hexdigest()
 
+    def size_of(self, sha256: str) -> int | None:
+        """How many bytes the content has there, None if it is not there; raises ``StorageUnavailable``."""
+        with self._files() as (files, root):
+            try:
+                return int(files.info(f"{root}/{sha256[:2]}/{sha256}")["size"])
+            except FileNotFoundError:
+                return None
+
     def list(self) -> Iterator[list[RemoteFile]]:
         """All files whose names we chose, one subfolder after the other."""
         with self._files() as (files, root):

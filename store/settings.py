@@ -25,7 +25,8 @@ class StoreSettings(BaseSettings):
     artifacts_url: str | None = Field(None, repr=False)
     """Object storage for the artifacts, such as ``s3://bucket/prefix``; their folder is then a cache of it."""
     artifacts_limit_bytes: int | None = Field(None, ge=1)
-    """What all artifacts together may take on this machine's disk; by default as much as it has."""
+    """What all artifacts together may take on this machine's disk; by default as much as it has. More is refused, or,
+    where there is object storage, makes copies of what was used least recently go."""
     retention_days: float | None = Field(None, gt=0)
     """Jobs go so long after their end, and uploads so long after they came if no job names them; by default never."""
     outputs_days: float = Field(30.0, gt=0)
