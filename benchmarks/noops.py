@@ -23,8 +23,8 @@ from workers.ask_ahead import AskAhead
 from workers.capacity import Share
 from workers.orders import Parcel, PauseOrder
 from workers.packing import PackedPool
+from workers.process import start_ray
 from workers.ray_tune import Answered, WorkerPool
-from workers.runner import start_ray
 from workers.settings import WorkerSettings
 
 IN_FLIGHT = (1, 2, 8)

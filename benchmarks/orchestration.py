@@ -35,8 +35,8 @@ from safs.events import EpochDone, Event, Stage, StageDone, TrialDone
 from safs.spec import JobSpec
 from search_spaces import SPACES
 from workers.capacity import Share, cluster_nodes, divide
+from workers.process import start_ray
 from workers.ray_executor import RayExecutor
-from workers.runner import start_ray
 from workers.settings import WorkerSettings
 
 SLOTS = 2

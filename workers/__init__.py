@@ -16,7 +16,7 @@ def work(settings: "WorkerSettings") -> None:
         SchemaMissing, SchemaNewer: the database's schema is not the one of this version.
     """
     _await_schema(settings.database_url)
-    from workers.runner import main
+    from workers.process import main
 
     main(settings)
 

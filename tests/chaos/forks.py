@@ -171,7 +171,7 @@ def _be_api(order: Order) -> None:
 
 
 def _be_runner(order: Order) -> None:
-    """As ``workers.runner.main``, but for Ray."""
+    """As ``workers.process.main``, but for Ray."""
     from store.session import Database
     from workers.settings import WorkerSettings
 

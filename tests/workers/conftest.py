@@ -8,7 +8,7 @@ from store import queue
 from store.records import Lease
 from store.session import Database
 from tests.pipeline.jobs import TINY
-from workers.runner import start_ray
+from workers.process import start_ray
 from workers.settings import WorkerSettings
 
 

@@ -1,9 +1,7 @@
 """Jobs that fail before anything is trained; no Ray is running here."""
 
-import errno
 import io
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,20 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors import SafetensorError
 from sqlalchemy import text
 
 from safs.errors import DataError
 from store import artifacts, events, queue, uploads
 from store.artifacts import ArtifactStore
-from store.errors import DatabaseUnavailable, LeaseLost, UploadNotFound
+from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Job, JobError, JobState
 from store.session import Database, Transaction
 from tests.pipeline.jobs import TINY
 from tests.resume.attempts import SerialRunner
 from tests.workers.connections import CutOff
 from workers import runner as runner_module
-from workers.runner import Runner, job_error
+from workers.runner import Runner
 from workers.settings import WorkerSettings
 
 
@@ -218,37 +215,3 @@ def test_a_reason_that_no_database_can_hold_is_told_all_the_same(
     assert job.error is not None
     assert job.error.message.startswith(text.split(":")[0])
     assert json.dumps(job.error.message, ensure_ascii=False).encode().isascii()
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (DataError("there is no 'x'."), JobError("data_unavailable", "there is no 'x'.", "dense")),
-        (UploadNotFound("there is no upload 'u'"), JobError("upload_not_found", "there is no upload 'u'", "dense")),
-        (
-            RuntimeError("\nshapes differ.\nat line 3"),
-            JobError("internal_error", "RuntimeError: shapes differ. The runner's log has the details.", "dense"),
-        ),
-        (
-            OSError(errno.ENOSPC, "No space left on device", "/data/jobs/report.json"),
-            JobError("out_of_space", "no space is left in /data/jobs, or its quota is used up. Free some.", "dense"),
-        ),
-        (AssertionError(), JobError("internal_error", "AssertionError. The runner's log has the details.", "dense")),
-    ],
-)
-def test_a_job_says_in_one_sentence_why_it_failed(error: Exception, expected: JobError) -> None:
-    assert job_error(error, "dense") == expected
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
-        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
-    ],
-)
-def test_where_no_file_is_named_a_lack_of_space_is_that_of_the_folder_for_temporary_files(error: Exception) -> None:
-    told = job_error(error, "report")
-
-    assert told.code == "out_of_space"
-    assert f"no space is left in {tempfile.gettempdir()}," in told.message

@@ -14,7 +14,8 @@ from store.artifacts import ArtifactStore
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
-from workers.runner import RESULT_FILES, Runner
+from workers.filing import RESULT_FILES
+from workers.runner import Runner
 from workers.settings import WorkerSettings
 
 pytestmark = pytest.mark.usefixtures("local_ray")
