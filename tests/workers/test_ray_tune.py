@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from benchmarks.noops import Noop
 from tests.cli.conftest import wait_until
-from tests.workers.hung import WAYS, Hung
+from tests.workers.hung import STOPPED, WAYS, Hung, state
 from workers.orders import PauseOrder
 from workers.ray_tune import MOST_ENDED, Answered, Started, WorkerPool
 
@@ -45,21 +45,12 @@ def test_workers_that_hang_are_killed_when_the_pool_closes_and_their_cores_come_
         started += [message.ticket for message in pool.receive(0.1) if isinstance(message, Started)]
     assert begun.issuperset(started)
     pids = [int((tmp_path / way).read_text()) for way in WAYS]
-    wait_until(lambda: _state(pids[WAYS.index("stopped")]) == "T")
+    wait_until(lambda: state(pids[WAYS.index(STOPPED)]) == "T")
 
     asked_s = time.monotonic()
     pool.close()
     closed_s = time.monotonic() - asked_s
 
     wait_until(lambda: ray.available_resources().get("CPU") == 2, END_S)
-    wait_until(lambda: not any(_state(pid) for pid in pids), END_S)
+    wait_until(lambda: not any(state(pid) for pid in pids), END_S)
     assert closed_s < END_S
-
-
-def _state(pid: int) -> str:
-    """The letter that stands for the process's state in /proc, T for stopped; nothing if it has ended."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return state.replace("Z", "")  # A zombie, whose parent has only not asked for it yet.

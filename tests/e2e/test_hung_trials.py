@@ -1,0 +1,78 @@
+"""A whole runner, as ``safs worker`` starts it, all of whose trials hang."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.service import GRACE_S
+from store import queue, trials
+from store.records import Job, JobState
+from store.session import Database
+from tests.cli.conftest import wait_until
+from tests.pipeline.jobs import TINY
+from tests.resume.attempts import ROOT
+from tests.workers.hanging_worker import FOLDER
+from tests.workers.hung import LOCKED, STOPPED, hanging, state
+
+AT_ONCE_S = 10.0
+"""From SIGTERM to the job in the queue; it takes less than a second."""
+JOB = TINY | {"train": {"epochs": 1}}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def start(home: Path) -> "subprocess.Popen[bytes]":
+    """The runner, with a Ray of two cores; the head of a process group of its own."""
+    environment = os.environ | {
+        "SAFS_HOME": str(home),
+        "SAFS_DATABASE_URL": f"sqlite:///{home}/safs.db",
+        "SAFS_CPUS": "2",
+        FOLDER: str(home),
+    }
+    with (home / "runner.log").open("ab") as log:
+        command = [sys.executable, "-m", "tests.workers.hanging_worker", "worker"]
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def test_a_runner_all_of_whose_trials_hang_hands_its_job_back_at_once_and_ends(
+    tmp_path: Path, migrated_sqlite_file: Path
+) -> None:
+    shutil.copy(migrated_sqlite_file, tmp_path / "safs.db")
+    database = Database(f"sqlite:///{tmp_path}/safs.db")
+    with database.begin() as tx:
+        job_id = queue.submit(tx, JOB).id
+
+    def job() -> Job:
+        with database.read() as tx:
+            return queue.get(tx, job_id)
+
+    runner = start(tmp_path)
+    try:
+        wait_until(lambda: runner.poll() is not None or job().state.is_final or hanging(tmp_path), 300)
+        assert hanging(tmp_path), (tmp_path / "runner.log").read_text()
+        family = psutil.Process(runner.pid).children(recursive=True)
+
+        runner.send_signal(signal.SIGTERM)
+        asked_s = time.monotonic()
+        wait_until(lambda: job().state is JobState.QUEUED, AT_ONCE_S)
+        code = runner.wait(GRACE_S - (time.monotonic() - asked_s))
+        wait_until(lambda: not any(state(process.pid) for process in family), GRACE_S)
+    finally:
+        if runner.poll() is None:
+            os.killpg(runner.pid, signal.SIGKILL)
+        runner.wait()
+
+    with database.read() as tx:
+        kept = [(trial.stage, trial.outcome is not None) for trial in trials.list(tx, job_id).items]
+    database.dispose()
+    assert code == 0, (tmp_path / "runner.log").read_text()
+    assert {process.pid for process in family} >= {int((tmp_path / way).read_text()) for way in (LOCKED, STOPPED)}
+    assert (job().attempt, job().runners_lost) == (0, 0)
+    assert ("dense", True) in kept
