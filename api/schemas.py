@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.plain_numbers import refuse_truth_values
 from safs.estimates import Estimate
 from safs.preflight import Preflight
 from safs.spec import JobSpec
@@ -32,13 +31,6 @@ class JobRequest(JobSpec):
     """
 
     model_config = ConfigDict(title="JobSpec", json_schema_extra=_three_are_enough)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        assert info.field_name is not None
-        refuse_truth_values(cls.model_fields[info.field_name].annotation, value, info.field_name)
-        return value
 
 
 class View(BaseModel):

@@ -1,5 +1,6 @@
 """Job specs from YAML files and from flags, as plain mappings: the service, or ``JobSpec``, judges them."""
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,17 @@ import yaml
 from cli.errors import CommandError
 
 Spec = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows all numbers of JSON: for YAML 1.1, ``1e-3`` and ``1.0e3`` are texts."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),  # as the core schema of YAML 1.2
+    list("-+.0123456789"),
+)
 
 
 def read_spec(path: str) -> Spec:
@@ -23,7 +35,7 @@ def read_spec(path: str) -> Spec:
     except OSError as error:
         raise CommandError(f"cannot read the job spec {path}: {error.strerror}.") from error
     try:
-        spec = yaml.safe_load(text)
+        spec = _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         raise CommandError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(spec, dict):

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from safs.errors import SpecError
+from safs.plain import Plain
 
 
-class Options(BaseModel):
-    """Options of something: frozen, each with a default and a description, and a misspelt one is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Options(Plain):
+    """Options of something, each with a default and a description."""
 
 
 class NoOptions(Options):

@@ -8,8 +8,9 @@ which needs torch. This file does not import it.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from safs.plain import Plain
 from safs.presets import fill, fill_prune
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -17,10 +18,8 @@ Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Trials = Annotated[int, Field(ge=1, le=10_000)]
 
 
-class Section(BaseModel):
-    """A part of a job spec: frozen, and a misspelt key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class Section(Plain):
+    """A part of a job spec."""
 
 
 class ModelSpec(Section):

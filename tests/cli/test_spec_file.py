@@ -19,6 +19,25 @@ def test_a_yaml_file_is_read_as_it_is(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("1e-3", 1e-3), ("1E3", 1e3), ("1.e2", 100.0), ("1.5e3", 1500.0), ("-.5e+1", -5.0), ("0.9", 0.9), ("7", 7)],
+)
+def test_a_number_is_one_however_it_is_written(written: str, number: float, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(f"train: {{learning_rate: {written}}}")
+
+    found = read_spec(str(tmp_path / "job.yaml"))["train"]["learning_rate"]
+
+    assert (found, type(found)) == (number, type(number))
+
+
+@pytest.mark.parametrize("text", ['"1e-3"', "1e-3x", "e3", ".e3", "1e", "1e3.5", "job_1e5"])
+def test_a_text_stays_one(text: str, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(f"name: {text}")
+
+    assert read_spec(str(tmp_path / "job.yaml")) == {"name": text.strip('"')}
+
+
 def test_a_dash_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO('{"sparsity": 0.5}'))
 
