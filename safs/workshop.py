@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from safs.events import Event, Note, Stage, TrialDone
-from safs.execution import Executor, NamedWork, Plan
+from safs.execution import EARLIER_ATTEMPT, Executor, NamedWork, Plan
 from safs.keeping import read_trained, read_trials, write_trained, write_trials
 from safs.ledger import Ledger, StageRecord
 from safs.memory import Memory
@@ -41,8 +41,12 @@ class Workshop:
         return self.executor.slots
 
     def train(self, record: StageRecord, works: Sequence[Keyed], context: Context) -> list[Trained]:
-        """The networks that ``works`` make, in the order given; each is kept as soon as it is there."""
+        """The networks that ``works`` make, in the order given; each is kept as soon as it is there.
+
+        What has failed for good in an earlier attempt at this very job is not tried again.
+        """
         found = {work.key: trained for work in works if (trained := self._remembered(record, work)) is not None}
+        found |= self._failed_before(record, [work for work in works if work.key not in found])
         missing = {work.key: work for work in works if work.key not in found}
         keys = {work.named.candidate.number: key for key, work in missing.items()}
 
@@ -87,6 +91,20 @@ class Workshop:
         self._ledger(TrialDone(record.stage, work.named.candidate, trained.outcome, remembered.origin))
         record.recalled.add(remembered.origin)
         return trained
+
+    def _failed_before(self, record: StageRecord, works: Sequence[Keyed]) -> dict[str, Trained]:
+        """By the key of what the training was to make."""
+        known = {trial.candidate.number: trial for trial in self._memory.trials(record.stage)} if works else {}
+        found: dict[str, Trained] = {}
+        for work in works:
+            candidate = work.named.candidate
+            trial = known.get(candidate.number)
+            if trial is not None and trial.candidate == candidate and trial.outcome.error is not None:
+                found[work.key] = Trained(trial.outcome, None)
+                self._ledger(TrialDone(record.stage, candidate, trial.outcome, EARLIER_ATTEMPT))
+            elif work.key in found:
+                self._ledger(TrialDone(record.stage, candidate, found[work.key].outcome, THIS_JOB))
+        return found
 
     def _keep(self, key: str, stage: Stage, write: Callable[[Path], None]) -> None:
         with TemporaryDirectory(prefix="safs-") as folder:

@@ -1,6 +1,7 @@
 """What a job takes from earlier ones, and what an attempt takes from the one before it."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safs.execution import EARLIER_ATTEMPT, SerialExecutor
 from safs.memory import FolderMemory, Memory, NoMemory, Winner
 from safs.pipeline import Result
 from safs.spec import JobSpec, Recipe
-from safs.trials import Trial
+from safs.trials import Candidate, Outcome, Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 
@@ -70,6 +71,33 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kept")
     Ran(JOB, tmp_path_factory.mktemp("first"), FolderMemory(folder))
     return folder
+
+
+class Failed(FolderMemory):
+    """What an earlier attempt left, of which a final training had failed."""
+
+    def __init__(self, folder: Path, failed: Trial) -> None:
+        super().__init__(folder)
+        self._failed = failed
+
+    def trials(self, stage: Stage) -> Sequence[Trial]:
+        return [self._failed] if stage is Stage.FINAL else []
+
+
+def test_a_final_training_that_failed_in_an_earlier_attempt_has_failed_and_is_not_run_again(
+    kept: Path, tmp_path: Path
+) -> None:
+    job = JOB | {"final": {"epochs": 3, "candidates": ["default", "safs"]}}
+    safs = Candidate(1, {"candidate": "safs", "repeat": 0}, 3, JobSpec.model_validate(job).seed)
+    failure = Outcome(inf, error="the trial's process failed: ZeroDivisionError: division by zero")
+
+    ran = Ran(job, tmp_path, Failed(kept, Trial(safs, failure)))
+
+    assert ran.started(Stage.FINAL) == [0]
+    assert TrialDone(Stage.FINAL, safs, failure, EARLIER_ATTEMPT) in ran.events
+    assert ran.result.report["result"] == "default"
+    told = "safs broke down and cannot be the result: the trial's process failed: ZeroDivisionError: division by zero"
+    assert told in ran.result.report["notes"]
 
 
 def test_a_job_that_differs_in_its_last_section_alone_makes_nothing_before_it_again(kept: Path, tmp_path: Path) -> None:
