@@ -1,16 +1,23 @@
 """Uploads: what is well-formed is kept, what is not leaves nothing behind; ``hostile`` has what is not."""
 
+import json
 import socket
 from hashlib import sha256
+from http.client import HTTPResponse
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
+from anyio import CapacityLimiter
 from fastapi.testclient import TestClient
 from safetensors.torch import save
 
+from api.routes import uploads as routes
 from api.settings import ApiSettings
+from tests.api.conftest import running
 from tests.api.hostile.corpus import WEIGHTS
+from tests.cli.conftest import wait_until
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 
@@ -49,16 +56,42 @@ def test_only_raw_bytes_are_taken(http: TestClient, content_type: str) -> None:
 
 
 def test_a_connection_that_ends_early_leaves_nothing(url: str, settings: ApiSettings) -> None:
-    host, port = url.removeprefix("http://").split(":")
-    head = f"POST /v1/uploads HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
-
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(f"{head}Content-Length: {len(WEIGHTS)}\r\n\r\n".encode() + WEIGHTS[:-9])
+    with _begun(url) as connection:
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(4096):
             pass
 
     assert _files(settings) == []
+
+
+def test_an_upload_that_stands_still_is_given_up_leaves_nothing_and_makes_room_for_the_next(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "LONGEST_PAUSE_S", 0.5)
+    with running(settings) as (url, server):
+        places: CapacityLimiter = server.config.app.state.services.upload_threads
+        places.total_tokens = 1
+        with _begun(url) as connection:
+            wait_until(lambda: places.borrowed_tokens == 1)
+            next_one = httpx.post(f"{url}/v1/uploads", content=WEIGHTS, headers=OCTETS, timeout=60, trust_env=False)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            problem = json.load(answer)
+        wait_until(lambda: places.borrowed_tokens == 0)
+
+    assert (answer.status, problem["code"]) == (422, "invalid_upload")
+    assert problem["detail"] == "the upload is given up: nothing of it came for 0.5 s"
+    assert next_one.status_code == 201
+    assert [path.read_bytes() for path in _files(settings)] == [WEIGHTS]
+
+
+def _begun(url: str) -> socket.socket:
+    """A connection on which an upload was begun: its last bytes are missing."""
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /v1/uploads HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection.sendall(f"{head}Content-Length: {len(WEIGHTS)}\r\n\r\n".encode() + WEIGHTS[:-9])
+    return connection
 
 
 def _files(settings: ApiSettings) -> list[Path]:

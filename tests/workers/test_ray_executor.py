@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import ray
 import torch
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from safs import data, pipeline
 from safs.errors import Cancelled
 from safs.events import EpochDone, Event, Stage, StageDone, TrialDone
-from safs.execution import Executor, Plan, SerialExecutor
+from safs.execution import Executor, NamedWork, Plan, SerialExecutor
 from safs.networks import Blueprint
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
@@ -18,11 +19,17 @@ from safs.spec import DataSpec, JobSpec, Recipe
 from safs.trainings import Context, Training
 from safs.trials import Candidate, Trial
 from search_spaces import SPACES
+from telemetry import tracing
 from tests.pipeline.jobs import TINY
 from tests.scripted import Scripted
+from tests.telemetry.conftest import spans
 from workers.capacity import Share
-from workers.orders import Loan, TrainOrder
+from workers.orders import Loan, Order, TrainOrder
 from workers.ray_executor import RayExecutor
+from workers.ray_tune import WorkerPool
+from workers.tracing import Origin
+
+__all__ = ["spans"]
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -142,6 +149,38 @@ def test_a_promoted_trial_goes_on_from_its_snapshot_and_from_the_start_where_tha
     epochs = [(event.trial, event.metrics.epoch) for event in events if isinstance(event, EpochDone)]
     assert epochs == [(0, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     assert trials[1].outcome.metrics == trials[2].outcome.metrics
+
+
+def test_orders_say_which_trial_of_which_stage_they_are_and_carry_the_trace(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered: list[TrainOrder] = []
+    submit = WorkerPool.submit
+
+    def noted(self: WorkerPool, order: Order) -> int:
+        if isinstance(order, TrainOrder):
+            ordered.append(order)
+        return submit(self, order)
+
+    def ignore(*_: object) -> None:
+        """Nothing."""
+
+    monkeypatch.setattr(WorkerPool, "submit", noted)
+    work = NamedWork(Candidate(7, {}, 1, 0), Training({}, Recipe(), 1, 0))
+    with RayExecutor(TWO_SLOTS) as executor:
+        with tracing.span("stage activations"):
+            _search(executor, lambda candidate: Training({}, Recipe(), 1, 0), ignore)
+        with tracing.span("stage final"):
+            executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
+        executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
+
+    ended = [span.context for span in spans.get_finished_spans()]
+    search, final = (f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" for span in ended)
+    assert [order.origin for order in ordered] == [
+        *(Origin(Stage.ACTIVATIONS, number, search) for number in range(4)),
+        Origin(Stage.FINAL, 7, final),
+        Origin(Stage.FINAL, 7, None),
+    ]
 
 
 def test_an_orders_loan_ends_in_all_copies_of_the_order() -> None:
