@@ -21,10 +21,11 @@ from safs.trials import Candidate, Config, Outcome
 from search_spaces import SPACES
 from workers.ask_ahead import AskAhead
 from workers.capacity import Share
+from workers.messages import Answered
 from workers.orders import Parcel, PauseOrder
 from workers.packing import PackedPool
 from workers.process import start_ray
-from workers.ray_tune import Answered, WorkerPool
+from workers.ray_tune import WorkerPool
 from workers.settings import WorkerSettings
 
 IN_FLIGHT = (1, 2, 8)

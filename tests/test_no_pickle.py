@@ -34,7 +34,7 @@ YAML = {"yaml.load", "yaml.load_all"}
 SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 
 ALLOWED = {
-    ("workers/ray_tune.py", "ray.cloudpickle"): "Ray's file of a trial's error, in a folder that the runner has made",
+    ("workers/tune_parts.py", "ray.cloudpickle"): "Ray's file of a trial's error, in a folder that the runner has made",
     ("safs/activations/rewired.py", "exec"): "code that torch.fx has written for a graph of ours",
     ("safs/activations/rewired.py", "compile"): "the same code",
 }

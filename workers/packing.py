@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeAlias, assert_never
 from safs.trainings import Trained
 from safs.trials import OUT_OF_MEMORY, Outcome
 from workers.capacity import Share
+from workers.messages import Advanced, Answered, Failed, Message, Started
 from workers.orders import Order, OutOfMemory
-from workers.ray_tune import Advanced, Answered, Failed, Message, Started
 
 AHEAD = 2
 """Orders that the pool has beyond those at work, so that no worker waits for this process."""

@@ -19,11 +19,12 @@ from safs.trainings import Context, Trained
 from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
 from workers.ask_ahead import AskAhead
 from workers.capacity import Share
+from workers.messages import Advanced, Answered, Failed, Started
 from workers.orders import Loan, LookOrder, TrainOrder, Unfinished
 from workers.packing import PackedPool
 from workers.ray_shared import ObjectStore
 from workers.ray_trial import RayTrial
-from workers.ray_tune import Advanced, Answered, Failed, Started, WorkerPool
+from workers.ray_tune import WorkerPool
 from workers.retrying import Repeated, RetryingPool, Told
 from workers.tracing import origin
 

@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
+from workers.messages import Advanced, Answered, Failed, Message, Started
 from workers.orders import Order
 from workers.packing import PackedPool
-from workers.ray_tune import Advanced, Answered, Failed, Message, Started
 
 MOST_LOSSES = 3
 """How many times an order is run again because its worker was lost. Then it may be the order that ends workers."""

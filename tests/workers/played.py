@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from workers.capacity import Share
+from workers.messages import Answered, Failed, Message
 from workers.orders import Order, PauseOrder
-from workers.ray_tune import Answered, Failed, Message
 
 
 class PlayedPool:

@@ -10,9 +10,9 @@ from safs.trainings import Trained
 from safs.trials import Outcome
 from tests.workers.played import PlayedPool, answer
 from workers.capacity import Share
+from workers.messages import Advanced, Answered, Failed, Started
 from workers.orders import OutOfMemory, PauseOrder
 from workers.packing import PackedPool
-from workers.ray_tune import Advanced, Answered, Failed, Started
 
 FOUR = Share(slots=6, workers=4, cpus=1, gpus=0.25)
 GOOD = Outcome(0.25, {"accuracy": 0.75})

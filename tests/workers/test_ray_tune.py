@@ -12,8 +12,10 @@ from ray.tune.experiment import Trial as TuneTrial
 from benchmarks.noops import Noop
 from tests.cli.conftest import wait_until
 from tests.workers.hung import STOPPED, WAYS, Hung, state
+from workers.messages import Answered, Started
 from workers.orders import PauseOrder
-from workers.ray_tune import MOST_ENDED, Answered, Started, WorkerPool
+from workers.ray_tune import WorkerPool
+from workers.tune_parts import MOST_ENDED
 
 END_S = 5.0
 """Of workers that hang; it takes half a second on a quiet machine."""

@@ -8,9 +8,9 @@ import pytest
 from safs.trials import Outcome
 from tests.workers.played import PlayedPool, answer
 from workers.capacity import Share
+from workers.messages import Advanced, Answered, Failed, Message, Started
 from workers.orders import PauseOrder
 from workers.packing import PackedPool
-from workers.ray_tune import Advanced, Answered, Failed, Message, Started
 from workers.retrying import MOST_LOSSES, Repeated, RetryingPool
 
 GOOD = Outcome(0.25, {"accuracy": 0.75})
