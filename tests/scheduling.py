@@ -1,10 +1,11 @@
-"""How the suite goes on after a test that ended its process, and how it ends one that hangs."""
+"""How the suite goes on after a test that ended its process, ends one that hangs, and hands on what a test has logged."""
 
 import faulthandler
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from xdist.remote import Producer
@@ -32,6 +33,22 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
             seconds, file=item.config.stash[STDERR], exit=item.config.getini("faulthandler_exit_on_timeout")
         )
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[Any]:
+    """Spells out what is no text for execnet, which ends a process over it: names of files can be, and get into logs."""
+    return _spelled((yield))
+
+
+def _spelled(found: Any) -> Any:
+    if isinstance(found, str):
+        return found.encode(errors="backslashreplace").decode()
+    if isinstance(found, dict):
+        return {_spelled(key): _spelled(value) for key, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return type(found)(map(_spelled, found))
+    return found
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILE = """
-import ctypes, os, pytest
+import ctypes, logging, os, pytest
 
 def hang():
     ctypes.PyDLL(None).pause()
@@ -29,6 +29,7 @@ NAMES = "abcdefgh"
 TROUBLED = {
     "c": "    if number == 1: os._exit(3)",
     "d": "    if number == 1: hang()",
+    "e": r"    logging.warning('caf\udce9.png is damaged')",
     "h": "def test_last(clumsy): assert False",
 }
 
