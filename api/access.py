@@ -9,7 +9,10 @@ from starlette.requests import HTTPConnection
 
 from store.keys import ApiKey, Scope
 
-OPEN = frozenset({"/livez", "/readyz", "/docs", "/openapi.json"})
+DOCS = "/docs"
+DOCS_FILES = ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/favicon.png")
+"""What the page loads."""
+OPEN = frozenset({"/livez", "/readyz", DOCS, *DOCS_FILES, "/openapi.json"})
 """Paths that need no key: they tell nothing about anybody's jobs."""
 ADMIN_ONLY = frozenset({"/metrics"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

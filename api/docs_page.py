@@ -1,29 +1,53 @@
-"""``/docs``: the page on which the API can be read and tried."""
+"""``/docs``: the page on which the API can be read and tried. It needs no network but the service's own."""
 
 import re
 from base64 import b64encode
 from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse
 
-_CDN = "https://cdn.jsdelivr.net"
+from api.access import DOCS, DOCS_FILES
+
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 
 
 def add_docs_page(app: FastAPI) -> None:
-    """Adds the page, which runs no script but Swagger UI's and its own."""
-    page = get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+    """Adds the page, which runs no script but Swagger UI's and its own, and the files of Swagger UI beside it."""
+    script, style, picture = DOCS_FILES
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=app.title,
+        swagger_js_url=script,
+        swagger_css_url=style,
+        swagger_favicon_url=picture,
+    )
     html = bytes(page.body).decode()
-    own = " ".join(f"'sha256-{_hash(script)}'" for script in re.findall(r"<script>(.*?)</script>", html, re.DOTALL))
+    own = " ".join(f"'sha256-{_hash(found)}'" for found in re.findall(r"<script>(.*?)</script>", html, re.DOTALL))
     policy = (
-        f"default-src 'none'; script-src {_CDN} {own}; style-src {_CDN} 'unsafe-inline'; "
-        "img-src https://fastapi.tiangolo.com data:; connect-src 'self'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self' {own}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
     )
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get(DOCS, include_in_schema=False)
     def docs() -> HTMLResponse:
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+    for path in DOCS_FILES:
+        _add_file(app, path)
+
+
+def _add_file(app: FastAPI, path: str) -> None:
+    """Adds one of Swagger UI's files, which fastapi-offline brings as swagger-ui-dist has them."""
+    file = Path(str(files("fastapi_offline"))) / "static" / Path(path).name
+    media_type = _MEDIA_TYPES[file.suffix]
+
+    @app.get(path, include_in_schema=False, name=file.name)
+    def docs_file() -> FileResponse:
+        return FileResponse(file, media_type=media_type, headers={"Cache-Control": "max-age=3600"})
 
 
 def _hash(script: str) -> str:
