@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from types import TracebackType
 from typing import Any, Self
@@ -113,19 +112,10 @@ def _serve() -> None:
     import_all()
     for module in ("api.server", "psycopg", "sqlalchemy.dialects.postgresql.psycopg", "uvicorn", "workers.runner"):
         import_module(module)
-    _draw()
     for line in sys.stdin:
         order = json.loads(line)
         answer = _poll(order["poll"]) if "poll" in order else _fork(Order(**order))
         print(json.dumps(answer), flush=True)
-
-
-def _draw() -> None:
-    """A picture: the first takes longer than the rest of a tiny job."""
-    from safs.report.picture import draw_picture
-
-    with TemporaryDirectory() as folder:
-        draw_picture(json.loads((ROOT / "tests/report/report.json").read_text()), Path(folder) / "picture.png")
 
 
 def _poll(pid: int) -> int | None:

@@ -12,7 +12,18 @@ import pytest
 from cli.processes import Child
 from cli.service import free_port
 from cli.up import READY
+from safs import verify
+from safs.client import Client
 from tests.cli.conftest import is_listening, wait_until
+
+JOB = {
+    "model": {"architecture": "mlp"},
+    "data": {"dataset": "digits"},
+    "sparsity": 0.9,
+    "train": {"epochs": 1},
+    "activations": {"strategy": "random", "trials": 2, "epochs": 1},
+    "final": {"epochs": 1, "candidates": ["default", "activations"]},
+}
 
 
 def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
@@ -28,7 +39,7 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_up_gets_ready_keeps_logs_and_leaves_nothing_running_when_stopped(tmp_path: Path) -> None:
+def test_up_gets_ready_runs_a_job_keeps_logs_and_leaves_nothing_running_when_stopped(tmp_path: Path) -> None:
     port, home = free_port(), tmp_path / "home"
     url = f"http://127.0.0.1:{port}"
     environment = {"SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1"}
@@ -39,14 +50,18 @@ def test_up_gets_ready_keeps_logs_and_leaves_nothing_running_when_stopped(tmp_pa
         environment=environment,
         ready=READY,
     )
-    wait_until(lambda: up.is_ready or up.exit_code is not None, timeout_s=200)
-    assert up.is_ready, "\n".join(up.tail())
-    ready = httpx.get(f"{url}/readyz", trust_env=False).status_code
-    sessions = _processes_of(home)
-
-    up.stop(grace_s=60)
+    try:
+        wait_until(lambda: up.is_ready or up.exit_code is not None, timeout_s=120)
+        assert up.is_ready, "\n".join(up.tail())
+        ready = httpx.get(f"{url}/readyz", trust_env=False).status_code
+        sessions = _processes_of(home)
+        with Client(url) as client:
+            verified = verify(client.submit(JOB).wait(timeout_s=120).download(tmp_path))
+    finally:
+        up.stop(grace_s=30)
 
     assert ready == 200
+    assert verified.sparsity.live == round(0.1 * verified.sparsity.weights)
     assert len(sessions) >= 2  # the API, the runner; Ray's processes inherit the environment as well
     assert up.exit_code == 0
     assert not is_listening(url)

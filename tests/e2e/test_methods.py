@@ -1,6 +1,11 @@
-"""Every pruning method as a job over HTTP: one service as ``safs up`` runs it, from POST to the loaded network."""
+"""Every pruning method as a job over HTTP: an API and a runner with its Ray, from POST to the loaded network."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
@@ -14,13 +19,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cli.processes import Child
 from cli.service import GRACE_S, free_port
-from cli.up import READY
 from safs import data, load, models, verify
 from safs.client import Client, RemoteJob
 from safs.presets import METHODS
 from safs.pruning import PRUNERS
 from safs.spec import JobSpec
 from tests.cli.conftest import wait_until
+from tests.resume.attempts import ROOT
 
 PATIENCE_S = 400.0
 """For the first job, and the service before it, on a machine that is very busy: a quiet one takes seconds."""
@@ -55,24 +60,50 @@ BUDGET: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Of a service with a home of its own: API, runner, local Ray and SQLite."""
-    home, port = tmp_path_factory.mktemp("home"), free_port()
-    service = Child(
-        "service",
-        ["up", "--port", str(port), "--home", str(home)],
-        log=home / "up.log",
-        # One core: a job starts one process for its trainings, not two.
-        environment={"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1", "SAFS_CPUS": "1"},
-        ready=READY,
-    )
+def home(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """Of the service alone."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copy(migrated_sqlite_file, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(home: Path) -> dict[str, str]:
+    """What its processes share."""
+    # One core: a job starts one process for its trainings, not two.
+    return {"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1", "SAFS_CPUS": "1"}
+
+
+@pytest.fixture(scope="module")
+def runner(home: Path, environment: dict[str, str]) -> Iterator[None]:
+    """``safs worker``, but that the processes that it starts on Ray stay from job to job."""
+    command = [sys.executable, "-m", "tests.e2e.keeping_worker", "worker"]
+    with (home / "runner.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
-        wait_until(lambda: service.is_ready or service.exit_code is not None, timeout_s=200)
-        assert service.is_ready, "\n".join(service.tail())
+        yield
+        process.terminate()
+        process.wait(2 * GRACE_S)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(GRACE_S)
+
+
+@pytest.fixture(scope="module")
+def client(home: Path, environment: dict[str, str], runner: None) -> Iterator[Client]:
+    """Of the service: an API in a process of its own, a runner with its Ray, and SQLite."""
+    port = free_port()
+    api = Child("api", ["api", "--port", str(port)], log=home / "api.log", environment=environment, ready="running on")
+    try:
+        wait_until(lambda: api.is_ready or api.exit_code is not None, timeout_s=200)
+        assert api.is_ready, "\n".join(api.tail())
         with Client(f"http://127.0.0.1:{port}") as client:
             yield client
     finally:
-        service.stop(grace_s=2 * GRACE_S)
+        api.stop(grace_s=GRACE_S)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from tests.pipeline.jobs import TINY
 pytestmark = pytest.mark.slow
 
 JOB: dict[str, Any] = TINY | {
+    "model": {"architecture": "mlp"},
     "data": {"dataset": "digits", "batch_size": 256},
     "train": {"epochs": 1},
     "final": {"epochs": 1, "candidates": ["default", "safs"]},

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from types import TracebackType
 from typing import IO, Self
@@ -163,6 +164,15 @@ def import_all() -> None:
     """What a runner imports only when it needs it, which takes it most of the time of a tiny job."""
     for module in ("matplotlib.figure", "sklearn.datasets", "torch._dynamo", "safs.search.optuna", "safs.search.smac"):
         import_module(module)
+    _draw()
+
+
+def _draw() -> None:
+    """A picture: the first takes longer than the rest of a tiny job."""
+    from safs.report.picture import draw_picture
+
+    with TemporaryDirectory() as folder:
+        draw_picture(json.loads((ROOT / "tests/report/report.json").read_text()), Path(folder) / "picture.png")
 
 
 def _serve() -> None:
