@@ -1,16 +1,12 @@
 """The HTTP API; ``serve`` runs it."""
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from api.settings import ApiSettings
 
 _log = logging.getLogger(__name__)
-
-SWITCH_S = 0.0005
-"""How long one thread may keep the interpreter while others wait."""
 
 
 def serve(settings: "ApiSettings") -> None:
@@ -24,9 +20,6 @@ def serve(settings: "ApiSettings") -> None:
     settings.refuse_open_network()
     from api.server import make_server
 
-    # Threads that answer hand the interpreter to each other at every row that they read. By default each may have to
-    # wait five milliseconds for it, which is longer than most answers take.
-    sys.setswitchinterval(SWITCH_S)
     make_server(settings).run()
 
 

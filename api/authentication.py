@@ -4,12 +4,12 @@ import logging
 import time
 
 from anyio import CapacityLimiter, to_thread
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import OPEN, Caller, from_this_machine, needed_scope
 from api.errors import ApiError, ForbiddenError, UnauthorizedError
+from api.keyring import Keyring
 from api.problems import answer_named
 from api.rates import Rates
 from store import keys
@@ -35,6 +35,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, *, database: Database, requests_per_minute: int) -> None:
         self.app = app
         self._database = database
+        self._keyring = Keyring(database)
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
         self._noted_at: dict[str, float] = {}
@@ -46,7 +47,7 @@ class Authentication:
             return
         request = Request(scope)
         try:
-            caller = await run_in_threadpool(self._recognise, request)
+            caller = await self._recognise(request)
             self._admit(caller, request)
         except (ApiError, StoreError) as error:
             refusal = await answer_named(request, error)
@@ -57,15 +58,14 @@ class Authentication:
         if caller.key is not None:
             await self._note_use(caller.key)
 
-    def _recognise(self, request: Request) -> Caller:
+    async def _recognise(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        with self._database.read() as tx:
-            key = keys.find(tx, token.strip()) if scheme.lower() == "bearer" else None
-            if key is None:
-                return self._without_key(request, any_key=keys.exist(tx))
-        if key.state is not KeyState.ACTIVE:
-            raise UnauthorizedError(f"the key {key.prefix} is {key.state}; {_HOW}", token_given=True)
-        return Caller(key)
+        found = await self._keyring.find(token.strip() if scheme.lower() == "bearer" else None)
+        if found.key is None:
+            return self._without_key(request, any_key=found.any_key)
+        if found.key.state is not KeyState.ACTIVE:
+            raise UnauthorizedError(f"the key {found.key.prefix} is {found.key.state}; {_HOW}", token_given=True)
+        return Caller(found.key)
 
     def _without_key(self, request: Request, *, any_key: bool) -> Caller:
         if not any_key:

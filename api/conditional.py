@@ -2,10 +2,11 @@
 
 import re
 from hashlib import sha256
+from typing import Any
 
 from fastapi import Request, Response
-from pydantic import BaseModel
 
+from api.answers import dump
 from api.errors import RangeError
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})?|-(\d{1,18})")
@@ -17,14 +18,14 @@ def not_modified(request: Request, etag: str) -> bool:
     return "*" in given or etag.removeprefix("W/") in given
 
 
-def as_json(body: BaseModel) -> Response:
+def as_json(body: Any) -> Response:
     """``body`` as an answer, as it is: the framework would check once more what we have made ourselves."""
-    return Response(body.model_dump_json(), media_type="application/json")
+    return Response(dump(body), media_type="application/json")
 
 
-def versioned_json(request: Request, body: BaseModel, headers: dict[str, str]) -> Response:
+def versioned_json(request: Request, body: Any, headers: dict[str, str]) -> Response:
     """``body`` with an ETag made from its bytes, or 304 where the caller has it already."""
-    content = body.model_dump_json().encode()
+    content = dump(body)
     etag = f'"{sha256(content).hexdigest()[:32]}"'
     headers = {**headers, "ETag": etag, "Cache-Control": "no-cache"}
     if not_modified(request, etag):

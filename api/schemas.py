@@ -1,6 +1,5 @@
 """What the API answers."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
@@ -9,13 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from safs.estimates import Estimate
 from safs.preflight import Preflight
 from safs.spec import JobSpec
-from store.records import CurvePoint, Event, Job, JobState, Trial, TrialState, Upload
+from store.records import JobState, TrialState, Upload
 
 Item = TypeVar("Item")
 
 FILLED_BY_PRESET = ("train", "prune", "activations", "tune", "joint", "final")
 """Sections that may be null, as they are in a YAML file that leaves them empty: the preset's values count."""
-RESULTS = ("checkpoint", "config", "report", "picture")
 
 
 def _three_are_enough(schema: dict[str, Any]) -> None:
@@ -101,17 +99,6 @@ class JobView(View):
     owner: str | None = Field(description="Whose it is; null if it was submitted without a key.")
     faults: FaultsView
     links: dict[str, str] = Field(description="Where its parts are; results are listed once the job has succeeded.")
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        """The view of a job."""
-        parts = ["trials", "events", *(RESULTS if job.state is JobState.SUCCEEDED else ())]
-        if not job.state.is_final:
-            parts.append("cancel")
-        here = f"/v1/jobs/{job.id}"
-        links = {"self": here} | {part: f"{here}/{part}" for part in parts}
-        values = {name: getattr(job, name) for name in cls.model_fields if name not in ("links", "faults")}
-        return cls.model_validate(values | {"links": links, "faults": FaultsView.model_validate(job)})
 
 
 class SiteView(View):
@@ -220,21 +207,6 @@ class TrialView(View):
     finished_at: datetime | None
     curve: str = Field(description="Where its curve is.")
 
-    @classmethod
-    def of(cls, trial: Trial) -> "TrialView":
-        """The view of a trial."""
-        outcome = trial.outcome
-        values: dict[str, Any] = {name: getattr(trial, name) for name in _OF_TRIAL}
-        values |= {name: getattr(outcome, name, None) for name in _OF_OUTCOME}
-        values["left"] = None if outcome is None else outcome.left_early
-        values["curve"] = f"/v1/jobs/{trial.job_id}/trials/{trial.stage}/{trial.number}/curve"
-        # Not checked again: a page has hundreds of them, and the store has typed every value.
-        return cls.model_construct(**values)
-
-
-_OF_OUTCOME = ("loss", "accuracy", "cross_entropy", "seconds", "error")
-_OF_TRIAL = tuple(name for name in TrialView.model_fields if name not in (*_OF_OUTCOME, "left", "curve"))
-
 
 class EpochView(View):
     """One epoch of a trial; losses in nats, null where they were not finite."""
@@ -254,15 +226,6 @@ class CurveView(BaseModel):
     number: int
     epochs: list[EpochView] = Field(description="Empty until the trial is done.")
 
-    @classmethod
-    def of(cls, stage: str, number: int, points: Sequence[CurvePoint]) -> "CurveView":
-        """The view of a curve."""
-        epochs = [
-            EpochView.model_construct(**{name: getattr(point, name) for name in CurvePoint.__slots__})
-            for point in points
-        ]
-        return cls.model_construct(stage=stage, number=number, epochs=epochs)
-
 
 class EventView(View):
     """Something that happened to a job."""
@@ -278,12 +241,6 @@ class EventPage(BaseModel):
 
     items: list[EventView]
     next_after: int | None = Field(description="`after` of the next page; null if there is nothing more yet.")
-
-    @classmethod
-    def of(cls, events: Sequence[Event], limit: int) -> Self:
-        """The first ``limit`` of ``events``; one more than that shows that there is a next page."""
-        items = [EventView.model_validate(event) for event in events[:limit]]
-        return cls(items=items, next_after=items[-1].number if len(events) > limit else None)
 
 
 class UploadView(View):

@@ -10,6 +10,9 @@ from api.tail import Line, Tail
 
 GRACE_S = 10
 """Requests that are still running at a shutdown get this long to end."""
+KEEP_ALIVE_S = 75
+"""Connections that nobody uses are kept for so long, which is longer than proxies keep theirs (60 s): who closes first
+may do so just when the other sends a request, which is then lost."""
 
 
 def make_server(settings: ApiSettings) -> "Server":
@@ -20,6 +23,7 @@ def make_server(settings: ApiSettings) -> "Server":
         host=settings.host,
         port=settings.port,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
         log_config=None,  # ours; and a line for each request is written by Observation
         access_log=False,

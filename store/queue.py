@@ -6,9 +6,24 @@ job over under a new token; whatever the old runner still writes is refused with
 
 import secrets
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, case, delete, func, null, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from store import events
 from store.clock import now, seconds_from_now, seconds_since
@@ -52,7 +67,7 @@ def submit(
         "owner": owner,
         "traceparent": traceparent,
     }
-    return job_from(tx.execute(jobs.insert().values(values).returning(*JOB_COLUMNS)).mappings().one())
+    return job_from(tx.execute(jobs.insert().values(values).returning(*JOB_COLUMNS)).one())
 
 
 def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
@@ -69,7 +84,7 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    row = tx.execute(oldest).mappings().one_or_none()
+    row = tx.execute(oldest).one_or_none()
     if row is None:
         return None
     before = job_from(row)
@@ -92,7 +107,7 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
         )
         .returning(*JOB_COLUMNS, jobs.c.lease_token, jobs.c.lease_expires_at)
     )
-    row = tx.execute(taken).mappings().one()
+    row = tx.execute(taken).one()
     job = job_from(row)
     if taken_over:
         _interrupt_trials(tx, job.id)
@@ -102,7 +117,7 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
             f"the runner {before.worker!r} stopped answering; the runner {worker!r} begins attempt {job.attempt} of "
             f"{job.max_attempts}",
         )
-    return Claim(job, Lease(job.id, row["lease_token"], row["lease_expires_at"]))
+    return Claim(job, Lease(job.id, row.lease_token, row.lease_expires_at))
 
 
 def renew(tx: Transaction, lease: Lease, lease_s: float) -> bool:
@@ -222,9 +237,10 @@ def request_cancel(tx: Transaction, job_id: str, owner: str | None = None) -> Jo
     Raises ``IncompatibleState`` if it has finished, ``JobNotFound`` as ``get`` does. Asking twice changes nothing.
     """
     queued = jobs.c.state == JobState.QUEUED
+    given = _of(job_id=job_id, of_owner=owner)
     cancelled = (
         update(jobs)
-        .where(_visible(job_id, owner), or_(queued, jobs.c.state.in_(ACTIVE_STATES)))
+        .where(*(_FILTERS[name] for name in given), or_(queued, jobs.c.state.in_(ACTIVE_STATES)))
         .values(
             state=case((queued, JobState.CANCELLED), else_=JobState.CANCELLING),
             finished_at=case((queued, now()), else_=null()),
@@ -232,18 +248,28 @@ def request_cancel(tx: Transaction, job_id: str, owner: str | None = None) -> Jo
         )
         .returning(*JOB_COLUMNS)
     )
-    row = tx.execute(cancelled).mappings().one_or_none()
+    row = tx.execute(cancelled, given).one_or_none()
     if row is None:
-        raise IncompatibleState(f"job {job_id} cannot be cancelled: it has already {get(tx, job_id, owner).state}")
+        raise IncompatibleState(f"job {job_id} cannot be cancelled: it has already {state_of(tx, job_id, owner)}")
     return job_from(row)
 
 
 def get(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
     """The job, or ``JobNotFound``; with ``owner`` also where it is somebody else's."""
-    row = tx.execute(select(*JOB_COLUMNS).where(_visible(job_id, owner))).mappings().one_or_none()
+    given = _of(job_id=job_id, of_owner=owner)
+    row = tx.execute(_one(*given), given).one_or_none()
     if row is None:
         raise JobNotFound(f"there is no job {job_id!r}")
     return job_from(row)
+
+
+def state_of(tx: Transaction, job_id: str, owner: str | None = None) -> JobState:
+    """The state alone of what ``get`` finds: for those who want something that belongs to the job."""
+    given = _of(job_id=job_id, of_owner=owner)
+    state = tx.execute(_one_state(*given), given).scalar_one_or_none()
+    if state is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return JobState(state)
 
 
 def list(
@@ -255,25 +281,44 @@ def list(
     page_token: str | None = None,
 ) -> Page[Job]:
     """A page of jobs, the newest first; of one owner, or of all."""
-    query = select(*JOB_COLUMNS).order_by(jobs.c.id.desc()).limit(limit + 1)
-    if state is not None:
-        query = query.where(jobs.c.state == state)
-    if owner is not None:
-        query = query.where(jobs.c.owner == owner)
-    if page_token is not None:
-        (last_id,) = key_of("jobs", page_token, (str,))
-        query = query.where(jobs.c.id < last_id)
-    found = [job_from(row) for row in tx.execute(query).mappings()]
+    before = None if page_token is None else str(key_of("jobs", page_token, (str,))[0])
+    given = _of(in_state=state, of_owner=owner, before=before)
+    found = [job_from(row) for row in tx.execute(_newest(*given), given | {"limit": limit + 1}).all()]
     return page_of("jobs", found, limit, lambda job: (job.id,))
 
 
-def _visible(job_id: str, owner: str | None) -> ColumnElement[bool]:
-    return jobs.c.id == job_id if owner is None else and_(jobs.c.id == job_id, jobs.c.owner == owner)
+_FILTERS: dict[str, ColumnElement[bool]] = {
+    "job_id": jobs.c.id == bindparam("job_id"),
+    "in_state": jobs.c.state == bindparam("in_state"),
+    "of_owner": jobs.c.owner == bindparam("of_owner"),
+    "before": jobs.c.id < bindparam("before"),
+}
+
+
+def _of(**given: str | None) -> dict[str, str]:
+    """Those of ``_FILTERS`` that are wanted, with their values."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+# Statements that readers send all the time are kept: building one takes longer than answering it.
+@cache
+def _one(*filters: str) -> Select[Any]:
+    return select(*JOB_COLUMNS).where(*(_FILTERS[name] for name in filters))
+
+
+@cache
+def _one_state(*filters: str) -> Select[Any]:
+    return select(jobs.c.state).where(*(_FILTERS[name] for name in filters))
+
+
+@cache
+def _newest(*filters: str) -> Select[Any]:
+    return _one(*filters).order_by(jobs.c.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
 def _write(tx: Transaction, lease: Lease, **values: object) -> Job:
     """Updates the job under this lease, or raises ``LeaseLost``."""
-    row = tx.execute(update(jobs).where(held_by(lease)).values(values).returning(*JOB_COLUMNS)).mappings().one_or_none()
+    row = tx.execute(update(jobs).where(held_by(lease)).values(values).returning(*JOB_COLUMNS)).one_or_none()
     if row is None:
         raise lost(lease)
     return job_from(row)
@@ -281,7 +326,7 @@ def _write(tx: Transaction, lease: Lease, **values: object) -> Job:
 
 def _settle_expired(tx: Transaction) -> None:
     dead = select(*JOB_COLUMNS).where(_expired(jobs), _spent(jobs)).with_for_update(skip_locked=True)
-    for job in tuple(job_from(row) for row in tx.execute(dead).mappings()):
+    for job in tuple(job_from(row) for row in tx.execute(dead)):
         message = f"the runner {job.worker!r} stopped answering in attempt {job.attempt} of {job.max_attempts}"
         if job.state is JobState.CANCELLING:
             end: Json = {"state": JobState.CANCELLED}

@@ -1,28 +1,38 @@
-"""From rows of the tables to the records that callers see."""
+"""From rows of the tables to the records that callers see.
 
-from sqlalchemy import RowMapping
+By position, not by name: pages of jobs and trials are asked for all the time, and a row looks its columns up slowly.
+"""
 
-from store.records import Job, JobError, JobState, Json, Trial, TrialOutcome, TrialState
-from store.tables import jobs
+from typing import Any
+
+from sqlalchemy import Row
+
+from store.records import Job, JobError, JobState, Trial, TrialOutcome, TrialState
+from store.tables import jobs, trials
 
 JOB_COLUMNS = tuple(jobs.c[name] for name in Job.__slots__)
+_STATE = Job.__slots__.index("state")
+_ERROR = Job.__slots__.index("error")
+
+_TRIAL_STATE = Trial.__slots__.index("state")
+_OUTCOME = Trial.__slots__.index("outcome")
+TRIAL_COLUMNS = tuple(trials.c[name] for name in (*Trial.__slots__, *TrialOutcome.__slots__) if name != "outcome")
 
 
-def job_from(row: RowMapping) -> Job:
-    """The job of a row that has ``JOB_COLUMNS``, and maybe more."""
-    given = dict(row)  # One by one, a row looks up its columns slowly: lists of jobs are asked for all the time.
-    values = {name: given[name] for name in Job.__slots__}
-    values["state"] = JobState(given["state"])
-    if given["error"] is not None:
-        values["error"] = JobError(**given["error"])
-    return Job(**values)
+def job_from(row: Row[Any]) -> Job:
+    """The job of a row that begins with ``JOB_COLUMNS``."""
+    values = [*row[: len(JOB_COLUMNS)]]
+    values[_STATE] = JobState(values[_STATE])
+    if values[_ERROR] is not None:
+        values[_ERROR] = JobError(**values[_ERROR])
+    return Job(*values)
 
 
-def trial_from(row: RowMapping) -> Trial:
-    """The trial of a whole row of ``trials``."""
-    given = dict(row)
-    state = TrialState(given["state"])
+def trial_from(row: Row[Any]) -> Trial:
+    """The trial of a row of ``TRIAL_COLUMNS``."""
+    own = len(Trial.__slots__) - 1
+    values = [*row[:own]]
+    state = values[_TRIAL_STATE] = TrialState(values[_TRIAL_STATE])
     has_outcome = state in (TrialState.DONE, TrialState.FAILED)
-    outcome = TrialOutcome(**{name: given[name] for name in TrialOutcome.__slots__}) if has_outcome else None
-    known: Json = {name: given.get(name) for name in Trial.__slots__}
-    return Trial(**known | {"state": state, "outcome": outcome})
+    values.insert(_OUTCOME, TrialOutcome(*row[own:]) if has_outcome else None)
+    return Trial(*values)

@@ -8,10 +8,10 @@ Transactional DDL" of the pysqlite dialect).
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -30,6 +30,8 @@ from store.errors import DatabaseUnavailable, InvalidValue, SchemaMissing, Store
 
 Transaction: TypeAlias = Connection
 """A connection inside a transaction that the caller began and will end."""
+
+Answer = TypeVar("Answer")
 
 LOCK_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
@@ -51,6 +53,7 @@ class Database:
         make_engine = _sqlite_engine if self.url.get_backend_name() == "sqlite" else _postgresql_engine
         self.engine = make_engine(self.url)
         self._reader = _reader(self.engine)
+        self._answering = self._reader if make_engine is _sqlite_engine else _answering_engine(self.url)
 
     def __repr__(self) -> str:
         return f"Database({_shown(self.url)!r})"
@@ -65,9 +68,32 @@ class Database:
         """A transaction that may only read; on SQLite it waits for no writer, and no writer waits for it."""
         return _read(self._reader, self.url)
 
+    def ask(self, question: Callable[[Transaction], Answer]) -> Answer:
+        """What ``question`` reads, for those who answer many small questions and need no snapshot.
+
+        On PostgreSQL each of its statements is a transaction of its own, which leaves one round trip of four. A
+        connection that was lost while nobody used it is noticed by the question, which is then asked once more.
+        """
+        try:
+            return self._ask(question)
+        except DatabaseUnavailable as error:
+            if not getattr(error.__cause__, "connection_invalidated", False):
+                raise
+            return self._ask(question)
+
+    def _ask(self, question: Callable[[Transaction], Answer]) -> Answer:
+        with _read(self._answering, self.url) as tx:
+            return question(tx)
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """All that have connections of their own."""
+        return (self.engine,) if self._answering is self._reader else (self.engine, self._answering)
+
     def dispose(self) -> None:
-        """Closes all connections of the pool."""
-        self.engine.dispose()
+        """Closes all connections of the pools."""
+        for engine in self.engines:
+            engine.dispose()
 
 
 def read(engine: Engine) -> AbstractContextManager[Transaction]:
@@ -108,6 +134,15 @@ def _postgresql_engine(url: URL) -> Engine:
     return engine
 
 
+def _answering_engine(url: URL) -> Engine:
+    """For ``Database.ask``: connections that commit each statement and refuse those that write."""
+    patience = {"connect_timeout": CONNECT_TIMEOUT_S}
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args=patience, **_JSON)
+    event.listen(engine, "connect", _prepare_postgresql)
+    event.listen(engine, "connect", _refuse_writes)
+    return engine
+
+
 def _sqlite_engine(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("an SQLite database needs a file: each connection would have a memory of its own")
@@ -136,6 +171,11 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     for setting, value in (("idle", 30), ("interval", 10), ("count", 3)):
         connection.execute(f"SET tcp_keepalives_{setting} = {value}")
     connection.autocommit = False
+
+
+def _refuse_writes(connection: Any, _record: object) -> None:
+    connection.autocommit = True
+    connection.execute("SET default_transaction_read_only = on")
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -3,16 +3,18 @@
 import builtins
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from math import isfinite
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Integer, Select, Text, and_, bindparam, delete, insert, select, tuple_
 
 from store.clock import now
 from store.errors import TrialNotFound
 from store.leases import hold
 from store.paging import key_of, page_of
 from store.records import CurvePoint, FinishedTrial, Json, Lease, Page, Trial, TrialOutcome, TrialState
-from store.rows import trial_from
+from store.rows import TRIAL_COLUMNS, trial_from
 from store.session import Transaction
 from store.tables import trial_epochs, trials
 from store.upsert import insert_or_update
@@ -74,20 +76,19 @@ def list(
     tx: Transaction, job_id: str, *, stage: str | None = None, limit: int = 50, page_token: str | None = None
 ) -> Page[Trial]:
     """A page of a job's trials, by stage (in alphabetical order) and number."""
-    query = select(trials).where(trials.c.job_id == job_id).order_by(trials.c.stage, trials.c.number).limit(limit + 1)
+    given: Json = {"job_id": job_id}
     if stage is not None:
-        query = query.where(trials.c.stage == stage)
+        given["stage"] = stage
     if page_token is not None:
-        last = key_of("trials", page_token, (str, int))
-        query = query.where(tuple_(trials.c.stage, trials.c.number) > last)
-    found = [trial_from(row) for row in tx.execute(query).mappings()]
+        given["last_stage"], given["last_number"] = key_of("trials", page_token, (str, int))
+    query = _page_query(of_stage=stage is not None, after=page_token is not None)
+    found = [trial_from(row) for row in tx.execute(query, given | {"limit": limit + 1}).all()]
     return page_of("trials", found, limit, lambda trial: (trial.stage, trial.number))
 
 
 def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
     """The trial, or ``TrialNotFound``."""
-    which = and_(trials.c.job_id == job_id, trials.c.stage == stage, trials.c.number == number)
-    row = tx.execute(select(trials).where(which)).mappings().one_or_none()
+    row = tx.execute(_ONE, {"job_id": job_id, "stage": stage, "number": number}).one_or_none()
     if row is None:
         raise TrialNotFound(f"job {job_id!r} has no trial {number} in stage {stage!r}")
     return trial_from(row)
@@ -96,8 +97,30 @@ def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
 def curve(tx: Transaction, job_id: str, stage: str, number: int) -> tuple[CurvePoint, ...]:
     """The trial's epochs in order, none until it is done; raises ``TrialNotFound``."""
     get(tx, job_id, stage, number)
-    query = select(*_POINT).where(_epochs_of(job_id, stage, number)).order_by(trial_epochs.c.epoch)
-    return tuple(CurvePoint(**row) for row in tx.execute(query).mappings())
+    rows = tx.execute(_CURVE, {"job_id": job_id, "stage": stage, "number": number}).all()
+    return tuple(CurvePoint(*row) for row in rows)
+
+
+# Statements that readers send all the time are kept: building one takes longer than answering it.
+_ONE = select(*TRIAL_COLUMNS).where(
+    *(trials.c[name] == bindparam(name) for name in ("job_id", "stage", "number")),
+)
+_CURVE = (
+    select(*_POINT)
+    .where(*(trial_epochs.c[name] == bindparam(name) for name in ("job_id", "stage", "number")))
+    .order_by(trial_epochs.c.epoch)
+)
+
+
+@cache
+def _page_query(*, of_stage: bool, after: bool) -> Select[Any]:
+    query = select(*TRIAL_COLUMNS).where(trials.c.job_id == bindparam("job_id"))
+    if of_stage:
+        query = query.where(trials.c.stage == bindparam("stage"))
+    if after:
+        last = tuple_(bindparam("last_stage", type_=Text), bindparam("last_number", type_=Integer))
+        query = query.where(tuple_(trials.c.stage, trials.c.number) > last)
+    return query.order_by(trials.c.stage, trials.c.number).limit(bindparam("limit", type_=Integer))
 
 
 def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, ...]:
@@ -106,7 +129,8 @@ def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, .
     A trial that was interrupted has found nothing, and is not among them.
     """
     of_stage = and_(trials.c.job_id == job_id, trials.c.stage == stage, _FINISHED)
-    found = [trial_from(row) for row in tx.execute(select(trials).where(of_stage).order_by(trials.c.number)).mappings()]
+    query = select(*TRIAL_COLUMNS).where(of_stage).order_by(trials.c.number)
+    found = [trial_from(row) for row in tx.execute(query)]
     columns = [trial_epochs.c.number, *_POINT]
     epochs = select(*columns).where(trial_epochs.c.job_id == job_id, trial_epochs.c.stage == stage)
     curves: dict[int, builtins.list[CurvePoint]] = {}

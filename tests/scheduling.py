@@ -1,4 +1,4 @@
-"""How the suite goes on after a test that ended its process, ends one that hangs, and hands on what a test has logged."""
+"""The suite goes on after a test that ended its process, ends one that hangs, hands on whatever was logged."""
 
 import faulthandler
 import os
@@ -37,7 +37,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Iterator[Any]:
-    """Spells out what is no text for execnet, which ends a process over it: names of files can be, and get into logs."""
+    """Spells out what is no text for execnet, which ends a process over it: names of files, once they are logged."""
     return _spelled((yield))
 
 

@@ -7,13 +7,15 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from api import answers
+from api.conditional import as_json
 from api.deps import Limit, Services, Use, Who
 from api.problems import problem_responses
-from api.schemas import EventPage, EventView
+from api.schemas import EventPage
 from api.tail import Batch, Head, Line
 from store import events, queue
 from store.records import Event
-from store.session import Database
+from store.session import Database, Transaction
 
 EVENT_STREAM = "text/event-stream"
 LAST_NUMBER = 2**31 - 1
@@ -52,8 +54,7 @@ async def list_events(
 
     A key is asked for when a stream begins: one that is revoked meanwhile ends when the stream is resumed."""
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        page = EventPage.of(await run_in_threadpool(_page, use.database, job_id, after, limit + 1, who.sees), limit)
-        return Response(page.model_dump_json(), media_type="application/json")
+        return await run_in_threadpool(_page, use.database, job_id, after, limit, who.sees)
     first = await run_in_threadpool(read_batch, use.database, job_id, last_event_id or after, who.sees)
     if last_event_id is not None and first.ended and not first.events:
         return Response(status_code=204)  # tells a browser's EventSource to stop coming back
@@ -63,10 +64,13 @@ async def list_events(
 
 def read_batch(database: Database, job_id: str, after: int, owner: str | None = None) -> Batch[Event]:
     """The next events of a job; its state is read first, so a job that has ended adds none to them."""
-    with database.read() as tx:
-        ended = queue.get(tx, job_id, owner).state.is_final
+
+    def ask(tx: Transaction) -> Batch[Event]:
+        ended = queue.state_of(tx, job_id, owner).is_final
         found = events.page(tx, job_id, after, READ_AT_ONCE)
-    return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
+        return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
+
+    return database.ask(ask)
 
 
 def read_lines(database: Database, job_id: str, after: int) -> Batch[Line]:
@@ -81,10 +85,12 @@ def look(database: Database, job_id: str, known: int) -> Head:
     return Head(newest=batch.events[-1].number if batch.events else known, ended=batch.ended)
 
 
-def _page(database: Database, job_id: str, after: int, limit: int, owner: str | None) -> tuple[Event, ...]:
-    with database.read() as tx:
-        queue.get(tx, job_id, owner)
-        return events.page(tx, job_id, after, limit)
+def _page(database: Database, job_id: str, after: int, limit: int, owner: str | None) -> Response:
+    def ask(tx: Transaction) -> tuple[Event, ...]:
+        queue.state_of(tx, job_id, owner)
+        return events.page(tx, job_id, after, limit + 1)
+
+    return as_json(answers.events(database.ask(ask), limit))
 
 
 async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:
@@ -98,5 +104,5 @@ async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:
 
 
 def _line(event: Event) -> Line:
-    data = EventView.model_validate(event).model_dump_json()
+    data = answers.dump(event).decode()
     return Line(event.number, f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n")

@@ -10,6 +10,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api import answers
 from api.access import Caller
 from api.conditional import as_json, versioned_json
 from api.deps import Limit, PageToken, Services, Use, Who
@@ -143,10 +144,10 @@ def list_jobs(
         raise ForbiddenError(
             f"this key sees the jobs of {who.sees!r}; those of {owner!r} need one with the scope 'admin'"
         )
-    with use.database.read() as tx:
-        page = queue.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
-    items = [JobView.of(job) for job in page.items]
-    return as_json(Page[JobView].model_construct(items=items, next_page_token=page.next_token))
+    page = use.database.ask(
+        lambda tx: queue.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
+    )
+    return as_json(answers.page(map(answers.job, page.items), page.next_token))
 
 
 @router.get(
@@ -166,21 +167,22 @@ def list_jobs(
 )
 def get_job(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """State, stage and progress; why it failed; where its parts are."""
-    with use.database.read() as tx:
-        job = queue.get(tx, job_id, who.sees)
+    job = use.database.ask(lambda tx: queue.get(tx, job_id, who.sees))
     headers = {} if job.state.is_final else {"Retry-After": str(LOOK_AGAIN_S)}
-    return versioned_json(request, JobView.of(job), headers)
+    return versioned_json(request, answers.job(job), headers)
 
 
 @router.post(
     "/{job_id}/cancel",
+    response_model=JobView,
     summary="Cancel a job",
     responses=problem_responses("job_not_found", "incompatible_state"),
 )
-def cancel(use: Use, who: Who, job_id: str) -> JobView:
+def cancel(use: Use, who: Who, job_id: str) -> Response:
     """A queued job is cancelled at once; a running one is `cancelling` until its runner has stopped."""
     with use.database.begin() as tx:
-        return JobView.of(queue.request_cancel(tx, job_id, who.sees))
+        job = queue.request_cancel(tx, job_id, who.sees)
+    return as_json(answers.job(job))
 
 
 def _check(use: Services, who: Caller, spec: JobSpec) -> Preflight:
@@ -207,8 +209,7 @@ def _request(who: Caller, key: str, spec: JobSpec) -> idempotency.Request:
 
 
 def _answered(use: Services, request: idempotency.Request) -> Answer | None:
-    with use.database.read() as tx:
-        return idempotency.find(tx, request)
+    return use.database.ask(lambda tx: idempotency.find(tx, request))
 
 
 def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Request | None) -> tuple[Answer, bool]:
@@ -223,7 +224,7 @@ def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Reque
                 uploads.hold(tx, spec.model.weights)
         trace = tracing.traceparent()
         job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner, traceparent=trace)
-        answer = Answer(job.id, JobView.of(job).model_dump_json())
+        answer = Answer(job.id, answers.dump(answers.job(job)).decode())
         if request is not None:
             idempotency.keep(tx, request, answer)
         reach("submit.before_commit")

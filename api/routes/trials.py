@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
+from api import answers
 from api.conditional import as_json
 from api.deps import Limit, PageToken, Use, Who
 from api.problems import problem_responses
 from api.schemas import CurveView, Page, TrialView
 from safs.events import Stage
-from store import queue, trials
+from store import queue, records, trials
+from store.session import Transaction
 
 MOST_TRIALS = 2**31 - 1
 
@@ -31,11 +33,13 @@ def list_trials(
     page_token: PageToken = None,
 ) -> Response:
     """A page of trials by stage and number, without their curves."""
-    with use.database.read() as tx:
-        queue.get(tx, job_id, who.sees)
-        page = trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
-    items = [TrialView.of(trial) for trial in page.items]
-    return as_json(Page[TrialView].model_construct(items=items, next_page_token=page.next_token))
+
+    def ask(tx: Transaction) -> records.Page[records.Trial]:
+        queue.state_of(tx, job_id, who.sees)
+        return trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
+
+    page = use.database.ask(ask)
+    return as_json(answers.page(map(answers.trial, page.items), page.next_token))
 
 
 @router.get(
@@ -48,6 +52,9 @@ def get_curve(
     use: Use, who: Who, job_id: str, stage: Stage, number: Annotated[int, Path(ge=0, le=MOST_TRIALS)]
 ) -> Response:
     """The metrics of each epoch; trial numbers are per stage, from 0."""
-    with use.database.read() as tx:
-        queue.get(tx, job_id, who.sees)
-        return as_json(CurveView.of(stage, number, trials.curve(tx, job_id, stage, number)))
+
+    def ask(tx: Transaction) -> tuple[records.CurvePoint, ...]:
+        queue.state_of(tx, job_id, who.sees)
+        return trials.curve(tx, job_id, stage, number)
+
+    return as_json(answers.curve(stage, number, use.database.ask(ask)))

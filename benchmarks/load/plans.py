@@ -7,12 +7,14 @@ from typing import Any, TypeAlias
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
 
+from store.session import Database
+
 Statement: TypeAlias = tuple[str, Any]
 """SQL with its parameters, as the driver gets them."""
 
 
 @contextmanager
-def statements(engine: Engine) -> Iterator[list[Statement]]:
+def statements(database: Database) -> Iterator[list[Statement]]:
     """The statements that are sent in the block, without those that begin or end a transaction."""
     sent: list[Statement] = []
 
@@ -20,11 +22,13 @@ def statements(engine: Engine) -> Iterator[list[Statement]]:
         if not statement.startswith(("BEGIN", "PRAGMA")):
             sent.append((statement, parameters))
 
-    event.listen(engine, "before_cursor_execute", note)
+    for engine in database.engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in database.engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 def requests(job: str) -> dict[str, str]:
@@ -40,10 +44,10 @@ def requests(job: str) -> dict[str, str]:
     }
 
 
-def of_request(http: TestClient, engine: Engine, path: str) -> list[Statement]:
+def of_request(http: TestClient, database: Database, path: str) -> list[Statement]:
     """The statements of one request, which must succeed."""
     http.get(path)  # What is sent at the first use of a connection or of a cache does not count.
-    with statements(engine) as sent:
+    with statements(database) as sent:
         response = http.get(path)
     assert response.is_success, response.text
     return sent

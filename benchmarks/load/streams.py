@@ -9,13 +9,14 @@ CUT_AFTER = 0.3
 """Part of the events after which half of the clients are cut off."""
 
 
-async def follow(url: str, job_id: str, clients: int, events: int) -> list[list[int]]:
+async def follow(url: str, job_id: str, clients: int, events: int, token: str | None = None) -> list[list[int]]:
     """The numbers of the events that each client got, until each has ``events`` of them.
 
     Half of the clients leave in the middle of the stream and come back with ``Last-Event-ID``.
     """
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120, trust_env=False) as http:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=120, trust_env=False) as http:
         return await asyncio.gather(*(_one(http, job_id, events, leaves=number % 2 == 0) for number in range(clients)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from locust import HttpUser, events, task
 
+AUTHORIZATION = f"Bearer {os.environ['SAFS_LOAD_KEY']}"
 JOB = os.environ["SAFS_LOAD_JOB"]
 TRIALS = int(os.environ["SAFS_LOAD_TRIALS"])
 EVENTS = int(os.environ["SAFS_LOAD_EVENTS"])
@@ -21,13 +22,18 @@ _times = open(os.environ["SAFS_LOAD_TIMES"], "w", buffering=1)  # noqa: SIM115 -
 
 @events.request.add_listener
 def note(request_type: str, name: str, response_time: float, exception: Any, **_: Any) -> None:
-    """One line: milliseconds, whether it failed, what was asked."""
+    """One line: milliseconds, what was asked, why it failed."""
     if perf_counter() - _began >= WARM_UP_S:
-        _times.write(f"{response_time:.3f}\t{int(exception is not None)}\t{request_type} {name}\n")
+        error = "" if exception is None else repr(exception)
+        _times.write(f"{response_time:.3f}\t{request_type} {name}\t{error}\n")
 
 
 class Reader(HttpUser):
     """One request a second and more: lists and jobs for the most part, then trials, curves and events."""
+
+    def on_start(self) -> None:
+        """All users have the same key."""
+        self.client.headers["Authorization"] = AUTHORIZATION
 
     def wait_time(self) -> float:
         """Seconds, one in the mean: users who are on their own come at random, not in step."""

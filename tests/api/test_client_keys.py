@@ -1,11 +1,13 @@
 """The client's API key: where it comes from, where it goes, and where it never goes."""
 
 from collections.abc import Iterator
+from time import sleep
 from typing import Any
 
 import httpx
 import pytest
 
+from api.keyring import KEPT_S
 from safs.client import Backoff, Client, RemoteJob, ServiceError
 from safs.client.connection import Connection
 from store import keys
@@ -123,6 +125,7 @@ def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes
                 runner.note("after")
                 runner.succeed()
 
+        sleep(KEPT_S)
         with pytest.raises(ServiceError, match="is revoked"):
             next(job.follow(after=1))
 

@@ -6,7 +6,6 @@ from threading import Thread
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
 
 from api.app import create_app
 from api.settings import ApiSettings
@@ -35,9 +34,9 @@ def http(settings: ApiSettings) -> Iterator[TestClient]:
         yield client
 
 
-def engine_of(http: TestClient) -> Engine:
-    engine: Engine = http.app.state.services.database.engine  # type: ignore[attr-defined]  # it is typed as any ASGI app
-    return engine
+def database_of(http: TestClient) -> Database:
+    database: Database = http.app.state.services.database  # type: ignore[attr-defined]  # it is typed as any ASGI app
+    return database
 
 
 def test_a_request_sends_as_many_statements_to_a_full_database_as_to_an_empty_one(
@@ -45,7 +44,7 @@ def test_a_request_sends_as_many_statements_to_a_full_database_as_to_an_empty_on
 ) -> None:
     def counted(job: str) -> dict[str, int]:
         asked = plans.requests(job).items()
-        return {name: len(plans.of_request(http, engine_of(http), path)) for name, path in asked}
+        return {name: len(plans.of_request(http, database_of(http), path)) for name, path in asked}
 
     few = counted(fill(database, Size(jobs=2, trials=1, points=2)))
     many = counted(fill(database, Size(jobs=200, trials=60, points=20)))
@@ -58,8 +57,8 @@ def test_every_statement_finds_its_rows_by_an_index(http: TestClient, database: 
     job = fill(database, Size(jobs=300, trials=100, points=50))
 
     for path in plans.requests(job).values():
-        sent = [one for one in plans.of_request(http, engine_of(http), path) if "api_keys" not in one[0]]
-        for line in plans.explain(engine_of(http), sent, small=True):
+        sent = [one for one in plans.of_request(http, database_of(http), path) if "api_keys" not in one[0]]
+        for line in plans.explain(database_of(http).engine, sent, small=True):
             assert "Seq Scan" not in line, (path, line)
             assert not line.startswith("SCAN") or "USING INDEX" in line, (path, line)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from store import queue
 from store.errors import DatabaseUnavailable, SchemaMissing, StoreError
-from store.session import Database
+from store.session import Database, Transaction
 
 
 def test_block_that_raises_writes_nothing(database: Database) -> None:
@@ -34,6 +34,48 @@ def test_reading_transaction_cannot_write(database: Database) -> None:
     # The connection goes back to the pool and can write again.
     with database.begin() as tx:
         queue.submit(tx, {})
+
+
+def test_a_question_cannot_write(database: Database) -> None:
+    with pytest.raises((DBAPIError, DatabaseUnavailable), match=r"read-?only"):
+        database.ask(lambda tx: queue.submit(tx, {}))
+
+    with database.begin() as tx:
+        queue.submit(tx, {})
+    assert len(database.ask(queue.list).items) == 1
+
+
+def test_a_question_does_not_notice_that_its_connection_was_lost_while_it_lay_idle(postgresql_url: str) -> None:
+    database = Database(postgresql_url)
+    before = database.ask(_backend)
+    with database.begin() as tx:
+        tx.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": before})
+
+    assert database.ask(_backend) != before
+    database.dispose()
+
+
+def test_a_question_that_loses_its_connection_twice_says_that_the_database_does_not_work(postgresql_url: str) -> None:
+    database, other = Database(postgresql_url), Database(postgresql_url)
+    asked: list[int] = []
+
+    def lose(tx: Transaction) -> None:
+        asked.append(_backend(tx))
+        with other.begin() as killer:
+            killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": asked[-1]})
+        queue.list(tx)
+
+    with pytest.raises(DatabaseUnavailable, match="SAFS_DATABASE_URL"):
+        database.ask(lose)
+
+    assert len(set(asked)) == 2
+    database.dispose()
+    other.dispose()
+
+
+def _backend(tx: Transaction) -> int:
+    """Number of the server's process that answers."""
+    return int(tx.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 
 def test_threads_that_read_before_they_write_lose_no_update(empty_database_url: str) -> None:

@@ -1,0 +1,107 @@
+"""Answers are made without checks, so here they are held against what the document says of them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from api import answers
+from api.schemas import CurveView, EventPage, JobView, Page, TrialView
+from store.records import CurvePoint, Event, Job, JobError, JobState, Trial, TrialOutcome, TrialState
+
+AT = datetime(2026, 11, 22, 12, 30, 0, 123000, tzinfo=UTC)
+POINTS = (CurvePoint(1, 0.5, None, 0.9, 1e-3, 0.25), CurvePoint(2, float("nan"), 0.4, None, None, 0.0))
+PROGRESS = {
+    "stage": "tune",
+    "stage_number": 2,
+    "stages": 3,
+    "trials_done": 1,
+    "trials": 4,
+    "best_accuracy": None,
+    "epochs_done": 7,
+    "elapsed_s": 1.5,
+    "remaining_s": None,
+    "fraction": 0.25,
+}
+
+
+def job(state: JobState) -> Job:
+    failed, queued = state is JobState.FAILED, state is JobState.QUEUED
+    return Job(
+        id="job_01",
+        name="a job",
+        spec={"model": {"architecture": "lenet5"}, "sparsity": 0.99},
+        state=state,
+        stage=None if queued else "tune",
+        progress=None if queued else PROGRESS,
+        attempt=0 if queued else 1,
+        max_attempts=3,
+        worker=None,
+        created_at=AT,
+        started_at=None if queued else AT,
+        finished_at=AT if state.is_final else None,
+        result={"test_accuracy": 0.93} if state is JobState.SUCCEEDED else None,
+        error=JobError("out_of_space", "the disk is full", "tune") if failed else None,
+        reused=None if queued else {"dense": ["job_00"]},
+        owner=None if queued else "vision",
+        traceparent=None,
+        runners_lost=1,
+        workers_lost=2,
+        trials_repeated=3,
+        seconds_lost=4.5,
+    )
+
+
+def trial(state: TrialState, outcome: TrialOutcome | None) -> Trial:
+    ended = AT if outcome else None
+    return Trial("job_01", "tune", 4, {"lr": 0.1}, 8, 0, state, outcome, AT, ended, None, 3, None)
+
+
+OUTCOME = TrialOutcome(0.1, 0.9, 0.4, 7, 3.5, None, "no gain in sight")
+BROKEN = TrialOutcome(None, error="the loss is not finite")
+ANSWERS: list[tuple[type[BaseModel], Any]] = [
+    *((JobView, answers.job(job(state))) for state in JobState),
+    (TrialView, answers.trial(trial(TrialState.RUNNING, None))),
+    (TrialView, answers.trial(trial(TrialState.DONE, OUTCOME))),
+    (TrialView, answers.trial(trial(TrialState.FAILED, BROKEN))),
+    (CurveView, answers.curve("tune", 4, POINTS)),
+    (CurveView, answers.curve("tune", 4, ())),
+    (EventPage, answers.events([Event(1, "note", AT, {"message": "begun"}), Event(2, "note", AT, {})], 1)),
+    (EventPage, answers.events((), 1)),
+    (Page[JobView], answers.page([answers.job(job(JobState.QUEUED))], "token")),
+]
+
+
+@pytest.mark.parametrize(("view", "answer"), ANSWERS)
+def test_an_answer_has_what_the_document_says_and_nothing_else(view: type[BaseModel], answer: Any) -> None:
+    text = answers.dump(answer)
+
+    assert view.model_validate_json(text).model_dump(mode="json") == json.loads(text)
+
+
+def test_numbers_that_json_has_no_word_for_are_null() -> None:
+    assert b'"train_loss":null' in answers.dump(POINTS[1])
+
+
+def test_a_job_links_to_what_there_is_now() -> None:
+    links = {state: set(answers.job(job(state))["links"]) for state in JobState}
+
+    assert links[JobState.QUEUED] == links[JobState.RUNNING] == {"self", "trials", "events", "cancel"}
+    assert links[JobState.FAILED] == {"self", "trials", "events"}
+    assert links[JobState.SUCCEEDED] == {"self", "trials", "events", *answers.RESULTS}
+
+
+def test_a_trial_says_what_its_outcome_says() -> None:
+    told = answers.trial(trial(TrialState.DONE, OUTCOME))
+
+    assert (told["loss"], told["seconds"], told["left"]) == (0.1, 3.5, "no gain in sight")
+    assert told["curve"] == "/v1/jobs/job_01/trials/tune/4/curve"
+
+
+def test_a_page_of_events_tells_where_the_next_begins() -> None:
+    found = [Event(number, "note", AT, {}) for number in (5, 6, 7)]
+
+    assert answers.events(found, 2)["next_after"] == 6
+    assert answers.events(found, 3)["next_after"] is None

@@ -1,0 +1,116 @@
+"""Keys that are remembered for a moment."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from api.keyring import Found, Keyring
+from store import keys
+from store.keys import KeyState, Scope
+from store.session import Database
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keyring(sqlite_database: Database, clock: Clock) -> Keyring:
+    return Keyring(sqlite_database, kept_s=1.0, clock=clock)
+
+
+@pytest.fixture
+def token(sqlite_database: Database) -> str:
+    with sqlite_database.begin() as tx:
+        return keys.create(tx, "vision", [Scope.READ])[1]
+
+
+@contextmanager
+def questions(database: Database) -> Iterator[list[str]]:
+    """The statements that are sent in the block."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+def find(keyring: Keyring, token: str | None) -> Found:
+    return asyncio.run(keyring.find(token))
+
+
+def test_a_key_is_looked_up_once_in_a_while(
+    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+) -> None:
+    with questions(sqlite_database) as sent:
+        first = find(keyring, token)
+        clock.now_s += 1.0
+        assert find(keyring, token) is first
+        assert len(sent) == 1
+        clock.now_s += 0.1
+        assert find(keyring, token) is not first
+
+
+def test_a_revoked_key_is_known_as_revoked_when_its_time_is_over(
+    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+) -> None:
+    find(keyring, token)
+    with sqlite_database.begin() as tx:
+        keys.revoke(tx, token.split("_")[1])
+    clock.now_s += 1.1
+
+    found = find(keyring, token).key
+
+    assert found is not None
+    assert found.state is KeyState.REVOKED
+
+
+def test_what_is_no_key_is_looked_up_each_time_and_fills_nothing(
+    keyring: Keyring, token: str, sqlite_database: Database
+) -> None:
+    wrong = [token[:-1] + ("0" if token[-1] != "0" else "1"), "safs_00000000_" + 48 * "0", "", "a key"]
+    with questions(sqlite_database) as sent:
+        assert [find(keyring, one) for one in 2 * wrong] == [Found(None, any_key=True)] * 8
+
+    assert len(sent) >= 8
+    assert not keyring._kept
+
+
+def test_a_caller_without_a_key_is_not_taken_for_another(keyring: Keyring, token: str) -> None:
+    assert find(keyring, token).key is not None
+    assert find(keyring, None) == Found(None, any_key=True)
+    assert find(keyring, "") == Found(None, any_key=True)
+
+
+def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, sqlite_database: Database) -> None:
+    class Failing(Keyring):
+        broken = True
+
+        def _read(self, token: str | None) -> Found:
+            if self.broken:
+                raise OSError("the disk is away")
+            return super()._read(token)
+
+    keyring = Failing(sqlite_database, clock=clock)
+    with pytest.raises(OSError, match="away"):
+        find(keyring, token)
+    keyring.broken = False
+
+    assert find(keyring, token).key is not None
