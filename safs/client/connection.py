@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -33,20 +34,23 @@ class Backoff:
     """In a row without an answer, before the client gives up."""
     sleep: Callable[[float], None] = time.sleep
 
-    def pause(self, failures: int, *, at_most_s: float | None = None) -> None:
-        """Waits after so many failures in a row."""
-        pause_s = min(self.longest_s, self.first_s * 2 ** (failures - 1))
+    def pause(self, failures: int, *, at_least_s: float | None = None, at_most_s: float | None = None) -> None:
+        """Waits after so many failures in a row; ``at_least_s`` is what the service asked for, and may be longer."""
+        pause_s = max(at_least_s or 0.0, min(self.longest_s, self.first_s * 2 ** (failures - 1)))
         self.sleep(pause_s if at_most_s is None else max(0.0, min(pause_s, at_most_s)))
 
-    def patiently(self, call: Callable[[], Answer]) -> Answer:
-        """What ``call`` returns, tried again while its ``ServiceError`` may pass."""
+    def patiently(
+        self, call: Callable[[], Answer], passes: Callable[[ServiceError], bool] = attrgetter("may_pass")
+    ) -> Answer:
+        """What ``call`` returns, tried again after a ``ServiceError`` that ``passes``."""
         for failures in count(1):
             try:
                 return call()
             except ServiceError as error:
-                if not error.may_pass or failures > self.attempts:
+                if not passes(error) or failures > self.attempts:
                     raise
-            self.pause(failures)
+                asked_s = error.retry_after_s
+            self.pause(failures, at_least_s=asked_s)
         raise AssertionError("count ends nowhere")
 
 
@@ -78,9 +82,16 @@ class Connection:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer, read whole; the arguments are those of ``httpx.Client.request``.
 
+        A request that was refused because the key makes too many a minute is made again when the service says.
+
         Raises:
             ServiceError: no answer came, or a problem.
         """
+        return self.backoff.patiently(
+            lambda: self._request(method, path, **options), lambda error: error.code == "rate_limited"
+        )
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._network_errors():
             response = self._http.request(method, path, **options)
         _raise_for_problem(response)
@@ -153,7 +164,9 @@ def _raise_for_problem(response: httpx.Response) -> None:
         code, detail, errors = f"http_{response.status_code}", response.text[:200] or response.reason_phrase, []
     if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and "SAFS_API_KEY" not in detail:
         detail = f"{detail} (the key comes from SAFS_API_KEY, or from Client(url, api_key=...))"
-    raise ServiceError(code, detail, errors=errors, status=response.status_code)
+    after = response.headers.get("Retry-After", "")
+    retry_after_s = float(after) if re.fullmatch(r"\d{1,6}", after) else None
+    raise ServiceError(code, detail, errors=errors, status=response.status_code, retry_after_s=retry_after_s)
 
 
 def _is_loopback(url: str) -> bool:

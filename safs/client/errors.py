@@ -16,16 +16,24 @@ class ServiceError(Exception):
             from something else than the service.
         errors: ``field`` and ``message`` of each wrong part of the request.
         status: the HTTP status, None where no answer came.
+        retry_after_s: after so many seconds it is worth trying again; None where the service did not say.
     """
 
     def __init__(
-        self, code: str, detail: str, *, errors: list[dict[str, Any]] | None = None, status: int | None = None
+        self,
+        code: str,
+        detail: str,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        status: int | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.errors = errors or []
         self.status = status
+        self.retry_after_s = retry_after_s
 
     @property
     def may_pass(self) -> bool:

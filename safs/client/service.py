@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -62,9 +62,9 @@ class Client:
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(os.fstat(file.fileno()).st_size),
             }
-            chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
             params = {"filename": Path(path).name}
-            answer = self._connection.request("POST", "/v1/uploads", content=chunks, headers=headers, params=params)
+            content = _Chunks(file)
+            answer = self._connection.request("POST", "/v1/uploads", content=content, headers=headers, params=params)
         return str(answer.json()["id"])
 
     def job(self, job_id: str) -> RemoteJob:
@@ -102,3 +102,14 @@ class Client:
             response = self._connection.post_once("/v1/jobs", json=body)
         answer: Json = response.json()
         return answer
+
+
+class _Chunks:
+    """A file's bytes, from its start each time that they are sent."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        yield from iter(lambda: self._file.read(CHUNK_BYTES), b"")

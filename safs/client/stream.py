@@ -48,7 +48,8 @@ def follow(connection: Connection, job_id: str, *, after: int, timeout_s: float 
         failures += 1
         if failures > connection.backoff.attempts:
             raise lost or ServiceError("unreachable", f"the events of job {job_id} stop again and again")
-        connection.backoff.pause(failures, at_most_s=_left_s(deadline))
+        asked_s = lost.retry_after_s if lost else None
+        connection.backoff.pause(failures, at_least_s=asked_s, at_most_s=_left_s(deadline))
 
 
 def _listen(connection: Connection, job_id: str, after: int, deadline: float | None) -> Iterator[Event | None]:

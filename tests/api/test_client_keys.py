@@ -1,16 +1,20 @@
 """The client's API key: where it comes from, where it goes, and where it never goes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from time import sleep
 from typing import Any
 
 import httpx
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from api.keyring import KEPT_S
 from safs.client import Backoff, Client, RemoteJob, ServiceError
 from safs.client.connection import Connection
 from store import keys
+from store.keys import KeyLimits
 from store.session import Database
 from tests.api.conftest import MINIMAL, MakeKey
 
@@ -130,3 +134,34 @@ def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes
             next(job.follow(after=1))
 
     assert numbers == [1, 2]
+
+
+def test_a_client_above_its_requests_a_minute_waits_as_long_as_it_is_told(
+    url: str, make_key: MakeKey, tmp_path: Path
+) -> None:
+    limits = KeyLimits(requests_per_minute=60)
+    token = make_key("vision", "read", "submit", limits=limits)["Authorization"].removeprefix("Bearer ")
+    save_file({"weight": torch.zeros(3)}, tmp_path / "dense.safetensors")
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    with Client(url, api_key=token, backoff=Backoff(first_s=0.01, sleep=wait)) as client:
+        while not pauses:
+            list(client.jobs())
+        upload = client.upload(tmp_path / "dense.safetensors")
+
+    assert upload.startswith("upload_")
+    assert pauses == [1.0, 1.0]
+
+
+def test_a_client_whose_owner_has_used_its_share_is_told_so_at_once(url: str, make_key: MakeKey) -> None:
+    token = make_key("vision", "submit", limits=KeyLimits(queued_jobs=1))["Authorization"].removeprefix("Bearer ")
+    with Client(url, api_key=token, backoff=Backoff(sleep=pytest.fail)) as client:
+        client.submit(MINIMAL)
+        with pytest.raises(ServiceError) as refused:
+            client.submit(MINIMAL)
+
+    assert (refused.value.code, refused.value.retry_after_s) == ("quota_exceeded", 60)
