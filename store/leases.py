@@ -1,9 +1,10 @@
-"""The check that every write of a runner passes: the lease is still its own."""
+"""The check that every write of a runner passes: the lease is still its own; and the write to the job's own row."""
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, select, update
 
 from store.errors import LeaseLost
-from store.records import ACTIVE_STATES, Lease
+from store.records import ACTIVE_STATES, Job, Lease
+from store.rows import JOB_COLUMNS, job_from
 from store.session import Transaction
 from store.tables import jobs
 
@@ -17,6 +18,14 @@ def hold(tx: Transaction, lease: Lease) -> None:
     held = select(jobs.c.id).where(held_by(lease)).with_for_update(key_share=True)
     if tx.execute(held).one_or_none() is None:
         raise lost(lease)
+
+
+def write(tx: Transaction, lease: Lease, **values: object) -> Job:
+    """Updates the row of the job under this lease, or raises ``LeaseLost``."""
+    row = tx.execute(update(jobs).where(held_by(lease)).values(values).returning(*JOB_COLUMNS)).one_or_none()
+    if row is None:
+        raise lost(lease)
+    return job_from(row)
 
 
 def held_by(lease: Lease) -> ColumnElement[bool]:

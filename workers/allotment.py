@@ -5,7 +5,7 @@ import logging
 from safs import data
 from safs.events import Note
 from safs.preflight import blueprint_for
-from store import queue
+from store import attempts
 from workers.attempt import Attempt
 from workers.capacity import cluster_nodes, divide
 from workers.probing import measured_share
@@ -35,14 +35,14 @@ def open_ray(attempt: Attempt) -> RayExecutor:
         share.cpus,
         share.gpus,
     )
-    attempt.write(lambda tx: queue.pin_gpus(tx, attempt.claim.lease, share.gpus), "its share of a GPU")
+    attempt.write(lambda tx: attempts.pin_gpus(tx, attempt.claim.lease, share.gpus), "its share of a GPU")
     return RayExecutor(share)
 
 
 def pin_in_flight(attempt: Attempt, chosen: int) -> int:
     """How many trials the job keeps in flight: ``chosen``, unless an earlier attempt has begun with another."""
     what = "its number in flight"
-    pinned = attempt.write(lambda tx: queue.pin_in_flight(tx, attempt.claim.lease, chosen), what)
+    pinned = attempt.write(lambda tx: attempts.pin_in_flight(tx, attempt.claim.lease, chosen), what)
     if pinned != chosen:
         attempt.recorder(
             Note(

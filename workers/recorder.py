@@ -12,7 +12,7 @@ from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, Wor
 from safs.execution import EARLIER_ATTEMPT
 from safs.progress import Tracker
 from safs.workshop import THIS_JOB
-from store import events, queue, trials
+from store import attempts, events, trials
 from store.crash_points import reach
 from store.errors import DatabaseUnavailable
 from store.records import Lease
@@ -101,11 +101,11 @@ class Recorder:
             try:
                 with self._database.begin() as tx:
                     # A connection that was lost in the commit before may have been lost after it.
-                    if not queue.begin_batch(tx, self._lease, self._batches):
+                    if not attempts.begin_batch(tx, self._lease, self._batches):
                         return
                     for event, _ in batch:
                         _write(tx, self._lease, event)
-                    queue.set_progress(tx, self._lease, progress.as_json())
+                    attempts.set_progress(tx, self._lease, progress.as_json())
                     if has_outcome:
                         reach("outcome.before_commit")
                 if has_outcome:
@@ -131,7 +131,7 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
     events.append(tx, lease, event_kind(event), event_data(event))
     match event:
         case StageStarted(stage):
-            queue.set_stage(tx, lease, stage.value)
+            attempts.set_stage(tx, lease, stage.value)
         case TrialStarted(stage, candidate):
             trials.record_started(tx, lease, stage.value, candidate.number, **stored_candidate(candidate))
         case TrialDone(stage, candidate, outcome, recalled):
@@ -149,8 +149,8 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
                 recalled=other,
             )
             if other is not None:
-                queue.note_reuse(tx, lease, stage.value, other)
+                attempts.note_reuse(tx, lease, stage.value, other)
         case WorkerLost(_, trial, seconds):
-            queue.note_lost_worker(tx, lease, 0 if trial is None else 1, seconds)
+            attempts.note_lost_worker(tx, lease, 0 if trial is None else 1, seconds)
         case _:
             pass

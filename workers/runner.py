@@ -14,7 +14,7 @@ from safs.faults import Faults
 from safs.keys import code_version
 from safs.progress import Tracker, plan_stages
 from search_spaces import SPACES
-from store import counters, queue, uploads
+from store import attempts, counters, jobs, queue, uploads
 from store.artifacts import artifact_store
 from store.counters import LEASE_LOSSES
 from store.crash_points import reach
@@ -140,7 +140,7 @@ class Runner:
     def _ended(self, claim: Claim) -> JobState | None:
         """The final state of the job if this runner has ended it, as far as the database can be asked."""
         with suppress(DatabaseUnavailable), self._database.read() as tx:
-            job = queue.get(tx, claim.job.id)
+            job = jobs.get(tx, claim.job.id)
             taken_for_dead = job.runners_lost > claim.job.runners_lost
             if job.state.is_final and job.attempt == claim.job.attempt and not taken_for_dead:
                 return job.state
@@ -168,7 +168,7 @@ class Runner:
 
 
 def _pin_program(attempt: Attempt) -> None:
-    if attempt.write(lambda tx: queue.pin_program(tx, attempt.claim.lease, code_version()), "its program"):
+    if attempt.write(lambda tx: attempts.pin_program(tx, attempt.claim.lease, code_version()), "its program"):
         job_id = attempt.claim.job.id
         log.warning("job %s: an earlier attempt ran another version, so its trials are run anew", job_id)
 

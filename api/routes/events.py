@@ -13,7 +13,7 @@ from api.deps import Limit, Services, Use, Who
 from api.problems import problem_responses
 from api.schemas import EventPage
 from api.tail import Batch, Head, Line
-from store import events, queue
+from store import events, jobs
 from store.records import Event
 from store.session import Database, Transaction
 
@@ -66,7 +66,7 @@ def read_batch(database: Database, job_id: str, after: int, owner: str | None = 
     """The next events of a job; its state is read first, so a job that has ended adds none to them."""
 
     def ask(tx: Transaction) -> Batch[Event]:
-        ended = queue.state_of(tx, job_id, owner).is_final
+        ended = jobs.state_of(tx, job_id, owner).is_final
         found = events.page(tx, job_id, after, READ_AT_ONCE)
         return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
 
@@ -87,7 +87,7 @@ def look(database: Database, job_id: str, known: int) -> Head:
 
 def _page(database: Database, job_id: str, after: int, limit: int, owner: str | None) -> Response:
     def ask(tx: Transaction) -> tuple[Event, ...]:
-        queue.state_of(tx, job_id, owner)
+        jobs.state_of(tx, job_id, owner)
         return events.page(tx, job_id, after, limit + 1)
 
     return as_json(answers.events(database.ask(ask), limit))

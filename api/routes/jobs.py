@@ -20,7 +20,7 @@ from api.schemas import CheckView, JobRequest, JobView, Page
 from api.settings import ApiSettings
 from safs.preflight import Preflight
 from safs.spec import JobSpec
-from store import idempotency, queue, quotas, uploads
+from store import idempotency, jobs, queue, quotas, uploads
 from store.crash_points import reach
 from store.errors import UploadNotFound
 from store.idempotency import Answer
@@ -145,7 +145,7 @@ def list_jobs(
             f"this key sees the jobs of {who.sees!r}; those of {owner!r} need one with the scope 'admin'"
         )
     page = use.database.ask(
-        lambda tx: queue.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
+        lambda tx: jobs.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
     )
     return as_json(answers.page(map(answers.job, page.items), page.next_token))
 
@@ -167,7 +167,7 @@ def list_jobs(
 )
 def get_job(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """State, stage and progress; why it failed; where its parts are."""
-    job = use.database.ask(lambda tx: queue.get(tx, job_id, who.sees))
+    job = use.database.ask(lambda tx: jobs.get(tx, job_id, who.sees))
     headers = {} if job.state.is_final else {"Retry-After": str(LOOK_AGAIN_S)}
     return versioned_json(request, answers.job(job), headers)
 

@@ -11,7 +11,7 @@ from api.conditional import check_range, not_modified
 from api.deps import Services, Use, Who
 from api.errors import NoResultError, NotFinishedError
 from api.problems import problem_responses
-from store import artifacts, queue
+from store import artifacts, jobs
 from store.records import JobArtifact
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ def _answer_now(use: Services, who: Caller, request: Request, job_id: str, name:
 
 def _find(use: Services, who: Caller, job_id: str, name: str) -> JobArtifact:
     with use.database.read() as tx:
-        job = queue.get(tx, job_id, who.sees)
+        job = jobs.get(tx, job_id, who.sees)
         found = artifacts.of_job(tx, job_id).get(name)
     if not job.state.is_final:
         raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is there once it has succeeded")

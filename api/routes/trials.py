@@ -10,7 +10,7 @@ from api.deps import Limit, PageToken, Use, Who
 from api.problems import problem_responses
 from api.schemas import CurveView, Page, TrialView
 from safs.events import Stage
-from store import queue, records, trials
+from store import jobs, records, trials
 from store.session import Transaction
 
 MOST_TRIALS = 2**31 - 1
@@ -35,7 +35,7 @@ def list_trials(
     """A page of trials by stage and number, without their curves."""
 
     def ask(tx: Transaction) -> records.Page[records.Trial]:
-        queue.state_of(tx, job_id, who.sees)
+        jobs.state_of(tx, job_id, who.sees)
         return trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
 
     page = use.database.ask(ask)
@@ -54,7 +54,7 @@ def get_curve(
     """The metrics of each epoch; trial numbers are per stage, from 0."""
 
     def ask(tx: Transaction) -> tuple[records.CurvePoint, ...]:
-        queue.state_of(tx, job_id, who.sees)
+        jobs.state_of(tx, job_id, who.sees)
         return trials.curve(tx, job_id, stage, number)
 
     return as_json(answers.curve(stage, number, use.database.ask(ask)))

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from api.server import Server, make_server
 from api.settings import ApiSettings
-from store import artifacts, events, keys, queue, trials
+from store import artifacts, attempts, events, keys, queue, trials
 from store.artifacts import ArtifactStore
 from store.keys import KeyLimits, Scope
 from store.records import Claim, CurvePoint, JobError, JobState, TrialOutcome
@@ -58,7 +58,7 @@ class ScriptedRunner:
 
     def enter(self, stage: str) -> None:
         with self.database.begin() as tx:
-            queue.set_stage(tx, self.claim.lease, stage)
+            attempts.set_stage(tx, self.claim.lease, stage)
 
     def trial(self, stage: str, number: int, accuracies: Sequence[float]) -> None:
         curve = [CurvePoint(epoch, 0.5, 0.4, accuracy, 1e-3, 0.1) for epoch, accuracy in enumerate(accuracies, 1)]
@@ -79,7 +79,7 @@ class ScriptedRunner:
 
     def reuse(self, stage: str, from_job: str) -> None:
         with self.database.begin() as tx:
-            queue.note_reuse(tx, self.claim.lease, stage, from_job)
+            attempts.note_reuse(tx, self.claim.lease, stage, from_job)
 
     def succeed(self) -> None:
         stored = {name: (self.store.put(_Bytes(content)), media) for name, (content, media) in FILES.items()}

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from store import queue
+from store import jobs
 from tests.api.conftest import MINIMAL
 from tests.telemetry.conftest import spans
 
@@ -59,7 +59,7 @@ def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
 
 def stored_trace(app: Any, job_id: str) -> str | None:
     with app.state.services.database.read() as tx:
-        return queue.get(tx, job_id).traceparent
+        return jobs.get(tx, job_id).traceparent
 
 
 def test_without_the_sdk_the_callers_trace_is_stored_with_the_job_and_told_to_nobody(

@@ -14,7 +14,7 @@ from benchmarks.load import plans
 from benchmarks.load.rows import Size, fill
 from benchmarks.load.streams import follow
 from benchmarks.load.writers import write
-from store import events, queue
+from store import events, jobs, queue
 from store.session import Database
 from tests.api.conftest import running
 
@@ -81,9 +81,9 @@ def test_writers_leave_what_runners_leave(database_url: str, database: Database)
     write(database_url, runners=2, seconds=0.2)
 
     with database.read() as tx:
-        jobs = queue.list(tx).items
-        kinds = [[event.kind for event in events.page(tx, job.id, limit=500)] for job in jobs]
-    assert len(jobs) == 2
+        written = jobs.list(tx).items
+        kinds = [[event.kind for event in events.page(tx, job.id, limit=500)] for job in written]
+    assert len(written) == 2
     for found in kinds:
         assert found[:2] == ["stage_started", "trial_started"]
         assert found.count("epoch_done") == 10 * found.count("trial_done") > 0

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from cli.service import free_port
-from store import queue
+from store import jobs, queue
 from store.crash_points import VARIABLE
 from store.errors import DatabaseUnavailable
 from store.records import Job
@@ -103,7 +103,7 @@ class Home:
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as tx:
-            return queue.get(tx, job_id)
+            return jobs.get(tx, job_id)
 
     def freeze(self, process: Forked) -> None:
         """Stops the process by SIGSTOP, at a moment when it holds no lock of the database."""

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import text
 
-from store import artifacts, events, queue
+from store import artifacts, events, jobs
 from store.artifacts import ArtifactStore
 from store.records import Event, Job
 from store.session import Database
@@ -60,7 +60,7 @@ def finished(database: Database, job_id: str | None = None) -> dict[TrialKey, Ro
 def ended(database: Database, job_id: str) -> Ended:
     """What the job came to, which has succeeded."""
     with database.read() as tx:
-        job, files = queue.get(tx, job_id), artifacts.of_job(tx, job_id)
+        job, files = jobs.get(tx, job_id), artifacts.of_job(tx, job_id)
     assert job.state == "succeeded", job
     assert job.result is not None
     rows = {(key[1], key[2]): _timeless(row) for key, row in finished(database, job_id).items()}

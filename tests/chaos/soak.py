@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from cli.service import free_port
-from store import queue
+from store import jobs, queue
 from store.records import Job, JobState
 from store.session import Database
 from tests.chaos import looks
@@ -165,7 +165,7 @@ class Soak:
         runner.kill()
         killed_at = time.monotonic()
         with self._database.read() as tx:
-            held = [job for state in (JobState.RUNNING,) for job in queue.list(tx, state=state).items]
+            held = [job for state in (JobState.RUNNING,) for job in jobs.list(tx, state=state).items]
         for job in held:
             if job.worker is not None and job.worker.endswith(worker):
                 self._waiting[job.id] = (killed_at, job.attempt)
@@ -201,7 +201,7 @@ class Soak:
 
     def _job(self, job_id: str) -> Job:
         with self._database.read() as tx:
-            return queue.get(tx, job_id)
+            return jobs.get(tx, job_id)
 
     def _check(self, customers: Customers) -> None:
         """All that must hold once every job has ended."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from store import queue
+from store import jobs
 from store.crash_points import POINTS
 from store.records import Job, JobState
 from tests.chaos import looks
@@ -134,7 +134,7 @@ def test_a_submission_that_the_api_dies_in_is_there_whole_or_not_at_all_and_is_s
             api.http.post("/v1/jobs", json=looks.TINY, headers=key)
         assert api.process.wait() == -signal.SIGKILL
     with home.database.read() as tx:
-        before = [job.id for job in queue.list(tx).items]
+        before = [job.id for job in jobs.list(tx).items]
     assert len(before) == ("after" in point)
 
     with home.api() as api:

@@ -12,7 +12,7 @@ from typer.testing import Result
 from safs.client import JobFailed, ServiceError
 from safs.events import EpochDone, Stage, StageDone, StageStarted
 from safs.trials import EpochMetrics
-from store import queue
+from store import attempts
 from tests.cli.conftest import RESULT, report
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def test_the_tree_puts_a_job_beneath_the_one_whose_stages_it_reuses(
     user = submit("--name", "user")
     claim = runner.claim(user)
     with runner.database.begin() as tx:
-        queue.note_reuse(tx, claim.lease, "dense", maker)
-        queue.note_reuse(tx, claim.lease, "prune", maker)
+        attempts.note_reuse(tx, claim.lease, "dense", maker)
+        attempts.note_reuse(tx, claim.lease, "prune", maker)
 
     tree = safs("jobs", "--tree", "--limit", "2", "--url", api.url).stdout
     shown = safs("show", user, "--url", api.url).stdout

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from migrations import upgrade
-from store import artifacts, outputs, queue, uploads
+from store import artifacts, jobs, outputs, queue, uploads
 from store.artifacts import ArtifactStore
 from store.records import JobState, Lease
 from store.session import Database
@@ -123,7 +123,7 @@ def test_collect_deletes_what_a_dry_run_has_named(
     assert "freed" in safs("collect").stdout
     assert not orphan.exists()
     with database.read() as tx:
-        assert queue.list(tx).items == ()
+        assert jobs.list(tx).items == ()
 
 
 def test_a_retention_that_is_no_time_is_refused(safs: Safs, settings: StoreSettings) -> None:

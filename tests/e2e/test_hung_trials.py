@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from cli.service import GRACE_S
-from store import queue, trials
+from store import jobs, queue, trials
 from store.records import Job, JobState
 from store.session import Database
 from tests.cli.conftest import wait_until
@@ -51,7 +51,7 @@ def test_a_runner_all_of_whose_trials_hang_hands_its_job_back_at_once_and_ends(
 
     def job() -> Job:
         with database.read() as tx:
-            return queue.get(tx, job_id)
+            return jobs.get(tx, job_id)
 
     runner = start(tmp_path)
     try:

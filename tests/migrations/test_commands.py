@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from migrations import current, downgrade, head_revision, require_head, upgrade
-from store import queue, trials
+from store import jobs, trials
 from store.errors import DatabaseUnavailable, SchemaMissing, SchemaNewer
 from store.records import TrialOutcome
 from store.session import Database, Transaction
@@ -95,7 +95,7 @@ def test_jobs_and_trials_of_the_first_tables_survive_the_way_up_and_down(empty_d
 
     upgrade(empty_database_url)
     with database.read() as tx:
-        job, (finished,) = queue.get(tx, "job_1"), trials.finished(tx, "job_1", "tune")
+        job, (finished,) = jobs.get(tx, "job_1"), trials.finished(tx, "job_1", "tune")
     downgrade(empty_database_url, "0001")
     with database.read() as tx:
         losses = tx.execute(text("SELECT loss FROM trials")).scalars().all()

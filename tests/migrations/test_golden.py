@@ -13,7 +13,7 @@ from api.app import create_app
 from api.settings import ApiSettings
 from migrations import head_revision, require_head, upgrade
 from safs.spec import JobSpec
-from store import events, outputs, queue, statistics, trials
+from store import attempts, events, jobs, outputs, queue, statistics, trials
 from store.archive import reading
 from store.artifacts import ArtifactStore
 from store.backup import Manifest
@@ -68,10 +68,10 @@ def database(manifest: Manifest, empty_database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def jobs(database: Database) -> dict[str, str]:
+def ids(database: Database) -> dict[str, str]:
     """Name -> id."""
     with database.read() as tx:
-        return {str(job.name): job.id for job in queue.list(tx).items}
+        return {str(job.name): job.id for job in jobs.list(tx).items}
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_every_row_is_still_there_and_they_add_up(database: Database, manifest: 
 
 
 def test_jobs_of_every_state_are_listed_for_the_key_of_their_owner_and_their_specs_can_still_be_run(
-    http: TestClient, jobs: dict[str, str], facts: dict[str, str]
+    http: TestClient, ids: dict[str, str], facts: dict[str, str]
 ) -> None:
     listed = http.get("/v1/jobs").json()["items"]
     stranger = http.get("/v1/jobs", headers={"Authorization": "Bearer safs_00000000_0"})
@@ -116,15 +116,15 @@ def test_jobs_of_every_state_are_listed_for_the_key_of_their_owner_and_their_spe
         JobSpec.model_validate(job["spec"])
     # Before there were keys, this machine's own programs came in, whatever they sent.
     assert stranger.status_code == (401 if "token" in facts else 200)
-    failed = http.get(f"/v1/jobs/{jobs['failed']}").json()
+    failed = http.get(f"/v1/jobs/{ids['failed']}").json()
     assert failed["error"]["code"] == "data_unavailable"
-    assert http.get(f"/v1/jobs/{jobs['succeeded']}").json()["result"]["test_accuracy"] == 0.93
+    assert http.get(f"/v1/jobs/{ids['succeeded']}").json()["result"]["test_accuracy"] == 0.93
 
 
 def test_trials_are_told_and_results_and_uploads_are_served_byte_by_byte(
-    http: TestClient, jobs: dict[str, str], facts: dict[str, str]
+    http: TestClient, ids: dict[str, str], facts: dict[str, str]
 ) -> None:
-    of_job = f"/v1/jobs/{jobs['succeeded']}"
+    of_job = f"/v1/jobs/{ids['succeeded']}"
 
     trials_told = http.get(f"{of_job}/trials").json()["items"]
     curve = http.get(f"{of_job}/trials/tune/0/curve").json()
@@ -141,7 +141,7 @@ def test_trials_are_told_and_results_and_uploads_are_served_byte_by_byte(
     assert http.get(f"{of_job}/report").content == b"report of a job"
 
 
-def test_a_runner_goes_on_with_what_ran_and_begins_what_waited(database: Database, jobs: dict[str, str]) -> None:
+def test_a_runner_goes_on_with_what_ran_and_begins_what_waited(database: Database, ids: dict[str, str]) -> None:
     claimed = []
     for _ in range(3):
         with database.begin() as tx:
@@ -151,12 +151,12 @@ def test_a_runner_goes_on_with_what_ran_and_begins_what_waited(database: Databas
     assert none is None
     assert resumed is not None
     assert begun is not None
-    assert (resumed.job.id, resumed.job.attempt, resumed.job.runners_lost) == (jobs["running"], 2, 1)
-    assert (begun.job.id, begun.job.attempt, begun.job.runners_lost) == (jobs["queued"], 1, 0)
+    assert (resumed.job.id, resumed.job.attempt, resumed.job.runners_lost) == (ids["running"], 2, 1)
+    assert (begun.job.id, begun.job.attempt, begun.job.runners_lost) == (ids["queued"], 1, 0)
     with database.begin() as tx:
-        assert queue.get(tx, jobs["cancelling"]).state is JobState.CANCELLED
+        assert jobs.get(tx, ids["cancelling"]).state is JobState.CANCELLED
         (known,) = trials.finished(tx, resumed.job.id, "activations")
         assert [point.epoch for point in known.curve] == [1, 2]
-        assert queue.pin_in_flight(tx, resumed.lease, 7) == 2
+        assert attempts.pin_in_flight(tx, resumed.lease, 7) == 2
         assert events.append(tx, resumed.lease, "note", {"message": "on it goes", "level": "info"}) > 2
         queue.finish(tx, resumed.lease, JobState.SUCCEEDED, result={})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store import events, queue, trials
+from store import events, jobs, queue, trials
 from store.records import FinishedTrial, JobState
 from store.session import Database
 from tests.cli.conftest import wait_until
@@ -69,7 +69,7 @@ def test_a_runner_that_is_killed_with_its_ray_is_followed_by_one_that_runs_nothi
 
     def state() -> JobState:
         with database.read() as tx:
-            return queue.get(tx, job_id).state
+            return jobs.get(tx, job_id).state
 
     run_until(tmp_path, lambda: len(finished()) >= 3)
     before = finished()
@@ -79,7 +79,7 @@ def test_a_runner_that_is_killed_with_its_ray_is_followed_by_one_that_runs_nothi
     after = finished()
 
     with database.read() as tx:
-        job, told = queue.get(tx, job_id), events.page(tx, job_id, limit=10_000)
+        job, told = jobs.get(tx, job_id), events.page(tx, job_id, limit=10_000)
     database.dispose()
     assert (job.state, job.attempt, job.error) == (JobState.SUCCEEDED, 2, None)
     assert {number: after[number] for number in before} == before

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from safs.search import STRATEGIES
 from safs.trials import Trial
-from store import events, queue, trials
+from store import events, jobs, queue, trials
 from store.records import Event, Job, JobState
 from store.session import Database
 from tests.resume.attempts import Attempt, Attempts, database_url
@@ -83,7 +83,7 @@ def look(home: Path, stage: str) -> Run:
     """What the one job of ``home`` has come to."""
     database = Database(database_url(home))
     with database.read() as tx:
-        (job,) = queue.list(tx).items
+        (job,) = jobs.list(tx).items
         found = [restored_trial(finished) for finished in trials.finished(tx, job.id, stage)]
         told = list(events.page(tx, job.id, limit=10_000))
     database.dispose()

@@ -1,10 +1,14 @@
-"""A job in the hands of a runner."""
+"""A job in the hands of a runner, and a folder of artifacts."""
+
+from pathlib import Path
 
 import pytest
 
 from store import queue
+from store.artifacts import ArtifactStore
 from store.records import Lease
 from store.session import Database
+from store.settings import StoreSettings
 
 
 @pytest.fixture
@@ -15,3 +19,13 @@ def lease(database: Database) -> Lease:
         claim = queue.claim(tx, "runner-1", lease_s=60)
     assert claim is not None
     return claim.lease
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> StoreSettings:
+    return StoreSettings(home=tmp_path, retention_days=90, outputs_days=30)
+
+
+@pytest.fixture
+def store(settings: StoreSettings) -> ArtifactStore:
+    return ArtifactStore(settings.artifacts_folder)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from store import artifacts, events, queue, trials
+from store import artifacts, attempts, events, jobs, queue, trials
 from store.errors import LeaseLost
 from store.records import Claim, JobState, Lease, StoredArtifact, TrialOutcome, TrialState
 from store.session import Database
@@ -83,7 +83,7 @@ def test_expired_lease_is_claimed_again_and_its_old_token_refused(database: Data
     content = StoredArtifact("ab" * 32, 1)
     for write in (
         lambda tx: queue.renew(tx, lease, 60),
-        lambda tx: queue.set_progress(tx, lease, {"epoch": 9}),
+        lambda tx: attempts.set_progress(tx, lease, {"epoch": 9}),
         lambda tx: queue.finish(tx, lease, JobState.SUCCEEDED, result={}),
         lambda tx: queue.release(tx, lease),
         lambda tx: events.append(tx, lease, "note", {}),
@@ -113,9 +113,9 @@ def test_lease_that_is_renewed_in_time_is_not_taken_over(database: Database, lea
 
 def test_takeover_begins_stage_and_progress_anew_and_interrupts_what_ran(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        queue.set_stage(tx, lease, "tune", {"trial": 0})
+        attempts.set_stage(tx, lease, "tune", {"trial": 0})
         trials.record_started(tx, lease, "tune", 0, config={}, epochs=1, seed=0)
-        started_at = queue.get(tx, lease.job_id).started_at
+        started_at = jobs.get(tx, lease.job_id).started_at
     expire(database, lease)
 
     second = claim(database)
@@ -134,13 +134,13 @@ def test_job_whose_attempts_are_used_up_fails_with_a_reason_instead_of_running_a
         found = claim(database, worker)
         assert found is not None
         with database.begin() as tx:
-            queue.set_stage(tx, found.lease, "activations")
+            attempts.set_stage(tx, found.lease, "activations")
         expire(database, found.lease)
 
     assert claim(database, "runner-3") is None
 
     with database.read() as tx:
-        failed, notes = queue.get(tx, job.id), events.page(tx, job.id)
+        failed, notes = jobs.get(tx, job.id), events.page(tx, job.id)
     assert failed.state is JobState.FAILED
     assert failed.error is not None
     assert (failed.error.code, failed.error.stage) == ("attempts_used_up", "activations")
@@ -159,7 +159,7 @@ def test_job_that_is_cancelling_is_cancelled_once_its_lease_has_expired(database
     assert claim(database) is None
 
     with database.read() as tx:
-        job = queue.get(tx, lease.job_id)
+        job = jobs.get(tx, lease.job_id)
     assert (job.state, job.worker, job.error) == (JobState.CANCELLED, None, None)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from store import outputs, queue
+from store import attempts, outputs, queue
 from store.errors import LeaseLost
 from store.records import JobState, Lease, StageOutput, StoredArtifact
 from store.session import Database
@@ -89,8 +89,8 @@ def test_a_runner_whose_lease_was_taken_over_keeps_and_forgets_nothing(database:
     for write in (
         lambda tx: outputs.keep(tx, lease, "other", "dense", SECOND),
         lambda tx: outputs.forget(tx, lease, kept),
-        lambda tx: queue.pin_in_flight(tx, lease, 4),
-        lambda tx: queue.note_reuse(tx, lease, "dense", "job_1"),
+        lambda tx: attempts.pin_in_flight(tx, lease, 4),
+        lambda tx: attempts.note_reuse(tx, lease, "dense", "job_1"),
     ):
         with pytest.raises(LeaseLost), database.begin() as tx:
             write(tx)

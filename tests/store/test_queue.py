@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import events, queue, trials
+from store import attempts, events, jobs, queue, trials
 from store.errors import IncompatibleState, InvalidPageToken, InvalidValue, JobNotFound, LeaseLost
 from store.records import CurvePoint, Job, JobError, JobState, Lease, TrialOutcome, TrialState
 from store.session import Database
@@ -19,7 +19,7 @@ def submit(database: Database, name: str | None = None) -> Job:
 
 def get(database: Database, job_id: str) -> Job:
     with database.read() as tx:
-        return queue.get(tx, job_id)
+        return jobs.get(tx, job_id)
 
 
 def test_submitted_job_is_queued_and_read_back_as_it_was(database: Database) -> None:
@@ -36,7 +36,7 @@ def test_submitted_job_is_queued_and_read_back_as_it_was(database: Database) -> 
 
 def test_unknown_job_is_named_in_the_error(database: Database) -> None:
     with database.read() as tx, pytest.raises(JobNotFound, match="'job_missing'"):
-        queue.get(tx, "job_missing")
+        jobs.get(tx, "job_missing")
 
 
 def test_submission_rolled_back_leaves_no_job(database: Database) -> None:
@@ -45,7 +45,7 @@ def test_submission_rolled_back_leaves_no_job(database: Database) -> None:
         tx.rollback()
 
     with database.read() as tx:
-        assert queue.list(tx).items == ()
+        assert jobs.list(tx).items == ()
 
 
 def test_claim_takes_the_oldest_job_and_then_the_next(database: Database) -> None:
@@ -74,11 +74,11 @@ def test_claimed_job_is_running_under_a_lease_that_lasts_as_asked(database: Data
 
 def test_stage_and_progress_are_seen_by_readers_and_begin_anew_with_the_stage(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        queue.set_stage(tx, lease, "dense", {"epoch": 0})
-        queue.set_progress(tx, lease, {"epoch": 3})
+        attempts.set_stage(tx, lease, "dense", {"epoch": 0})
+        attempts.set_progress(tx, lease, {"epoch": 3})
     dense = get(database, lease.job_id)
     with database.begin() as tx:
-        queue.set_stage(tx, lease, "prune")
+        attempts.set_stage(tx, lease, "prune")
 
     assert (dense.stage, dense.progress) == ("dense", {"epoch": 3})
     assert (get(database, lease.job_id).stage, get(database, lease.job_id).progress) == ("prune", None)
@@ -112,8 +112,8 @@ def test_finished_job_refuses_every_further_write_of_its_runner(database: Databa
         lambda tx: queue.finish(tx, lease, JobState.FAILED, error=JobError("late", "too late")),
         lambda tx: queue.renew(tx, lease, 60),
         lambda tx: queue.release(tx, lease),
-        lambda tx: queue.set_stage(tx, lease, "tune"),
-        lambda tx: queue.set_progress(tx, lease, {}),
+        lambda tx: attempts.set_stage(tx, lease, "tune"),
+        lambda tx: attempts.set_progress(tx, lease, {}),
         lambda tx: events.append(tx, lease, "note", {}),
         lambda tx: trials.record_started(tx, lease, "tune", 0, config={}, epochs=1, seed=0),
     ):
@@ -201,7 +201,7 @@ def test_list_is_newest_first_and_filtered_by_state(database: Database) -> None:
         queue.request_cancel(tx, second.id)
 
     with database.read() as tx:
-        everything, queued = queue.list(tx), queue.list(tx, state=JobState.QUEUED)
+        everything, queued = jobs.list(tx), jobs.list(tx, state=JobState.QUEUED)
 
     assert [job.id for job in everything.items] == [third.id, second.id, first.id]
     assert [job.id for job in queued.items] == [third.id, first.id]
@@ -215,7 +215,7 @@ def test_pages_are_complete_and_without_duplicates_while_jobs_are_submitted(data
 
     for _ in range(4):
         with database.begin() as tx:
-            page = queue.list(tx, limit=2, page_token=token)
+            page = jobs.list(tx, limit=2, page_token=token)
             queue.submit(tx, SPEC)
         seen += [job.id for job in page.items]
         token = page.next_token
@@ -229,7 +229,7 @@ def test_pages_are_complete_and_without_duplicates_while_jobs_are_submitted(data
 )
 def test_malformed_page_token_is_refused(database: Database, token: str) -> None:
     with database.read() as tx, pytest.raises(InvalidPageToken, match="no page token"):
-        queue.list(tx, page_token=token)
+        jobs.list(tx, page_token=token)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -240,17 +240,17 @@ def test_name_that_postgresql_cannot_hold_is_refused_with_the_reason(database: D
 
 def test_the_first_attempts_number_in_flight_stays_for_later_ones(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        first = queue.pin_in_flight(tx, lease, 2)
+        first = attempts.pin_in_flight(tx, lease, 2)
         queue.renew(tx, lease, -1)
         second = queue.claim(tx, "runner-2", lease_s=60)
         assert second is not None
 
-        assert (first, queue.pin_in_flight(tx, second.lease, 16)) == (2, 2)
+        assert (first, attempts.pin_in_flight(tx, second.lease, 16)) == (2, 2)
 
 
 def test_trials_of_another_version_of_the_program_are_not_kept(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        first = queue.pin_program(tx, lease, "old")
+        first = attempts.pin_program(tx, lease, "old")
         trials.record_done(
             tx,
             lease,
@@ -262,24 +262,24 @@ def test_trials_of_another_version_of_the_program_are_not_kept(database: Databas
             outcome=TrialOutcome(0.5),
             curve=[CurvePoint(1, *[0.5] * 5)],
         )
-        again = queue.pin_program(tx, lease, "old")
+        again = attempts.pin_program(tx, lease, "old")
         kept = trials.list(tx, lease.job_id).items
-        changed = queue.pin_program(tx, lease, "new")
+        changed = attempts.pin_program(tx, lease, "new")
 
         assert (first, again, len(kept), changed) == (False, False, 1, True)
         assert trials.list(tx, lease.job_id).items == ()
-        assert not queue.pin_program(tx, lease, "new")
+        assert not attempts.pin_program(tx, lease, "new")
 
 
 def test_a_job_tells_stage_by_stage_whose_outputs_it_uses_also_after_another_claim(
     database: Database, lease: Lease
 ) -> None:
     with database.begin() as tx:
-        before = queue.get(tx, lease.job_id).reused
-        queue.note_reuse(tx, lease, "dense", "job_1")
-        queue.note_reuse(tx, lease, "final", "job_2")
-        queue.note_reuse(tx, lease, "final", "job_1")
-        queue.note_reuse(tx, lease, "dense", "job_1")
+        before = jobs.get(tx, lease.job_id).reused
+        attempts.note_reuse(tx, lease, "dense", "job_1")
+        attempts.note_reuse(tx, lease, "final", "job_2")
+        attempts.note_reuse(tx, lease, "final", "job_1")
+        attempts.note_reuse(tx, lease, "dense", "job_1")
         queue.renew(tx, lease, -1)
         second = queue.claim(tx, "runner-2", lease_s=60)
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from store import events, queue, trials
+from store import attempts, events, queue, trials
 from store.errors import IncompatibleState, LeaseLost
 from store.records import CurvePoint, JobError, JobState, Lease, TrialOutcome
 from store.session import Database, Transaction
@@ -109,7 +109,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(age=AGES, stage=STAGES)
     def enter_stage(self, age: int, stage: str) -> None:
         lease = self._lease(age)
-        if job := self._write(lease, lambda tx: queue.set_stage(tx, lease, stage, {"epoch": 0})):
+        if job := self._write(lease, lambda tx: attempts.set_stage(tx, lease, stage, {"epoch": 0})):
             job.stage = stage
 
     @rule(age=AGES)
@@ -121,7 +121,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(age=AGES, gpus=st.sampled_from([0.25, 1.0]))
     def pin_gpus(self, age: int, gpus: float) -> None:
         lease = self._lease(age)
-        if job := self._write(lease, lambda tx: queue.pin_gpus(tx, lease, gpus)):
+        if job := self._write(lease, lambda tx: attempts.pin_gpus(tx, lease, gpus)):
             job.gpus_per_trial = gpus
 
     @rule(age=AGES, version=st.sampled_from(["old", "new"]))
@@ -129,7 +129,7 @@ class QueueMachine(RuleBasedStateMachine):
         lease = self._lease(age)
 
         def pinned(tx: Transaction) -> None:
-            assert queue.pin_program(tx, lease, version) == changes
+            assert attempts.pin_program(tx, lease, version) == changes
 
         holder = self.model.holder(lease.token)
         changes = holder is not None and holder.program not in (None, version)
@@ -180,7 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
         lease = self._lease(age)
 
         def begun(tx: Transaction) -> None:
-            assert queue.begin_batch(tx, lease, number) == is_new
+            assert attempts.begin_batch(tx, lease, number) == is_new
 
         holder = self.model.holder(lease.token)
         is_new = holder is not None and number > holder.batch
@@ -190,7 +190,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(age=AGES)
     def lose_worker(self, age: int) -> None:
         lease = self._lease(age)
-        if job := self._write(lease, lambda tx: queue.note_lost_worker(tx, lease, 2, 1.5)):
+        if job := self._write(lease, lambda tx: attempts.note_lost_worker(tx, lease, 2, 1.5)):
             job.workers_lost, job.trials_repeated = job.workers_lost + 1, job.trials_repeated + 2
 
     @rule(age=AGES)

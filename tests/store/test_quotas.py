@@ -7,10 +7,10 @@ from threading import Barrier
 import pytest
 from sqlalchemy import update
 
-from store import queue, quotas
+from store import jobs, queue, quotas
 from store.errors import QuotaExceeded
 from store.session import Database, Transaction
-from store.tables import jobs
+from store.tables import jobs as job_rows
 
 HOUR_S = 3600
 
@@ -20,7 +20,9 @@ def ended(tx: Transaction, owner: str, days_ago: float, gpu_hours: float) -> Non
     job = queue.submit(tx, {}, owner=owner)
     queue.request_cancel(tx, job.id)
     finished = datetime.now(UTC) - timedelta(days=days_ago)
-    changed = update(jobs).where(jobs.c.id == job.id).values(finished_at=finished, gpu_seconds=gpu_hours * HOUR_S)
+    changed = (
+        update(job_rows).where(job_rows.c.id == job.id).values(finished_at=finished, gpu_seconds=gpu_hours * HOUR_S)
+    )
     tx.execute(changed)
 
 
@@ -57,7 +59,7 @@ def test_jobs_that_are_submitted_at_once_never_pass_the_limit(database: Database
         taken = list(pool.map(submit, range(8)))
 
     with database.read() as tx:
-        assert len(queue.list(tx, owner="vision").items) == 3
+        assert len(jobs.list(tx, owner="vision").items) == 3
     assert sum(taken) == 3
 
 

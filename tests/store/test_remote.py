@@ -22,7 +22,7 @@ from store.settings import StoreSettings
 from store.tables import artifacts as artifact_rows
 from store.tables import jobs
 from store.upkeep import Kind, collect
-from tests.store.test_upkeep import age, age_files
+from tests.store.belongings import age, age_files
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 

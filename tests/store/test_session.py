@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from store import queue
+from store import jobs, queue
 from store.errors import DatabaseUnavailable, SchemaMissing, StoreError
 from store.session import Database, Transaction
 
@@ -24,7 +24,7 @@ def test_block_that_raises_writes_nothing(database: Database) -> None:
         submit_and_fail()
 
     with database.read() as tx:
-        assert queue.list(tx).items == ()
+        assert jobs.list(tx).items == ()
 
 
 def test_reading_transaction_cannot_write(database: Database) -> None:
@@ -42,7 +42,7 @@ def test_a_question_cannot_write(database: Database) -> None:
 
     with database.begin() as tx:
         queue.submit(tx, {})
-    assert len(database.ask(queue.list).items) == 1
+    assert len(database.ask(jobs.list).items) == 1
 
 
 def test_a_question_does_not_notice_that_its_connection_was_lost_while_it_lay_idle(postgresql_url: str) -> None:
@@ -63,7 +63,7 @@ def test_a_question_that_loses_its_connection_twice_says_that_the_database_does_
         asked.append(_backend(tx))
         with other.begin() as killer:
             killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": asked[-1]})
-        queue.list(tx)
+        jobs.list(tx)
 
     with pytest.raises(DatabaseUnavailable, match="SAFS_DATABASE_URL"):
         database.ask(lose)
@@ -105,7 +105,7 @@ def test_sqlite_reader_sees_the_last_commit_while_a_writer_is_at_work(sqlite_dat
     with sqlite_database.begin() as tx:
         queue.submit(tx, {})
         with sqlite_database.read() as reader:
-            assert queue.list(reader).items == ()
+            assert jobs.list(reader).items == ()
 
 
 def test_sqlite_runs_in_wal_mode_with_foreign_keys(sqlite_database: Database) -> None:
@@ -119,7 +119,7 @@ def test_database_that_was_never_migrated_says_how_to_migrate_it(empty_database_
     database = Database(empty_database_url)
 
     with pytest.raises(SchemaMissing, match="safs migrate"), database.read() as tx:
-        queue.list(tx)
+        jobs.list(tx)
 
     database.dispose()
 

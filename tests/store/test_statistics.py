@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, text
 
-from store import artifacts, counters, queue, statistics, trials
+from store import artifacts, attempts, counters, queue, statistics, trials
 from store.records import JobState, Lease, StoredArtifact, TrialOutcome
 from store.session import Database
 
@@ -61,13 +61,13 @@ def test_trials_of_jobs_that_run_that_have_ended_and_that_are_gone_add_up(databa
     ended = claim(database)
     run_trial(database, ended, 0, seconds=1.0)
     with database.begin() as tx:
-        queue.note_lost_worker(tx, ended, trials_repeated=2, seconds_lost=0.5)
+        attempts.note_lost_worker(tx, ended, trials_repeated=2, seconds_lost=0.5)
         queue.finish(tx, ended, JobState.SUCCEEDED)
     running = claim(database)
     run_trial(database, running, 0, seconds=2.0)
     run_trial(database, running, 1, seconds=99.0, recalled=ended.job_id)
     with database.begin() as tx:
-        queue.pin_gpus(tx, running, 0.25)
+        attempts.pin_gpus(tx, running, 0.25)
         trials.record_started(tx, running, "tune", 2, config={}, epochs=1, seed=0)
 
     found = read(database)

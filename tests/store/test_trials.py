@@ -5,7 +5,7 @@ import math
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from store import queue, trials
+from store import jobs, queue, trials
 from store.errors import InvalidPageToken, TrialNotFound
 from store.records import CurvePoint, Lease, TrialOutcome, TrialState
 from store.session import Database, Transaction
@@ -188,7 +188,7 @@ def test_pages_are_complete_and_without_duplicates_while_trials_begin(database: 
 def test_page_token_of_another_list_is_refused(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
         queue.submit(tx, {})
-        jobs_token = queue.list(tx, limit=1).next_token
+        jobs_token = jobs.list(tx, limit=1).next_token
         assert jobs_token is not None
 
         with pytest.raises(InvalidPageToken):

@@ -24,7 +24,7 @@ from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
 from safs.workshop import THIS_JOB
-from store import events, queue, trials
+from store import events, jobs, trials
 from store.errors import LeaseLost
 from store.records import Lease, TrialState
 from store.session import Database
@@ -60,7 +60,7 @@ def test_all_that_was_told_is_in_the_database_in_order_when_the_block_ends(datab
         told = events.page(tx, lease.job_id)
         trial = trials.get(tx, lease.job_id, "activations", 0)
         curve = trials.curve(tx, lease.job_id, "activations", 0)
-        job = queue.get(tx, lease.job_id)
+        job = jobs.get(tx, lease.job_id)
     kinds = ["stage_started", "trial_started", "epoch_done", "trial_done", "note", "stage_done"]
     assert [event.kind for event in told] == kinds
     assert (trial.config, trial.seed) == ({"relu1": "swish"}, 7)
@@ -98,7 +98,7 @@ def test_workers_that_were_lost_are_among_the_faults_that_the_job_survived(datab
         recorder(WorkerLost(None, None, 0.25))
 
     with database.read() as tx:
-        job = queue.get(tx, lease.job_id)
+        job = jobs.get(tx, lease.job_id)
         told = events.page(tx, lease.job_id)
     assert (job.workers_lost, job.trials_repeated, job.seconds_lost) == (2, 1, 1.75)
     assert [event.kind for event in told] == ["stage_started", "worker_lost", "worker_lost"]
@@ -128,7 +128,7 @@ def test_progress_is_that_of_the_last_event(database: Database, lease: Lease) ->
             recorder(event)
 
     with database.read() as tx:
-        progress = queue.get(tx, lease.job_id).progress
+        progress = jobs.get(tx, lease.job_id).progress
     assert progress is not None
     assert {key: progress[key] for key in ("stage", "trials_done", "trials", "epochs_done", "best_accuracy")} == {
         "stage": "activations",
@@ -159,7 +159,7 @@ def test_a_trial_of_another_job_is_noted_with_its_origin_also_in_the_job(databas
 
     with database.read() as tx:
         trial = trials.get(tx, lease.job_id, "activations", 0)
-        reused = queue.get(tx, lease.job_id).reused
+        reused = jobs.get(tx, lease.job_id).reused
     assert (trial.state, trial.recalled) == (TrialState.DONE, "job_1")
     assert reused == {"activations": ["job_1"]}
 
@@ -178,7 +178,7 @@ def test_a_trial_that_an_earlier_attempt_finished_stays_as_it_was_noted_then(dat
 
     with database.read() as tx:
         assert trials.finished(tx, lease.job_id, "activations") == before
-        assert queue.get(tx, lease.job_id).reused is None
+        assert jobs.get(tx, lease.job_id).reused is None
 
 
 def test_a_trial_whose_end_was_not_noted_before_the_crash_is_noted_when_it_is_recalled(

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from safs.errors import DataError
-from store import artifacts, events, queue, uploads
+from store import artifacts, events, jobs, queue, uploads
 from store.artifacts import ArtifactStore
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Job, JobError, JobState
@@ -40,7 +40,7 @@ def run(database: Database, settings: WorkerSettings, spec: dict[str, Any]) -> J
     with database.read() as tx:
         assert artifacts.of_job(tx, job_id) == {}
         assert events.page(tx, job_id) == ()
-        return queue.get(tx, job_id)
+        return jobs.get(tx, job_id)
 
 
 def test_an_empty_queue_gives_nothing_to_do(database: Database, settings: WorkerSettings) -> None:
@@ -56,7 +56,7 @@ def test_a_runner_that_is_to_stop_claims_nothing(database: Database, settings: W
     Runner(settings, database, stopping).run_forever()
 
     with database.read() as tx:
-        assert queue.get(tx, job.id).state is JobState.QUEUED
+        assert jobs.get(tx, job.id).state is JobState.QUEUED
 
 
 def test_a_job_whose_data_are_gone_fails_before_its_first_stage_and_keeps_nothing_half_done(
@@ -142,7 +142,7 @@ def test_a_job_that_was_given_up_while_its_runner_slept_is_let_go_and_the_log_sa
     Runner(settings, sqlite_database, Event()).run_one()
 
     with sqlite_database.read() as tx:
-        assert queue.get(tx, job_id).state is JobState.FAILED
+        assert jobs.get(tx, job_id).state is JobState.FAILED
     assert "let go: the lease is no longer ours" in caplog.text
 
 
@@ -195,7 +195,7 @@ def test_a_job_waits_for_its_weights_while_the_database_is_away(
     away.dispose()
 
     with sqlite_database.read() as tx:
-        error = queue.get(tx, job_id).error
+        error = jobs.get(tx, job_id).error
     assert away.times == 0
     assert error is not None
     assert error.code == "data_unavailable", error.message

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from safs.checkpoint import verify
-from store import artifacts, events, queue, trials
+from store import artifacts, events, jobs, queue, trials
 from store.artifacts import ArtifactStore
 from store.records import Job, JobState
 from store.session import Database
@@ -35,9 +35,10 @@ def _submit(database: Database, spec: dict[str, Any]) -> str:
 
 def _job(database: Database, job_id: str) -> Job:
     with database.read() as tx:
-        return queue.get(tx, job_id)
+        return jobs.get(tx, job_id)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite is what tests/cli/test_up.py runs on
 def test_a_job_is_run_to_its_end_and_its_files_verify_from_the_bytes(
     database: Database, settings: WorkerSettings, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from safs import pipeline
-from store import queue, trials
+from store import jobs, queue, trials
 from store.records import Job, JobState
 from store.session import Database
 from tests.cli.conftest import wait_until
@@ -47,7 +47,7 @@ def test_a_job_whose_trials_all_hang_ends_with_its_time_limit_and_keeps_what_was
 
     def job() -> Job:
         with sqlite_database.read() as tx:
-            return queue.get(tx, job_id)
+            return jobs.get(tx, job_id)
 
     settings = WorkerSettings(home=tmp_path, cpus=2, poll_s=0.05)
     runner = Thread(target=Runner(settings, sqlite_database, Event()).run_one)

@@ -17,7 +17,7 @@ from migrations import head_revision, upgrade
 from safs.events import Stage, StageStarted, event_data, event_kind
 from safs.progress import Tracker, plan_stages
 from safs.spec import JobSpec
-from store import artifacts, counters, events, idempotency, keys, outputs, queue, trials, uploads
+from store import artifacts, attempts, counters, events, idempotency, keys, outputs, queue, trials, uploads
 from store.archive import writing
 from store.artifacts import ArtifactStore
 from store.backup import back_up
@@ -76,7 +76,7 @@ def _succeed(database: Database, store: ArtifactStore, folder: Path, weights: St
     _run_trials(database, claim, "tune", 3)
     with database.begin() as tx:
         outputs.keep(tx, claim.lease, "0" * 64, "dense", weights)
-        queue.note_reuse(tx, claim.lease, "prune", claim.job.id)
+        attempts.note_reuse(tx, claim.lease, "prune", claim.job.id)
         for name, artifact in {"checkpoint": weights, **others}.items():
             artifacts.attach(tx, claim.lease, name, artifact, "application/octet-stream")
         queue.finish(tx, claim.lease, JobState.SUCCEEDED, result={"test_accuracy": 0.93, "live_weights": 3074})
@@ -105,12 +105,12 @@ def _claimed(database: Database, name: str) -> Claim:
         _submit(tx, name)
         claim = queue.claim(tx, "golden:1", lease_s=60)
         assert claim is not None
-        queue.pin_program(tx, claim.lease, "golden")
-        queue.pin_in_flight(tx, claim.lease, 2)
-        queue.pin_gpus(tx, claim.lease, 0.25)
-        queue.begin_batch(tx, claim.lease, 1)
+        attempts.pin_program(tx, claim.lease, "golden")
+        attempts.pin_in_flight(tx, claim.lease, 2)
+        attempts.pin_gpus(tx, claim.lease, 0.25)
+        attempts.begin_batch(tx, claim.lease, 1)
         progress = Tracker(plan_stages(JobSpec.model_validate(SPEC)), started_s=0.0).tell(BEGUN, 1.0)
-        queue.set_stage(tx, claim.lease, BEGUN.stage.value, progress.as_json())
+        attempts.set_stage(tx, claim.lease, BEGUN.stage.value, progress.as_json())
         events.append(tx, claim.lease, "note", {"message": "begun", "level": "info"})
         events.append(tx, claim.lease, event_kind(BEGUN), event_data(BEGUN))
     return claim
