@@ -4,12 +4,13 @@ What is known of the moment (which request, which job) is bound by ``bound`` onc
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
-from typing import TextIO
+from typing import Any, TextIO
 
 from opentelemetry import trace
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +21,7 @@ FIELDS = ("request", "owner", "job", "attempt", "stage", "trial", "trace_id")
 """What can be bound or given as ``extra``, and the trace that is under way."""
 CHATTY = ("httpx", "httpcore", "urllib3", "fsspec", "botocore", "alembic", "matplotlib", "ray", "opentelemetry")
 TEXT = "%(asctime)s %(levelname)s %(message)s%(known)s"
+_WORD = re.compile(r"""[^\s=\[\]'"]+""")
 
 _bound: ContextVar[dict[str, str | int]] = ContextVar("bound", default={})  # noqa: B039 - never changed, only replaced
 
@@ -59,7 +61,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     as_text = settings.format is Format.TEXT or (settings.format is Format.AUTO and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter(TEXT) if as_text else _json_formatter())
+    handler.setFormatter(_TextFormatter(TEXT) if as_text else _json_formatter())
     handler.addFilter(_add_what_is_known)
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     for library in CHATTY:
@@ -87,9 +89,45 @@ def _add_what_is_known(record: logging.LogRecord) -> bool:
         known["trace_id"] = trace.format_trace_id(context.trace_id)
     for name, value in known.items():
         record.__dict__.setdefault(name, value)  # what the line itself says of them stays
-    told = [f"{name}={record.__dict__[name]}" for name in FIELDS if name in record.__dict__]
+    told = [f"{name}={_word(record.__dict__[name])}" for name in FIELDS if name in record.__dict__]
     record.known = f" [{' '.join(told)}]" if told else ""
     return True
+
+
+def _word(value: object) -> str:
+    """``value``, in quotes if it could be taken for several fields or for the end of them."""
+    text = str(value)
+    return text if _WORD.fullmatch(text) and text.isprintable() else repr(text)
+
+
+class _TextFormatter(logging.Formatter):
+    """One line a record, whatever callers have sent; a traceback follows indented, so none of it looks like a record.
+
+    Callers choose parts of messages (a request's path): control characters and whatever else does not print are
+    escaped, so they can neither begin a line nor command the terminal.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's name
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {_printable(line)}" for line in text.split("\n"))
+
+
+def _printable(text: str) -> str:
+    r"""``text`` with escapes for what does not print.
+
+    >>> _printable("naïve\nand \x1b[31mred")
+    'naïve\\nand \\x1b[31mred'
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _json_formatter() -> logging.Formatter:

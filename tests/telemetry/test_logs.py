@@ -87,6 +87,46 @@ def test_text_names_what_is_known_behind_the_message(stream: io.StringIO) -> Non
     assert stream.getvalue().endswith("WARNING slow [request=r1 job=job_1]\n")
 
 
+FORGED = "a\n2026-11-22 00:00:00,000 INFO POST forged 202 [owner=bob]\x1b[31m\r\u2028\x85\u202e\ud800\x00"
+
+
+@pytest.mark.parametrize("place", ["bound", "extra", "message"])
+def test_what_a_caller_sends_makes_no_line_of_its_own_and_no_colours(stream: io.StringIO, place: str) -> None:
+    configure(LogSettings(format=Format.TEXT), stream)
+
+    with bound(job=FORGED if place == "bound" else None):
+        log.info("GET %s", FORGED if place == "message" else "/", extra={"job": FORGED} if place == "extra" else {})
+
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert r"a\n2026-11-22 00:00:00,000 INFO" in line
+    assert line.encode()
+
+
+def test_a_value_that_looks_like_several_fields_is_in_quotes_and_others_are_as_they_are(stream: io.StringIO) -> None:
+    configure(LogSettings(format=Format.TEXT), stream)
+
+    with bound(request="müller-7", job="a] [owner=bob", attempt=2):
+        log.info("über \\ alles")
+
+    assert stream.getvalue().endswith("INFO über \\ alles [request=müller-7 job='a] [owner=bob' attempt=2]\n")
+
+
+def test_lines_of_a_traceback_are_indented_and_without_control_characters(stream: io.StringIO) -> None:
+    configure(LogSettings(format=Format.TEXT), stream)
+
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        log.exception("it broke")
+
+    first, *others = stream.getvalue().removesuffix("\n").split("\n")
+    assert first.endswith("ERROR it broke")
+    assert others[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in others)
+    assert r"  2026-11-22 00:00:00,000 INFO POST forged 202 [owner=bob]\x1b[31m" in "\n".join(others)
+
+
 def test_without_a_terminal_lines_are_json_and_below_the_level_there_are_none(stream: io.StringIO) -> None:
     configure(LogSettings(level=Level.WARNING), stream)
 
