@@ -8,7 +8,8 @@ the same time share one reading of it.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -74,8 +75,7 @@ class Tail(Generic[EventT]):
     """Serves ``follow`` to any number of listeners.
 
     Args:
-        look: (job id, known) -> its head, where ``known`` is the newest event that a look or a listener has seen;
-            runs once an interval for each followed job.
+        look: job id -> its head; runs once an interval for each followed job.
         read: (job id, after) -> the next events. Like ``look`` it runs in a worker thread.
         interval_s: time between two looks.
         keep_alive_s: a listener that has waited this long gets an empty batch.
@@ -83,7 +83,7 @@ class Tail(Generic[EventT]):
 
     def __init__(
         self,
-        look: Callable[[str, int], Head],
+        look: Callable[[str], Head],
         read: Callable[[str, int], Batch[EventT]],
         *,
         interval_s: float,
@@ -141,15 +141,15 @@ class Tail(Generic[EventT]):
         """The next events, read now or by another listener who has begun to."""
         key = job_id, after
         if key not in self._readings:
-            reading = self._in_thread(self._read, job_id, after)
+            reading = self._in_thread(partial(self._read, job_id, after))
             self._readings[key] = reading
             reading.add_done_callback(lambda _: self._readings.pop(key))
         # A listener who leaves must not take the page away from the others.
         return await asyncio.shield(self._readings[key])
 
-    def _in_thread(self, call: Callable[[str, int], Answer], job_id: str, number: int) -> asyncio.Task[Answer]:
+    def _in_thread(self, call: Callable[[], Answer]) -> asyncio.Task[Answer]:
         """A call in a thread, which nobody can stop: ``drain`` waits for it."""
-        task = asyncio.create_task(run_in_threadpool(call, job_id, number))
+        task = asyncio.create_task(run_in_threadpool(call))
         self._threads.add(task)
         task.add_done_callback(self._threads.discard)
         return task
@@ -168,7 +168,7 @@ class Tail(Generic[EventT]):
                 await asyncio.sleep(self._interval_s)
                 if not watch.listeners:
                     return
-                head = await asyncio.shield(self._in_thread(self._look, job_id, watch.head.newest))
+                head = await asyncio.shield(self._in_thread(partial(self._look, job_id)))
                 if head != watch.head:
                     watch.head = head
                     watch.wake()
@@ -183,9 +183,10 @@ class Tail(Generic[EventT]):
             _log.error("a stream of events ended early", exc_info=error)
 
     async def _news(self, watch: _Watch, after: int) -> None:
-        """Returns when there is something to read after number ``after``, or when it is time for a sign of life."""
-        if after > watch.head.newest:
-            watch.head = replace(watch.head, newest=after)
+        """Returns when there is something to read after number ``after``, or when it is time for a sign of life.
+
+        What a listener says it has is between the two of them: it may name a number that the job has not reached.
+        """
         try:
             async with asyncio.timeout(self._keep_alive_s):
                 while not watch.has_news(after):

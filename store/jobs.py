@@ -31,6 +31,14 @@ def state_of(tx: Transaction, job_id: str, owner: str | None = None) -> JobState
     return JobState(state)
 
 
+def state_and_events(tx: Transaction, job_id: str) -> tuple[JobState, int]:
+    """The state, and the number of the last event (0 before the first), of one moment; or ``JobNotFound``."""
+    row = tx.execute(_STATE_AND_EVENTS, {"job_id": job_id}).one_or_none()
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id!r}")
+    return JobState(row.state), row.event_count
+
+
 def list(
     tx: Transaction,
     *,
@@ -68,6 +76,9 @@ def _one(*filters: str) -> Select[Any]:
 @cache
 def _one_state(*filters: str) -> Select[Any]:
     return select(jobs.c.state).where(*(_FILTERS[name] for name in filters))
+
+
+_STATE_AND_EVENTS = select(jobs.c.state, jobs.c.event_count).where(_FILTERS["job_id"])
 
 
 @cache

@@ -79,10 +79,10 @@ def read_lines(database: Database, job_id: str, after: int) -> Batch[Line]:
     return Batch([_line(event) for event in batch.events], ended=batch.ended)
 
 
-def look(database: Database, job_id: str, known: int) -> Head:
-    """How far a job has come, if it had come as far as event ``known``."""
-    batch = read_batch(database, job_id, known)
-    return Head(newest=batch.events[-1].number if batch.events else known, ended=batch.ended)
+def look(database: Database, job_id: str) -> Head:
+    """How far a job has come."""
+    state, newest = database.ask(lambda tx: jobs.state_and_events(tx, job_id))
+    return Head(newest, state.is_final)
 
 
 def _page(database: Database, job_id: str, after: int, limit: int, owner: str | None) -> Response:

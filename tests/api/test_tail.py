@@ -28,10 +28,10 @@ class Log:
     reads: int = 0
     after_look: Callable[["Log"], None] = field(default=lambda log: None)
 
-    def look(self, job_id: str, known: int) -> Head:
+    def look(self, job_id: str) -> Head:
         self.looks += 1
         self.after_look(self)
-        return Head(max(known, self.length), self.ended)
+        return Head(self.length, self.ended)
 
     def read(self, job_id: str, after: int) -> Batch[Numbered]:
         self.reads += 1
@@ -68,6 +68,25 @@ def test_idle_listeners_share_one_look_and_one_reading_of_what_is_new() -> None:
     assert asyncio.run(listen()) == [[1, 2]] * 100
     assert log.looks == 50
     assert log.reads == 2
+
+
+def test_a_listener_that_claims_to_know_more_than_there_is_disturbs_no_other() -> None:
+    def grow(log: Log) -> None:
+        log.length = log.looks
+        log.ended = log.looks == 2
+
+    log = Log(after_look=grow)
+
+    async def listen() -> list[list[int]]:
+        tail = Tail(log.look, log.read, interval_s=0.1, keep_alive_s=NEVER_S)
+        ahead = asyncio.create_task(_numbers(tail, after=2**31 - 1))
+        honest = asyncio.gather(*(_numbers(tail) for _ in range(10)))
+        await asyncio.sleep(0.05)
+        ahead.cancel()
+        return await honest
+
+    assert asyncio.run(listen()) == [[1, 2]] * 10
+    assert log.reads < 10
 
 
 def test_a_listener_that_leaves_while_a_page_is_read_does_not_take_it_from_the_others() -> None:
