@@ -53,8 +53,8 @@ def described(kind: type[Options]) -> dict[str, str]:
 
 def _message(what: str, wrong: Mapping[str, Any], kind: type[Options]) -> str:
     name = ".".join(map(str, wrong["loc"]))
-    if not name:  # two options that do not fit each other
-        return f"options of {what}: {wrong['ctx']['error']}."
+    if not wrong["loc"]:  # two options that do not fit each other, or a name that is no text
+        return f"options of {what}: {wrong.get('ctx', {}).get('error', wrong['msg'])}."
     if wrong["type"] == "extra_forbidden":
         has = f"has the options {', '.join(kind.model_fields)}" if kind.model_fields else "has no options"
         close = get_close_matches(name, kind.model_fields, n=1)

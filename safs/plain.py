@@ -1,4 +1,4 @@
-"""What people write into a job: numbers are numbers, misspelt keys are errors."""
+"""What people write into a job: numbers are numbers, misspelt keys are errors, and all of it can be stored."""
 
 from collections.abc import Iterator
 from inspect import isclass
@@ -7,6 +7,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+DEEPEST = 4
+LONGEST_NAME = 200
+LARGEST = 2**53
+"""Up to here every whole number is exact, also for those who read JSON's numbers as floating point."""
 
 
 class Plain(BaseModel):
@@ -36,6 +41,56 @@ class Plain(BaseModel):
                 if _is_number(value):
                     raise PydanticCustomError("number_as_text", "Input should be a number, written without quotes")
         return value
+
+
+def storable(text: str) -> str:
+    """``text``, if a database and an answer can hold it.
+
+    Raises:
+        ValueError: it holds NUL or half of a character.
+    """
+    if not text.isprintable():  # as most text is; the rest is looked at
+        if "\0" in text:
+            raise ValueError(f"{text!a:.100} holds NUL, which cannot be stored; leave it out")
+        if any("\ud800" <= each <= "\udfff" for each in text):
+            raise ValueError(f"{text!a:.100} holds half of a character (a lone surrogate); write it in UTF-8")
+    return text
+
+
+def storable_options(options: dict[str, Any]) -> dict[str, Any]:
+    """``options``, if they can be stored: whoever knows what they mean may come later.
+
+    >>> storable_options({"levels": [0.5, 1], "range": {"low": 1, "high": 2}})
+    {'levels': [0.5, 1], 'range': {'low': 1, 'high': 2}}
+
+    Raises:
+        ValueError: nested too deep, a name or a text that cannot be, a number beyond ``LARGEST``.
+    """
+    _check_option(options, levels=DEEPEST)
+    return options
+
+
+def _check_option(value: Any, *, levels: int) -> None:
+    match value:
+        case str():
+            storable(value)
+        case int() | float() if not abs(value) <= LARGEST:  # so is NaN
+            raise ValueError("a number of the options is not within -2^53 and 2^53; write a smaller one")
+        case dict() | list() if levels == 0:
+            raise ValueError(f"options have at most {DEEPEST} levels of objects and lists; write flatter ones")
+        case dict():
+            for name, inner in value.items():
+                _check_name(name)
+                _check_option(inner, levels=levels - 1)
+        case list():
+            for inner in value:
+                _check_option(inner, levels=levels - 1)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME:
+        raise ValueError(f"{name!a:.50} is no name of an option; names are text of 1 to {LONGEST_NAME} characters")
+    storable(name)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

@@ -8,12 +8,14 @@ which needs torch. This file does not import it.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from safs.plain import Plain
+from safs.plain import Plain, storable, storable_options
 from safs.presets import fill, fill_prune
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
+Label = Annotated[str, Field(max_length=200), AfterValidator(storable)]
+FreeOptions = Annotated[dict[str, Any], AfterValidator(storable_options)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Trials = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -86,7 +88,7 @@ class PruneSpec(Section):
     """Epochs of training while pruning; 0 where nothing is trained, by default as many as ``train`` has."""
     recipe: Recipe | None = None
     """How it trains; None is ``train``'s recipe."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: FreeOptions = Field(default_factory=dict)
     """What else the method and the schedule can be told; ``GET /v1/catalog`` lists it."""
 
     @model_validator(mode="before")
@@ -105,7 +107,7 @@ class SearchSpec(Section):
     """Of a trial's training; a multi-fidelity strategy (``asha``, ``hyperband``) gives as many to the best alone."""
     portfolio: bool = Field(True, strict=True)
     """Whether it first tries a few points that are known to do well in very sparse networks, the default among them."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: FreeOptions = Field(default_factory=dict)
     """What else the strategy can be told; ``GET /v1/catalog`` lists it."""
 
 
@@ -213,7 +215,7 @@ class JobSpec(Section):
     warm_start: int = Field(0, ge=0, le=20)
     """How many winners of earlier jobs on the same architecture, with any data, the searches try first."""
     seed: int = Field(0, ge=0, lt=2**31)
-    name: str | None = Field(None, max_length=200)
+    name: Label | None = None
     """A label for people."""
 
     @model_validator(mode="before")

@@ -1,9 +1,10 @@
 """Numbers of a job, wherever it is read: neither texts nor truth values."""
 
+import re
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from safs.errors import SpecError
 from safs.options import Options, parse_options
@@ -73,3 +74,44 @@ def test_options_are_as_strict(wrong: dict[str, Any]) -> None:
         parse_options(Annealing, wrong, what="strategy 'annealing'", field="tune.options")
 
     assert refused.value.field == f"tune.options.{name}"
+
+
+class Window(Options):
+    low: float = 0
+    high: float = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Window":
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why", "field"),
+    [
+        ({"low": 2}, "options of the window: low is above high.", "tune.options"),
+        ({"\ud800": 1}, "unable to parse raw data as a unicode string", "tune.options"),
+        ({"": 1}, "remove ''", "tune.options."),
+    ],
+)
+def test_options_that_are_wrong_as_a_whole_are_told(wrong: dict[str, Any], why: str, field: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(why)) as refused:
+        parse_options(Window, wrong, what="the window", field="tune.options")
+
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("name", ["naïve run №7 😀", "two\nlines", ""])
+def test_a_label_is_any_text_that_can_be_stored(name: str) -> None:
+    assert JobSpec.model_validate(MINIMAL | {"name": name}).name == name
+
+
+@pytest.mark.parametrize("options", [{"x": {"y": [{"z": 2**53}]}}, {"x" * 200: -1.5, "é": "\t"}, {"x": [[[]]]}])
+def test_options_may_be_nested_a_little(options: dict[str, Any]) -> None:
+    assert JobSpec.model_validate(MINIMAL | {"tune": {"options": options}}).tune.options == options
+
+
+def test_names_within_options_are_text() -> None:
+    with pytest.raises(ValidationError, match="1 is no name of an option"):
+        JobSpec.model_validate(MINIMAL | {"tune": {"options": {"x": {1: 2}}}})
