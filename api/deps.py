@@ -1,6 +1,5 @@
 """What endpoints need, and where it comes from."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from fastapi import Depends, Query, Request
 
 from api.access import Caller
 from api.metrics import Metrics
+from api.places import Places
 from api.settings import ApiSettings
 from api.tail import Line, Tail
 from safs.catalog import CatalogEntry
@@ -22,6 +22,7 @@ from store.session import Database
 
 UPLOADS_AT_ONCE = 8
 """Each holds a thread while it lasts; the threads are not those that answer other requests."""
+UPLOADS_OF_ONE = 2
 SLOW_AT_ONCE = 8
 """Checks, timings and downloads, which take a thread for longer than others should wait for one."""
 ANSWERING_THREADS = 4
@@ -51,10 +52,11 @@ class Services:
     estimate: Estimator
     catalog: Catalog
     metrics: Metrics
-    one_check: asyncio.Lock = field(default_factory=asyncio.Lock)
+    checks: Places = field(default_factory=lambda: Places("checks of jobs", 1, 1))
     """torch.fx patches ``nn.Module`` while it traces, so only one job at a time can be checked."""
-    one_estimate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    estimates: Places = field(default_factory=lambda: Places("estimates", 1, 1))
     """Two that are timed at once would both seem slow."""
+    uploads: Places = field(default_factory=lambda: Places("uploads", UPLOADS_AT_ONCE, UPLOADS_OF_ONE))
     upload_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(UPLOADS_AT_ONCE))
     slow_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SLOW_AT_ONCE))
 

@@ -12,6 +12,7 @@ ApiError
 ├── NotFinishedError      a result that is asked for before the job has ended
 ├── NoResultError         a result of a job that ended without one
 ├── RangeError            a Range header that no part of the file answers
+├── BusyError             as much of something is under way as the service takes
 └── NotReadyError         the service lacks something that it needs to work
 
 The errors of ``safs`` and ``store`` carry a ``code`` too; ``KINDS`` says for each code how it is answered.
@@ -112,6 +113,12 @@ class RangeError(ApiError):
         self.size_bytes = size_bytes
 
 
+class BusyError(ApiError):
+    """As much of something is under way as the service takes."""
+
+    code = "busy"
+
+
 class NotReadyError(ApiError):
     """The service lacks something that it needs to work."""
 
@@ -173,6 +180,7 @@ KINDS: Mapping[str, Kind] = {
     "database_unavailable": Kind(503, "The database does not answer", retryable=True),
     "schema_missing": Kind(503, "The database has not been migrated", retryable=True),
     "not_ready": Kind(503, "The service is not ready", retryable=True),
+    "busy": Kind(503, "The service has much to do", retryable=True),
     "storage_unavailable": Kind(503, "The object storage does not answer", retryable=True),
     "out_of_space": Kind(507, "The service has no disk space left", retryable=True),
 }

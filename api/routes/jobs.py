@@ -29,6 +29,8 @@ from store.records import JobState
 from store.session import Transaction
 from telemetry import tracing
 
+NOBODY_LISTENS = 499
+"""What proxies note for an answer whose client has gone."""
 LOOK_AGAIN_S = 2
 """Retry-After of a job that has not ended."""
 
@@ -87,12 +89,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
                 },
             },
         },
-        **problem_responses(*REFUSALS, "idempotency_conflict", "quota_exceeded"),
+        **problem_responses(*REFUSALS, "idempotency_conflict", "quota_exceeded", "busy"),
     },
 )
 async def submit(
     use: Use,
     who: Who,
+    http: Request,
     spec: Annotated[JobRequest, Body(openapi_examples=_EXAMPLES)],
     validate_only: Annotated[
         bool, Query(description="Check the job, say what was found and how long it will take, and queue nothing.")
@@ -111,12 +114,14 @@ async def submit(
     """Checks the job as far as that is possible before it runs (names, combinations, data set, weights, sparsity,
     whether the model can be traced), and queues it."""
     request = None if validate_only or idempotency_key is None else _request(who, idempotency_key, spec)
-    async with use.one_check:
+    async with use.checks.place(who.owner):
         if request is not None and (before := await run_in_threadpool(_answered, use, request)) is not None:
             return _queued(before, replayed=True)
         found = await to_thread.run_sync(_check, use, who, spec, limiter=use.slow_threads)
     if validate_only:
-        async with use.one_estimate:
+        async with use.estimates.place(who.owner):
+            if await http.is_disconnected():  # while it waited
+                return Response(status_code=NOBODY_LISTENS)
             estimate = await to_thread.run_sync(use.estimate, spec, found, limiter=use.slow_threads)
         return as_json(CheckView.of(spec, found, estimate))
     answer, replayed = await run_in_threadpool(_queue, use, who, spec, request)

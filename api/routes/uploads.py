@@ -1,5 +1,6 @@
 """Uploads: dense weights that jobs start from."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -20,6 +21,8 @@ from store.records import Upload
 MEDIA_TYPE = "application/octet-stream"
 LONGEST_PAUSE_S = 60.0
 """Of a body that is under way; one that stands still would keep others out, since few are taken at once."""
+LEAST_BYTES_PER_S = 10_000
+"""On average, after the first ``LONGEST_PAUSE_S``; one that only just moves would keep others out as well."""
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -36,6 +39,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
         "out_of_space",
         "storage_unavailable",
         "not_ready",
+        "busy",
     ),
     openapi_extra={
         "requestBody": {
@@ -55,8 +59,9 @@ async def upload(
     """Takes a state dict as raw bytes. Only safetensors, which hold no code, with numbers that are finite; what is
     refused leaves nothing behind. A job names it by its `id` in `model.weights`."""
     _check_headers(request, use.settings.upload_limit_bytes)
-    body = _BodyFromThread(request.stream())
-    created = await to_thread.run_sync(_keep, use, who, body, filename, limiter=use.upload_threads)
+    async with use.uploads.place(who.owner):
+        body = _BodyFromThread(request.stream())
+        created = await to_thread.run_sync(_keep, use, who, body, filename, limiter=use.upload_threads)
     return UploadView.of(created)
 
 
@@ -73,7 +78,10 @@ def _keep(use: Services, who: Caller, body: Readable, filename: str) -> Upload:
     except ClientDisconnect as error:
         raise UploadError("the upload is truncated: the connection ended before the file did") from error
     except TimeoutError as error:
-        raise UploadError(f"the upload is given up: nothing of it came for {LONGEST_PAUSE_S:g} s") from error
+        raise UploadError(
+            f"the upload is given up: for {LONGEST_PAUSE_S:g} s nothing of it came, or less than "
+            f"{LEAST_BYTES_PER_S:,} bytes a second"
+        ) from error
     with use.database.begin() as tx:
         created = uploads.create(tx, stored, filename, incoming.tensors, who.owner)
         reach("upload.before_commit")
@@ -87,6 +95,8 @@ class _BodyFromThread:
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
+        self._began_s = time.monotonic()
+        self._received = 0
 
     def read(self, size: int, /) -> bytes:
         if not self._rest:
@@ -95,11 +105,17 @@ class _BodyFromThread:
         return chunk
 
     async def _next(self) -> bytes:
-        with fail_after(LONGEST_PAUSE_S):
+        with fail_after(self._patience_s()):
             async for chunk in self._chunks:
                 if chunk:
+                    self._received += len(chunk)
                     return chunk
         return b""
+
+    def _patience_s(self) -> float:
+        """How long the next bytes may take."""
+        late_s = time.monotonic() - self._began_s - self._received / LEAST_BYTES_PER_S
+        return max(0.0, LONGEST_PAUSE_S - max(0.0, late_s))
 
 
 def _check_headers(request: Request, limit_bytes: int) -> None:

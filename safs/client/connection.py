@@ -82,13 +82,14 @@ class Connection:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer, read whole; the arguments are those of ``httpx.Client.request``.
 
-        A request that was refused because the key makes too many a minute is made again when the service says.
+        A request that was refused because the key makes too many a minute, or because the service is busy, is made
+        again when the service says.
 
         Raises:
             ServiceError: no answer came, or a problem.
         """
         return self.backoff.patiently(
-            lambda: self._request(method, path, **options), lambda error: error.code == "rate_limited"
+            lambda: self._request(method, path, **options), lambda error: error.code in ("rate_limited", "busy")
         )
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
