@@ -8,12 +8,16 @@ from hashlib import sha256
 from starlette.concurrency import run_in_threadpool
 
 from store import keys
-from store.keys import ApiKey
+from store.errors import DatabaseUnavailable
+from store.keys import ApiKey, KeyState
 from store.session import Database, Transaction
 
 KEPT_S = 1.0
 """For so long a key may still work that was revoked, or that has expired; and while there are none, so long after the
 first was made this machine's own programs may come in without."""
+AWAY_S = 600.0
+"""For so long after it was last read an answer holds while the database is away: else nobody could ask ``/metrics``
+whether it is. A key that is revoked meanwhile opens nobody's jobs, since these come from the same database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Found:
 class Keyring:
     """Finds keys, in the database at most once in ``kept_s`` for each of them.
 
-    For the event loop alone. What is no key is looked up each time, so strangers fill nothing.
+    For the event loop alone. What is no key that works is looked up each time, so strangers fill nothing.
     """
 
     def __init__(
@@ -41,14 +45,26 @@ class Keyring:
         self._kept: dict[bytes, tuple[float, Found]] = {}
 
     async def find(self, token: str | None) -> Found:
-        """The key of ``token``; None is a caller who sent none."""
+        """The key of ``token``; None is a caller who sent none.
+
+        Raises:
+            DatabaseUnavailable: it is away, and has not been asked about this token within ``AWAY_S``.
+        """
         now = self._clock()
         name = sha256((token or "").encode()).digest()  # no token is held in memory
-        read_at, found = self._kept.get(name, (-float("inf"), None))
-        if found is None or now - read_at > self._kept_s:
+        read_at, kept = self._kept.get(name, (-float("inf"), None))
+        if kept is not None and now - read_at <= self._kept_s:
+            return kept
+        try:
             found = await run_in_threadpool(self._read, token)
-            if found.key is not None or token is None:
-                self._kept[name] = now, found
+        except DatabaseUnavailable:
+            if kept is None or now - read_at > AWAY_S:
+                raise
+            return kept
+        if token is None or (found.key is not None and found.key.state is KeyState.ACTIVE):
+            self._kept[name] = now, found
+        else:
+            self._kept.pop(name, None)
         return found
 
     def _read(self, token: str | None) -> Found:

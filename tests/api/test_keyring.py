@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from api.keyring import Found, Keyring
+from api.keyring import AWAY_S, KEPT_S, Found, Keyring
 from store import keys
+from store.errors import DatabaseUnavailable
 from store.keys import KeyState, Scope
 from store.session import Database
+from store.tables import api_keys
 
 
 class Clock:
@@ -50,6 +53,19 @@ def questions(database: Database) -> Iterator[list[str]]:
     event.listen(database.engine, "before_cursor_execute", note)
     yield sent
     event.remove(database.engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def away(database: Database) -> Iterator[None]:
+    """A folder lies where the file was: whoever connects is refused."""
+    file = Path(str(database.url.database))
+    elsewhere = file.with_suffix(".moved")
+    database.dispose()
+    file.rename(elsewhere)
+    file.mkdir()
+    yield
+    file.rmdir()
+    elsewhere.rename(file)
 
 
 def find(keyring: Keyring, token: str | None) -> Found:
@@ -114,3 +130,51 @@ def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, 
     keyring.broken = False
 
     assert find(keyring, token).key is not None
+
+
+@pytest.mark.parametrize("is_sent", [True, False], ids=["a key", "no key"])
+def test_while_the_database_is_away_its_last_answer_holds_for_ten_minutes(
+    keyring: Keyring, clock: Clock, sqlite_database: Database, request: pytest.FixtureRequest, is_sent: bool
+) -> None:
+    sent = request.getfixturevalue("token") if is_sent else None
+    known = find(keyring, sent)
+
+    with away(sqlite_database):
+        clock.now_s += KEPT_S + 0.1
+        assert find(keyring, sent) is known
+        clock.now_s += AWAY_S - KEPT_S - 0.2
+        assert find(keyring, sent) is known, "its ten minutes begin when the database was last asked"
+        clock.now_s += 0.2
+        with pytest.raises(DatabaseUnavailable):
+            find(keyring, sent)
+
+    assert find(keyring, sent) == known
+    assert find(keyring, sent) is not known
+
+
+def test_while_the_database_is_away_nobody_is_known_who_was_not_before(
+    keyring: Keyring, token: str, sqlite_database: Database
+) -> None:
+    with away(sqlite_database):
+        for sent in (token, None, "a key"):
+            with pytest.raises(DatabaseUnavailable):
+                find(keyring, sent)
+
+
+def test_a_key_that_turned_out_revoked_or_gone_is_forgotten(
+    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+) -> None:
+    with sqlite_database.begin() as tx:
+        other = keys.create(tx, "vision", [Scope.READ])[1]
+    find(keyring, token), find(keyring, other)
+    with sqlite_database.begin() as tx:
+        keys.revoke(tx, token.split("_")[1])
+        tx.execute(api_keys.delete().where(api_keys.c.prefix == other.split("_")[1]))
+    clock.now_s += KEPT_S + 0.1
+    find(keyring, token), find(keyring, other)
+
+    with away(sqlite_database):
+        for sent in (token, other):
+            with pytest.raises(DatabaseUnavailable):
+                find(keyring, sent)
+    assert not keyring._kept

@@ -1,6 +1,7 @@
 """What Prometheus is told."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -9,8 +10,9 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event, text
 
-from api import metrics
+from api import authentication, metrics
 from api.app import create_app
+from api.keyring import Keyring
 from api.settings import ApiSettings
 from store.session import Database
 from tests.api.conftest import from_this_machine
@@ -160,6 +162,38 @@ def test_without_a_database_the_rest_is_told(http: TestClient, api_database_url:
     assert found["safs_database_up"] == {(): 0}
     assert "safs_jobs" not in found
     assert found["safs_disk_free_bytes"][()] > 0
+
+
+@pytest.mark.parametrize("with_key", [True, False], ids=["with a key", "no keys yet"])
+def test_a_database_that_is_away_is_told_to_who_was_known_before(
+    settings: ApiSettings, make_key: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch, with_key: bool
+) -> None:
+    monkeypatch.setattr(authentication, "Keyring", partial(Keyring, kept_s=-1.0))
+    app = create_app(settings)
+    with from_this_machine(app) as http:
+        http.headers.update(make_key("prometheus", "admin") if with_key else {})
+        before = value(http, "safs_database_up")
+        make_unreachable(app.state.services.database)
+
+        found, jobs = scrape(http), http.get("/v1/jobs")
+        http.headers["Authorization"] = "Bearer safs_00000000_" + 48 * "0"
+        stranger = http.get("/metrics")
+
+    assert (before, found["safs_database_up"]) == (1, {(): 0})
+    assert found["safs_disk_free_bytes"][()] > 0
+    assert (jobs.status_code, jobs.json()["code"]) == (503, "database_unavailable")
+    assert (stranger.status_code, stranger.json()["code"]) == (503, "database_unavailable")
+
+
+def make_unreachable(database: Database) -> None:
+    """From now on every connection is refused, as by a server that was stopped."""
+
+    def refuse(dialect: Any, *_: object) -> None:
+        raise dialect.loaded_dbapi.OperationalError("connection refused")
+
+    database.dispose()
+    for engine in database.engines:
+        event.listen(engine, "do_connect", refuse)
 
 
 def test_open_streams_are_counted(settings: ApiSettings, serve: Callable[..., Any]) -> None:
