@@ -19,6 +19,8 @@ FreeOptions = Annotated[dict[str, Any], AfterValidator(storable_options)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Trials = Annotated[int, Field(ge=1, le=10_000)]
 
+LONGEST_JOB_S = 10 * 365 * 24 * 3600
+
 
 class Section(Plain):
     """A part of a job spec."""
@@ -188,7 +190,8 @@ class ResourcesSpec(Section):
     """How many trials are in flight; the candidates depend on it (and on nothing else of the machine)."""
     gpus_per_trial: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     """A fraction packs several trials on one GPU; a training computes on one at most."""
-    time_limit_s: int | None = Field(None, ge=1)
+    time_limit_s: int | None = Field(None, ge=1, le=LONGEST_JOB_S)
+    """The job fails after so many seconds, ten years of them at most."""
 
 
 class JobSpec(Section):

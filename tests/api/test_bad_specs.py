@@ -80,6 +80,21 @@ def test_deep_nests_are_refused_in_every_field(http: TestClient) -> None:
     _all_refused(http, nested(260), nested(800))
 
 
+@pytest.mark.parametrize("number", [10**400, -(10**400), 2**63, 1e308], ids=["huge", "negative", "2^63", "1e308"])
+def test_numbers_that_nothing_can_reckon_with_are_refused_in_every_field(http: TestClient, number: float) -> None:
+    _all_refused(http, number, [number], {"x": number})
+
+
+def test_a_job_may_take_ten_years_and_no_longer(http: TestClient) -> None:
+    taken = _post(http, _with("resources.time_limit_s", 315_360_000), {})
+    refused = _post(http, _with("resources.time_limit_s", 315_360_001), {})
+
+    assert (taken.status_code, refused.status_code) == (202, 422)
+    (error,) = refused.json()["errors"]
+    assert error["field"] == "resources.time_limit_s"
+    assert "less than or equal to 315360000" in error["message"]
+
+
 def _all_refused(http: TestClient, *values: Any) -> None:
     tried = product(_fields(JobSpec), values, ({}, {"Idempotency-Key": "one-job"}))
     refused = [(*each, _post(http, _with(each[0], each[1], PAPER), each[2]).status_code) for each in tried]
