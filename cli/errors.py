@@ -1,9 +1,17 @@
 """What a person is told when a command fails."""
 
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
 from pydantic import ValidationError
 
 from safs.client import JobFailed, ServiceError
 from safs.errors import SafsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import BaseSettings
 
 
 class CommandError(Exception):
@@ -18,9 +26,7 @@ def explain(error: Exception) -> str:
         case ServiceError(errors=[_, *_] as errors):
             return "\n".join([error.detail, *(f"  {each['field']}: {each['message']}" for each in errors)])
         case ValidationError():
-            return "\n".join(
-                [f"{error.error_count()} value(s) of {error.title} are wrong", *map(_invalid_value, error.errors())]
-            )
+            return _wrong_values(error)
         case CommandError() | SafsError() | ServiceError() | JobFailed() | OSError():
             return str(error)
         case _ if _is_store_error(error):
@@ -34,6 +40,53 @@ def _is_store_error(error: Exception) -> bool:
     return any(kind.__name__ == "StoreError" for kind in type(error).__mro__)
 
 
-def _invalid_value(error: object) -> str:
-    assert isinstance(error, dict)
-    return f"  {'.'.join(map(str, error['loc']))}: {error['msg']}"
+def _wrong_values(error: ValidationError) -> str:
+    settings = next((kind for kind in _settings() if kind.__name__ == error.title), None)
+    tell = _invalid_value if settings is None else partial(_invalid_setting, settings)
+    lines = [tell(each) for each in error.errors()]
+    return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} values are wrong:", *lines])
+
+
+def _settings() -> Iterator["type[BaseSettings]"]:
+    """All classes of settings that are loaded."""
+    from pydantic_settings import BaseSettings
+
+    kinds: list[type[BaseSettings]] = [BaseSettings]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        yield kind
+
+
+def _invalid_setting(settings: "type[BaseSettings]", error: "ErrorDetails") -> str:
+    """The variable, its value, and what is wrong; what our own validators say names the variable already."""
+    message = _message(error)
+    if not error["loc"]:
+        return message
+    field = str(error["loc"][0])
+    variable = f"{settings.model_config['env_prefix']}{field}".upper()
+    if variable in message:
+        return message
+    # Fields whose values may hold a password are not in the representation of the settings either.
+    value = _scalar(error["input"]) if settings.model_fields[field].repr else None
+    return f"{variable}{'' if value is None else f' is {value}'}: {message[:1].lower()}{message[1:]}"
+
+
+def _invalid_value(error: "ErrorDetails") -> str:
+    path = ".".join(map(str, error["loc"]))
+    return f"{path}: {with_value(error)}" if path else with_value(error)
+
+
+def with_value(error: "ErrorDetails") -> str:
+    """What is wrong with a value, and the value where it can be shown."""
+    value = _scalar(error["input"])
+    return _message(error) if value is None else f"{_message(error)} (given: {value})"
+
+
+def _message(error: "ErrorDetails") -> str:
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _scalar(value: object) -> str | None:
+    """The value as text; None if it is no text or number, or an address, which may hold a password."""
+    return repr(value) if isinstance(value, str | int | float) and "://" not in str(value) else None

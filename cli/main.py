@@ -2,8 +2,10 @@
 
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from cli import backup, catalog, demo, jobs, keys, local, serve, submit, up, upkeep
 
@@ -12,6 +14,7 @@ def make_app() -> typer.Typer:
     """The command with all its subcommands, in the order in which a newcomer meets them."""
     app = typer.Typer(
         name="safs",
+        cls=_Commands,
         help="Send a network and a sparsity; get the best sparse checkpoint back.",
         epilog="New here? `safs demo` shows all of it in a few minutes. `safs COMMAND --help` has examples.",
         no_args_is_help=True,
@@ -42,6 +45,22 @@ def make_app() -> typer.Typer:
         app.command()(command)
     app.add_typer(keys.keys, name="keys")
     return app
+
+
+class _Commands(TyperGroup):
+    """Adds the value to what is said of a wrong flag, or of the variable in its place."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            if isinstance(error.__cause__, ValidationError):
+                from cli.errors import with_value
+
+                error.message = "; ".join(map(with_value, error.__cause__.errors()))
+            raise
 
 
 def main() -> None:
