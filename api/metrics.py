@@ -40,7 +40,7 @@ class Metrics:
     """What ``/metrics`` shows; one for each app.
 
     Args:
-        home: folder whose disk is watched.
+        home: whose folder of artifacts is on the disk that is watched.
         listeners: how many streams of events are open.
     """
 
@@ -56,7 +56,7 @@ class Metrics:
         streams = Gauge("safs_event_streams", "Streams of events that are open.", registry=self._registry)
         streams.set_function(listeners)
         free = Gauge("safs_disk_free_bytes", "Bytes that are left where the artifacts are.", registry=self._registry)
-        free.set_function(lambda: shutil.disk_usage(home).free)
+        free.set_function(lambda: free_bytes(home / "artifacts"))  # the settings' artifacts_folder
         self._registry.register(_FromDatabase(database))
         ProcessCollector(registry=self._registry)
 
@@ -68,6 +68,11 @@ class Metrics:
     def render(self) -> bytes:
         """All of it in Prometheus's text format, version 0.0.4."""
         return generate_latest(self._registry)
+
+
+def free_bytes(folder: Path) -> int:
+    """What is left on the disk of ``folder``, or, if that is not there yet, where it would be made."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
 class _FromDatabase(Collector):

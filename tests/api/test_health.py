@@ -1,6 +1,8 @@
 """Liveness without a database, readiness with all that the service needs."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -39,6 +41,23 @@ def test_a_database_that_was_not_migrated_is_not_ready(tmp_path: Path) -> None:
 
     assert "safs migrate" in ready.json()["detail"]
     assert (jobs.status_code, jobs.json()["code"]) == (503, "schema_missing")
+
+
+@pytest.mark.parametrize("full", ["home", "artifacts_folder"])
+def test_the_disks_of_the_home_and_of_the_artifacts_are_both_looked_at(
+    settings: ApiSettings, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    """Fake disks: artifacts on a mount of their own."""
+    free = {settings.home: 10_000, settings.artifacts_folder: 10_000, getattr(settings, full): 999}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder]))
+    settings.artifacts_folder.mkdir(parents=True)
+    with from_this_machine(create_app(settings.model_copy(update={"free_disk_bytes": 1_000}))) as http:
+        response = http.get("/readyz")
+
+    assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+    assert "has 999 bytes left" in response.json()["detail"]
+    assert ("artifacts" in response.json()["detail"]) == (full == "artifacts_folder")
+    assert str(settings.home) not in response.text
 
 
 def test_a_full_disk_is_not_ready(settings: Any) -> None:

@@ -1,7 +1,9 @@
 """What Prometheus is told."""
 
+import shutil
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -183,6 +185,19 @@ def test_a_database_that_is_away_is_told_to_who_was_known_before(
     assert found["safs_disk_free_bytes"][()] > 0
     assert (jobs.status_code, jobs.json()["code"]) == (503, "database_unavailable")
     assert (stranger.status_code, stranger.json()["code"]) == (503, "database_unavailable")
+
+
+def test_the_disk_that_is_told_is_that_of_the_artifacts(
+    http: TestClient, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fake disks: artifacts on a mount of their own, which is not there before their folder is."""
+    free = {settings.home: 10_000, settings.artifacts_folder: 999}
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[folder]))
+    settings.home.mkdir(exist_ok=True)
+    before = value(http, "safs_disk_free_bytes")
+    settings.artifacts_folder.mkdir()
+
+    assert (before, value(http, "safs_disk_free_bytes")) == (10_000, 999)
 
 
 def make_unreachable(database: Database) -> None:
