@@ -141,7 +141,7 @@ def _seconds(given: str) -> int:
 def _database(home: Path | None, *, make: bool = False) -> Iterator["Transaction"]:
     """A transaction on the database that the settings name; with ``make`` it need not be there yet."""
     from cli.errors import CommandError
-    from migrations import current, upgrade
+    from migrations import current, require_head, upgrade
     from store.session import Database
     from store.settings import StoreSettings
 
@@ -153,6 +153,7 @@ def _database(home: Path | None, *, make: bool = False) -> Iterator["Transaction
         raise CommandError(f"there is no database {url}; --home or SAFS_HOME says where it is")
     database = Database(url)
     try:
+        require_head(database.engine)
         with database.begin() as tx:
             yield tx
     finally:

@@ -37,11 +37,13 @@ def collect(
 
     from cli.tables import facts_table
     from cli.terminal import stderr, stdout
+    from migrations import require_head
     from store.upkeep import Kind, survey
     from store.upkeep import collect as steps
 
     counts, size_bytes = Counter[Kind](), 0
     with opened(home) as at, stderr().status("looking for what nothing needs"):
+        require_head(at.database.engine)
         for step in (survey if dry_run else steps)(at.database, at.store, at.settings):
             counts[step.kind] += step.count
             size_bytes += step.size_bytes
@@ -71,9 +73,11 @@ def scrub(
     from rich.filesize import decimal
 
     from cli.terminal import stdout
+    from migrations import require_head
     from store.orphans import find_orphans
 
     with opened(home) as at:
+        require_head(at.database.engine)
         checked, bad = _look_at_all(at)
         left = [each for each in bad if not (repair and _repaired(at, each))]
         repaired = len(bad) - len(left)

@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from api.settings import ApiSettings
 from cli.errors import CommandError
 from cli.main import make_app
 from cli.service import Service
+from migrations import upgrade
 from safs.client import ServiceError
-from store.errors import InvalidValue, KeyNotFound
+from store import keys
+from store.errors import InvalidValue, KeyNotFound, SchemaMissing, SchemaNewer
+from store.session import Database
 from tests.api.conftest import running
 
 Safs = Callable[..., Result]
@@ -99,6 +103,27 @@ def test_without_a_database_nothing_is_made_but_by_create(safs: Safs, home: Path
     made(safs, "--owner", "a", "--scopes", "read")
 
     assert isinstance(safs("keys", "revoke", "1f0c9a3e").exception, KeyNotFound)
+
+
+@pytest.mark.parametrize(
+    "command", [["create", "--owner", "a", "--scopes", "read"], ["list"], ["revoke", "1f0c9a3e"]], ids=lambda c: c[0]
+)
+@pytest.mark.parametrize(("revision", "error"), [("0009", SchemaNewer), ("0002", SchemaMissing)])
+def test_keys_under_another_schema_are_left_alone(
+    safs: Safs, home: Path, command: list[str], revision: str, error: type[Exception]
+) -> None:
+    upgrade(f"sqlite:///{home / 'safs.db'}")
+    database = Database(f"sqlite:///{home / 'safs.db'}")
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+    result = safs("keys", *command)
+
+    assert isinstance(result.exception, error)
+    assert f"revision {revision}" in str(result.exception)
+    with database.read() as tx:
+        assert not keys.exist(tx)
+    database.dispose()
 
 
 @pytest.mark.parametrize("command", ["create", "list", "revoke"])

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import Result
 
 from migrations import upgrade
 from store import artifacts, jobs, outputs, queue, uploads
 from store.artifacts import ArtifactStore
+from store.errors import SchemaMissing, SchemaNewer
 from store.records import JobState, Lease
 from store.session import Database
 from store.settings import StoreSettings
@@ -124,6 +126,29 @@ def test_collect_deletes_what_a_dry_run_has_named(
     assert not orphan.exists()
     with database.read() as tx:
         assert jobs.list(tx).items == ()
+
+
+@pytest.mark.parametrize("command", [("collect",), ("collect", "--dry-run"), ("scrub",), ("scrub", "--repair")])
+@pytest.mark.parametrize(("revision", "error"), [("0009", SchemaNewer), ("0002", SchemaMissing)])
+def test_nothing_is_looked_at_or_deleted_under_another_schema(
+    safs: Safs,
+    database: Database,
+    store: ArtifactStore,
+    command: tuple[str, ...],
+    revision: str,
+    error: type[Exception],
+) -> None:
+    """A newer version may name files in tables that this one does not know."""
+    orphan = store.path(store.put(io.BytesIO(b"x")).sha256)
+    os.utime(orphan, (time.time() - 2 * 86_400,) * 2)
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+    done = safs(*command)
+
+    assert isinstance(done.exception, error)
+    assert f"revision {revision}" in str(done.exception)
+    assert orphan.exists()
 
 
 def test_a_retention_that_is_no_time_is_refused(safs: Safs, settings: StoreSettings) -> None:
