@@ -26,8 +26,8 @@ async def livez() -> HealthView:
 
 @router.get("/readyz", summary="Can the service work?", responses=problem_responses("not_ready", needs_key=False))
 def readyz(use: Use) -> HealthView:
-    """The database answers, its schema is the one that this version needs, and there is disk space left: in the home, and
-    where the artifacts are."""
+    """The database answers, its schema is the one that this version needs, and there is disk space left, also for
+    artifacts."""
     if lacks := list(_lacks(use)):
         raise NotReadyError("; ".join(lacks))
     return HealthView(status="ok")
