@@ -33,13 +33,13 @@ def versioned_json(request: Request, body: Any, headers: dict[str, str]) -> Resp
     return Response(content, media_type="application/json", headers=headers)
 
 
-def check_range(request: Request, etag: str, size_bytes: int) -> None:
-    """Raises ``RangeError`` if the caller asks for a range of bytes that the file does not have.
+def check_range(request: Request, file: Response, size_bytes: int) -> None:
+    """Raises ``RangeError`` if the caller asks for a range of bytes that ``file``, the answer, does not have.
 
-    A range under an If-Range that does not match is no request for a range.
+    A range under an If-Range that is neither its ETag nor its Last-Modified is no request for a range.
     """
-    wanted = request.headers.get("range")
-    if wanted is None or request.headers.get("if-range", etag) != etag:
+    wanted, version = request.headers.get("range"), request.headers.get("if-range")
+    if wanted is None or version not in (None, file.headers["etag"], file.headers["last-modified"]):
         return
     unit, _, ranges = wanted.partition("=")
     if unit.strip().lower() != "bytes" or not all(_fits(one.strip(), size_bytes) for one in ranges.split(",")):

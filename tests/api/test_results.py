@@ -70,6 +70,41 @@ def test_a_range_of_another_version_is_answered_with_the_whole_file(http: TestCl
     assert (response.status_code, response.content) == (200, CHECKPOINT)
 
 
+@pytest.mark.parametrize("validator", ["etag", "last-modified"])
+@pytest.mark.parametrize("wanted", ["bytes=x", "bytes=200000-", "lines=1-2", "bytes"])
+def test_a_range_of_this_version_that_it_does_not_have_is_refused(
+    http: TestClient, job: str, validator: str, wanted: str
+) -> None:
+    version = http.get(f"{job}/checkpoint").headers[validator]
+
+    response = http.get(f"{job}/checkpoint", headers={"Range": wanted, "If-Range": version})
+
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (416, "range_not_satisfiable")
+    assert response.headers["content-range"] == f"bytes */{len(CHECKPOINT)}"
+
+
+@pytest.mark.parametrize("validator", ["etag", "last-modified"])
+def test_a_range_of_this_version_is_that_part_of_the_file(http: TestClient, job: str, validator: str) -> None:
+    version = http.get(f"{job}/checkpoint").headers[validator]
+
+    response = http.get(f"{job}/checkpoint", headers={"Range": "bytes=0-7", "If-Range": version})
+
+    assert (response.status_code, response.content) == (206, CHECKPOINT[:8])
+
+
+@pytest.mark.parametrize("version", ["Thu, 01 Jan 1970 00:00:00 GMT", "W/{etag}", "", "nonsense"])
+@pytest.mark.parametrize("wanted", ["bytes=x", "bytes=200000-", "bytes=0-7"])
+def test_a_range_of_what_may_be_another_version_is_answered_with_the_whole_file(
+    http: TestClient, job: str, version: str, wanted: str
+) -> None:
+    version = version.format(etag=http.get(f"{job}/checkpoint").headers["etag"])
+
+    response = http.get(f"{job}/checkpoint", headers={"Range": wanted, "If-Range": version})
+
+    assert (response.status_code, response.content) == (200, CHECKPOINT)
+
+
 def test_content_that_the_caller_has_is_not_sent_again(http: TestClient, job: str) -> None:
     etag = http.get(f"{job}/report").headers["etag"]
 
