@@ -2,6 +2,7 @@
 
 StoreError
 ├── DatabaseUnavailable   the database cannot be reached, or stayed locked
+├── AccessDenied          the database does not let our role do what was to be done
 ├── SchemaMissing         the database has not been migrated
 ├── SchemaNewer           a newer version of the program has migrated the database
 ├── InvalidValue          a value that the database cannot hold
@@ -35,6 +36,12 @@ class DatabaseUnavailable(StoreError):
     """The database cannot be reached, or stayed locked; trying again may help."""
 
     code = "database_unavailable"
+
+
+class AccessDenied(StoreError):
+    """The database does not let our role do what was to be done; it takes an administrator, or another role."""
+
+    code = "database_access_denied"
 
 
 class SchemaMissing(StoreError):

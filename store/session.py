@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from store.errors import DatabaseUnavailable, InvalidValue, SchemaMissing, StoreError
+from store.errors import AccessDenied, DatabaseUnavailable, InvalidValue, SchemaMissing, StoreError
 
 Transaction: TypeAlias = Connection
 """A connection inside a transaction that the caller began and will end."""
@@ -38,6 +38,8 @@ CONNECT_TIMEOUT_S = 10
 
 _OTHER_SCHEMA = ("42P01", "42703")
 """PostgreSQL's undefined_table and undefined_column."""
+_ACCESS_DENIED = "42501"
+"""PostgreSQL's insufficient_privilege."""
 
 
 class Database:
@@ -56,7 +58,12 @@ class Database:
         self._answering = self._reader if make_engine is _sqlite_engine else _answering_engine(self.url)
 
     def __repr__(self) -> str:
-        return f"Database({_shown(self.url)!r})"
+        return f"Database({self.shown_url!r})"
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for people, without its password."""
+        return _shown(self.url)
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -203,7 +210,7 @@ def _errors_named(url: URL) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        named = _named(error, _shown(url))
+        named = _named(error, url)
         if named is None:
             raise
         raise named from error
@@ -213,10 +220,15 @@ def _errors_named(url: URL) -> Iterator[None]:
         ) from error
 
 
-def _named(error: DatabaseError, url: str) -> StoreError | None:
-    cause = str(error.orig).strip()
-    if getattr(error.orig, "sqlstate", None) in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
-        return SchemaMissing(f"the database {url} does not have the tables that this version needs; run `safs migrate`")
+def _named(error: DatabaseError, url: URL) -> StoreError | None:
+    cause, shown = str(error.orig).strip(), _shown(url)
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    if sqlstate in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
+        return SchemaMissing(
+            f"the database {shown} does not have the tables that this version needs; run `safs migrate`"
+        )
+    if sqlstate == _ACCESS_DENIED:
+        return _access_denied(cause.partition("\n")[0], url)
     match error:
         case DataError():
             return InvalidValue(f"the database cannot hold this value: {cause}")
@@ -224,8 +236,17 @@ def _named(error: DatabaseError, url: str) -> StoreError | None:
             return None
         case _:
             return DatabaseUnavailable(
-                f"the database {url} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
+                f"the database {shown} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
             )
+
+
+def _access_denied(cause: str, url: URL) -> AccessDenied:
+    who = f'the role "{url.username}"' if url.username else "our role"
+    return AccessDenied(
+        f"{who} may not do this in the database {_shown(url)}: {cause}. Let an administrator GRANT CREATE ON SCHEMA "
+        f'public TO "{url.username or "ROLE"}" (or what else it lacks), or name in SAFS_DATABASE_URL another role, '
+        "such as the owner of the tables"
+    )
 
 
 def _shown(url: URL) -> str:

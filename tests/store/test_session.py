@@ -1,16 +1,19 @@
 """Transactions, and what is said when the database does not play along."""
 
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from migrations import upgrade
 from store import jobs, queue
-from store.errors import DatabaseUnavailable, SchemaMissing, StoreError
+from store.errors import AccessDenied, DatabaseUnavailable, SchemaMissing, StoreError
 from store.session import Database, Transaction
 
 
@@ -122,6 +125,46 @@ def test_database_that_was_never_migrated_says_how_to_migrate_it(empty_database_
         jobs.list(tx)
 
     database.dispose()
+
+
+@pytest.fixture
+def weak_url(empty_postgresql_url: str) -> Iterator[URL]:
+    """A role that may look into the schema, as anybody may into public, and make nothing in it."""
+    role, database = f"weak_{uuid4().hex}", Database(empty_postgresql_url)
+    with database.begin() as tx:
+        tx.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 's3cret'"))
+        tx.execute(text(f"GRANT USAGE ON SCHEMA {_schema_of(tx)} TO {role}"))
+    yield make_url(empty_postgresql_url).set(username=role, password="s3cret")
+    with database.begin() as tx:
+        tx.execute(text(f"DROP OWNED BY {role}"))
+        tx.execute(text(f"DROP ROLE {role}"))
+    database.dispose()
+
+
+def _schema_of(tx: Transaction) -> str:
+    return str(tx.execute(text("SELECT current_schema()")).scalar_one())
+
+
+def test_a_role_that_may_not_migrate_is_told_what_to_grant_it(weak_url: URL) -> None:
+    with pytest.raises(AccessDenied, match="permission denied for schema") as denied:
+        upgrade(weak_url.render_as_string(hide_password=False))
+
+    message = str(denied.value)
+    assert f'role "{weak_url.username}"' in message
+    assert f'GRANT CREATE ON SCHEMA public TO "{weak_url.username}"' in message
+    assert "SAFS_DATABASE_URL" in message
+    assert "s3cret" not in message
+    assert "[SQL" not in message
+
+
+def test_a_role_that_may_not_read_a_table_is_told_so(weak_url: URL, empty_postgresql_url: str) -> None:
+    upgrade(empty_postgresql_url)
+    weak = Database(weak_url.render_as_string(hide_password=False))
+
+    with pytest.raises(AccessDenied, match="permission denied for table jobs"), weak.read() as tx:
+        jobs.list(tx)
+
+    weak.dispose()
 
 
 @pytest.mark.parametrize(
