@@ -62,11 +62,12 @@ def _check_target(at: Opened, manifest: Manifest, replace: bool) -> None:
     require_head(at.database.engine)
     with at.database.read() as tx:
         empty, workers = is_empty(tx), active_workers(tx)
+    target = f"the database {at.database.shown_url}"
     if workers:
-        raise CommandError(f"{workers[0]} runs a job of {at.database}; stop the service first: runners hand jobs back")
+        raise CommandError(f"{workers[0]} runs a job of {target}; stop the service first: runners hand jobs back")
     if not empty and not replace:
         raise CommandError(
-            f"{at.database} is not empty. Restore into another (SAFS_HOME, SAFS_DATABASE_URL), or let --replace delete "
+            f"{target} is not empty. Restore into another (SAFS_HOME, SAFS_DATABASE_URL), or let --replace delete "
             "what is in it"
         )
     if replace and manifest.revision != head_revision():
