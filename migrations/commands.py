@@ -8,13 +8,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, func, select
+from sqlalchemy import URL, Engine, func, select
 
 from store.errors import SchemaMissing, SchemaNewer
-from store.session import Database, Transaction, read
+from store.session import Database, Transaction, _shown, read
 
 LOCK_KEY = 0x5AF5
 """PostgreSQL's advisory lock for migrating; SQLite's own lock of the file does it there."""
+_ELSEWHERE = "or set SAFS_HOME / SAFS_DATABASE_URL to where the service's is"
+"""Who forgot them looks at a database that is not the service's, and must not migrate that."""
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
@@ -62,10 +64,13 @@ def require_head(engine: Engine) -> None:
     """
     with read(engine) as tx:
         found = _revision(tx)
-    _refuse_newer(found)
+    _refuse_newer(found, engine.url)
     if found != head_revision():
         what = "has no schema yet" if found is None else f"is at the older revision {found}"
-        raise SchemaMissing(f"the database {what}, and this version needs {head_revision()}; run `safs migrate`")
+        raise SchemaMissing(
+            f"the database {_shown(engine.url)} {what}, and this version needs {head_revision()}; run `safs migrate`, "
+            f"{_ELSEWHERE}"
+        )
 
 
 def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
@@ -74,7 +79,7 @@ def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
         with database.begin() as tx:
             if tx.dialect.name == "postgresql":
                 tx.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
-            _refuse_newer(_revision(tx))
+            _refuse_newer(_revision(tx), database.url)
             config = make_config()
             config.attributes["connection"] = tx
             change(config)
@@ -82,12 +87,12 @@ def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
         database.dispose()
 
 
-def _refuse_newer(found: str | None) -> None:
+def _refuse_newer(found: str | None, url: URL) -> None:
     if found is not None and found not in known_revisions():
         raise SchemaNewer(
-            f"the database is at revision {found}, which this version does not know (it goes up to {head_revision()}): "
-            "a newer version of the program has migrated it. Install that version again, or restore a backup from "
-            "before the upgrade"
+            f"the database {_shown(url)} is at revision {found}, which this version does not know (it goes up to "
+            f"{head_revision()}): a newer version of the program has migrated it. Install that version again, restore "
+            f"a backup from before the upgrade, {_ELSEWHERE}"
         )
 
 

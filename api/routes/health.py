@@ -36,12 +36,11 @@ def readyz(use: Use) -> HealthView:
 def _lacks(use: Services) -> Iterator[str]:
     try:
         migrations.require_head(use.database.engine)
-    except (SchemaMissing, SchemaNewer) as error:
-        yield str(error)
     except StoreError as error:
+        # Who asks may be a stranger, to whom names of databases and folders are no business.
         _log.error("not ready: %s", error)
-        yield "the database does not answer"
-    # Artifacts may be on a disk of their own. Who asks may be a stranger, to whom the folders' names are no business.
+        yield _told(error)
+    # Artifacts may be on a disk of their own.
     folders = {"SAFS_HOME": use.settings.home, "the artifacts": use.settings.artifacts_folder}
     free, fuller = min((free_bytes(folder), name) for name, folder in folders.items())
     if free < use.settings.free_disk_bytes:
@@ -49,3 +48,13 @@ def _lacks(use: Services) -> Iterator[str]:
             f"the disk of {fuller} has {free} bytes left, less than the {use.settings.free_disk_bytes} of "
             "SAFS_FREE_DISK_BYTES"
         )
+
+
+def _told(error: StoreError) -> str:
+    match error:
+        case SchemaMissing():
+            return "the database has no schema yet, or an older one; run `safs migrate`"
+        case SchemaNewer():
+            return "a newer version of the program has migrated the database; install that version here too"
+        case _:
+            return "the database does not answer"

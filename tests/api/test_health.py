@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from api.app import create_app
 from api.settings import ApiSettings
+from store.session import Database
 from tests.api.conftest import from_this_machine
 
 
@@ -40,7 +42,21 @@ def test_a_database_that_was_not_migrated_is_not_ready(tmp_path: Path) -> None:
         ready, jobs = http.get("/readyz"), http.get("/v1/jobs")
 
     assert "safs migrate" in ready.json()["detail"]
+    assert str(tmp_path) not in ready.text + jobs.text
     assert (jobs.status_code, jobs.json()["code"]) == (503, "schema_missing")
+
+
+def test_a_schema_of_a_newer_version_is_not_ready(settings: ApiSettings) -> None:
+    database = Database(settings.database_url)
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.dispose()
+    with from_this_machine(create_app(settings)) as http:
+        ready = http.get("/readyz")
+
+    assert (ready.status_code, ready.json()["code"]) == (503, "not_ready")
+    assert "newer version of the program" in ready.json()["detail"]
+    assert str(settings.home.parent) not in ready.text
 
 
 @pytest.mark.parametrize("full", ["home", "artifacts_folder"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, make_url, text
 
 from migrations import current, downgrade, head_revision, require_head, upgrade
 from store import jobs, trials
@@ -134,6 +134,34 @@ def test_database_without_schema_or_with_an_older_one_is_refused_with_the_way_ou
     database.dispose()
 
 
+def test_a_refused_schema_is_that_of_a_database_with_a_name_and_no_password(empty_database_url: str) -> None:
+    """Who forgot SAFS_HOME in a crontab must see that it is another database, and not migrate that."""
+    of_sqlite = empty_database_url.startswith("sqlite")
+    url = empty_database_url if of_sqlite else with_password(empty_database_url, "hunter2")
+    database = Database(url)
+    with pytest.raises(SchemaMissing) as missing:
+        require_head(database.engine)
+    upgrade(url)
+    with database.begin() as tx:
+        tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    newer = []
+    for refused in (lambda: require_head(database.engine), lambda: upgrade(url)):
+        with pytest.raises(SchemaNewer) as refusal:
+            refused()
+        newer.append(str(refusal.value))
+    database.dispose()
+
+    for told in (str(missing.value), *newer):
+        assert (f"the database {url} " if of_sqlite else ":***@") in told
+        assert "or set SAFS_HOME / SAFS_DATABASE_URL to where the service's is" in told
+        assert "hunter2" not in told
+
+
+def with_password(url: str, password: str) -> str:
+    """The server asks for none, so any is right."""
+    return make_url(url).set(password=password).render_as_string(hide_password=False)
+
+
 def test_schema_of_a_newer_version_is_refused_and_left_alone(database: Database, empty_database_url: str) -> None:
     with database.begin() as tx:
         tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -159,7 +187,7 @@ def test_each_process_says_at_its_start_that_the_schema_is_newer(command: str, e
 
     done = subprocess.run(
         [sys.executable, "-m", "cli", command],
-        env={**os.environ, "SAFS_DATABASE_URL": empty_sqlite_url, "SAFS_HOST": "127.0.0.1"},
+        env={**os.environ, "SAFS_DATABASE_URL": empty_sqlite_url, "SAFS_HOST": "127.0.0.1", "SAFS_PORT": "0"},
         capture_output=True,
         text=True,
         timeout=120,
