@@ -23,9 +23,13 @@ def api(
     """
     from api import serve
     from api.settings import ApiSettings
+    from cli.service import check_port
 
+    settings = ApiSettings(**_given(host=host, port=port, home=home))
+    if settings.port:
+        check_port(settings.host, settings.port)
     _tell_what_happens("safs-api")
-    serve(ApiSettings(**_given(host=host, port=port, home=home)))
+    serve(settings)
 
 
 def worker(home: Home = None) -> None:

@@ -55,7 +55,7 @@ class Service:
         from store.settings import StoreSettings
 
         ApiSettings(home=home, host=host).refuse_open_network()
-        _check_port(host, port)
+        check_port(host, port)
         upgrade(StoreSettings(home=home).database_url)
         console, logs = stdout(), home / "logs"
         # Its logs are for people, also where they go through this process.
@@ -137,9 +137,16 @@ def free_port() -> int:
         return port
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Makes sure that a server could listen there now.
+
+    Raises:
+        CommandError: the port is in use, or the address is none of this machine's.
+    """
     try:
-        with socket.create_server((host, port)):
+        families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+        with socket.create_server((host, port), family=family):
             return
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
