@@ -70,14 +70,17 @@ class Connection:
             raise ServiceError("invalid_key", "the API key (SAFS_API_KEY) has characters that no key has")
         self.url = url.rstrip("/")
         self.backoff = backoff
-        self._http = httpx.Client(
-            base_url=self.url,
-            transport=transport,
-            timeout=SILENCE_S,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            follow_redirects=False,
-            trust_env=not _is_loopback(self.url),  # a proxy of the environment cannot reach this machine's loopback
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                transport=transport,
+                timeout=SILENCE_S,
+                headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+                follow_redirects=False,
+                trust_env=not _is_loopback(self.url),  # a proxy of the environment cannot reach this machine's loopback
+            )
+        except httpx.InvalidURL as error:
+            raise _no_address(self.url, error) from error
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer, read whole; the arguments are those of ``httpx.Client.request``.
@@ -145,10 +148,20 @@ class Connection:
     def _network_errors(self) -> Iterator[None]:
         try:
             yield
+        except httpx.UnsupportedProtocol as error:
+            raise _no_address(self.url, error) from error
+        except httpx.InvalidURL as error:  # the address itself was valid
+            raise ServiceError("invalid_url", f"no request can be made with this id: {error}") from error
         except httpx.TransportError as error:
             what = str(error) or type(error).__name__
             detail = f"no answer from {self.url} ({what}); is the service running? `safs up` starts one"
             raise ServiceError("unreachable", detail) from error
+
+
+def _no_address(url: str, error: Exception) -> ServiceError:
+    what = str(error).rstrip(".")
+    detail = f"{url!r} is no address of a service ({what}); give an address such as http://127.0.0.1:8000"
+    return ServiceError("invalid_url", detail)
 
 
 def _raise_for_problem(response: httpx.Response) -> None:

@@ -9,6 +9,7 @@ from typer.testing import Result
 
 from api.settings import ApiSettings
 from cli.errors import explain
+from safs.client import ServiceError
 from safs.spec import JobSpec
 from store.settings import StoreSettings
 from telemetry.logs import LogSettings
@@ -114,3 +115,21 @@ def test_a_wrong_variable_of_a_flag_is_shown_with_its_value(
     monkeypatch.setenv("SAFS_PORT", port)
 
     assert f"(given: {port!r})" in safs("api").stderr
+
+
+@pytest.mark.parametrize("url", ["foo", "foo:8000", "ftp://foo", "http://[::1", "http://foo:port"])
+def test_what_is_no_address_of_a_service_is_told_what_one_looks_like(safs: Safs, url: str) -> None:
+    error = safs("jobs", "--url", url).exception
+
+    assert isinstance(error, ServiceError)
+    assert error.code == "invalid_url"
+    assert not error.may_pass
+    assert explain(error).startswith(f"{url.rstrip('/')!r} is no address of a service")
+    assert explain(error).endswith("; give an address such as http://127.0.0.1:8000")
+
+
+def test_an_id_that_no_address_can_hold_is_told_so(safs: Safs) -> None:
+    error = safs("show", "job\n1").exception
+
+    assert isinstance(error, ServiceError)
+    assert explain(error).startswith("no request can be made with this id: Invalid non-printable ASCII character")
