@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from safs.plain import Plain, storable, storable_options
 from safs.presets import fill, fill_prune
 
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 Label = Annotated[str, Field(max_length=200), AfterValidator(storable)]
 FreeOptions = Annotated[dict[str, Any], AfterValidator(storable_options)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]

@@ -67,12 +67,11 @@ def test_nul_is_refused_in_every_field(http: TestClient) -> None:
     _all_refused(http, "a\0b", "timm/a\0b", ["a\0"], {"a\0": "a\0"})
 
 
-@pytest.mark.parametrize("field", ["name", "model.architecture", "model.weights", "data.path", "train.optimizer"])
-def test_nul_is_refused_by_the_field(http: TestClient, field: str) -> None:
-    response = _post(http, _with(field, "a\0b"), {})
+def test_nul_in_a_label_is_told(http: TestClient) -> None:
+    response = _post(http, _with("name", "a\0b"), {})
 
     (error,) = response.json()["errors"]
-    assert (response.status_code, error["field"]) == (422, field)
+    assert (response.status_code, error["field"]) == (422, "name")
     assert "NUL" in error["message"]
 
 
