@@ -5,6 +5,7 @@ import socket
 import uvicorn
 
 from api.app import create_app
+from api.protocol import BoundedHttpProtocol
 from api.settings import ApiSettings
 from api.tail import Line, Tail
 
@@ -22,6 +23,8 @@ def make_server(settings: ApiSettings) -> "Server":
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedHttpProtocol,
+        ws="none",  # nobody here speaks WebSocket, and its connections would be without our limits
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
