@@ -26,7 +26,7 @@ _HOW = (
 
 
 class Authentication:
-    """Sets ``request.state.caller``, or refuses.
+    """Sets ``request.state.caller``, or refuses; sets ``request.state.key`` in both cases, if the token is a key's.
 
     Args:
         requests_per_minute: of a key that says nothing else.
@@ -63,6 +63,7 @@ class Authentication:
         found = await self._keyring.find(token.strip() if scheme.lower() == "bearer" else None)
         if found.key is None:
             return self._without_key(request, any_key=found.any_key)
+        request.state.key = found.key
         if found.key.state is not KeyState.ACTIVE:
             raise UnauthorizedError(f"the key {found.key.prefix} is {found.key.state}; {_HOW}", token_given=True)
         return Caller(found.key)
