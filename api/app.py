@@ -80,7 +80,7 @@ def create_app(
     )
     artifacts = artifact_store(settings)
     estimate = estimate or partial(estimate_apart, limit_s=settings.estimate_limit_s)
-    metrics = Metrics(database, settings.home, lambda: tail.listeners)
+    metrics = Metrics(database, settings.artifacts_folder, lambda: tail.listeners)
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics)
     add_error_handlers(app)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))

@@ -40,11 +40,11 @@ class Metrics:
     """What ``/metrics`` shows; one for each app.
 
     Args:
-        home: whose folder of artifacts is on the disk that is watched.
+        artifacts: the folder whose disk is watched.
         listeners: how many streams of events are open.
     """
 
-    def __init__(self, database: Database, home: Path, listeners: Callable[[], int]) -> None:
+    def __init__(self, database: Database, artifacts: Path, listeners: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Histogram(
             "safs_request_seconds",
@@ -56,7 +56,7 @@ class Metrics:
         streams = Gauge("safs_event_streams", "Streams of events that are open.", registry=self._registry)
         streams.set_function(listeners)
         free = Gauge("safs_disk_free_bytes", "Bytes that are left where the artifacts are.", registry=self._registry)
-        free.set_function(lambda: free_bytes(home / "artifacts"))  # the settings' artifacts_folder
+        free.set_function(lambda: free_bytes(artifacts))
         self._registry.register(_FromDatabase(database))
         ProcessCollector(registry=self._registry)
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, func, select
 
 from store.errors import SchemaMissing, SchemaNewer
-from store.session import Database, Transaction, _shown, read
+from store.session import Database, Transaction, read, shown
 
 LOCK_KEY = 0x5AF5
 """PostgreSQL's advisory lock for migrating; SQLite's own lock of the file does it there."""
@@ -68,7 +68,7 @@ def require_head(engine: Engine) -> None:
     if found != head_revision():
         what = "has no schema yet" if found is None else f"is at the older revision {found}"
         raise SchemaMissing(
-            f"the database {_shown(engine.url)} {what}, and this version needs {head_revision()}; run `safs migrate`, "
+            f"the database {shown(engine.url)} {what}, and this version needs {head_revision()}; run `safs migrate`, "
             f"{_ELSEWHERE}"
         )
 
@@ -90,7 +90,7 @@ def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
 def _refuse_newer(found: str | None, url: URL) -> None:
     if found is not None and found not in known_revisions():
         raise SchemaNewer(
-            f"the database {_shown(url)} is at revision {found}, which this version does not know (it goes up to "
+            f"the database {shown(url)} is at revision {found}, which this version does not know (it goes up to "
             f"{head_revision()}): a newer version of the program has migrated it. Install that version again, restore "
             f"a backup from before the upgrade, {_ELSEWHERE}"
         )

@@ -63,7 +63,7 @@ class Database:
     @property
     def shown_url(self) -> str:
         """The URL for people, without its password."""
-        return _shown(self.url)
+        return shown(self.url)
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -156,7 +156,7 @@ def _sqlite_engine(url: URL) -> Engine:
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseUnavailable(f"the folder of {_shown(url)} cannot be made: {error}. Choose SAFS_HOME") from error
+        raise DatabaseUnavailable(f"the folder of {shown(url)} cannot be made: {error}. Choose SAFS_HOME") from error
     engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S}, **_JSON)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -215,17 +215,15 @@ def _errors_named(url: URL) -> Iterator[None]:
             raise
         raise named from error
     except PoolTimeout as error:
-        raise DatabaseUnavailable(
-            f"all connections to {_shown(url)} are in use, and none came free: {error}"
-        ) from error
+        raise DatabaseUnavailable(f"all connections to {shown(url)} are in use, and none came free: {error}") from error
 
 
 def _named(error: DatabaseError, url: URL) -> StoreError | None:
-    cause, shown = str(error.orig).strip(), _shown(url)
+    cause, database = str(error.orig).strip(), shown(url)
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
         return SchemaMissing(
-            f"the database {shown} does not have the tables that this version needs; run `safs migrate`"
+            f"the database {database} does not have the tables that this version needs; run `safs migrate`"
         )
     if sqlstate == _ACCESS_DENIED:
         return _access_denied(cause.partition("\n")[0], url)
@@ -236,19 +234,19 @@ def _named(error: DatabaseError, url: URL) -> StoreError | None:
             return None
         case _:
             return DatabaseUnavailable(
-                f"the database {shown} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
+                f"the database {database} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
             )
 
 
 def _access_denied(cause: str, url: URL) -> AccessDenied:
     who = f'the role "{url.username}"' if url.username else "our role"
     return AccessDenied(
-        f"{who} may not do this in the database {_shown(url)}: {cause}. Let an administrator GRANT CREATE ON SCHEMA "
+        f"{who} may not do this in the database {shown(url)}: {cause}. Let an administrator GRANT CREATE ON SCHEMA "
         f'public TO "{url.username or "ROLE"}" (or what else it lacks), or name in SAFS_DATABASE_URL another role, '
         "such as the owner of the tables"
     )
 
 
-def _shown(url: URL) -> str:
+def shown(url: URL) -> str:
     """The URL without its password."""
     return url.difference_update_query(["password"]).render_as_string(hide_password=True)

@@ -12,8 +12,8 @@ class ServiceError(Exception):
 
     Attributes:
         code: the problem's stable code; ``unreachable`` where no answer came, ``corrupt_download`` where what came is
-            not what was sent, ``invalid_key`` where the API key cannot be one, ``http_<status>`` where the answer came
-            from something else than the service.
+            not what was sent, ``invalid_key`` where the API key cannot be one, ``invalid_url`` where the address
+            cannot, ``http_<status>`` where the answer came from something else than the service.
         errors: ``field`` and ``message`` of each wrong part of the request.
         status: the HTTP status, None where no answer came.
         retry_after_s: after so many seconds it is worth trying again; None where the service did not say.
