@@ -96,8 +96,9 @@ def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
 
 def curve(tx: Transaction, job_id: str, stage: str, number: int) -> tuple[CurvePoint, ...]:
     """The trial's epochs in order, none until it is done; raises ``TrialNotFound``."""
-    get(tx, job_id, stage, number)
     rows = tx.execute(_CURVE, {"job_id": job_id, "stage": stage, "number": number}).all()
+    if not rows:
+        get(tx, job_id, stage, number)
     return tuple(CurvePoint(*row) for row in rows)
 
 
