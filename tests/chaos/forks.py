@@ -163,8 +163,11 @@ def _be_api(order: Order) -> None:
 def _be_runner(order: Order) -> None:
     """As ``workers.process.main``, but for Ray."""
     from store.session import Database
+    from workers import recorder
     from workers.settings import WorkerSettings
 
+    if order.crash_at:
+        recorder.BATCH_S = 0.0  # What a tiny job tells would else be written at once, and few places reached twice.
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
