@@ -9,24 +9,24 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api.authentication import Authentication
 from api.deps import ANSWERING_THREADS, Catalog, Check, Estimator, Services
 from api.docs_page import add_docs_page
-from api.metrics import Metrics
-from api.middleware import BodyLimit, RequestId
-from api.observation import Observation
+from api.event_tail import Tail
+from api.gate.authentication import Authentication
+from api.gate.middleware import BodyLimit, RequestId
 from api.openapi import DocumentedApp
 from api.problems import add_error_handlers
+from api.prometheus import Metrics
+from api.request_log import Observation
 from api.routes import catalog as catalog_routes
 from api.routes import events, health, jobs, results, trials, uploads
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
-from api.tail import Tail
 from safs.catalog import catalog as known_names
 from safs.estimates import estimate_apart
 from safs.preflight import check as preflight
-from store.artifacts import artifact_store
+from store.artifacts.stored_files import artifact_store
 from store.session import Database
 
 _DESCRIPTION = """

@@ -8,16 +8,16 @@ from typing import Annotated, Protocol
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
-from api.access import Caller
-from api.metrics import Metrics
-from api.places import Places
+from api.event_tail import Line, Tail
+from api.gate.access import Caller
+from api.gate.concurrency import Places
+from api.prometheus import Metrics
 from api.settings import ApiSettings
-from api.tail import Line, Tail
 from safs.catalog import CatalogEntry
 from safs.estimates import Estimate
 from safs.preflight import Preflight
-from safs.spec import JobSpec
-from store.artifacts import ArtifactStore
+from safs.spec.job import JobSpec
+from store.artifacts.stored_files import ArtifactStore
 from store.session import Database
 
 UPLOADS_AT_ONCE = 8

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api.access import OPEN, needed_scope
+from api.gate.access import OPEN, needed_scope
 from api.problems import Problem
 
 KEY = {

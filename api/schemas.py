@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from safs.estimates import Estimate
 from safs.preflight import Preflight
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from store.records import JobState, TrialState, Upload
 
 Item = TypeVar("Item")

@@ -5,9 +5,9 @@ import socket
 import uvicorn
 
 from api.app import create_app
-from api.protocol import BoundedHttpProtocol
+from api.event_tail import Line, Tail
+from api.gate.connection_limits import BoundedHttpProtocol
 from api.settings import ApiSettings
-from api.tail import Line, Tail
 
 GRACE_S = 10
 """Requests that are still running at a shutdown get this long to end."""

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from api.access import is_loopback
-from store import keys
+from api.gate.access import is_loopback
+from store import api_keys
 from store.errors import SchemaMissing
 from store.session import Database
 from store.settings import StoreSettings
@@ -69,7 +69,7 @@ class ApiSettings(StoreSettings):
         database = Database(self.database_url)
         try:
             with database.read() as tx:
-                return keys.can_be_used(tx)
+                return api_keys.can_be_used(tx)
         except SchemaMissing:
             return False
         finally:

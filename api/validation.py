@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field
 
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 
 
 class FieldError(BaseModel):

@@ -31,8 +31,8 @@ from benchmarks.load import plans
 from benchmarks.load.rows import SPEC, Size, fill
 from benchmarks.load.streams import follow
 from migrations import upgrade
-from store import events, keys, queue
-from store.keys import KeyLimits, Scope
+from store import api_keys, events, queue
+from store.api_keys import KeyLimits, Scope
 from store.session import Database
 
 ROOT = Path(__file__).parent.parent
@@ -77,7 +77,7 @@ def main() -> None:
 def _make_key(url: str) -> str:
     """The token of a key that sees everything, as often as it likes."""
     with Database(url).begin() as tx:
-        return keys.create(tx, "load", [Scope.ADMIN], limits=KeyLimits(requests_per_minute=1_000_000))[1]
+        return api_keys.create(tx, "load", [Scope.ADMIN], limits=KeyLimits(requests_per_minute=1_000_000))[1]
 
 
 def _read(url: str, address: str, token: str, home: Path, job: str, size: Size, rate: int, seconds: int) -> None:

@@ -34,9 +34,9 @@ from safs.activations.surgery import rewire
 from safs.data import TensorSplit
 from safs.networks import Blueprint
 from safs.pruning.masks import Masks, apply_masks
-from safs.spec import Recipe
+from safs.spec.job import Recipe
 from safs.training.session import TrainingSession
-from workers.probe import synthetic_context
+from workers.on_ray.gpu_probe import synthetic_context
 
 SPARSITY, LEARNING_RATE, WARM_UP_STEPS = 0.99, 1e-3, 5
 NOT_MEASURED = 2

@@ -27,12 +27,12 @@ from benchmarks.searches.reading import read
 from benchmarks.searches.tables import write_tables
 from benchmarks.searches.variants import OURS, PAPER, VARIANTS
 from cli.progress_bars import job_progress
-from safs import pipeline
 from safs.errors import SafsError
-from safs.execution import SerialExecutor
-from safs.memory import FolderMemory
-from safs.progress import plan_stages
-from safs.spec import JobSpec
+from safs.events.progress import plan_stages
+from safs.execution.serial import SerialExecutor
+from safs.pipeline.run import run_job
+from safs.reuse.cache import FolderMemory
+from safs.spec.job import JobSpec
 from search_spaces import SPACES
 
 
@@ -82,7 +82,7 @@ def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, consol
     """Runs a cell; its folder ``target`` appears under that name when it is whole."""
     part = target.with_name(f".{target.name}")
     with job_progress(plan_stages(spec), console) as progress:
-        result = pipeline.run(
+        result = run_job(
             spec,
             spaces=SPACES,
             executor=SerialExecutor(device),

@@ -30,10 +30,10 @@ from rich.console import Console
 
 from benchmarks.comparison.cells import DENSE, Cell, Record, Settings, in_order, key_of, rows, versions
 from benchmarks.comparison.picture import draw
+from benchmarks.comparison.run_cells import Workshop
 from benchmarks.comparison.tables import write_tables
-from benchmarks.comparison.workshop import Workshop
 from cli.progress_bars import job_progress
-from safs.progress import plan_stages
+from safs.events.progress import plan_stages
 
 SPARSITIES = (0.99, 0.95, 0.999, 0.9, 0.98, 0.995)
 """The most telling first, so that a part of the run is of use."""

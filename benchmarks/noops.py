@@ -16,16 +16,16 @@ from ray import tune
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor, window_for
 from safs.search.strategy import plain_config
-from safs.spec import TrainSpec
+from safs.spec.job import TrainSpec
 from safs.trials import Candidate, Config, Outcome
 from search_spaces import SPACES
-from workers.ask_ahead import AskAhead
-from workers.capacity import Share
-from workers.messages import Answered
-from workers.orders import Parcel, PauseOrder
-from workers.packing import PackedPool
+from workers.on_ray.ask_ahead import AskAhead
+from workers.on_ray.capacity import Share
+from workers.on_ray.messages import Answered
+from workers.on_ray.orders import Parcel, PauseOrder
+from workers.on_ray.packing import PackedPool
+from workers.on_ray.tune_pool import WorkerPool
 from workers.process import start_ray
-from workers.ray_tune import WorkerPool
 from workers.settings import WorkerSettings
 
 IN_FLIGHT = (1, 2, 8)

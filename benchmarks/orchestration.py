@@ -29,14 +29,14 @@ import ray
 from ray import tune
 
 from benchmarks.noops import WARM_UP_TRIALS, ask, load, noop_search
-from cli.demonstration import JOB
-from safs import pipeline
-from safs.events import EpochDone, Event, Stage, StageDone, TrialDone
-from safs.spec import JobSpec
+from cli.demo_run import JOB
+from safs.events.kinds import EpochDone, Event, Stage, StageDone, TrialDone
+from safs.pipeline.run import run_job
+from safs.spec.job import JobSpec
 from search_spaces import SPACES
-from workers.capacity import Share, cluster_nodes, divide
+from workers.on_ray.capacity import Share, cluster_nodes, divide
+from workers.on_ray.executor import RayExecutor
 from workers.process import start_ray
-from workers.ray_executor import RayExecutor
 from workers.settings import WorkerSettings
 
 SLOTS = 2
@@ -172,7 +172,7 @@ def _epochs_of(seconds: float) -> int:
 
 def _run(spec: JobSpec, share: Share, report: Callable[[Event], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="safs-bench-") as folder, RayExecutor(share) as executor:
-        pipeline.run(
+        run_job(
             spec,
             spaces=SPACES,
             executor=executor,

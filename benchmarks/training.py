@@ -31,9 +31,10 @@ from torchvision import transforms
 from safs import models
 from safs.data import TensorSplit, inspect, load
 from safs.errors import DataError
-from safs.pruning import Masks, live_total, prunable_parameters
-from safs.pruning.choosing import choose
-from safs.spec import DataSpec, Recipe
+from safs.pruning.axes.distributions import live_total
+from safs.pruning.masks import Masks, prunable_parameters
+from safs.pruning.selection.mask_from_scores import choose
+from safs.spec.job import DataSpec, Recipe
 from safs.training.session import TrainingSession
 
 LEARNING_RATE = 1e-3

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.opened import opened
+from cli.database import opened
 from cli.options import Home
 from cli.upkeep import byte_progress
 
@@ -28,8 +28,8 @@ def backup(
 
     from cli.terminal import stderr, stdout
     from migrations import head_revision, require_head
-    from store.archive import writing
-    from store.backup import back_up
+    from store.upkeep.archive import writing
+    from store.upkeep.backup import back_up
 
     with opened(home) as at, byte_progress() as bars:
         require_head(at.database.engine)
@@ -69,9 +69,9 @@ def restore(
       SAFS_DATABASE_URL=postgresql://safs@db/safs safs restore /backups/today
       safs restore /backups/today --replace
     """
-    from cli.restoring import restore_into
+    from cli.restore_run import restore_into
     from cli.terminal import stderr, stdout
-    from store.archive import reading
+    from store.upkeep.archive import reading
 
     with reading(source) as archive, opened(home) as at, byte_progress() as bars:
         task = bars.add_task("restoring", total=None)

@@ -5,7 +5,17 @@ from datetime import datetime
 from math import inf, nan
 from typing import Any
 
-from safs.events import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone, TrialStarted, WorkerLost
+from safs.events.kinds import (
+    EpochDone,
+    Event,
+    Note,
+    Stage,
+    StageDone,
+    StageStarted,
+    TrialDone,
+    TrialStarted,
+    WorkerLost,
+)
 from safs.trials import Candidate, EpochMetrics, Outcome
 
 

@@ -69,7 +69,7 @@ def watch(job: JobId, url: Url = DEFAULT_URL) -> None:
     Examples:
       safs watch job_01kb2v9zq3n8f4x7c5m2d
     """
-    from cli.following import follow
+    from cli.follow import follow
     from cli.terminal import stdout
     from safs.client import Client
 

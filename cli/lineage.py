@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from safs.client import RemoteJob
-from safs.events import Stage
+from safs.events.kinds import Stage
 
 ORDER = [stage.value for stage in Stage]
 

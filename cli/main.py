@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import backup, catalog, demo, jobs, keys, local, serve, submit, up, upkeep
+from cli import api_keys, backup, catalog, demo, jobs, run, serve, submit, up, upkeep
 
 
 def make_app() -> typer.Typer:
@@ -32,8 +32,8 @@ def make_app() -> typer.Typer:
         jobs.watch,
         jobs.cancel,
         jobs.download,
-        local.run,
-        local.verify,
+        run.run,
+        run.verify,
         serve.api,
         serve.worker,
         serve.migrate,
@@ -43,7 +43,7 @@ def make_app() -> typer.Typer:
         backup.restore,
     ):
         app.command()(command)
-    app.add_typer(keys.keys, name="keys")
+    app.add_typer(api_keys.keys, name="keys")
     return app
 
 

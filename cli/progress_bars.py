@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from safs.events import Event, Note, Stage, StageDone, StageStarted, TrialDone
-from safs.progress import Progress, StagePlan, Tracker
+from safs.events.kinds import Event, Note, Stage, StageDone, StageStarted, TrialDone
+from safs.events.progress import Progress, StagePlan, Tracker
 
 STAGE_TITLES = {
     Stage.DENSE: "train dense",

@@ -23,7 +23,7 @@ def api(
     """
     from api import serve
     from api.settings import ApiSettings
-    from cli.service import check_port
+    from cli.supervisor import check_port
 
     settings = ApiSettings(**_given(host=host, port=port, home=home))
     if settings.port:

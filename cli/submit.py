@@ -66,6 +66,6 @@ def submit(
         job = client.submit(wanted, weights=weights)
         console.print(job.id, soft_wrap=True)
         if follow:
-            from cli.following import follow as follow_job
+            from cli.follow import follow as follow_job
 
             follow_job(job, console)

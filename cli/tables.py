@@ -9,13 +9,13 @@ from rich.text import Text
 
 from cli.lineage import lineage, reuse
 from safs.client import RemoteJob
-from safs.durations import span
-from safs.faults import survived
+from safs.events.durations import span
+from safs.events.faults import survived
 from safs.report import ComparisonRow
 
 if TYPE_CHECKING:
     from safs.checkpoint import Verification
-    from store.keys import ApiKey
+    from store.api_keys import ApiKey
 
 STATE_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "cancelling": "yellow"}
 

@@ -7,9 +7,6 @@ import typer
 
 from cli.options import Home
 
-READY = "the service is ready at"
-"""What ``safs up`` prints once jobs can be submitted."""
-
 
 def up(
     host: Annotated[str, typer.Option(envvar="SAFS_HOST", help="Address to listen on.")] = "127.0.0.1",
@@ -26,7 +23,7 @@ def up(
       safs up
       safs up --port 8080 --home /srv/safs
     """
-    from cli.service import Service
+    from cli.supervisor import Service
 
     Service.start(host, port, _home(home)).run_until_stopped()
 

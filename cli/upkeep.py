@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.opened import Opened, opened
+from cli.database import Opened, opened
 from cli.options import Home
 
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from store.scrub import Checked
+    from store.upkeep.scrub import Checked
 
 
 def collect(
@@ -38,8 +38,8 @@ def collect(
     from cli.tables import facts_table
     from cli.terminal import stderr, stdout
     from migrations import require_head
-    from store.upkeep import Kind, survey
-    from store.upkeep import collect as steps
+    from store.upkeep.collection import Kind, survey
+    from store.upkeep.collection import collect as steps
 
     counts, size_bytes = Counter[Kind](), 0
     with opened(home) as at, stderr().status("looking for what nothing needs"):
@@ -74,7 +74,7 @@ def scrub(
 
     from cli.terminal import stdout
     from migrations import require_head
-    from store.orphans import find_orphans
+    from store.upkeep.orphans import find_orphans
 
     with opened(home) as at:
         require_head(at.database.engine)
@@ -95,8 +95,8 @@ def scrub(
 
 def _look_at_all(at: Opened) -> tuple[int, "list[Checked]"]:
     """(how many files there are, those that are not intact)."""
-    from store.scrub import Condition, size_of_all
-    from store.scrub import scrub as look
+    from store.upkeep.scrub import Condition, size_of_all
+    from store.upkeep.scrub import scrub as look
 
     with at.database.read() as tx:
         _, total_bytes = size_of_all(tx)
@@ -112,7 +112,7 @@ def _look_at_all(at: Opened) -> tuple[int, "list[Checked]"]:
 
 
 def _repaired(at: Opened, harmed: "Checked") -> bool:
-    from store.scrub import drop_outputs
+    from store.upkeep.scrub import drop_outputs
 
     if at.store.heal(harmed.sha256):
         return True
@@ -124,7 +124,7 @@ def _repaired(at: Opened, harmed: "Checked") -> bool:
 def _harm_table(harmed: "Sequence[Checked]") -> "Table":
     from rich.table import Table
 
-    from store.scrub import Use
+    from store.upkeep.scrub import Use
 
     ways_out = {
         Use.RESULT: "restore a backup, or submit the job again",

@@ -8,17 +8,18 @@ from typing import Any
 from safs.activations.operators import OPERATORS
 from safs.data import DATASETS
 from safs.models import MODELS, known_architectures
-from safs.options import described
-from safs.presets import PRESET_SUMMARIES, PRESETS
-from safs.pruning import DISTRIBUTIONS, PRUNERS
-from safs.pruning.granularity import GRANULARITIES
-from safs.pruning.schedules import PRUNING_SCHEDULES
-from safs.pruning.scores import SCORES
+from safs.pruning.axes.distributions import DISTRIBUTIONS
+from safs.pruning.axes.granularity import GRANULARITIES
+from safs.pruning.axes.schedules import PRUNING_SCHEDULES
+from safs.pruning.axes.scores import SCORES
+from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
 from safs.search import STRATEGIES
-from safs.spec import PruneSpec
+from safs.spec.job import PruneSpec
+from safs.spec.options import described
+from safs.spec.presets import PRESET_SUMMARIES, PRESETS
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from safs.errors import CheckpointError, SafsError
-from safs.events import jsonable
+from safs.events.kinds import jsonable
 from safs.inputs import WithSelectedInputs
 from safs.metrics.sparsity import SparsityReport
 from safs.networks import Assignment, Blueprint, Network, Scalars, assemble

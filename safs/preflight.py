@@ -14,19 +14,19 @@ from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.data.arrays import check_channels
 from safs.errors import SafsError, SpecError, UnknownNameError
-from safs.fidelity import HalvingOptions
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
-from safs.options import parse_options
-from safs.pruning import PRUNERS
-from safs.pruning.bench import Setting
-from safs.pruning.distributions import DISTRIBUTIONS
+from safs.pruning.axes.distributions import DISTRIBUTIONS
+from safs.pruning.axes.scores import SCORES
 from safs.pruning.masks import prunable_parameters
-from safs.pruning.scores import SCORES
+from safs.pruning.protocol import Setting
+from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
-from safs.spec import FinalCandidate, JobSpec, SearchSpec
+from safs.spec.halving import HalvingOptions
+from safs.spec.job import FinalCandidate, JobSpec, SearchSpec
+from safs.spec.options import parse_options
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 from safs.training.session import steps_per_epoch
 
 

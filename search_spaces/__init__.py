@@ -1,6 +1,6 @@
 """Search spaces as ConfigSpaces, built from a job's spec and its network's sites."""
 
-from safs.spaces import Spaces
+from safs.pipeline.spaces import Spaces
 from search_spaces.activations import activation_space, operators_from
 from search_spaces.fine_tuning import fine_tuning_space, recipe_from
 from search_spaces.joint import joint_space
@@ -15,4 +15,4 @@ SPACES = Spaces(
     config_from=config_from,
     firsts=firsts,
 )
-"""What ``safs.pipeline.run`` is given."""
+"""What ``safs.pipeline.run.run_job`` is given."""

@@ -2,9 +2,9 @@
 
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, EqualsCondition, UniformFloatHyperparameter
 
-from safs.spec import Recipe, TrainSpec
+from safs.spec.job import Recipe, TrainSpec
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 from safs.trials import Config
 
 LEARNING_RATES = (1e-4, 1e-1)

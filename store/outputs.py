@@ -2,7 +2,7 @@
 
 from sqlalchemy import delete, select
 
-from store.artifacts import register
+from store.artifacts.stored_files import register
 from store.leases import hold
 from store.records import JobState, Json, Lease, StageOutput, StoredArtifact
 from store.session import Transaction

@@ -2,7 +2,7 @@
 
 from sqlalchemy import insert, select
 
-from store.artifacts import register
+from store.artifacts.stored_files import register
 from store.errors import UploadNotFound
 from store.ids import new_id
 from store.records import StoredArtifact, Upload

@@ -8,15 +8,16 @@ from safs.activations.operators import OPERATORS
 from safs.catalog import catalog
 from safs.data import DATASETS
 from safs.models import MODELS, known_architectures
-from safs.presets import PRESETS
-from safs.pruning import DISTRIBUTIONS, PRUNERS
-from safs.pruning.granularity import GRANULARITIES
-from safs.pruning.schedules import PRUNING_SCHEDULES
-from safs.pruning.scores import SCORES
+from safs.pruning.axes.distributions import DISTRIBUTIONS
+from safs.pruning.axes.granularity import GRANULARITIES
+from safs.pruning.axes.schedules import PRUNING_SCHEDULES
+from safs.pruning.axes.scores import SCORES
+from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
 from safs.search import STRATEGIES
+from safs.spec.presets import PRESETS
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,15 @@ import yaml
 from pydantic import BaseModel
 
 from safs.errors import Cancelled, Interrupted, SafsError
-from safs.options import described
-from safs.pruning import DISTRIBUTIONS, PRUNERS
-from safs.pruning.composed import OneShotOptions
-from safs.pruning.granularity import GRANULARITIES
-from safs.pruning.schedules import PRUNING_SCHEDULES
-from safs.pruning.scores import SCORES
+from safs.pruning.axes.distributions import DISTRIBUTIONS
+from safs.pruning.axes.granularity import GRANULARITIES
+from safs.pruning.axes.schedules import PRUNING_SCHEDULES
+from safs.pruning.axes.scores import SCORES
+from safs.pruning.methods.composed import OneShotOptions
+from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
+from safs.spec.options import described
 
 DOCS = Path(__file__).parent.parent / "docs"
 METHODS = (DOCS / "methods.md").read_text()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import Metrics
+from api.prometheus import Metrics
 from api.settings import ApiSettings
 from cli.main import make_app
 from store.session import Database

@@ -14,7 +14,7 @@ from safs.errors import DataError, SafsError, SparsityError, SpecError, SurgeryE
 from safs.models import build
 from safs.networks import Blueprint
 from safs.preflight import Preflight, check
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 NPZ = {"dataset": "npz", "path": "mine.npz"}

@@ -24,7 +24,7 @@ def work(settings: "WorkerSettings") -> None:
 def _await_schema(database_url: str) -> None:
     from migrations import require_head
     from store.session import Database
-    from workers.patience import patiently
+    from workers.outage import patiently
 
     database = Database(database_url)
     try:

@@ -8,12 +8,12 @@ from typing import TypeAlias, TypeVar
 from pydantic import ValidationError
 
 from safs.errors import SpecError
-from safs.execution import Executor
-from safs.spec import JobSpec
-from store.artifacts import ArtifactStore
+from safs.execution.executor import Executor
+from safs.spec.job import JobSpec
+from store.artifacts.stored_files import ArtifactStore
 from store.records import Claim, Json
 from store.session import Database, Transaction
-from workers.patience import patiently
+from workers.outage import patiently
 from workers.recorder import Recorder
 from workers.settings import WorkerSettings
 
@@ -32,7 +32,7 @@ class Attempt:
     recorder: Recorder
 
     def patiently(self, ask: Callable[[], Found], what: str) -> Found:
-        """What ``ask`` returns; asked again while database or object storage are away, as ``workers.patience`` does.
+        """What ``ask`` returns; asked again while database or object storage are away, as ``workers.outage`` does.
 
         Args:
             what: is waited for, in the log.

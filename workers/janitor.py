@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from store import chores
-from store.artifacts import ArtifactStore
+from store.artifacts.stored_files import ArtifactStore
 from store.errors import StoreError
 from store.session import Database
 from store.settings import StoreSettings
-from store.upkeep import EVERY_S, Removed, chore, collect
+from store.upkeep import chores
+from store.upkeep.collection import EVERY_S, Removed, chore, collect
 
 log = logging.getLogger(__name__)
 

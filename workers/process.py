@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from store.session import Database
-from workers.local_ray import start_local_ray
+from workers.on_ray.local_ray import start_local_ray
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 

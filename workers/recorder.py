@@ -8,16 +8,16 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 
-from safs.events import Event, Pulse, StageStarted, TrialDone, TrialStarted, WorkerLost, event_data, event_kind
-from safs.execution import EARLIER_ATTEMPT
-from safs.progress import Tracker
-from safs.workshop import THIS_JOB
+from safs.events.kinds import Event, Pulse, StageStarted, TrialDone, TrialStarted, WorkerLost, event_data, event_kind
+from safs.events.progress import Tracker
+from safs.execution.executor import EARLIER_ATTEMPT
+from safs.reuse.cached_executor import THIS_JOB
 from store import attempts, events, trials
 from store.crash_points import reach
 from store.errors import DatabaseUnavailable
 from store.records import Lease
 from store.session import Database, Transaction
-from workers.outcomes import stored_candidate, stored_curve, stored_outcome
+from workers.trial_records import stored_candidate, stored_curve, stored_outcome
 
 log = logging.getLogger(__name__)
 

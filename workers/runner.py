@@ -8,32 +8,32 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
-from safs import pipeline
 from safs.errors import Cancelled
-from safs.faults import Faults
-from safs.keys import code_version
-from safs.progress import Tracker, plan_stages
+from safs.events.faults import Faults
+from safs.events.progress import Tracker, plan_stages
+from safs.pipeline.run import run_job
+from safs.reuse.keys import code_version
 from search_spaces import SPACES
 from store import attempts, counters, jobs, queue, uploads
-from store.artifacts import artifact_store
+from store.artifacts.stored_files import artifact_store
 from store.counters import LEASE_LOSSES
 from store.crash_points import reach
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Claim, JobError, JobState
 from store.session import Database
 from telemetry import logs, tracing
-from workers.allotment import open_ray
 from workers.attempt import Attempt, OpenExecutor, stored_spec
 from workers.errors import ShuttingDown
-from workers.filing import file_result
+from workers.failure_reason import job_error
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
-from workers.memory import StoreMemory
-from workers.patience import patiently
-from workers.reasons import job_error
+from workers.job_spans import StageSpans
+from workers.on_ray.allocation import open_ray
+from workers.outage import patiently
 from workers.recorder import Recorder
+from workers.result_files import file_result
 from workers.settings import WorkerSettings
-from workers.tracing import StageSpans
+from workers.store_cache import StoreMemory
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Runner:
         _pin_program(attempt)
         with tempfile.TemporaryDirectory(prefix=f"safs-{job.id}-") as folder:
             with recorder, self._open_executor(attempt) as executor, StageSpans(recorder) as report:
-                result = pipeline.run(
+                result = run_job(
                     attempt.spec,
                     spaces=SPACES,
                     executor=executor,

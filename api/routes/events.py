@@ -10,9 +10,9 @@ from starlette.responses import StreamingResponse
 from api import answers
 from api.conditional import as_json
 from api.deps import Limit, Services, Use, Who
+from api.event_tail import Batch, Head, Line
 from api.problems import problem_responses
 from api.schemas import EventPage
-from api.tail import Batch, Head, Line
 from store import events, jobs
 from store.records import Event
 from store.session import Database, Transaction

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 import migrations
 from api.deps import Services, Use
 from api.errors import NotReadyError
-from api.metrics import free_bytes
 from api.problems import problem_responses
+from api.prometheus import free_bytes
 from api.schemas import HealthView
 from store.errors import SchemaMissing, SchemaNewer, StoreError
 

@@ -11,20 +11,20 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import answers
-from api.access import Caller
 from api.conditional import as_json, versioned_json
 from api.deps import Limit, PageToken, Services, Use, Who
 from api.errors import ForbiddenError, UnknownUploadError
+from api.gate.access import Caller
 from api.problems import problem_responses
 from api.schemas import CheckView, JobRequest, JobView, Page
 from api.settings import ApiSettings
 from safs.preflight import Preflight
-from safs.spec import JobSpec
-from store import idempotency, jobs, queue, quotas, uploads
+from safs.spec.job import JobSpec
+from store import idempotency, jobs, owner_limits, queue, uploads
+from store.api_keys import OWNER_PATTERN
 from store.crash_points import reach
 from store.errors import UploadNotFound
 from store.idempotency import Answer
-from store.keys import OWNER_PATTERN
 from store.records import JobState
 from store.session import Transaction
 from telemetry import tracing
@@ -220,7 +220,7 @@ def _answered(use: Services, request: idempotency.Request) -> Answer | None:
 def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Request | None) -> tuple[Answer, bool]:
     """The answer, and whether it is that of an earlier request."""
     with use.database.begin() as tx:
-        quotas.hold(tx, who.owner)
+        owner_limits.hold(tx, who.owner)
         if request is not None and (before := idempotency.find(tx, request)) is not None:
             return before, True
         _check_quotas(tx, use.settings, who)
@@ -241,10 +241,12 @@ def _check_quotas(tx: Transaction, settings: ApiSettings, who: Caller) -> None:
     if who.key is None:
         return
     limits = who.key.limits
-    quotas.check_queued(tx, who.key.owner, settings.queued_jobs if limits.queued_jobs is None else limits.queued_jobs)
+    owner_limits.check_queued(
+        tx, who.key.owner, settings.queued_jobs if limits.queued_jobs is None else limits.queued_jobs
+    )
     gpu_hours = settings.gpu_hours if limits.gpu_hours is None else limits.gpu_hours
     if gpu_hours is not None:
-        quotas.check_gpu_hours(tx, who.key.owner, gpu_hours)
+        owner_limits.check_gpu_hours(tx, who.key.owner, gpu_hours)
 
 
 def _queued(answer: Answer, *, replayed: bool) -> Response:

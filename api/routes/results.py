@@ -6,12 +6,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from api.access import Caller
 from api.conditional import check_range, not_modified
 from api.deps import Services, Use, Who
 from api.errors import NoResultError, NotFinishedError
+from api.gate.access import Caller
 from api.problems import problem_responses
-from store import artifacts, jobs
+from store import jobs
+from store.artifacts import stored_files
 from store.records import JobArtifact
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -82,7 +83,7 @@ def _answer_now(use: Services, who: Caller, request: Request, job_id: str, name:
 def _find(use: Services, who: Caller, job_id: str, name: str) -> JobArtifact:
     with use.database.read() as tx:
         job = jobs.get(tx, job_id, who.sees)
-        found = artifacts.of_job(tx, job_id).get(name)
+        found = stored_files.of_job(tx, job_id).get(name)
     if not job.state.is_final:
         raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is there once it has succeeded")
     if found is None:

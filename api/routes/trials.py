@@ -9,7 +9,7 @@ from api.conditional import as_json
 from api.deps import Limit, PageToken, Use, Who
 from api.problems import problem_responses
 from api.schemas import CurveView, Page, TrialView
-from safs.events import Stage
+from safs.events.kinds import Stage
 from store import jobs, records, trials
 from store.session import Transaction
 

@@ -8,12 +8,12 @@ from anyio import fail_after, from_thread, to_thread
 from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 
-from api.access import Caller
 from api.deps import Services, Use, Who
 from api.errors import MediaTypeError, UploadError, UploadTooLargeError
+from api.gate.access import Caller
 from api.problems import problem_responses
-from api.safetensors_stream import Readable, SafetensorsStream
 from api.schemas import UploadView
+from api.uploads.safetensors_stream import Readable, SafetensorsStream
 from store import uploads
 from store.crash_points import reach
 from store.records import Upload

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from safs.pruning import PRUNERS
-from safs.spec import PruneSpec
+from safs.pruning.pruners import PRUNERS
+from safs.spec.job import PruneSpec
 
 DENSE = "dense"
 """The row of the network that is not pruned, trained for as long as the others."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from store import queue
 from store.records import JobState
 from store.session import Database, Transaction

@@ -8,9 +8,9 @@ import sys
 import time
 
 from benchmarks.load.rows import SPEC
-from safs.events import EpochDone, Stage, StageStarted, TrialDone, TrialStarted
-from safs.progress import Tracker, plan_stages
-from safs.spec import JobSpec
+from safs.events.kinds import EpochDone, Stage, StageStarted, TrialDone, TrialStarted
+from safs.events.progress import Tracker, plan_stages
+from safs.spec.job import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
 from store import queue
 from store.records import Claim, JobState

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.searches.variants import VARIANTS, frugal
 from safs import data
-from safs.data.tensors import TensorSplit
-from safs.spec import DataSpec, JobSpec
+from safs.data.tensor_split import TensorSplit
+from safs.spec.job import DataSpec, JobSpec
 
 FOLDERS = ".data"
 """Beside the cells' folders: the subsets of data sets."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from safs.fidelity import Cost, HalvingOptions, halving_cost, hyperband_cost, levels
+from safs.spec.halving import Cost, HalvingOptions, halving_cost, hyperband_cost, levels
 
 Section = dict[str, Any]
 

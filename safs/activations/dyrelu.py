@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from safs.activations.surgery import find_sites, rewire
-from safs.activations.tracing import in_mode
+from safs.activations.symbolic_trace import in_mode
 
 BRANCHES = 2
 """Straight lines of which the largest is taken: the method's k."""

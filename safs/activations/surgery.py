@@ -19,7 +19,7 @@ from safs.activations.calls import ActivationCall, activation_call
 from safs.activations.module import Activation
 from safs.activations.operators import OPERATORS, Operator
 from safs.activations.rewired import ACTIVATIONS, RewiredModel
-from safs.activations.tracing import trace
+from safs.activations.symbolic_trace import trace
 from safs.errors import UnknownNameError
 
 __all__ = ["RewiredModel", "Site", "candidate_operators", "find_sites", "rewire"]

@@ -16,10 +16,10 @@ from safs.data.cifar import CifarDataset
 from safs.data.imagenet16 import ImageNet16
 from safs.data.mnist import IdxDataset
 from safs.data.split import DataInfo, Split, Splits
-from safs.data.tensors import TensorSplit
+from safs.data.tensor_split import TensorSplit
 from safs.errors import UnknownNameError
 from safs.registry import Registry
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 __all__ = ["DATASETS", "DataInfo", "DatasetEntry", "Split", "Splits", "TensorSplit", "inspect", "load"]
 

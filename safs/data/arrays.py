@@ -11,9 +11,9 @@ from torch import Tensor
 
 from safs.data.partition import Counts, counts_of, cut
 from safs.data.split import DataInfo, Splits
-from safs.data.tensors import TensorSplit, fit_in_chunks, mean_and_std
+from safs.data.tensor_split import TensorSplit, fit_in_chunks, mean_and_std
 from safs.errors import DataError
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 MEMORY_LIMIT_BYTES = 2 * 2**30
 """Of all images of a data set, fitted; a larger one is kept at its own size and fitted a batch at a time."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
-from safs.data.places import missing, reachable, required
-from safs.spec import DataSpec
+from safs.data.locations import missing, reachable, required
+from safs.spec.job import DataSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from safs.data.files import FileSplit
+from safs.data.file_split import FileSplit
 from safs.data.split import Split
-from safs.data.tensors import TensorSplit
+from safs.data.tensor_split import TensorSplit
 from safs.errors import DataError
 from safs.inputs import InputSelection, SelectInputs
 

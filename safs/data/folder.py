@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from safs.data.arrays import MEMORY_LIMIT_BYTES, check_channels
-from safs.data.files import FileSplit, decode, open_picture
+from safs.data.file_split import FileSplit, decode, open_picture
+from safs.data.locations import path_under_root
 from safs.data.partition import Counts, Indices, counts_of, cut
-from safs.data.places import path_under_root
 from safs.data.split import DataInfo, Split, Splits
-from safs.data.tensors import TensorSplit, mean_and_std
+from safs.data.tensor_split import TensorSplit, mean_and_std
 from safs.errors import DataError
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
 STATISTICS_SAMPLES = 1024

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
+from safs.data.locations import required
 from safs.data.pickles import parse
-from safs.data.places import required
 from safs.data.stored import StoredArray
 from safs.errors import DataError
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 FOLDER = "ImageNet16"
 TRAIN_FILES = tuple(f"train_data_batch_{number}" for number in range(1, 11))

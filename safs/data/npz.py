@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
-from safs.data.places import open_resolved, path_under_root
+from safs.data.locations import open_resolved, path_under_root
 from safs.errors import DataError
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 MAX_CHANNELS = 4
 MOST_BYTES = 8 * 2**30

@@ -4,10 +4,10 @@
 """
 
 from safs.estimates.actual import beside_actual
-from safs.estimates.apart import estimate_apart
-from safs.estimates.bill import Count, StageBill, bill
+from safs.estimates.before_run import estimate_here
 from safs.estimates.estimate import Estimate, StageEstimate
-from safs.estimates.here import estimate_here
+from safs.estimates.in_subprocess import estimate_apart
+from safs.estimates.workload import Count, StageBill, bill
 
 __all__ = [
     "Count",

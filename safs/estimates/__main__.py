@@ -5,8 +5,8 @@ import sys
 import torch
 
 from safs.data import TensorSplit
-from safs.estimates.apart import ANSWER, QUESTION, Answer
-from safs.estimates.share import cores, share_here
+from safs.estimates.in_subprocess import ANSWER, QUESTION, Answer
+from safs.estimates.local_share import cores, share_here
 from safs.estimates.timing import Trainings, time_trainings
 from safs.networks import Blueprint, Network
 

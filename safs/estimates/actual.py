@@ -3,7 +3,7 @@
 from typing import Any
 
 from safs.estimates.estimate import Estimate
-from safs.ledger import Ledger
+from safs.events.stage_log import Ledger
 
 
 def beside_actual(estimate: Estimate, ledger: Ledger) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from safs.durations import span
-from safs.estimates.bill import Count, bill, total
-from safs.estimates.prices import Prices, Seconds, Slots
+from safs.estimates.stage_costs import Prices, Seconds, Slots
 from safs.estimates.timing import Timing, Untimed
-from safs.events import Stage
+from safs.estimates.workload import Count, bill, total
+from safs.events.durations import span
+from safs.events.kinds import Stage
 from safs.preflight import Preflight
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 
 
 @dataclass(frozen=True, slots=True)

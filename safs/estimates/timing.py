@@ -14,14 +14,15 @@ from statistics import fmean
 import torch
 
 from safs.data import Split
-from safs.estimates.bill import bill, total
 from safs.estimates.stopwatch import Lap, Stopwatch, Watched
+from safs.estimates.workload import bill, total
+from safs.execution.training import Training, TrainingRun
+from safs.execution.work import Context
 from safs.networks import Assignment, Network
 from safs.preflight import Preflight
 from safs.pruning.masks import prunable_parameters
-from safs.spec import JobSpec, Recipe
+from safs.spec.job import JobSpec, Recipe
 from safs.training.session import steps_per_epoch
-from safs.trainings import Context, Training, TrainingRun
 
 MOST_S = 1.5
 """Of timing, but for a network of which not even a few images are trained in so short a time."""
@@ -116,8 +117,8 @@ def time_trainings(
 ) -> Timing | Untimed:
     """Times trainings of ``network``'s blueprint on ``split``, of whole images; never raises.
 
-    A ``safs.execution.Look`` once ``trainings`` are bound. Weights and sparsity are not looked at: pruned weights are
-    zeros that are multiplied like any others.
+    A ``safs.execution.executor.Look`` once ``trainings`` are bound. Weights and sparsity do not matter: pruned weights
+    are zeros that are multiplied like any others.
     """
     try:
         return _Timer(network, split, batch_size, torch.device(device), trainings).time()

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from safs.activations.module import Activation
 from safs.activations.surgery import RewiredModel
-from safs.activations.tracing import in_mode
+from safs.activations.symbolic_trace import in_mode
 from safs.data.split import Split
 
 FLAT = 1e-3

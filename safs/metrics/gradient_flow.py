@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from safs.activations.tracing import in_mode
+from safs.activations.symbolic_trace import in_mode
 from safs.data.split import Split
 
 

@@ -1,6 +1,6 @@
 """Networks by name: the project's own, torchvision's and timm's. All are plain torch and know nothing of SAFS."""
 
-from safs.models.catalog import MODELS, build, find, input_for, known_architectures
+from safs.models.architectures import MODELS, build, find, input_for, known_architectures
 from safs.models.entry import InputShape, ModelEntry
 
 __all__ = ["MODELS", "InputShape", "ModelEntry", "build", "find", "input_for", "known_architectures"]

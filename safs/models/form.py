@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from safs.errors import WeightsError
 from safs.inputs import InputSelection
-from safs.models.sharing import tie
+from safs.models.shared_weights import tie
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Form:
     inputs: InputSelection | None = None
     """Which inputs the network reads; None is all. The network itself is fed the reduced input."""
     shared: Mapping[str, str] = field(default_factory=dict)
-    """Weight name -> name of the weight, of an earlier layer, that it is; see ``safs.models.sharing``."""
+    """Weight name -> name of the weight, of an earlier layer, that it is; see ``safs.models.shared_weights``."""
 
 
 def apply_form(form: Form, model: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safs.report.comparison import ComparisonRow, comparison_rows
-from safs.report.inputs import draw_inputs
+from safs.report.kept_inputs import draw_inputs
 from safs.report.layers import draw_dead_neurons, draw_gradient_flow
 from safs.report.spent import spent
 from safs.report.style import (

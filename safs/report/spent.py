@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from safs.durations import duration, span
-from safs.faults import survived
+from safs.events.durations import duration, span
+from safs.events.faults import survived
 
 
 def spent(report: Mapping[str, Any]) -> str | None:

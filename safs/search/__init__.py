@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from safs.fidelity import HalvingOptions
-from safs.options import NoOptions, parse_options
 from safs.registry import Registry
 from safs.search.annealing import Annealing, AnnealingOptions
 from safs.search.asha import DEFAULTS, Asha
@@ -16,7 +14,9 @@ from safs.search.random import RandomSearch
 from safs.search.replay import Replayed
 from safs.search.strategy import NO_OPTIONS, Strategy, StrategyEntry
 from safs.search.warm_start import WarmStart
-from safs.spec import SearchSpec
+from safs.spec.halving import HalvingOptions
+from safs.spec.job import SearchSpec
+from safs.spec.options import NoOptions, parse_options
 from safs.trials import Config
 
 if TYPE_CHECKING:

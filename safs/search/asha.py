@@ -6,8 +6,8 @@ from copy import deepcopy
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from safs.fidelity import HalvingOptions, halving_cost, levels, promoted
 from safs.search.strategy import REDRAWS, Point, Proposals, plain_config, point_of
+from safs.spec.halving import HalvingOptions, halving_cost, levels, promoted
 from safs.trials import Candidate, Config, Outcome, Trial
 
 if TYPE_CHECKING:  # see strategy.py
@@ -19,10 +19,11 @@ DEFAULTS = HalvingOptions()
 class Asha:
     """Asynchronous successive halving over epochs, with random configurations.
 
-    There is a rung for each of ``safs.fidelity.levels``. When asked, it promotes the best trial that is among the best
-    1/eta of its rung and was not promoted yet, from the highest rung that has one; otherwise it draws a configuration
-    for the lowest rung. All trials train under the schedule of the longest ones, and a promoted trial continues its
-    own. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, arXiv:1810.05934, algorithm 2.
+    There is a rung for each of ``safs.spec.halving.levels``. When asked, it promotes the best trial that is among the
+    best 1/eta of its rung and was not promoted yet, from the highest rung that has one; otherwise it draws a
+    configuration for the lowest rung. All trials train under the schedule of the longest ones, and a promoted trial
+    continues its own. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
+    arXiv:1810.05934, algorithm 2.
 
     The first configurations are the space's default and ``firsts``. Ties on a rung go by cross-entropy, then to the
     older trial. Trials that broke down or were left early count on their rung and are never promoted. Departing from

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from safs.options import Options
 from safs.search.sites import SiteTrials, State
 from safs.search.strategy import REDRAWS
+from safs.spec.options import Options
 from safs.trials import Candidate, Outcome
 
 if TYPE_CHECKING:  # see strategy.py

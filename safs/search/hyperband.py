@@ -15,10 +15,10 @@ from smac import MultiFidelityFacade, Scenario
 from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.runhistory import TrialInfo
 
-from safs.fidelity import HalvingOptions, brackets, hyperband_cost, levels, promoted
 from safs.search.asha import DEFAULTS, continues_as, from_the_best
 from safs.search.smac import DRAWS, DefaultFirst, Maximizer, Selector, forest, trial_value
 from safs.search.strategy import REDRAWS, Point, Proposals, plain_config, point_of
+from safs.spec.halving import HalvingOptions, brackets, hyperband_cost, levels, promoted
 from safs.trials import Candidate, Config, Outcome, Trial
 
 ENOUGH = 6
@@ -29,7 +29,8 @@ class Hyperband:
     """Hyperband's brackets over epochs; SMAC3's forest proposes the configurations (BOHB's idea, with a forest).
 
     Within a bracket, all trials of a level are compared before the best of them go on to the next; while some are
-    awaited, configurations of the next bracket are tried. Brackets follow one another as in ``safs.fidelity.brackets``
+    awaited, configurations of the next bracket are tried. Brackets follow one another as in
+    ``safs.spec.halving.brackets``
     until ``trials`` configurations are in them; what is promoted afterwards drains, and the search ends. All trials
     train under the schedule of the longest ones, and a promoted trial continues its own. The first configurations are
     the space's default and ``firsts``. Ties go by cross-entropy, then to the older trial. Trials that broke down or

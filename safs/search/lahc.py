@@ -6,8 +6,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from safs.errors import SpecError
-from safs.options import NoOptions
 from safs.search.strategy import NO_OPTIONS, Proposals
+from safs.spec.options import NoOptions
 from safs.trials import Candidate, Outcome
 
 if TYPE_CHECKING:  # see strategy.py

@@ -26,9 +26,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from safs.errors import SpecError
-from safs.options import NoOptions
 from safs.search.history import History
 from safs.search.strategy import NO_OPTIONS, REDRAWS, Point, Proposals, plain_config, point_of
+from safs.spec.options import NoOptions
 from safs.trials import Candidate, Config, Outcome
 
 STARTUP = 10

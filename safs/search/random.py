@@ -3,8 +3,8 @@
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from safs.options import NoOptions
 from safs.search.strategy import NO_OPTIONS, REDRAWS, Point, Proposals, plain_config, point_of
+from safs.spec.options import NoOptions
 from safs.trials import Candidate, Config, Outcome
 
 if TYPE_CHECKING:  # see strategy.py

@@ -22,9 +22,9 @@ from smac.main.exceptions import ConfigurationSpaceExhaustedException
 from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType, TrialInfo, TrialValue
 
-from safs.options import NoOptions
 from safs.search.history import CRASH_LOSS, kept
 from safs.search.strategy import NO_OPTIONS, REDRAWS, Proposals, plain_config
+from safs.spec.options import NoOptions
 from safs.trials import Candidate, Outcome
 
 LEARNS_FROM = 300

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from numpy import generic
 
-from safs.options import NoOptions, Options
+from safs.spec.options import NoOptions, Options
 from safs.trials import Candidate, Config, Outcome
 
 if TYPE_CHECKING:  # ConfigSpace imports scipy, which takes a second that listing the strategies must not cost.

@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from safs.registry import Registry
-from safs.spec import Recipe
+from safs.spec.job import Recipe
 
 Groups: TypeAlias = list[dict[str, Any]]
 """Parameter groups as torch's optimizers take them."""

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from safs.data.split import Split
 from safs.errors import SafsError
-from safs.pruning.bench import Hooks
 from safs.pruning.masks import Masks, apply_masks
-from safs.spec import Recipe
+from safs.pruning.protocol import Hooks
+from safs.spec.job import Recipe
 from safs.training.evaluate import evaluate
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import make_optimizer
-from safs.training.schedules import SCHEDULES
 from safs.training.seeding import RandomStream
 from safs.training.snapshot import (
     BestEpoch,

@@ -12,9 +12,10 @@ from fastapi.testclient import TestClient
 
 from api.server import Server, make_server
 from api.settings import ApiSettings
-from store import artifacts, attempts, events, keys, queue, trials
-from store.artifacts import ArtifactStore
-from store.keys import KeyLimits, Scope
+from store import api_keys, attempts, events, queue, trials
+from store.api_keys import KeyLimits, Scope
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.records import Claim, CurvePoint, JobError, JobState, TrialOutcome
 from store.session import Database
 
@@ -85,7 +86,7 @@ class ScriptedRunner:
         stored = {name: (self.store.put(_Bytes(content)), media) for name, (content, media) in FILES.items()}
         with self.database.begin() as tx:
             for name, (artifact, media_type) in stored.items():
-                artifacts.attach(tx, self.claim.lease, name, artifact, media_type)
+                stored_files.attach(tx, self.claim.lease, name, artifact, media_type)
             queue.finish(tx, self.claim.lease, JobState.SUCCEEDED, result={"test_accuracy": 0.9})
 
     def fail(self, message: str, stage: str) -> None:
@@ -188,7 +189,7 @@ def make_key(app_database: Database) -> MakeKey:
     def make(owner: str, *scopes: str, lives_s: float | None = None, limits: KeyLimits | None = None) -> dict[str, str]:
         with app_database.begin() as tx:
             chosen = [Scope(scope) for scope in scopes]
-            _, token = keys.create(tx, owner, chosen, lives_s=lives_s, limits=limits or KeyLimits())
+            _, token = api_keys.create(tx, owner, chosen, lives_s=lives_s, limits=limits or KeyLimits())
         return {"Authorization": f"Bearer {token}"}
 
     return make

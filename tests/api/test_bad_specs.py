@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from tests.api.conftest import MINIMAL
 
 PAPER = MINIMAL | {"preset": "paper"}

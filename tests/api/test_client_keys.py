@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from api.keyring import KEPT_S
+from api.gate.key_cache import KEPT_S
 from safs.client import Backoff, Client, RemoteJob, ServiceError
 from safs.client.connection import Connection
-from store import keys
-from store.keys import KeyLimits
+from store import api_keys
+from store.api_keys import KeyLimits
 from store.session import Database
 from tests.api.conftest import MINIMAL, MakeKey
 
@@ -125,7 +125,7 @@ def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes
             numbers.append(event["number"])
             if event["number"] == 1:
                 with app_database.begin() as tx:
-                    keys.revoke(tx, token.split("_")[1])
+                    api_keys.revoke(tx, token.split("_")[1])
                 runner.note("after")
                 runner.succeed()
 

@@ -11,11 +11,11 @@ from api.app import create_app
 from api.settings import ApiSettings
 from safs.estimates import Estimate
 from safs.estimates.estimate import estimate
-from safs.estimates.prices import Slots
+from safs.estimates.stage_costs import Slots
 from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing
 from safs.preflight import Preflight
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from tests.api.conftest import from_this_machine
 
 Submit = Callable[..., str]

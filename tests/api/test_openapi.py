@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from api.errors import KINDS
 from api.routes.jobs import REFUSALS
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from api.settings import ApiSettings
-from store.artifacts import ArtifactStore
+from store.artifacts.stored_files import ArtifactStore
 from store.session import Database
 from tests.api.conftest import MakeKey, ScriptedRunner, running
 

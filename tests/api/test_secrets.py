@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from api.settings import ApiSettings
-from store import keys
+from store import api_keys
 from store.session import Database
 from tests.api.conftest import MINIMAL, MakeKey
 
@@ -57,7 +57,7 @@ def test_a_token_never_appears_in_the_log_in_answers_or_in_the_database(
 
 def test_the_representation_of_a_key_has_no_secret(app_database: Database) -> None:
     with app_database.begin() as tx:
-        key, token = keys.create(tx, "vision", [keys.Scope.READ])
+        key, token = api_keys.create(tx, "vision", [api_keys.Scope.READ])
 
     assert token not in repr(key)
     assert token.rpartition("_")[2] not in repr(key)

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 import api
 from api.settings import ApiSettings
-from store import keys
-from store.keys import Scope
+from store import api_keys
+from store.api_keys import Scope
 from store.session import Database
 
 
@@ -32,14 +32,14 @@ def test_any_other_address_is_refused_without_a_key_and_the_way_out_is_told(
 def test_a_key_that_can_be_used_opens_other_addresses(database: Database, database_url: str) -> None:
     settings = ApiSettings(host="0.0.0.0", database_url=database_url)
     with database.begin() as tx:
-        revoked, _ = keys.create(tx, "team", [Scope.READ])
-        keys.revoke(tx, revoked.prefix)
-        keys.create(tx, "team", [Scope.READ], lives_s=-1)
+        revoked, _ = api_keys.create(tx, "team", [Scope.READ])
+        api_keys.revoke(tx, revoked.prefix)
+        api_keys.create(tx, "team", [Scope.READ], lives_s=-1)
     with pytest.raises(PermissionError):
         settings.refuse_open_network()
 
     with database.begin() as tx:
-        keys.create(tx, "team", [Scope.READ])
+        api_keys.create(tx, "team", [Scope.READ])
 
     settings.refuse_open_network()
 

@@ -13,8 +13,8 @@ from benchmarks.searches.picture import draw, mean_curve
 from benchmarks.searches.reading import Run, read, run_of
 from benchmarks.searches.tables import BEGIN, END, tables, write_tables
 from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, frugal
-from safs.progress import plan_stages
-from safs.spec import DataSpec, JobSpec
+from safs.events.progress import plan_stages
+from safs.spec.job import DataSpec, JobSpec
 
 SCALE = Scale("fashion_mnist", 0, 256, 0.1, 6, 3, 6)
 DATA = DataSpec(dataset="fashion_mnist")

@@ -9,8 +9,8 @@ from benchmarks.comparison.cells import DENSE, Cell, Record, Settings, in_order,
 from benchmarks.comparison.picture import draw
 from benchmarks.comparison.tables import BEGIN, END, tables, write_tables
 from benchmarks.methods import expected_s, read
-from safs.pruning import PRUNERS
-from safs.spec import PruneSpec
+from safs.pruning.pruners import PRUNERS
+from safs.spec.job import PruneSpec
 
 SETTINGS = Settings("lenet5", 0, 128, 2, 4, 3, "cpu", "0.1.0", "2.15.0")
 

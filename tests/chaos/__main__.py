@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from migrations import upgrade
-from safs.keys import code_version
+from safs.reuse.keys import code_version
 from tests.chaos.soak import Plan, Soak
 
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from cli.service import free_port
+from cli.supervisor import free_port
 from store import jobs, queue
 from store.crash_points import VARIABLE
 from store.errors import DatabaseUnavailable

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import text
 
-from store import artifacts, events, jobs
-from store.artifacts import ArtifactStore
+from store import events, jobs
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.records import Event, Job
 from store.session import Database
 
@@ -60,7 +61,7 @@ def finished(database: Database, job_id: str | None = None) -> dict[TrialKey, Ro
 def ended(database: Database, job_id: str) -> Ended:
     """What the job came to, which has succeeded."""
     with database.read() as tx:
-        job, files = jobs.get(tx, job_id), artifacts.of_job(tx, job_id)
+        job, files = jobs.get(tx, job_id), stored_files.of_job(tx, job_id)
     assert job.state == "succeeded", job
     assert job.result is not None
     rows = {(key[1], key[2]): _timeless(row) for key, row in finished(database, job_id).items()}
@@ -107,7 +108,7 @@ def check_artifacts(database: Database, folder: Path) -> int:
         named = tx.execute(text("SELECT sha256, size_bytes FROM artifacts")).all()
         results = tx.execute(text("SELECT id FROM jobs WHERE state = 'succeeded'")).scalars().all()
         for job_id in results:
-            assert set(artifacts.of_job(tx, job_id)) >= RESULT, f"{job_id} has succeeded without all of its files"
+            assert set(stored_files.of_job(tx, job_id)) >= RESULT, f"{job_id} has succeeded without all of its files"
     for sha256, size_bytes in named:
         assert store.intact_path(sha256).stat().st_size == size_bytes
     for file in folder.rglob("*"):

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from cli.service import free_port
+from cli.supervisor import free_port
 from store import jobs, queue
 from store.records import Job, JobState
 from store.session import Database

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from cli.main import make_app
 from migrations import upgrade
 from safs.client import Backoff, Client, ServiceError
-from store import artifacts
-from store.artifacts import ArtifactStore
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.records import JobState
 from store.session import Database
 from tests.chaos import looks
@@ -118,7 +118,7 @@ def test_a_client_whose_connections_break_off_hears_each_event_once_and_fetches_
     job_id = sqlite_home.submit()
     assert sqlite_home.runner().wait() == 0
     with sqlite_home.database.read() as tx:
-        files = artifacts.of_job(tx, job_id)
+        files = stored_files.of_job(tx, job_id)
     port = 0
     with sqlite_home.api() as api:
         port = int(api.url.rpartition(":")[2])
@@ -173,7 +173,7 @@ def test_a_file_with_a_flipped_bit_and_one_that_is_cut_short_are_served_to_nobod
     job_id = sqlite_home.submit()
     assert sqlite_home.runner().wait() == 0
     with sqlite_home.database.read() as tx:
-        files = artifacts.of_job(tx, job_id)
+        files = stored_files.of_job(tx, job_id)
     for name, harm in (("checkpoint", flip_a_bit), ("picture", cut_short)):
         path = ArtifactStore(sqlite_home.folder / "artifacts").path(files[name].sha256)
         path.chmod(0o644)

@@ -11,13 +11,14 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.child_process import Child
 from cli.main import make_app
-from cli.processes import Child
-from cli.service import free_port
+from cli.supervisor import free_port
 from migrations import upgrade
-from safs.events import Event, event_data, event_kind
-from store import artifacts, events, queue
-from store.artifacts import ArtifactStore
+from safs.events.kinds import Event, event_data, event_kind
+from store import events, queue
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.records import Claim, JobError, JobState
 from store.session import Database
 from store.settings import StoreSettings
@@ -108,7 +109,7 @@ class RunnerPen:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
                 stored = self.store.put(folder / name)
-                artifacts.attach(tx, claim.lease, name, stored, "application/octet-stream")
+                stored_files.attach(tx, claim.lease, name, stored, "application/octet-stream")
             queue.finish(tx, claim.lease, JobState.SUCCEEDED, result={"test_accuracy": 0.8611})
 
     def fail(self, claim: Claim, why: str) -> None:

@@ -10,7 +10,7 @@ from typer.testing import Result
 from api.settings import ApiSettings
 from cli.errors import explain
 from safs.client import ServiceError
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from store.settings import StoreSettings
 from telemetry.logs import LogSettings
 from workers.settings import WorkerSettings

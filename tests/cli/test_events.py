@@ -6,7 +6,7 @@ from math import inf, isnan
 import pytest
 
 from cli.events import read_event, seconds_of
-from safs.events import (
+from safs.events.kinds import (
     EpochDone,
     Event,
     Note,

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from safs.client import JobFailed, ServiceError
-from safs.events import EpochDone, Stage, StageDone, StageStarted
+from safs.events.kinds import EpochDone, Stage, StageDone, StageStarted
 from safs.trials import EpochMetrics
 from store import attempts
 from tests.cli.conftest import RESULT, report

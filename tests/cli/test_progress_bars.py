@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from cli.progress_bars import job_progress
-from safs.events import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
-from safs.progress import StagePlan
+from safs.events.kinds import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
+from safs.events.progress import StagePlan
 from safs.trials import Candidate, EpochMetrics, Outcome
 
 PLAN = (StagePlan(Stage.DENSE, 1, 2), StagePlan(Stage.ACTIVATIONS, 8, 1), StagePlan(Stage.REPORT, 0, 0))

@@ -13,7 +13,7 @@ from typer.testing import Result
 import api
 from api.settings import ApiSettings
 from cli.errors import CommandError
-from cli.service import check_port, free_port
+from cli.supervisor import check_port, free_port
 
 Safs = Callable[..., Result]
 needs_ipv6 = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")

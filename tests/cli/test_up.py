@@ -9,9 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cli.processes import Child
-from cli.service import free_port
-from cli.up import READY
+from cli.child_process import Child
+from cli.supervisor import READY, free_port
 from safs import verify
 from safs.client import Client
 from tests.cli.conftest import is_listening, wait_until

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from typer.testing import Result
 
 from migrations import upgrade
-from store import artifacts, jobs, outputs, queue, uploads
-from store.artifacts import ArtifactStore
+from store import jobs, outputs, queue, uploads
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.errors import SchemaMissing, SchemaNewer
 from store.records import JobState, Lease
 from store.session import Database
@@ -57,7 +58,7 @@ def harm(store: ArtifactStore, sha256: str) -> None:
 
 def test_scrub_says_that_all_is_intact(safs: Safs, database: Database, store: ArtifactStore, lease: Lease) -> None:
     with database.begin() as tx:
-        artifacts.attach(tx, lease, "report", store.put(io.BytesIO(b"{}")), "application/json")
+        stored_files.attach(tx, lease, "report", store.put(io.BytesIO(b"{}")), "application/json")
 
     done = safs("scrub")
 
@@ -69,9 +70,9 @@ def test_scrub_names_what_is_hit_and_the_way_out(
 ) -> None:
     report, weights = store.put(io.BytesIO(b"report")), store.put(io.BytesIO(b"weights"))
     with database.begin() as tx:
-        artifacts.attach(tx, lease, "report", report, "application/json")
+        stored_files.attach(tx, lease, "report", report, "application/json")
         upload = uploads.create(tx, weights, "dense.safetensors", 1)
-        artifacts.attach(tx, lease, "config", store.put(io.BytesIO(b"intact")), "application/json")
+        stored_files.attach(tx, lease, "config", store.put(io.BytesIO(b"intact")), "application/json")
     harm(store, report.sha256)
     store.path(weights.sha256).unlink()
 
@@ -91,7 +92,7 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
     with database.begin() as tx:
         outputs.keep(tx, lease, "key", "dense", cache)
         outputs.keep(tx, lease, "other", "dense", both)
-        artifacts.attach(tx, lease, "checkpoint", both, "application/octet-stream")
+        stored_files.attach(tx, lease, "checkpoint", both, "application/octet-stream")
     harm(store, cache.sha256)
 
     told, repaired, after = safs("scrub"), safs("scrub", "--repair"), safs("scrub")
@@ -104,7 +105,7 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
     assert safs("scrub", "--repair").exit_code == 1
     with database.read() as tx:
         assert (outputs.find(tx, "key"), outputs.find(tx, "other")) == (None, None)
-        assert list(artifacts.of_job(tx, lease.job_id)) == ["checkpoint"]
+        assert list(stored_files.of_job(tx, lease.job_id)) == ["checkpoint"]
 
 
 def test_collect_deletes_what_a_dry_run_has_named(

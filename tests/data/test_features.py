@@ -8,10 +8,10 @@ import torch
 
 from safs.data import TensorSplit, load
 from safs.data.features import SelectedSplit, select
-from safs.data.files import FileSplit
+from safs.data.file_split import FileSplit
 from safs.errors import DataError
 from safs.inputs import InputSelection
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 CPU = torch.device("cpu")
 PIXELS, CHANNELS = InputSelection("pixel", (0, 7, 36, 100, 107)), InputSelection("channel", (0, 2))

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from safs.data import folder, inspect, load
-from safs.data.files import FileSplit, decode
-from safs.data.tensors import TensorSplit
+from safs.data.file_split import FileSplit, decode
+from safs.data.tensor_split import TensorSplit
 from safs.errors import DataError
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 SPEC = DataSpec(dataset="image_folder", path="mine")
 CPU = torch.device("cpu")

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from safs.data import inspect, load
-from safs.data.files import decode
+from safs.data.file_split import decode
+from safs.data.locations import open_resolved
 from safs.data.npz import MOST_BYTES
-from safs.data.places import open_resolved
 from safs.errors import DataError
-from safs.spec import DataSpec
+from safs.spec.job import DataSpec
 
 NPZ = DataSpec(dataset="npz", path="mine.npz")
 FOLDER = DataSpec(dataset="image_folder", path="mine")

@@ -5,8 +5,8 @@ from functools import cache
 import pytest
 
 from cli.main import main
-from workers import allotment
-from workers.ray_executor import RayExecutor
+from workers.on_ray import allocation
+from workers.on_ray.executor import RayExecutor
 
 
 class KeptExecutor(RayExecutor):
@@ -18,5 +18,5 @@ class KeptExecutor(RayExecutor):
 
 if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(allotment, "RayExecutor", cache(KeptExecutor))  # One for each share of the machine.
+        patch.setattr(allocation, "RayExecutor", cache(KeptExecutor))  # One for each share of the machine.
         main()

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.service import GRACE_S
+from cli.supervisor import GRACE_S
 from store import jobs, queue, trials
 from store.records import Job, JobState
 from store.session import Database

@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cli.processes import Child
-from cli.service import GRACE_S, free_port
+from cli.child_process import Child
+from cli.supervisor import GRACE_S, free_port
 from safs import data, load, models, verify
 from safs.client import Client, RemoteJob
-from safs.presets import METHODS
-from safs.pruning import PRUNERS
-from safs.spec import JobSpec
+from safs.pruning.pruners import PRUNERS
+from safs.spec.job import JobSpec
+from safs.spec.presets import METHODS
 from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
 

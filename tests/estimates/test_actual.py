@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from safs.estimates import beside_actual, bill
+from safs.estimates import beside_actual, workload
 from safs.estimates.estimate import estimate
-from safs.estimates.prices import Slots
-from safs.events import Stage
-from safs.ledger import Ledger
-from safs.spec import JobSpec
+from safs.estimates.stage_costs import Slots
+from safs.events.kinds import Stage
+from safs.events.stage_log import Ledger
+from safs.spec.job import JobSpec
 from tests.estimates.cases import CPU, FOUND, JOB
 
 ESTIMATE = estimate(JobSpec.model_validate(JOB), FOUND, [CPU], Slots(1, 0.0))
@@ -32,7 +32,7 @@ def test_the_ratio_is_actual_over_estimated() -> None:
     assert both["estimate"] == ESTIMATE.as_json()
     assert both["actual"] == {
         "seconds": pytest.approx(2 * (ESTIMATE.seconds or 0.0)),
-        "trials": sum(one.trials.expected for one in bill(JobSpec.model_validate(JOB))),
+        "trials": sum(one.trials.expected for one in workload(JobSpec.model_validate(JOB))),
         "epochs": 27,
         "ratio": pytest.approx(2.0),
     }

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from safs.estimates.estimate import Estimate, estimate
-from safs.estimates.prices import CROWD, MEASURED, Slots
+from safs.estimates.stage_costs import CROWD, MEASURED, Slots
 from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing, Untimed
-from safs.events import Stage
-from safs.spec import JobSpec
+from safs.events.kinds import Stage
+from safs.spec.job import JobSpec
 from tests.estimates.cases import CPU, FOUND, GPU, JOB
 
 

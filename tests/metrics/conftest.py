@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from safs.data.tensors import TensorSplit
+from safs.data.tensor_split import TensorSplit
 
 SplitOf = Callable[..., TensorSplit]
 

@@ -12,14 +12,14 @@ from sqlalchemy import text
 from api.app import create_app
 from api.settings import ApiSettings
 from migrations import head_revision, require_head, upgrade
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from store import attempts, events, jobs, outputs, queue, statistics, trials
-from store.archive import reading
-from store.artifacts import ArtifactStore
-from store.backup import Manifest
+from store.artifacts.stored_files import ArtifactStore
 from store.records import JobState
-from store.restore import load, read_manifest, store_artifacts, verify
 from store.session import Database
+from store.upkeep.archive import reading
+from store.upkeep.backup import Manifest
+from store.upkeep.restore import load, read_manifest, store_artifacts, verify
 from tests.api.conftest import from_this_machine
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,7 +11,7 @@ from safs.activations.surgery import rewire
 from safs.errors import WeightsError
 from safs.models import build
 from safs.models.form import Form, InputSelection, apply_form
-from safs.models.sharing import SharedConv2d, SharedLinear
+from safs.models.shared_weights import SharedConv2d, SharedLinear
 from safs.pruning.masks import prunable_parameters
 
 NARROW_LENET = Form(

@@ -1,6 +1,6 @@
 import pytest
 
-from safs.spec import JobSpec
+from safs.spec.job import JobSpec
 from tests.pipeline.jobs import TINY, Finished
 
 

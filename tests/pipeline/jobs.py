@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from safs import pipeline
-from safs.events import Event
-from safs.execution import SerialExecutor
-from safs.pipeline import Result
-from safs.spec import JobSpec
+from safs.events.kinds import Event
+from safs.execution.serial import SerialExecutor
+from safs.pipeline.run import Result, run_job
+from safs.spec.job import JobSpec
 from search_spaces import SPACES
 
 TINY: dict[str, Any] = {
@@ -27,7 +26,7 @@ class Finished:
     def __init__(self, spec: JobSpec, folder: Path) -> None:
         self.spec = spec
         self.events: list[Event] = []
-        self.result: Result = pipeline.run(
+        self.result: Result = run_job(
             spec,
             spaces=SPACES,
             executor=SerialExecutor(slots=2),

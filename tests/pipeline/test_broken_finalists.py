@@ -7,11 +7,11 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from safs import pipeline
-from safs.events import Event, Note
-from safs.execution import SerialExecutor
+from safs.events.kinds import Event, Note
+from safs.execution.serial import SerialExecutor
 from safs.models import build
-from safs.spec import JobSpec, Recipe, TrainSpec
+from safs.pipeline.run import run_job
+from safs.spec.job import JobSpec, Recipe, TrainSpec
 from safs.trials import Config
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
@@ -37,7 +37,7 @@ def test_a_finalist_that_broke_down_leaves_the_comparison_and_a_warning_says_why
         "final": {"epochs": 1, "candidates": ["default", "hyperparameters"]},
     }
 
-    result = pipeline.run(
+    result = run_job(
         JobSpec.model_validate(TINY | changes),
         spaces=replace(SPACES, recipe_from=exploding_after(searches=3)),
         executor=SerialExecutor(),
@@ -64,7 +64,7 @@ def test_a_default_protocol_that_broke_down_is_told_as_that_and_not_as_chance(tm
         "train": {"epochs": 1, "optimizer": "sgd", "learning_rate": 100.0},
     }
 
-    result = pipeline.run(
+    result = run_job(
         JobSpec.model_validate(TINY | changes),
         spaces=replace(SPACES, recipe_from=lambda config, train: Recipe()),
         executor=SerialExecutor(),

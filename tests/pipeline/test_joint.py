@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from safs import checkpoint
-from safs.events import Stage, TrialDone
-from safs.memory import NoMemory
+from safs.events.kinds import Stage, TrialDone
+from safs.reuse.cache import NoMemory
 from tests.pipeline.jobs import TINY
 from tests.pipeline.test_reuse import Ran
 

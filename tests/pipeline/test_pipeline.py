@@ -7,20 +7,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from safs import data, load, pipeline
+from safs import data, load
 from safs.errors import Cancelled, TimeLimitReached, TrainingError, WeightsError
-from safs.events import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
-from safs.execution import SerialExecutor
+from safs.events.kinds import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
+from safs.execution.serial import SerialExecutor
 from safs.models import build
-from safs.spec import JobSpec
+from safs.pipeline.run import Result, run_job
+from safs.spec.job import JobSpec
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY, Finished
 
 PRUNABLE = ("conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight", "fc3.weight")
 
 
-def _run(changes: dict[str, Any], folder: Path, report: Any = None, dense: Path | None = None) -> pipeline.Result:
-    return pipeline.run(
+def _run(changes: dict[str, Any], folder: Path, report: Any = None, dense: Path | None = None) -> Result:
+    return run_job(
         JobSpec.model_validate(TINY | changes),
         spaces=SPACES,
         executor=SerialExecutor(),
@@ -177,7 +178,7 @@ def test_a_trial_that_diverges_is_an_outcome_with_a_reason(tmp_path: Path) -> No
     spaces = replace(SPACES, recipe_from=lambda config, train: train.model_copy(update={"learning_rate": 100.0}))
     spec = JobSpec.model_validate(TINY | {"train": train, "sparsity": 0.5})
     with pytest.raises(TrainingError, match=r"all 3 trials of stage tune failed; the first: .*not finite in epoch 1"):
-        pipeline.run(
+        run_job(
             spec,
             spaces=spaces,
             executor=SerialExecutor(),

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from safs import keys, pipeline
 from safs.checkpoint import WEIGHTS
-from safs.events import Event, Note, Stage, StageDone, TrialDone, TrialStarted
-from safs.execution import EARLIER_ATTEMPT, SerialExecutor
-from safs.memory import FolderMemory, Memory, NoMemory, Winner
-from safs.pipeline import Result
-from safs.spec import JobSpec, Recipe
+from safs.events.kinds import Event, Note, Stage, StageDone, TrialDone, TrialStarted
+from safs.execution.executor import EARLIER_ATTEMPT
+from safs.execution.serial import SerialExecutor
+from safs.pipeline.run import Result, run_job
+from safs.reuse import keys
+from safs.reuse.cache import FolderMemory, Memory, NoMemory, Winner
+from safs.spec.job import JobSpec, Recipe
 from safs.trials import Candidate, Outcome, Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
@@ -36,7 +37,7 @@ class Ran:
     ) -> None:
         self.events: list[Event] = []
         self._dies_at = dies_at
-        self.result: Result = pipeline.run(
+        self.result: Result = run_job(
             JobSpec.model_validate(job),
             spaces=SPACES,
             executor=SerialExecutor(slots=slots),

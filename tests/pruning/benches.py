@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from safs.data import Splits, load
-from safs.pruning import Hooks, Masks, Pruned, Setting
-from safs.pruning.bench import Steps
-from safs.spec import DataSpec, PruneSpec, Recipe
-from safs.training.bench import TrainingBench
+from safs.pruning.masks import Masks
+from safs.pruning.protocol import Hooks, Pruned, Setting, Steps
+from safs.spec.job import DataSpec, PruneSpec, Recipe
+from safs.training.pruning_trainer import TrainingBench
 from safs.trials import EpochMetrics
 
 CPU = torch.device("cpu")

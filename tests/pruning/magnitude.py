@@ -2,8 +2,9 @@
 
 from torch import nn
 
-from safs.pruning import Masks, live_total, prunable_parameters
-from safs.pruning.choosing import choose
+from safs.pruning.axes.distributions import live_total
+from safs.pruning.masks import Masks, prunable_parameters
+from safs.pruning.selection.mask_from_scores import choose
 
 
 def magnitude_masks(model: nn.Module, sparsity: float, distribution: str = "global") -> Masks:

@@ -1,4 +1,4 @@
-from safs.faults import Faults
+from safs.events.faults import Faults
 from safs.report import spent
 
 TOOK = {

@@ -22,12 +22,13 @@ from typing import IO, Self
 
 from sqlalchemy import text
 
-from safs.events import Event as AnyEvent
-from safs.execution import Executor, SerialExecutor
+from safs.events.kinds import Event as AnyEvent
+from safs.execution.executor import Executor
+from safs.execution.serial import SerialExecutor
 from store.session import Database, Transaction
 from workers import runner as runner_module
-from workers.allotment import pin_in_flight
 from workers.attempt import Attempt as RunnersAttempt
+from workers.on_ray.allocation import pin_in_flight
 from workers.recorder import Recorder
 from workers.runner import Runner
 from workers.settings import WorkerSettings

@@ -15,7 +15,7 @@ from store import events, jobs, queue, trials
 from store.records import Event, Job, JobState
 from store.session import Database
 from tests.resume.attempts import Attempt, Attempts, database_url
-from workers.outcomes import restored_trial
+from workers.trial_records import restored_trial
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -8,10 +8,10 @@ from ConfigSpace import ConfigurationSpace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safs.fidelity import HalvingOptions, brackets, levels
 from safs.search.asha import Asha
 from safs.search.conductor import Conductor
 from safs.search.replay import Replayed
+from safs.spec.halving import HalvingOptions, brackets, levels
 from safs.trials import Candidate, Config, Outcome, Trial
 
 SPACE = ConfigurationSpace({f"layers.{site}.relu": ["relu", "elu", "tanh", "swish"] for site in range(6)})

@@ -4,9 +4,9 @@ from statistics import fmean
 
 from ConfigSpace import ConfigurationSpace
 
-from safs.fidelity import HalvingOptions
 from safs.search.conductor import Conductor
 from safs.search.hyperband import Hyperband
+from safs.spec.halving import HalvingOptions
 from safs.trials import Candidate, Outcome, Trial
 
 SPACE = ConfigurationSpace({f"x{number}": (0.0, 1.0) for number in range(2)})

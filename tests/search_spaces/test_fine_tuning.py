@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 import torch
 
-from safs.presets import PRESETS, fill
-from safs.spec import Recipe, TrainSpec
+from safs.spec.job import Recipe, TrainSpec
+from safs.spec.presets import PRESETS, fill
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 from search_spaces.fine_tuning import fine_tuning_space, recipe_from
 
 PAPER_RECIPES = [

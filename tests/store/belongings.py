@@ -8,14 +8,15 @@ from typing import Any
 
 from sqlalchemy import Table, func, select, update
 
-from store import artifacts, events, outputs, queue, trials
-from store.artifacts import ArtifactStore
+from store import events, outputs, queue, trials
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.clock import seconds_from_now
 from store.records import CurvePoint, JobState, Lease, StoredArtifact, TrialOutcome
 from store.session import Database
 from store.settings import StoreSettings
 from store.tables import jobs as job_rows
-from store.upkeep import collect
+from store.upkeep.collection import collect
 
 DAY_S = 86_400
 
@@ -63,7 +64,7 @@ def finish(database: Database, lease: Lease, days_ago: float, state: JobState = 
 def attach(database: Database, store: ArtifactStore, lease: Lease, content: bytes) -> StoredArtifact:
     stored = store.put(io.BytesIO(content))
     with database.begin() as tx:
-        artifacts.attach(tx, lease, "checkpoint", stored, "application/octet-stream")
+        stored_files.attach(tx, lease, "checkpoint", stored, "application/octet-stream")
     return stored
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from store import queue
-from store.artifacts import ArtifactStore
+from store.artifacts.stored_files import ArtifactStore
 from store.records import Lease
 from store.session import Database
 from store.settings import StoreSettings

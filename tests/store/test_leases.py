@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from store import artifacts, attempts, events, jobs, queue, trials
+from store import attempts, events, jobs, queue, trials
+from store.artifacts import stored_files
 from store.errors import LeaseLost
 from store.records import Claim, JobState, Lease, StoredArtifact, TrialOutcome, TrialState
 from store.session import Database
@@ -90,7 +91,7 @@ def test_expired_lease_is_claimed_again_and_its_old_token_refused(database: Data
         lambda tx: trials.record_done(
             tx, lease, "tune", 0, config={}, epochs=1, seed=0, outcome=TrialOutcome(loss=0.5)
         ),
-        lambda tx: artifacts.attach(tx, lease, "report.json", content, "application/json"),
+        lambda tx: stored_files.attach(tx, lease, "report.json", content, "application/json"),
     ):
         with pytest.raises(LeaseLost), database.begin() as tx:
             write(tx)

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event, text
 
-from store import artifacts, attempts, counters, queue, statistics, trials
+from store import attempts, counters, queue, statistics, trials
+from store.artifacts import stored_files
 from store.records import JobState, Lease, StoredArtifact, TrialOutcome
 from store.session import Database
 
@@ -115,7 +116,7 @@ def test_a_late_lease_and_the_wait_of_the_job_that_is_next_are_told(database: Da
 def test_files_are_counted_with_their_size(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
         for name, size_bytes in (("a", 3), ("b", 2**40)):
-            artifacts.attach(tx, lease, name, StoredArtifact(name * 64, size_bytes), "text/plain")
+            stored_files.attach(tx, lease, name, StoredArtifact(name * 64, size_bytes), "text/plain")
 
     found = read(database)
 

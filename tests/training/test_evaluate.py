@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from safs.data.tensors import TensorSplit
+from safs.data.tensor_split import TensorSplit
 from safs.training.evaluate import evaluate
 
 CPU = torch.device("cpu")

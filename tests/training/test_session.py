@@ -8,11 +8,12 @@ from torch import nn
 
 from safs.data import TensorSplit
 from safs.metrics.sparsity import measure_sparsity
-from safs.pruning import Hooks, Masks, prunable_parameters
-from safs.spec import Recipe
+from safs.pruning.masks import Masks, prunable_parameters
+from safs.pruning.protocol import Hooks
+from safs.spec.job import Recipe
 from safs.training.evaluate import evaluate
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 from safs.training.session import Diverged, TrainingSession, steps_per_epoch
 from tests.pruning.magnitude import magnitude_masks
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from safs.activations.surgery import rewire
 from safs.data import Splits, TensorSplit
-from safs.pruning import Masks
-from safs.spec import Recipe
+from safs.pruning.masks import Masks
+from safs.spec.job import Recipe
+from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
-from safs.training.schedules import SCHEDULES
 from safs.training.session import TrainingSession
 from safs.training.snapshot import Snapshot
 from tests.pruning.magnitude import magnitude_masks

@@ -14,9 +14,9 @@ import pytest
 from ray import tune
 
 from safs.data import TensorSplit
-from safs.trainings import Context
+from safs.execution.work import Context
 from tests.workers.troubled import TroubledSplit
-from workers.ray_shared import ObjectStore, SharedContext
+from workers.on_ray.shared_data import ObjectStore, SharedContext
 
 WAYS = STARTING, LOCKED, STOPPED = "starting", "holding Python's lock", "stopped"
 _FOR_EVER_S = 10**6

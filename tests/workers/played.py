@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from workers.capacity import Share
-from workers.messages import Answered, Failed, Message
-from workers.orders import Order, PauseOrder
+from workers.on_ray.capacity import Share
+from workers.on_ray.messages import Answered, Failed, Message
+from workers.on_ray.orders import Order, PauseOrder
 
 
 class PlayedPool:

@@ -9,10 +9,10 @@ from threading import Event
 
 import pytest
 
-from store import chores
-from store.artifacts import ArtifactStore
+from store.artifacts.stored_files import ArtifactStore
 from store.session import Database
-from store.upkeep import chore
+from store.upkeep import chores
+from store.upkeep.collection import chore
 from workers import janitor as janitor_module
 from workers.janitor import Janitor
 from workers.runner import Runner

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import StatementError
 
 from safs.errors import Cancelled
-from safs.events import (
+from safs.events.kinds import (
     EpochDone,
     Event,
     Note,
@@ -19,11 +19,11 @@ from safs.events import (
     WorkerLost,
     event_kind,
 )
-from safs.execution import EARLIER_ATTEMPT
-from safs.progress import Tracker, plan_stages
-from safs.spec import JobSpec
+from safs.events.progress import Tracker, plan_stages
+from safs.execution.executor import EARLIER_ATTEMPT
+from safs.reuse.cached_executor import THIS_JOB
+from safs.spec.job import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
-from safs.workshop import THIS_JOB
 from store import events, jobs, trials
 from store.errors import LeaseLost
 from store.records import Lease, TrialState

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from safs.errors import DataError
-from store import artifacts, events, jobs, queue, uploads
-from store.artifacts import ArtifactStore
+from store import events, jobs, queue, uploads
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Job, JobError, JobState
 from store.session import Database, Transaction
@@ -38,7 +39,7 @@ def run(database: Database, settings: WorkerSettings, spec: dict[str, Any]) -> J
         job_id = queue.submit(tx, spec).id
     assert Runner(settings, database, Event()).run_one()
     with database.read() as tx:
-        assert artifacts.of_job(tx, job_id) == {}
+        assert stored_files.of_job(tx, job_id) == {}
         assert events.page(tx, job_id) == ()
         return jobs.get(tx, job_id)
 

@@ -6,9 +6,9 @@ from threading import Event
 
 import pytest
 
-from safs.events import Note
-from safs.progress import Tracker, plan_stages
-from safs.spec import JobSpec
+from safs.events.kinds import Note
+from safs.events.progress import Tracker, plan_stages
+from safs.spec.job import JobSpec
 from store import queue
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Lease

@@ -7,7 +7,7 @@ from threading import Event, Thread
 import pytest
 import ray
 
-from safs import pipeline
+from safs.pipeline import run
 from store import jobs, queue, trials
 from store.records import Job, JobState
 from store.session import Database
@@ -41,7 +41,7 @@ def test_a_job_whose_trials_all_hang_ends_with_its_time_limit_and_keeps_what_was
 ) -> None:
     hang_trainings(monkeypatch, tmp_path)
     clock = Clock()
-    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(run, "time", clock)
     with sqlite_database.begin() as tx:
         job_id = queue.submit(tx, JOB).id
 

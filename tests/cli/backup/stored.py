@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from store import artifacts, counters, events, keys, queue, trials, uploads
-from store.artifacts import ArtifactStore
-from store.keys import Scope
+from store import api_keys, counters, events, queue, trials, uploads
+from store.api_keys import Scope
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.records import CurvePoint, JobState, Lease, TrialOutcome
 from store.session import Database
 
@@ -45,7 +46,7 @@ def begin(database: Database, spec: dict[str, Any], owner: str | None = None) ->
 def fill(database: Database, store: ArtifactStore) -> tuple[str, str, str, str]:
     """Some of everything; (a key, a job that succeeded, one that runs, one that is being cancelled)."""
     with database.begin() as tx:
-        _, token = keys.create(tx, "vision", [Scope.READ])
+        _, token = api_keys.create(tx, "vision", [Scope.READ])
         counters.add(tx, {"jobs_failed": 3.0})
         weights = uploads.create(tx, store.put(io.BytesIO(b"dense")), "dense.safetensors", 4, "vision")
     done = begin(database, {"model": {"weights": weights.id}, "lr": 1e-7, "text": "a\nb"}, "vision")
@@ -59,7 +60,7 @@ def fill(database: Database, store: ArtifactStore) -> tuple[str, str, str, str]:
             events.append(tx, done, "note", {"message": f"trial {number}"})
     with database.begin() as tx:
         stored = store.put(io.BytesIO(CHECKPOINT))
-        artifacts.attach(tx, done, "checkpoint", stored, "application/octet-stream")
+        stored_files.attach(tx, done, "checkpoint", stored, "application/octet-stream")
         queue.finish(tx, done, JobState.SUCCEEDED, result={"test_accuracy": 0.9})
     runs, cancelling = begin(database, {"sparsity": 0.99}), begin(database, {})
     with database.begin() as tx:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from cli import restoring
+from cli import restore_run
 from migrations import current, head_revision, upgrade
 from store import jobs, queue
 from store.records import JobState
@@ -105,9 +105,9 @@ def test_a_restore_that_breaks_off_leaves_no_row_and_can_be_done_again(
         load(tx, *arguments)
         raise OSError("the power went")
 
-    load = restoring.load
+    load = restore_run.load
     with monkeypatch.context() as patched:
-        patched.setattr(restoring, "load", break_off)
+        patched.setattr(restore_run, "load", break_off)
         assert "the power went" in str(sqlite_target.run("restore", str(backup)).exception)
 
     broken = Database(sqlite_target.url)

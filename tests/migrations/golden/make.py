@@ -14,18 +14,19 @@ import numpy as np
 from safetensors.numpy import save
 
 from migrations import head_revision, upgrade
-from safs.events import Stage, StageStarted, event_data, event_kind
-from safs.progress import Tracker, plan_stages
-from safs.spec import JobSpec
-from store import artifacts, attempts, counters, events, idempotency, keys, outputs, queue, trials, uploads
-from store.archive import writing
-from store.artifacts import ArtifactStore
-from store.backup import back_up
+from safs.events.kinds import Stage, StageStarted, event_data, event_kind
+from safs.events.progress import Tracker, plan_stages
+from safs.spec.job import JobSpec
+from store import api_keys, attempts, counters, events, idempotency, outputs, queue, trials, uploads
+from store.api_keys import Scope
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
 from store.clock import now
-from store.keys import Scope
 from store.records import Claim, CurvePoint, JobError, JobState, StoredArtifact, TrialOutcome
 from store.session import Database, Transaction
 from store.tables import chores
+from store.upkeep.archive import writing
+from store.upkeep.backup import back_up
 
 HERE = Path(__file__).parent
 SPEC = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.95}
@@ -52,9 +53,9 @@ def fill(database: Database, store: ArtifactStore, folder: Path) -> dict[str, st
     """Puts something into every table; what the tests cannot learn from the rows is returned."""
     weights = _put(store, folder, save({"conv1.weight": np.linspace(-1, 1, 150, dtype=np.float32).reshape(6, 1, 5, 5)}))
     with database.begin() as tx:
-        _, token = keys.create(tx, OWNER, [Scope.SUBMIT, Scope.READ])
-        revoked, _ = keys.create(tx, OWNER, [Scope.ADMIN], lives_s=3600)
-        keys.revoke(tx, revoked.prefix)
+        _, token = api_keys.create(tx, OWNER, [Scope.SUBMIT, Scope.READ])
+        revoked, _ = api_keys.create(tx, OWNER, [Scope.ADMIN], lives_s=3600)
+        api_keys.revoke(tx, revoked.prefix)
         upload = uploads.create(tx, weights, "dense.safetensors", tensors=1, owner=OWNER)
         counters.add(tx, {"trial_count": 40, "trial_seconds": 120.5, counters.LEASE_LOSSES: 1})
         tx.execute(chores.insert().values(name="collect", ran_at=now()))
@@ -78,7 +79,7 @@ def _succeed(database: Database, store: ArtifactStore, folder: Path, weights: St
         outputs.keep(tx, claim.lease, "0" * 64, "dense", weights)
         attempts.note_reuse(tx, claim.lease, "prune", claim.job.id)
         for name, artifact in {"checkpoint": weights, **others}.items():
-            artifacts.attach(tx, claim.lease, name, artifact, "application/octet-stream")
+            stored_files.attach(tx, claim.lease, name, artifact, "application/octet-stream")
         queue.finish(tx, claim.lease, JobState.SUCCEEDED, result={"test_accuracy": 0.93, "live_weights": 3074})
 
 

@@ -1,0 +1,1 @@
+"""Strict parsers of uploaded files."""

@@ -1,0 +1,112 @@
+"""What ``safs demo`` does, by the same ways as a user: ``safs up``, HTTP, and the files on disk."""
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from cli.child_process import Child
+from cli.errors import CommandError
+from cli.follow import follow
+from cli.supervisor import GRACE_S, READY, START_TIMEOUT_S, free_port
+from cli.tables import comparison_table, verification_table
+from cli.terminal import stdout
+from safs.client import Client
+from safs.report import comparison_rows
+
+JOB: dict[str, Any] = {
+    "name": "demo",
+    "model": {"architecture": "lenet5"},
+    "data": {"dataset": "digits", "batch_size": 32},
+    "sparsity": 0.99,
+    "preset": "quick",
+    "train": {"epochs": 12},
+    "joint": {"trials": 27, "epochs": 9},
+    "final": {"epochs": 20},
+}
+"""The job that the demo submits."""
+
+
+def demonstrate(output: Path) -> None:
+    """Runs the demo; leaves the result in ``output`` and nothing else.
+
+    Raises:
+        CommandError: the service did not start.
+        JobFailed: the job failed.
+    """
+    console = stdout()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    with (
+        tempfile.TemporaryDirectory(prefix="safs-demo-") as home,
+        _service(Path(home), console) as url,
+        Client(url) as client,
+    ):
+        job = client.submit(JOB)
+        console.print(f"submitted {job.id}: LeNet-5 on handwritten digits, 99% of its weights to be removed")
+        follow(job, console)
+        folder = job.download(output)
+        report = job.report()
+    from safs.checkpoint import verify
+
+    console.print()
+    console.print(verification_table(verify(folder)))
+    console.print()
+    console.print(comparison_table(comparison_rows(report)))
+    console.print()
+    for line in (
+        f"picture of the search:  {folder / 'report.png'}",
+        f"sparse checkpoint:      {folder / 'checkpoint.safetensors'}",
+        f"everything as JSON:     {folder / 'report.json'}, {folder / 'config.json'}",
+        f'use it in Python:       import safs; network = safs.load("{folder}")',
+    ):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _service(home: Path, console: Console) -> Iterator[str]:
+    """A service of its own while the block runs; yields its address. Its last log lines are shown if anything fails."""
+    port = free_port()
+    console.print(f"starting a service on port {port} (safs up)")
+    service = Child(
+        "service",
+        ["up", "--port", str(port), "--home", str(home)],
+        log=home / "logs" / "up.log",
+        # A user's own database, cluster or address must not come into this.
+        environment={"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1"},
+        ready=READY,
+    )
+    try:
+        _wait_until_ready(service)
+        yield f"http://127.0.0.1:{port}"
+    except Exception:
+        _show_log(service)
+        raise
+    finally:
+        console.print("stopping the service")
+        service.stop(grace_s=2 * GRACE_S + 5)
+
+
+def _wait_until_ready(service: Child) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S + 30
+    while not service.is_ready:
+        if service.exit_code is not None or time.monotonic() > deadline:
+            raise CommandError("the service did not start; its log is above.")
+        time.sleep(0.1)
+
+
+def _show_log(service: Child) -> None:
+    for line in service.tail():
+        print(line, file=sys.stderr)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """SIGTERM, or a closed terminal, ends the demo as Ctrl-C does, through every ``finally``."""
+    raise KeyboardInterrupt

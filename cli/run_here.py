@@ -1,0 +1,51 @@
+"""A job in this process."""
+
+import time
+from pathlib import Path
+
+from cli.progress_bars import job_progress
+from cli.tables import comparison_table
+from cli.terminal import stdout
+from safs.events.kinds import Event
+from safs.events.progress import plan_stages
+from safs.execution.serial import SerialExecutor
+from safs.pipeline.run import run_job
+from safs.report import comparison_rows, spent
+from safs.reuse.cache import FolderMemory, NoMemory
+from safs.spec.job import JobSpec
+from search_spaces import SPACES
+
+
+def run_here(
+    spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None, reuse: Path | None
+) -> None:
+    """Runs the job with progress bars, and prints what it gained.
+
+    Args:
+        output: the result's folder; it appears only when the job has succeeded.
+        in_flight: trials that the searches count as running at once; by default what the spec says, or 1.
+        data_root: folder of the data sets that bring files.
+        reuse: folder of the outputs of stages, of earlier runs and of this one.
+    """
+    console, parallel = stdout(), spec.resources.trials_in_parallel
+    slots = in_flight or (1 if parallel == "auto" else parallel)
+    with job_progress(plan_stages(spec), console) as progress:
+
+        def report(event: Event) -> None:
+            progress.tell(event, time.monotonic())
+
+        result = run_job(
+            spec,
+            spaces=SPACES,
+            executor=SerialExecutor(device, slots),
+            report=report,
+            data_root=data_root,
+            dense_weights=None if spec.model.weights is None else Path(spec.model.weights),
+            out_dir=output,
+            memory=NoMemory() if reuse is None else FolderMemory(reuse),
+        )
+    console.print(comparison_table(comparison_rows(result.report)))
+    if took := spent(result.report):
+        console.print(took, soft_wrap=True)
+    done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"
+    console.print(done, markup=False, soft_wrap=True)

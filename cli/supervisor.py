@@ -1,0 +1,182 @@
+"""The API and one runner as children of this process: started together, watched, stopped together."""
+
+import errno
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Self
+
+import httpx
+from rich.console import Console
+from rich.text import Text
+
+from cli.child_process import Child
+from cli.errors import CommandError
+from cli.terminal import stdout
+
+READY = "the service is ready at"
+"""Printed by ``safs up`` once jobs can be submitted."""
+START_TIMEOUT_S = 120.0
+"""For migrating nothing, importing torch and starting Ray, on a slow and busy machine."""
+GRACE_S = 15.0
+"""How long the runner may take to hand its job back."""
+RUNNER_READY = "ready: runner"
+_LOOK_EVERY_S = 0.2
+
+
+class Service:
+    """A running service.
+
+    Args:
+        url: where its API answers.
+        children: the runner last, so that it is stopped first.
+    """
+
+    def __init__(self, url: str, children: list[Child], console: Console) -> None:
+        self.url = url
+        self._children = children
+        self._console = console
+        self._stopping = Event()
+
+    @classmethod
+    def start(cls, host: str, port: int, home: Path) -> Self:
+        """Migrates the database and starts both processes.
+
+        Raises:
+            PermissionError: ``host`` is reachable from other machines, and there is no API key.
+            CommandError: the port is taken.
+        """
+        from api.settings import ApiSettings
+        from migrations import upgrade
+        from store.settings import StoreSettings
+
+        ApiSettings(home=home, host=host).refuse_open_network()
+        check_port(host, port)
+        upgrade(StoreSettings(home=home).database_url)
+        console, logs = stdout(), home / "logs"
+        # Its logs are for people, also where they go through this process.
+        environment = {"SAFS_HOME": str(home), "SAFS_LOG_FORMAT": os.environ.get("SAFS_LOG_FORMAT") or "text"}
+        api = Child(
+            "api",
+            ["api", "--host", host, "--port", str(port)],
+            log=logs / "api.log",
+            environment=environment,
+            echo=_prefixed(console, "api", "cyan"),
+        )
+        runner = Child(
+            "runner",
+            ["worker"],
+            log=logs / "runner.log",
+            environment=environment,
+            ready=RUNNER_READY,
+            echo=_prefixed(console, "runner", "magenta"),
+        )
+        return cls(f"http://{_reachable(host)}:{port}", [api, runner], console)
+
+    def run_until_stopped(self) -> None:
+        """Says when the service is ready, and keeps it going until SIGINT or SIGTERM.
+
+        Raises:
+            CommandError: one of the processes died, or did not get ready in time.
+        """
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGTERM, self._stop)
+        try:
+            if self._wait_until_ready():
+                self._greet()
+            while not self._stopping.wait(_LOOK_EVERY_S):
+                self._check_alive()
+        finally:
+            self._console.print("stopping the service", style="dim")
+            for child in reversed(self._children):
+                child.stop(GRACE_S)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping.set()
+
+    def _wait_until_ready(self) -> bool:
+        """Whether both are ready; False if the user gave up waiting."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        runner = self._children[-1]
+        while not (runner.is_ready and _answers(self.url)):
+            if self._stopping.wait(_LOOK_EVERY_S):
+                return False
+            self._check_alive()
+            if time.monotonic() > deadline:
+                waiting_for = self._children[0] if runner.is_ready else runner
+                raise CommandError(_with_log(waiting_for, f"is not ready after {START_TIMEOUT_S:.0f} s"))
+        return True
+
+    def _check_alive(self) -> None:
+        for child in self._children:
+            if child.exit_code is not None:
+                raise CommandError(_with_log(child, f"ended with exit code {child.exit_code}"))
+
+    def _greet(self) -> None:
+        option = "" if self.url == "http://127.0.0.1:8000" else f" --url {self.url}"
+        lines = [
+            f"{READY} {self.url} (its API: {self.url}/docs)",
+            "in another terminal:",
+            f"  safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow{option}",
+            f"  safs jobs{option}",
+            "Ctrl-C stops it; jobs that are not finished start again at the next `safs up`",
+        ]
+        for line in lines:
+            self._console.print(line, style="green", markup=False, soft_wrap=True)
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_port(host: str, port: int) -> None:
+    """Makes sure that a server could listen there now.
+
+    Raises:
+        CommandError: the port is in use, or the address is none of this machine's.
+    """
+    try:
+        families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+        with socket.create_server((host, port), family=family):
+            return
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise CommandError(f"cannot listen on {host}:{port}: {error.strerror}.") from error
+        raise CommandError(
+            f"port {port} of {host} is in use; is a service running already? `safs jobs --url http://{host}:{port}` "
+            "would tell. Choose another port with --port."
+        ) from error
+
+
+def _reachable(host: str) -> str:
+    """The host to connect to: one that listens everywhere is reached on loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2.0, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _prefixed(console: Console, name: str, style: str) -> Callable[[str], None]:
+    def show(line: str) -> None:
+        console.print(Text(f"{name:<6} | ", style=style) + Text(line), soft_wrap=True)
+
+    return show
+
+
+def _with_log(child: Child, what: str) -> str:
+    tail = "\n".join(f"  {line}" for line in child.tail())
+    return f"the {child.name} {what}. Its log, {child.log}, ends:\n{tail}"

@@ -1,0 +1,1 @@
+"""What a running job reports: events, progress, the stage log and faults."""

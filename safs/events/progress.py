@@ -1,0 +1,295 @@
+"""How far a job is and how long it still takes, folded from its events.
+
+``Tracker`` is told every event with the time at which it happened and answers with a ``Progress``: plain numbers for
+the job's row and for progress bars. It reads no clock, so a stream that is replayed gives the same answer.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, assert_never
+
+from safs.events.kinds import (
+    EpochDone,
+    Event,
+    Note,
+    Pulse,
+    Stage,
+    StageDone,
+    StageStarted,
+    TrialDone,
+    TrialStarted,
+    WorkerLost,
+)
+from safs.spec.halving import HalvingOptions, halving_cost, hyperband_cost, levels
+from safs.spec.job import FinalCandidate, JobSpec, SearchSpec
+from safs.spec.options import parse_options
+from safs.trials import Candidate, EpochMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a stage will train."""
+
+    stage: Stage
+    trials: int
+    """Trials or trainings; 0 where the stage trains nothing."""
+    epochs: int
+    """Epochs of each of them, or of the longest."""
+    in_all: int | None = None
+    """Epochs of all of them together where they differ, each counted from where it went on; at least so many."""
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of all of them together."""
+        return self.trials * self.epochs if self.in_all is None else self.in_all
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, at one moment."""
+
+    stage: Stage
+    stage_number: int
+    """1 for the first of this job's stages."""
+    stages: int
+    trials_done: int
+    """In the current stage."""
+    trials: int
+    """Expected in the current stage; 0 where it trains nothing."""
+    best_accuracy: float | None
+    """Best validation accuracy of any epoch of the current stage, in [0, 1]."""
+    epochs_done: int
+    """In the current stage, over all its trials."""
+    epochs: int
+    """Expected in the current stage, over all its trials."""
+    elapsed_s: float
+    """Since the job started."""
+    remaining_s: float | None
+    """Estimated; None until the first epoch has been measured."""
+    fraction: float
+    """Share of the job's epochs that is done, in [0, 1]; 1 only when the last stage is."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON, with seconds rounded to tenths."""
+        values = asdict(self) | {"stage": self.stage.value, "elapsed_s": round(self.elapsed_s, 1)}
+        if self.remaining_s is not None:
+            values["remaining_s"] = round(self.remaining_s, 1)
+        return values
+
+
+def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
+    """The stages that a job will run, in order, and the epochs of each."""
+    candidates = set(spec.final.candidates)
+    both, operators = FinalCandidate.SAFS in candidates, FinalCandidate.ACTIVATIONS in candidates
+    final = spec.final
+    stages = {
+        StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
+        StagePlan(Stage.PRUNE, 1, spec.prune.epochs): True,
+        plan_search(Stage.ACTIVATIONS, spec.activations): both or operators,
+        plan_search(Stage.TUNE, spec.tune): both,
+        plan_search(Stage.TUNE_ALONE, spec.tune): FinalCandidate.HYPERPARAMETERS in candidates,
+        plan_search(Stage.JOINT, spec.joint): FinalCandidate.JOINT in candidates,
+        StagePlan(Stage.FINAL, len(candidates) * final.repeats, final.epochs): True,
+        StagePlan(Stage.REPORT, 0, 0): True,
+    }
+    return tuple(stage for stage, runs in stages.items() if runs)
+
+
+def plan_search(stage: Stage, section: SearchSpec) -> StagePlan:
+    """What a search will train; by successive halving, promotions are trials too.
+
+    Raises:
+        SpecError: an option that the strategy does not take.
+    """
+    costs = {"asha": halving_cost, "hyperband": hyperband_cost}
+    if section.strategy not in costs:
+        return StagePlan(stage, section.trials, section.epochs)
+    what, field = f"strategy {section.strategy!r}", f"{stage.section}.options"
+    options = parse_options(HalvingOptions, section.options, what=what, field=field)
+    cost = costs[section.strategy](section.trials, levels(section.epochs, options), options.eta)
+    return StagePlan(stage, cost.trials, section.epochs, cost.epochs)
+
+
+class StageTracker:
+    """One stage's counts; times are seconds of the clock that ``Tracker`` is told."""
+
+    def __init__(self, plan: StagePlan, *, started_s: float | None = None) -> None:
+        self.plan = self.planned = plan
+        self.done = False
+        self.trials_done = 0
+        self.best_accuracy: float | None = None
+        self.started = started_s is not None
+        self._trains_since_s = self._measured_s = started_s or 0.0
+        self._epochs: dict[int, int] = {}
+        """Number -> epochs of the trial's own, without those of the trial that it continues."""
+        self._before: dict[int, int] = {}
+        """Number -> epochs of the trial that it continues."""
+        self._ends: dict[int, int] = {}
+        """Number -> the epoch with which the trial ended."""
+        self._recalled: set[int] = set()
+        self._measured_epochs, self._measured_epochs_s = 0, 0.0
+        self._running: set[int] = set()
+        self._peak = 1
+
+    def trial_started(self, candidate: Candidate) -> None:
+        """Counts a trial that runs; a search may ask for more trials than it announced."""
+        number = candidate.number
+        self._running.add(number)
+        self._before[number] = self._continued(candidate)
+        self._peak = max(self._peak, len(self._running))
+        self.plan = replace(self.plan, trials=max(self.plan.trials, number + 1))
+
+    def epoch_done(self, number: int, metrics: EpochMetrics, now_s: float) -> None:
+        """Counts an epoch and remembers how long it took."""
+        if not self._measured_epochs:
+            self._trains_since_s = max(self._trains_since_s, now_s - metrics.seconds)
+        self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch - self._before.get(number, 0))
+        self._measured_epochs += 1
+        self._measured_epochs_s += metrics.seconds
+        self._see(metrics.validation_accuracy)
+        self._measured_s = now_s
+
+    def trial_done(self, done: TrialDone, now_s: float) -> None:
+        """Counts a trial whole, also one that broke down before its last epoch; a recalled one cost nothing now."""
+        candidate, outcome = done.candidate, done.outcome
+        self._running.discard(candidate.number)
+        self._ends[candidate.number] = candidate.epochs
+        self._epochs[candidate.number] = candidate.epochs - self._continued(candidate)
+        self.trials_done += 1
+        if done.recalled is not None:
+            self._recalled.add(candidate.number)
+        if outcome.error is None and "accuracy" in outcome.metrics:
+            self._see(outcome.metrics["accuracy"])
+        if done.recalled is None:
+            self._measured_s = now_s
+
+    def _continued(self, candidate: Candidate) -> int:
+        """Epochs that another trial trained for this one."""
+        return 0 if candidate.continues is None else self._ends.get(candidate.continues, 0)
+
+    def _see(self, accuracy: float) -> None:
+        self.best_accuracy = accuracy if self.best_accuracy is None else max(self.best_accuracy, accuracy)
+
+    @property
+    def epochs_done(self) -> int:
+        """Over all trials."""
+        return sum(self._epochs.values())
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the stage trains in all: the expected ones, and once it is done those that it did train."""
+        return self.epochs_done if self.done else max(self.plan.all_epochs, self.epochs_done)
+
+    def parallel(self, slots: int) -> int:
+        """Trials that run at once: as many as there are slots, or as were seen."""
+        return max(1, min(self.plan.trials, max(slots, self._peak)))
+
+    def slot_seconds_per_epoch(self, slots: int) -> float | None:
+        """Slot-seconds that an epoch costs here, None while nothing is measured.
+
+        At first that is what the epochs themselves took. Once as many trials are done as run at once, it is the
+        wall clock since the first of them began, which also holds what lies between trials (asking the strategy).
+        """
+        parallel = self.parallel(slots)
+        trained = sum(epochs for number, epochs in self._epochs.items() if number not in self._recalled)
+        if self.started and self.trials_done - len(self._recalled) >= parallel and trained:
+            return max(0.0, self._measured_s - self._trains_since_s) * parallel / trained
+        return self._measured_epochs_s / self._measured_epochs if self._measured_epochs else None
+
+
+class Tracker:
+    """Folds a job's events into its progress.
+
+    Args:
+        plan: the job's stages, from ``plan_stages``; what the events say wins.
+        slots: trials that run at once, as far as is known; raised where more are seen at once.
+        started_s: when the job started, in seconds of whatever clock ``tell`` is given (seconds since the epoch,
+            or a monotonic clock).
+    """
+
+    def __init__(self, plan: tuple[StagePlan, ...], *, slots: int = 1, started_s: float = 0.0) -> None:
+        self.stages = {stage.stage: StageTracker(stage) for stage in plan}
+        self._slots = slots
+        self._started_s = self._told_s = started_s
+        self._current = plan[0].stage
+
+    def tell(self, event: Event, now_s: float) -> Progress:
+        """The progress after ``event``, which happened at ``now_s``."""
+        self._told_s = max(self._told_s, now_s)
+        match event:
+            case StageStarted():
+                self._enter(self._announced(event), now_s)
+            case TrialStarted():
+                self._stage(event.stage).trial_started(event.candidate)
+            case EpochDone():
+                self._stage(event.stage).epoch_done(event.trial, event.metrics, now_s)
+            case TrialDone():
+                self._stage(event.stage).trial_done(event, now_s)
+            case StageDone():
+                self._stage(event.stage).done = True
+            case Note() | WorkerLost() | Pulse():
+                pass
+            case _:
+                assert_never(event)
+        return self.at(now_s)
+
+    def at(self, now_s: float) -> Progress:
+        """The progress at ``now_s`` if nothing has happened since the last event."""
+        stage, order = self.stages[self._current], list(self.stages)
+        return Progress(
+            stage=self._current,
+            stage_number=order.index(self._current) + 1,
+            stages=len(order),
+            trials_done=stage.trials_done,
+            trials=stage.plan.trials,
+            best_accuracy=stage.best_accuracy,
+            epochs_done=stage.epochs_done,
+            epochs=stage.epochs,
+            elapsed_s=max(0.0, now_s - self._started_s),
+            remaining_s=self._remaining_s(now_s),
+            fraction=self._fraction(),
+        )
+
+    def _announced(self, event: StageStarted) -> StagePlan:
+        """What the event says; what it does not say of a search by successive halving stays as planned."""
+        known = self.stages[event.stage].planned if event.stage in self.stages else None
+        if known is None or known.in_all is None or known.epochs != event.epochs:
+            return StagePlan(event.stage, event.trials, event.epochs)
+        return replace(known, trials=max(known.trials, event.trials))
+
+    def _enter(self, plan: StagePlan, now_s: float) -> None:
+        """Begins a stage, from nothing: a runner that takes a job over starts its stage again."""
+        self._current = plan.stage
+        self.stages[plan.stage] = StageTracker(plan, started_s=now_s)
+        self.stages = {stage: self.stages[stage] for stage in Stage if stage in self.stages}
+
+    def _stage(self, stage: Stage) -> StageTracker:
+        """The stage's counts, also if its start was never told."""
+        if stage not in self.stages:
+            self._enter(StagePlan(stage, 0, 0), self._told_s)
+        return self.stages[stage]
+
+    def _remaining_s(self, now_s: float) -> float | None:
+        """Epochs left, each at its stage's measured cost, or else at that of the last stage before it that has one."""
+        cost: float | None = None
+        remaining_s = 0.0
+        for stage in self._counted():
+            measured = stage.slot_seconds_per_epoch(self._slots)
+            cost = cost if measured is None else measured
+            left = stage.epochs - stage.epochs_done
+            if left and cost is None:
+                return None
+            remaining_s += left * (cost or 0.0) / stage.parallel(self._slots)
+        return None if cost is None else max(0.0, remaining_s - (now_s - self._told_s))
+
+    def _fraction(self) -> float:
+        if self.stages[Stage.REPORT].done:
+            return 1.0
+        stages = self._counted()
+        total = sum(stage.epochs for stage in stages)
+        return min(0.99, sum(stage.epochs_done for stage in stages) / total) if total else 0.0
+
+    def _counted(self) -> list[StageTracker]:
+        """All stages but those that the job has passed over."""
+        order = list(self.stages)
+        passed = order[: order.index(self._current)]
+        return [counts for stage, counts in self.stages.items() if counts.started or stage not in passed]

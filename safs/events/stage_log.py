@@ -1,0 +1,83 @@
+"""The pipeline's memory of its own events: what the report will need, kept as it passes by."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from safs.events.faults import NONE, Faults
+from safs.events.kinds import EpochDone, Event, Note, Report, Stage, StageDone, StageStarted, TrialDone, WorkerLost
+from safs.trials import Trial, best_trial
+
+
+@dataclass(slots=True)
+class StageRecord:
+    """A stage that has begun; ``seconds`` is 0 until it ends."""
+
+    stage: Stage
+    seconds: float = 0.0
+    trials: list[Trial] = field(default_factory=list)
+    summary: str = ""
+    """Set by the stage before it ends: one sentence for people."""
+    recalled: set[str] = field(default_factory=set)
+    """Where outputs were found that were not made now (see ``safs.reuse.cache.Remembered``)."""
+    ran: int = 0
+    """Trials that ran now."""
+    epochs: int = 0
+    """Epochs that were trained now."""
+    reused: bool = False
+    """Whether some trial was not run now."""
+
+    @property
+    def failed(self) -> int:
+        """How many trials broke down."""
+        return sum(trial.outcome.error is not None for trial in self.trials)
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """On the validation split, of any trial."""
+        best = best_trial(self.trials)
+        return best.outcome.metrics["accuracy"] if best else None
+
+
+class Ledger:
+    """A ``report`` that remembers, and passes every event on.
+
+    Args:
+        faults: that earlier attempts at the job have survived.
+    """
+
+    def __init__(self, report: Report, faults: Faults = NONE) -> None:
+        self._report = report
+        self.faults = faults
+        self.stages: dict[Stage, StageRecord] = {}
+        self.notes: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case EpochDone(stage, _, _):
+                self.stages[stage].epochs += 1
+            case TrialDone(stage, candidate, outcome, recalled):
+                record = self.stages[stage]
+                record.trials.append(Trial(candidate, outcome))
+                record.ran += recalled is None
+                record.reused |= recalled is not None
+            case Note(message, _):
+                self.notes.append(message)
+            case WorkerLost(_, trial, seconds):
+                self.faults = self.faults.and_worker(0 if trial is None else 1, seconds)
+            case _:
+                pass
+        self._report(event)
+
+    @contextmanager
+    def stage(self, stage: Stage, *, trials: int = 0, epochs: int = 0) -> Iterator[StageRecord]:
+        """Announces a stage, times it, and says how it went; nothing is said of a stage that raised."""
+        started = time.perf_counter()
+        record = self.stages[stage] = StageRecord(stage)
+        self(StageStarted(stage, trials, epochs))
+        yield record
+        record.trials.sort(key=lambda trial: trial.candidate.number)
+        record.seconds = time.perf_counter() - started
+        origins = ", ".join(sorted(record.recalled)) or None
+        self(StageDone(stage, record.seconds, record.summary + (f"; taken from {origins}" if origins else ""), origins))

@@ -1,0 +1,1 @@
+"""Where trainings and prunings run, and the work that travels between processes."""

@@ -1,0 +1,102 @@
+"""One pruning of the network, from a description that travels between processes; the sibling of a training."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TypeAlias
+
+import torch
+
+from safs.execution.training import Training, TrainingRun, score
+from safs.execution.work import Context, Run, Trained
+from safs.networks import Network
+from safs.pruning.protocol import Pruned
+from safs.pruning.pruners import PRUNERS
+from safs.spec.job import PruneSpec, Recipe
+from safs.training.pruning_trainer import TrainingBench
+from safs.training.snapshot import Snapshot
+from safs.trials import EpochMetrics, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What is to be pruned away, and how."""
+
+    spec: PruneSpec
+    sparsity: float
+    recipe: Recipe
+    seed: int
+
+
+class PruningRun(Run):
+    """A pruning in progress.
+
+    Args:
+        device: where to train, e.g. ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, context: Context, pruning: Pruning, device: str) -> None:
+        super().__init__()
+        self._context, self._device = context, device
+        self._network: Network | None = None
+        self._notes: tuple[str, ...] = ()
+        self._steps = self._start(context, pruning, device)
+
+    def outcome(self) -> Outcome:
+        """How well the pruned network does as it is, before any fine-tuning; or why there is none."""
+        assert self.finished
+        if self._network is None:
+            return Outcome(inf, {}, self._spent_s, tuple(self._curve), self._error)
+        scored = score(self._network, self._context.validation, self._context.batch_size, self._device)
+        metrics = {"accuracy": scored.accuracy, "cross_entropy": scored.cross_entropy, "epoch": float(len(self._curve))}
+        return Outcome(1.0 - scored.accuracy, metrics, self._spent_s, tuple(self._curve))
+
+    def trained(self) -> Trained:
+        """The outcome with the pruned network, on the CPU."""
+        return Trained(self.outcome(), self._network, self._notes)
+
+    @property
+    def _done(self) -> bool:
+        return self._network is not None
+
+    def _epoch(self) -> EpochMetrics | None:
+        try:
+            return next(self._steps)
+        except StopIteration as stop:
+            self._keep(stop.value)
+            return None
+
+    def _start(self, context: Context, pruning: Pruning, device: str) -> Generator[EpochMetrics, None, Pruned]:
+        pruner = PRUNERS[pruning.spec.method]
+        model = context.blueprint.build(pruning.seed, state=None if pruner.from_scratch else context.start)
+        bench = TrainingBench(
+            model.to(device),
+            context.train,
+            context.validation,
+            recipe=pruning.recipe,
+            epochs=pruning.spec.epochs,
+            batch_size=context.batch_size,
+            seed=pruning.seed,
+            device=torch.device(device),
+            augment=context.augment,
+        )
+        return pruner.prune(bench, pruning.sparsity, pruning.spec)
+
+    def _keep(self, pruned: Pruned) -> None:
+        blueprint = replace(self._context.blueprint, form=pruned.form)
+        state = {name: tensor.detach().cpu().clone() for name, tensor in pruned.model.state_dict().items()}
+        masks = {name: mask.cpu() for name, mask in pruned.masks.items()}
+        self._network, self._notes = Network(blueprint, state, masks), pruned.notes
+
+
+Work: TypeAlias = Training | Pruning
+"""What an executor can be asked to do with a network."""
+
+
+def begin(context: Context, work: Work, device: str, resume: Snapshot | None = None) -> Run:
+    """The run that does ``work``, from ``resume`` on if that is given (see ``TrainingRun``)."""
+    match work:
+        case Training():
+            return TrainingRun(context, work, device, resume)
+        case Pruning():
+            return PruningRun(context, work, device)

@@ -1,0 +1,128 @@
+"""One training of the network under search, from a description that travels between processes.
+
+Dense training, every trial of both stages, the default protocol and the final candidates are the same thing with
+other settings: build the network, load the weights to start from, put operators at the sites, train under the masks.
+"""
+
+from dataclasses import dataclass
+from math import inf
+
+import torch
+
+from safs.activations.surgery import RewiredModel, rewire
+from safs.data import Split
+from safs.data.features import select
+from safs.execution.work import Context, Run, Trained
+from safs.networks import Assignment, Network, assemble
+from safs.spec.job import Recipe
+from safs.training.evaluate import Evaluation, evaluate
+from safs.training.session import TrainingSession
+from safs.training.snapshot import Snapshot
+from safs.trials import EpochMetrics, Outcome
+
+LEFT_AFTER, LEFT_AFTER_STEPS = 2, 100
+"""A trial is left after so many evaluations in a row that predict a single class, and no earlier than after so many
+steps of the optimizer; see decision 016."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What one training does differently from its neighbours."""
+
+    assignment: Assignment
+    recipe: Recipe
+    epochs: int
+    """Epochs that the learning-rate schedule spans."""
+    seed: int
+    learnable: bool = False
+    """Whether alpha and beta of every site are trained (stage 2 and what follows it)."""
+    until: int | None = None
+    """The epoch with which it ends; None is the last one."""
+    leaves: bool = False
+    """Whether it is left early where it predicts a single class (see ``Outcome.left``): trials are, finalists not."""
+
+
+class TrainingRun(Run):
+    """A training in progress.
+
+    Args:
+        device: where to train, e.g. ``cpu`` or ``cuda``.
+        resume: what an earlier training left, that differed in nothing but in ending sooner; this one goes on with it.
+    """
+
+    def __init__(self, context: Context, training: Training, device: str, resume: Snapshot | None = None) -> None:
+        super().__init__()
+        model = context.blueprint.build(training.seed, state=context.start)
+        self._training, self._blueprint, self._masks = training, context.blueprint, context.masks
+        self._model: RewiredModel = rewire(model, training.assignment, learnable=training.learnable).to(device)
+        self._session = TrainingSession(
+            self._model,
+            context.train,
+            context.validation,
+            recipe=training.recipe,
+            epochs=training.epochs,
+            batch_size=context.batch_size,
+            seed=training.seed,
+            device=torch.device(device),
+            masks=context.masks,
+            exempt=self._model.activation_parameters(),
+            augment=context.augment,
+            until=training.until,
+            resume=resume,
+        )
+        self._curve += self._session.curve
+
+    def outcome(self) -> Outcome:
+        """How well it went: the best epoch, or why there is none."""
+        assert self.finished
+        best = self._session.best
+        if self._error is not None or best is None:
+            return Outcome(inf, {}, self._spent_s, tuple(self._curve), self._error or "no epoch ended")
+        metrics = {
+            "accuracy": best.metrics.validation_accuracy,
+            "cross_entropy": best.metrics.validation_loss,
+            "epoch": float(best.metrics.epoch),
+        }
+        curve = tuple(self._curve)
+        return Outcome(1.0 - best.metrics.validation_accuracy, metrics, self._spent_s, curve, left=self._left)
+
+    def trained(self) -> Trained:
+        """The outcome with the best epoch's network, on the CPU."""
+        outcome = self.outcome()
+        if outcome.error is not None or self._session.best is None:
+            return Trained(outcome, None)
+        self._model.load_state_dict(self._session.best.state)
+        self._model.cpu()
+        state = {name: tensor.detach().clone() for name, tensor in self._model.model_state().items()}
+        network = Network(self._blueprint, state, self._masks, dict(self._training.assignment), self._model.scalars())
+        return Trained(outcome, network)
+
+    def snapshot(self) -> Snapshot | None:
+        """The training as it is, if it ended before the last epoch of its schedule and is worth going on with."""
+        assert self.finished
+        ended = len(self._curve) == self._training.epochs
+        return None if ended or self._error is not None or self._left is not None else self._session.snapshot()
+
+    @property
+    def _done(self) -> bool:
+        return self._session.finished or self._left is not None
+
+    @property
+    def _left(self) -> str | None:
+        """Why there is no point in going on. Also told of the last epoch of a training that could be continued."""
+        session, epochs = self._session, len(self._session.curve)
+        if not self._training.leaves or epochs == self._training.epochs:
+            return None
+        if session.one_class_epochs < LEFT_AFTER or session.steps_done < LEFT_AFTER_STEPS:
+            return None
+        return f"predicts one class only after {epochs} epochs"
+
+    def _epoch(self) -> EpochMetrics:
+        return self._session.step()
+
+
+def score(network: Network, split: Split, batch_size: int, device: str) -> Evaluation:
+    """Accuracy and cross-entropy of ``network`` on ``split``, of whole images."""
+    model, inputs = assemble(network).to(device), network.blueprint.form.inputs
+    read = split if inputs is None else select(split, inputs)
+    return evaluate(model, read, batch_size=batch_size, device=torch.device(device))

@@ -1,0 +1,1 @@
+"""The whole method as one straight line: dense, prune, search, final, report."""

@@ -1,0 +1,222 @@
+"""report.json: everything that a job found, in one document."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from safs.checkpoint import versions
+from safs.data import Split
+from safs.events.kinds import Stage, jsonable
+from safs.events.stage_log import Ledger, StageRecord
+from safs.metrics.sparsity import SparsityReport
+from safs.networks import Blueprint, Network
+from safs.pipeline.finalists import Finalist
+from safs.preflight import Preflight
+from safs.spec.job import FinalCandidate, JobSpec
+from safs.training.evaluate import Evaluation
+from safs.trials import Trial
+
+FORMAT = 1
+LABELS = {
+    "dense": "dense network",
+    "pruned": "pruned, before fine-tuning",
+    FinalCandidate.DEFAULT: "default protocol",
+    FinalCandidate.ACTIVATIONS: "activations alone",
+    FinalCandidate.HYPERPARAMETERS: "hyperparameters alone",
+    FinalCandidate.SAFS: "SAFS (both)",
+    FinalCandidate.JOINT: "both at once",
+}
+Row = dict[str, Any]
+Scores = Mapping[str, Sequence[Evaluation]]
+"""Split name -> one evaluation a network: dense, pruned, then each finalist's seeds in order."""
+
+
+def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Scores) -> list[Row]:
+    """The comparison: dense, pruned, and each finalist with its mean over seeds.
+
+    Args:
+        untrained: the dense and the pruned network.
+    """
+    table = [
+        _row(name, [network], {split: [evaluations[index]] for split, evaluations in scores.items()})
+        for index, (name, network) in enumerate(zip(("dense", "pruned"), untrained, strict=True))
+    ]
+    at = len(untrained)
+    for finalist in finalists:
+        networks = [trained.network for trained in finalist.trained if trained.network]
+        if networks:
+            own = {split: evaluations[at : at + len(networks)] for split, evaluations in scores.items()}
+            table.append(_row(finalist.name.value, networks, own))
+        at += len(networks)
+    return table
+
+
+def report(
+    spec: JobSpec, found: Preflight, ledger: Ledger, table: list[Row], winner: Finalist, sparsity: SparsityReport
+) -> dict[str, Any]:
+    """The whole of report.json."""
+    by_name = {row["name"]: row for row in table}
+    result, default = by_name[winner.name.value], by_name.get(FinalCandidate.DEFAULT.value)
+    return {
+        "format": FORMAT,
+        "job": {
+            "name": spec.name,
+            "architecture": spec.model.architecture,
+            "dataset": spec.data.dataset,
+            "sparsity": spec.sparsity,
+            "preset": spec.preset,
+            "seed": spec.seed,
+        },
+        "spec": spec.model_dump(mode="json"),
+        "result": winner.name.value,
+        "sparsity": {
+            "target": spec.sparsity,
+            "achieved": sparsity.sparsity,
+            "weights": sparsity.weights,
+            "live": sparsity.live,
+            "stored": sparsity.stored,
+            "layers": [asdict(layer) for layer in sparsity.layers],
+        },
+        "rows": table,
+        "gain": {
+            split: None if default is None else result[f"{split}_accuracy"] - default[f"{split}_accuracy"]
+            for split in ("validation", "test")
+        },
+        "inputs": _inputs(winner.network.blueprint),
+        "sites": _sites(found, winner),
+        "recipe": winner.training.recipe.model_dump(mode="json"),
+        "learnable_scalars": winner.training.learnable,
+        "stages": [_stage(record) for record in ledger.stages.values()],
+        "searches": _searches(spec, ledger),
+        "curves": _curves(ledger),
+        "notes": list(ledger.notes),
+        "faults": asdict(ledger.faults),
+        "versions": versions(),
+        "seconds": sum(record.seconds for record in ledger.stages.values()),
+    }
+
+
+def shown_by_layer(
+    dense: Network, pruned: Network, finalists: Sequence[Finalist], winner: Finalist
+) -> dict[str, Network]:
+    """Row name -> the network that is measured layer by layer: dense, pruned, the default protocol's and the result.
+
+    Default protocol and result differ by the searches alone, so they show what these changed.
+    """
+    default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
+    shown = {"dense": dense, "pruned": pruned}
+    if default.broken is None:
+        shown[default.name.value] = default.network
+    return shown | {winner.name.value: winner.network}
+
+
+def write(summary: Mapping[str, Any], path: Path) -> None:
+    """Writes report.json."""
+    path.write_text(json.dumps(jsonable(summary), indent=2, allow_nan=False) + "\n")
+
+
+def input_statistics(blueprint: Blueprint, train: Split) -> dict[str, Any]:
+    """What the network expects: pixels are divided by ``scale``, then normalised with ``mean`` and ``std``."""
+    return {
+        "channels": blueprint.channels,
+        "image_size": blueprint.image_size,
+        "classes": blueprint.classes,
+        "scale": train.scale,
+        "mean": (train.mean / train.scale).tolist(),
+        "std": (train.std / train.scale).tolist(),
+    }
+
+
+def _inputs(blueprint: Blueprint) -> dict[str, Any] | None:
+    """The pixels or channels that are read; None where all are."""
+    kept = blueprint.form.inputs
+    return None if kept is None else asdict(kept) | {"channels": blueprint.channels, "image_size": blueprint.image_size}
+
+
+def _row(name: str, networks: Sequence[Network], scores: Scores) -> Row:
+    sparsity = networks[0].sparsity()
+    row: Row = {"name": name, "label": LABELS[name], "repeats": len(networks)}
+    for split, evaluations in scores.items():
+        row[f"{split}_accuracy"] = fmean(evaluation.accuracy for evaluation in evaluations)
+        row[f"{split}_cross_entropy"] = fmean(evaluation.cross_entropy for evaluation in evaluations)
+        row[f"{split}_accuracies"] = [evaluation.accuracy for evaluation in evaluations]
+    return row | {
+        "sparsity": sparsity.sparsity,
+        "weights": sparsity.weights,
+        "live_weights": sparsity.live,
+        "stored_weights": sparsity.stored,
+    }
+
+
+def _sites(found: Preflight, winner: Finalist) -> list[dict[str, Any]]:
+    network = winner.network
+    return [
+        {
+            "path": site.path,
+            "own": site.own,
+            "chosen": network.assignment.get(site.path, site.own),
+            "scalars": network.scalars.get(site.path, {}),
+        }
+        for site in found.sites
+    ]
+
+
+def _stage(record: StageRecord) -> dict[str, Any]:
+    return {
+        "stage": record.stage.value,
+        "seconds": record.seconds,
+        "trials": len(record.trials),
+        "failed": record.failed,
+        "best_accuracy": record.best_accuracy,
+        "summary": record.summary,
+        "reused": sorted(record.recalled),
+    }
+
+
+def _searches(spec: JobSpec, ledger: Ledger) -> dict[str, Any]:
+    strategies = {
+        Stage.ACTIVATIONS: spec.activations.strategy,
+        Stage.TUNE: spec.tune.strategy,
+        Stage.TUNE_ALONE: spec.tune.strategy,
+        Stage.JOINT: spec.joint.strategy,
+    }
+    return {
+        stage.value: {"strategy": strategy, "trials": _trials(ledger.stages[stage].trials)}
+        for stage, strategy in strategies.items()
+        if stage in ledger.stages
+    }
+
+
+def _trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    reached: dict[int | None, int] = {trial.candidate.number: len(trial.outcome.curve) for trial in trials}
+    return [_trial(trial, reached.get(trial.candidate.continues, 0)) for trial in trials]
+
+
+def _trial(trial: Trial, before: int) -> dict[str, Any]:
+    """A trial's line; ``before`` epochs were trained by the trial that it continues."""
+    candidate, outcome = trial.candidate, trial.outcome
+    return {
+        "number": candidate.number,
+        "config": candidate.config,
+        "epochs": candidate.epochs,
+        "accuracy": outcome.metrics.get("accuracy"),
+        "cross_entropy": outcome.metrics.get("cross_entropy"),
+        "seconds": outcome.seconds,
+        "error": outcome.error,
+        "left": outcome.left,
+        "continues": candidate.continues,
+        "trained": len(outcome.curve) - before,
+    }
+
+
+def _curves(ledger: Ledger) -> dict[str, Any]:
+    """Epochs of the trainings to the end: dense, and each finalist's first seed."""
+    curves: dict[str, Any] = {}
+    for stage in (Stage.DENSE, Stage.FINAL):
+        for trial in ledger.stages[stage].trials:
+            name = str(trial.candidate.config.get("candidate", "dense"))
+            curves.setdefault(name, [asdict(metrics) for metrics in trial.outcome.curve])
+    return curves

@@ -1,0 +1,57 @@
+"""What every stage of a running job needs and none changes."""
+
+from dataclasses import dataclass
+
+from safs.data import Splits
+from safs.estimates import Estimate
+from safs.events.stage_log import Ledger
+from safs.execution.work import Context
+from safs.networks import Network
+from safs.pipeline.spaces import Spaces
+from safs.preflight import Preflight
+from safs.reuse.cache import Memory
+from safs.reuse.cached_executor import Workshop
+from safs.spec.job import JobSpec, Recipe, TrainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job under way."""
+
+    spec: JobSpec
+    found: Preflight
+    splits: Splits
+    spaces: Spaces
+    ledger: Ledger
+    memory: Memory
+    workshop: Workshop
+    data_key: str
+    """Of the training and the validation split."""
+    estimate: Estimate
+    """What it will take if nothing is reused."""
+
+    @property
+    def batches(self) -> dict[str, int | str]:
+        """How trainings read the data, as part of a key."""
+        return {"size": self.spec.data.batch_size, "augment": self.spec.data.augment}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A network under its key."""
+
+    network: Network
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the trainings after pruning share, and the key of the network that they start from."""
+
+    context: Context
+    key: str
+
+
+def recipe_of(train: TrainSpec) -> Recipe:
+    """The default protocol's recipe."""
+    return Recipe(**train.model_dump(exclude={"epochs"}))

@@ -1,0 +1,1 @@
+"""The axes that a pruning method is composed of: scores, distributions, schedules, granularity."""

@@ -1,0 +1,191 @@
+"""Pruning by the four axes alone: a score, a distribution, a granularity, and a schedule that says when.
+
+After Lee et al., "JaxPruner" (2023), arXiv:2304.14082: methods are compositions of independent parts.
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from safs.errors import SpecError, UnknownNameError
+from safs.pruning.axes.granularity import Pattern, granularity_named
+from safs.pruning.axes.schedules import PRUNING_SCHEDULES, IterativeOptions, iterative
+from safs.pruning.masks import Masks, prunable_parameters
+from safs.pruning.method_options import pruning_options
+from safs.pruning.protocol import Bench, Hooks, Pruned, Setting, Steps
+from safs.pruning.selection.selector import Selector, check_selection, scored, selector
+from safs.spec.job import PruneSpec
+from safs.spec.options import Options
+
+UPDATES = 100
+"""How often a gradual schedule prunes: about as often as in long published trainings (every 100 to 1,000 steps)."""
+SYNFLOW_ROUNDS = 100
+
+
+class OneShotOptions(Options):
+    """Of the schedule ``one_shot``."""
+
+    rounds: int | None = Field(
+        None, ge=1, le=1000, description="prune in so many steps, scored again before each; 100 for synflow, else 1"
+    )
+
+
+def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+    """Prunes as the job's score, distribution, granularity and schedule say."""
+    return (yield from compose(bench, sparsity, spec, selector(bench.model, bench.example, spec)))
+
+
+def compose(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
+    """Prunes as the job's score and schedule say what ``chosen`` selects."""
+    if spec.schedule == "one_shot":
+        return _one_shot(bench, sparsity, spec, chosen)
+    return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(bench, sparsity, spec, chosen))
+
+
+def check(setting: Setting) -> None:
+    """Raises what ``prune`` would raise.
+
+    Raises:
+        UnknownNameError: no such score, distribution, schedule or granularity.
+        SpecError: an option that does not fit, or epochs that the schedule cannot use.
+        SparsityError: a layer would be left without weights.
+    """
+    check_schedule(setting.spec)
+    check_selection(setting)
+
+
+def check_schedule(spec: PruneSpec) -> None:
+    """Raises what ``compose`` would raise for the job's schedule, its options and its epochs."""
+    if spec.schedule not in PRUNING_SCHEDULES:
+        raise UnknownNameError("pruning schedule", spec.schedule, PRUNING_SCHEDULES, field="prune.schedule")
+    if spec.schedule == "one_shot":
+        steps = _one_shot_rounds(spec)
+        check_epochs(spec, 0)
+    else:
+        options = pruning_options(spec, PRUNING_SCHEDULES[spec.schedule].options)
+        steps = options.rounds if isinstance(options, IterativeOptions) else UPDATES
+        check_epochs(spec, options.rounds if isinstance(options, IterativeOptions) else 1)
+    if steps > 1 and _is_pattern(spec):
+        raise SpecError(
+            f"granularity {spec.granularity!r} has one sparsity alone and cannot be approached in steps. Choose the "
+            "schedule 'one_shot', or 'iterative', with prune.options.rounds 1.",
+            field="prune.schedule",
+        )
+
+
+def check_epochs(spec: PruneSpec, needed: int) -> None:
+    """Raises SpecError where ``spec.epochs`` are fewer than ``needed``, or any where none are needed."""
+    if needed == 0 and spec.epochs > 0:
+        raise SpecError(
+            f"prune.schedule {spec.schedule!r} trains nothing, so prune.epochs cannot be {spec.epochs}; leave it out, "
+            "or choose another schedule.",
+            field="prune.epochs",
+        )
+    if spec.epochs < needed:
+        raise SpecError(
+            f"pruning method {spec.method!r} with schedule {spec.schedule!r} needs at least {needed} epochs; "
+            f"prune.epochs is {spec.epochs}.",
+            field="prune.epochs",
+        )
+
+
+def _one_shot(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruned:
+    """All at once; in rounds, each removes the same share of what is left (Tanaka et al. 2020, arXiv:2006.05467)."""
+    rounds = _one_shot_rounds(spec)
+    masks: Masks | None = None
+    for done in range(rounds):
+        wanted = iterative(done / rounds, sparsity, IterativeOptions(rounds=rounds))
+        masks = chosen.choose(scored(bench, spec, masks), wanted)
+    assert masks is not None
+    return chosen.finish(masks)
+
+
+def _one_shot_rounds(spec: PruneSpec) -> int:
+    by_itself = SYNFLOW_ROUNDS if spec.score == "synflow" and not _is_pattern(spec) else 1
+    return pruning_options(spec, OneShotOptions).rounds or by_itself
+
+
+def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
+    """Prunes the same share of what is left in every round, and trains after each.
+
+    With ``rewind`` the survivors return to the weights that the stage began with before they are trained (Frankle and
+    Carbin 2019, arXiv:1803.03635); without, they go on from where they are.
+    """
+    options = pruning_options(spec, IterativeOptions)
+    start = {name: value.detach().clone() for name, value in bench.model.state_dict().items()}
+    masks: Masks | None = None
+    for done, epochs in enumerate(split_evenly(bench.epochs, options.rounds)):
+        wanted = iterative(done / options.rounds, sparsity, options)
+        masks = chosen.choose(scored(bench, spec, masks), wanted)
+        if options.rewind:
+            bench.model.load_state_dict(start)
+        yield from bench.train(epochs, masks=masks)
+    assert masks is not None
+    return chosen.finish(masks)
+
+
+def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
+    """Prunes a little every few steps of one training; where the schedule lets the density rise, weights come back.
+
+    Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134. Where the density falls none does,
+    but for a single one of a layer now and then under ``uniform`` and ``erk``, whose counts are rounded.
+    """
+    schedule = PRUNING_SCHEDULES[spec.schedule]
+    options = pruning_options(spec, schedule.options)
+    steps = bench.epochs * bench.steps_per_epoch
+    every = max(1, steps // UPDATES)
+    parameters = prunable_parameters(bench.model)
+    now, masks = 0.0, _everything(parameters)
+
+    def update(step: int) -> Masks | None:
+        nonlocal now, masks
+        wanted = schedule.sparsity_at((step + 1) / steps, sparsity, options)
+        if (step + 1) % every or wanted == now:
+            return None
+        scores = scored(bench, spec, masks)
+        if wanted < now:
+            scores = with_regrowth(scores, masks, {name: one.grad for name, one in parameters.items()})
+        now, masks = wanted, chosen.choose(scores, wanted)
+        return masks
+
+    if (first := schedule.sparsity_at(0.0, sparsity, options)) > 0:
+        now, masks = first, chosen.choose(scored(bench, spec), first)
+    yield from bench.train(bench.epochs, masks=masks, hooks=Hooks(after_step=update))
+    if now != sparsity:
+        masks = chosen.choose(scored(bench, spec, masks), sparsity)
+    return chosen.finish(masks)
+
+
+def split_evenly(epochs: int, rounds: int) -> list[int]:
+    """``epochs`` as ``rounds`` whole numbers that differ by 1 at most, the larger ones last.
+
+    >>> split_evenly(11, 3)
+    [3, 4, 4]
+    """
+    return [epochs * (place + 1) // rounds - epochs * place // rounds for place in range(rounds)]
+
+
+def with_regrowth(scores: dict[str, Tensor], masks: Masks, gradients: dict[str, Tensor | None]) -> dict[str, Tensor]:
+    """``scores`` of the live weights; below all of them, the pruned ones by the size of their gradients; float64.
+
+    Live scores may be as small as their type can be, where there is no room below in that type.
+    """
+    live = torch.cat([score[masks[name]] for name, score in scores.items()]).double()
+    smallest = live[live > 0].min()
+    grown = {name: torch.zeros_like(score, dtype=torch.float64) for name, score in scores.items()}
+    for name, gradient in gradients.items():
+        if gradient is not None:
+            grown[name] = gradient.detach().abs().double()
+    largest = max(float(one.max()) for one in grown.values()) or 1.0
+    return {
+        name: torch.where(masks[name], score.double(), grown[name] / largest * smallest / 2)
+        for name, score in scores.items()
+    }
+
+
+def _is_pattern(spec: PruneSpec) -> bool:
+    return isinstance(granularity_named(spec.granularity), Pattern)
+
+
+def _everything(parameters: dict[str, torch.nn.Parameter]) -> Masks:
+    return {name: torch.ones_like(one, dtype=torch.bool) for name, one in parameters.items()}

@@ -1,0 +1,137 @@
+"""A penalty on chosen weights that grows in the course of a training, and how far it has pulled them down."""
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from safs.pruning.eval_mode import evaluating
+from safs.pruning.masks import Masks, prunable_parameters
+from safs.pruning.protocol import Bench
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A number that grows by ``delta`` every ``every`` steps, the first time at step 0, until it is ``ceiling``.
+
+    >>> ramp = Ramp(delta=0.5, every=2, ceiling=1.25)
+    >>> [ramp.at(step) for step in range(7)], ramp.updates, ramp.steps
+    ([0.5, 0.5, 1.0, 1.0, 1.25, 1.25, 1.25], 3, 6)
+    """
+
+    delta: float
+    every: int
+    ceiling: float
+    start: float = 0.0
+    """What it grows from."""
+
+    @property
+    def updates(self) -> int:
+        """How often it grows."""
+        return ceil((self.ceiling - self.start) / self.delta * (1 - 1e-12))  # 1 / 0.005 is 200, whatever floats say
+
+    @property
+    def steps(self) -> int:
+        """From the first update to the end of the last one's turn."""
+        return self.updates * self.every
+
+    def at(self, step: int) -> float:
+        """The number in force at ``step``."""
+        update = step // self.every + 1
+        return self.ceiling if update >= self.updates else self.start + update * self.delta
+
+
+class Penalty:
+    """lambda / 2 w^2 for each pruned weight w: adds its gradient, lambda w, to that of the loss.
+
+    Args:
+        parameters: name -> parameter.
+        pruned: name -> bool tensor of the parameter's shape, True where the penalty falls.
+        kept: the same, where the negative penalty falls that lets weights recover.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], pruned: Masks, kept: Masks | None = None) -> None:
+        self._pruned = [(parameters[name], where.to(parameters[name].dtype)) for name, where in pruned.items()]
+        self._kept = [(parameters[name], where.to(parameters[name].dtype)) for name, where in (kept or {}).items()]
+
+    @torch.no_grad()
+    def add(self, pruned: float, kept: float = 0.0) -> None:
+        """Adds it to the gradients, with lambda ``pruned`` and ``kept``; parameters without a gradient stay without."""
+        for pairs, strength in ((self._pruned, pruned), (self._kept, kept)):
+            reached = [(weight, weight.grad, where) for weight, where in pairs if weight.grad is not None]
+            if reached and strength:
+                weights, gradients, wheres = (list(column) for column in zip(*reached, strict=True))
+                torch._foreach_add_(gradients, torch._foreach_mul(wheres, weights), alpha=strength)
+
+
+def pulled_down(model: nn.Module, masks: Masks, norms: Mapping[str, str]) -> Masks:
+    """Where the penalty falls: on what ``masks`` prune, and on the scale that a batch norm gives filters that go whole.
+
+    Batch norm undoes what the penalty does to a whole filter: its output keeps its size until the filter's variance
+    falls to the norm's eps. So its scale there is pulled down as well; this is ours, not the paper's. On digits,
+    perceptrons with 98% of single weights gone lost 4 points at removal with it, 30 without, and three times the steps
+    did not make up for it (measured by us). Biases and shifts are left alone: they become constants, which stay or are
+    folded.
+
+    Args:
+        norms: weight name -> path of the batch norm that reads the layer's output (``norms_behind``).
+    """
+    parameters = dict(model.named_parameters())
+    scales = {f"{norms[name]}.weight": ~mask.flatten(1).any(1) for name, mask in masks.items() if name in norms}
+    pulled = {name: ~mask for name, mask in masks.items()}
+    return pulled | {name: gone for name, gone in scales.items() if name in parameters and bool(gone.any())}
+
+
+def norms_behind(bench: Bench) -> dict[str, str]:
+    """Prunable weight -> path of the batch norm that reads what its layer puts out, and that of no other layer."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # Holds the tensors, so that no id comes twice.
+    found: dict[str, str] = {}
+    names = {id(parameter): name for name, parameter in prunable_parameters(bench.model).items()}
+
+    def produced(name: str, _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+        outputs[id(output)] = (name, output)
+
+    def read(path: str, _norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs and id(inputs[0]) in outputs:
+            found[outputs[id(inputs[0])][0]] = path
+
+    with ExitStack() as stack, torch.no_grad():
+        for path, module in bench.model.named_modules():
+            if (name := names.get(id(getattr(module, "weight", None)))) is not None:
+                stack.callback(module.register_forward_hook(partial(produced, name)).remove)
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+                stack.callback(module.register_forward_pre_hook(partial(read, path)).remove)
+        stack.enter_context(evaluating(bench.model, bench.seed))
+        bench.model(bench.example)
+    shares = Counter(found.values())
+    return {name: path for name, path in found.items() if shares[path] == 1}
+
+
+def spread_behind_norms(bench: Bench, masks: Masks, norms: Mapping[str, str]) -> tuple[float, float] | None:
+    """Mean standard deviation, behind batch norm in eval mode, of filters that go whole and of the others.
+
+    This, not the size of the weights, is what removing a filter changes. None if no filter with a norm goes, or all do.
+    """
+    goes = {norms[name]: ~mask.flatten(1).any(1) for name, mask in masks.items() if name in norms}
+    gone = torch.cat([torch.zeros(0, dtype=torch.bool, device=bench.device), *goes.values()])
+    if bool(gone.all()) or not bool(gone.any()):
+        return None
+    spreads: dict[str, list[Tensor]] = {path: [] for path in goes}
+
+    def look(path: str, _norm: nn.Module, _inputs: Any, output: Tensor) -> None:
+        spreads[path].append(output.movedim(1, 0).flatten(1).std(1, correction=0))
+
+    with ExitStack() as stack, torch.no_grad():
+        for path in goes:
+            stack.callback(bench.model.get_submodule(path).register_forward_hook(partial(look, path)).remove)
+        stack.enter_context(evaluating(bench.model, bench.seed))
+        for images, _ in bench.batches():
+            bench.model(images)
+    spread = torch.cat([torch.stack(seen).mean(0) for seen in spreads.values()])
+    return float(spread[gone].mean()), float(spread[~gone].mean())

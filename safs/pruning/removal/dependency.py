@@ -1,0 +1,227 @@
+"""Which units of a convolutional network belong together, from torch-pruning's dependency graph.
+
+Fang et al., "DepGraph: Towards Any Structural Pruning" (2023), arXiv:2301.12900. The graph follows autograd's record of
+one forward pass. What torch-pruning knows as an index in a layer becomes a position in a parameter here.
+"""
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from safs.pruning.removal.cutting import take_out
+from safs.pruning.removal.units import Slot, UnitGroup
+
+
+def dependency_groups(model: nn.Module, example: Tensor) -> tuple[UnitGroup, ...]:
+    """The groups that can be removed unit by unit without a change to what the other units compute.
+
+    Left out are units that the network's output consists of, that a norm over channels or attention reads, and that
+    grouped convolutions admit only all together. So are groups of which layers read different parts, as after a split,
+    and groups that claim numbers that are not there or another's: torch-pruning takes what it does not know for
+    elementwise, and has lost track there. So are those without which the network does not run. Whether it still
+    computes the same cannot be told from shapes. Where torch-pruning fails altogether, it raises whatever it raises.
+    """
+    twin = _without_memory(model)
+    graph = torch_pruning.DependencyGraph()
+    with torch.enable_grad():
+        graph.build_dependency(
+            twin,
+            [torch.zeros(example.shape, dtype=example.dtype, device="meta")],
+            forward_fn=lambda network, inputs: network(*inputs),
+            output_transform=lambda output: output * 1,  # else a last layer would be no output in torch-pruning's eyes
+            verbose=False,
+        )
+        found = [_group(graph, members, twin) for members in graph.get_all_groups()]
+    sound = [group for group in found if group is not None and _fits(group, twin)]
+    return _that_run(_without_rivals(_in_order(sound, twin)), twin, example)
+
+
+def _without_memory(model: nn.Module) -> nn.Module:
+    """A copy on the meta device: whatever happens to it, ``model`` stays as it is."""
+    tensors = (*model.parameters(), *model.buffers())
+    copies: dict[int, Any] = {
+        id(tensor): nn.Parameter(tensor.detach().to("meta"), requires_grad=tensor.is_floating_point())
+        if isinstance(tensor, nn.Parameter)
+        else tensor.detach().to("meta")
+        for tensor in tensors
+    }
+    return copy.deepcopy(model, copies)
+
+
+class _Claims:
+    """Which position of which tensor belongs to which channel of a group's root layer.
+
+    Channels that claim the same position, or that a grouped convolution admits only together, become one unit.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._leader = list(range(channels))
+        self._positions: dict[tuple[bool, str, int], dict[int, int]] = {}
+
+    def add(self, name: str, dim: int, owners: Mapping[int, int], *, produces: bool) -> None:
+        """Notes that position ``p`` along ``dim`` of ``name`` belongs to channel ``owners[p]``, for each ``p``."""
+        positions = self._positions.setdefault((produces, name, dim), {})
+        for position, channel in owners.items():
+            if (first := positions.setdefault(position, channel)) != channel:
+                self.join(first, channel)
+
+    def join(self, one: int, other: int) -> None:
+        """Makes the two channels one unit, that of the smaller number."""
+        first, second = sorted((self._find(one), self._find(other)))
+        self._leader[second] = first
+
+    def group(self) -> UnitGroup | None:
+        """The group, or None if there are no two units or nothing reads them."""
+        leaders = sorted({self._find(channel) for channel in range(len(self._leader))})
+        number = {leader: unit for unit, leader in enumerate(leaders)}
+        unit_of = [number[self._find(channel)] for channel in range(len(self._leader))]
+        slots: dict[bool, list[Slot]] = {True: [], False: []}
+        for (produces, tensor, dim), positions in self._positions.items():
+            by_unit: list[list[int]] = [[] for _ in leaders]
+            for position in sorted(positions):
+                by_unit[unit_of[positions[position]]].append(position)
+            slots[produces].append(Slot(tensor, dim, tuple(map(tuple, by_unit))))
+        if not slots[False] or len(leaders) < 2:
+            return None
+        return UnitGroup("", len(leaders), tuple(slots[True]), tuple(slots[False]))
+
+    def _find(self, channel: int) -> int:
+        while self._leader[channel] != channel:
+            channel = self._leader[channel]
+        return channel
+
+
+def _group(graph: Any, members: Any, model: nn.Module) -> UnitGroup | None:
+    """torch-pruning's group as units, or None if they cannot be removed one by one."""
+    paths = {module: path for path, module in model.named_modules()}
+    claims = _Claims(len(members[0].idxs))
+    for item in members:
+        node, owners = item.dep.target, _owners(item)
+        if node.type == graph.ops.OPTYPE.OUTPUT:
+            return None
+        if isinstance(node.module, nn.Parameter):
+            claims.add(graph._param_to_name[node.module], node.pruning_dim, owners, produces=True)
+        elif node.module in paths:  # else an operation without parameters
+            produces = graph.is_out_channel_pruning_fn(item.dep.handler)
+            if not _claim_layer(claims, paths[node.module], node.module, owners, produces=produces):
+                return None
+    return claims.group()
+
+
+def _owners(item: Any) -> dict[int, int]:
+    return dict(zip(item.idxs, item.root_idxs, strict=True))
+
+
+def _claim_layer(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, int], *, produces: bool) -> bool:
+    """Notes what of ``layer`` belongs to the group; False if its units cannot be removed one by one."""
+    match layer:
+        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+            return _claim_convolution(claims, path, layer, owners, produces=produces)
+        case nn.Linear():
+            return _claim_side(claims, path, layer, owners, produces=produces)
+        case nn.modules.batchnorm._BatchNorm() | nn.PReLU():
+            tensors = {**layer._parameters, **layer._buffers}
+            for name in (name for name, value in tensors.items() if value is not None and value.numel() > 1):
+                claims.add(f"{path}.{name}", 0, owners, produces=True)  # one slope of a PReLU is everybody's
+            return True
+        case _:
+            return False
+
+
+def _claim_convolution(
+    claims: _Claims,
+    path: str,
+    layer: nn.Conv1d | nn.Conv2d | nn.Conv3d,
+    owners: dict[int, int],
+    *,
+    produces: bool,
+) -> bool:
+    if layer.groups == layer.in_channels == layer.out_channels:  # depthwise, where reading is producing
+        produces = produces or layer.groups > 1
+    elif layer.groups == layer.out_channels > 1:
+        return False  # of its several inputs for each output torch-pruning knows nothing
+    elif layer.groups > 1:
+        channels = layer.out_channels if produces else layer.in_channels
+        if len(owners) < channels:
+            return False
+        width = channels // layer.groups
+        for position, channel in owners.items():
+            claims.join(owners[position % width], channel)  # each of its groups must lose the same positions
+        if not produces:
+            owners = {position: owners[position] for position in range(width)}
+    return _claim_side(claims, path, layer, owners, produces=produces)
+
+
+def _claim_side(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, int], *, produces: bool) -> bool:
+    names = [name for name, _ in layer.named_parameters()]
+    if not set(names) <= {"weight", "bias"}:
+        return False  # a layer of the model's own kind, such as one that scales its weight
+    if not produces:
+        claims.add(f"{path}.weight", 1, owners, produces=False)
+    for name in names if produces else ():
+        claims.add(f"{path}.{name}", 0, owners, produces=True)
+    return True
+
+
+def _fits(group: UnitGroup, model: nn.Module) -> bool:
+    """Whether every tensor of the group has all its positions, and as many of one unit as of another."""
+    tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return all(
+        len({len(positions) for positions in slot.positions}) == 1
+        and max(chain(*slot.positions), default=-1) < tensors[slot.name].shape[slot.dim]
+        for slot in (*group.producers, *group.consumers)
+    )
+
+
+def _in_order(groups: list[UnitGroup], model: nn.Module) -> list[UnitGroup]:
+    """The groups and their slots in the model's own order, each named after its first module."""
+    places = {name: place for place, name in enumerate(model.state_dict())}
+    ordered = []
+    for group in groups:
+        sides = (tuple(sorted(side, key=lambda slot: places[slot.name])) for side in (group.producers, group.consumers))
+        producers, consumers = sides
+        ordered.append(UnitGroup(producers[0].name.rpartition(".")[0], group.units, producers, consumers))
+    return sorted(ordered, key=lambda group: places[group.producers[0].name])
+
+
+def _without_rivals(groups: list[UnitGroup]) -> tuple[UnitGroup, ...]:
+    """The groups but those that claim a position that another one claims as well."""
+    owned: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    disputed: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    claims = [
+        [((slot.name, slot.dim), set(chain(*slot.positions))) for slot in (*group.producers, *group.consumers)]
+        for group in groups
+    ]
+    for tensor, positions in chain(*claims):
+        disputed[tensor] |= owned[tensor] & positions
+        owned[tensor] |= positions
+    return tuple(
+        group
+        for group, own in zip(groups, claims, strict=True)
+        if all(disputed[tensor].isdisjoint(positions) for tensor, positions in own)
+    )
+
+
+def _that_run(groups: tuple[UnitGroup, ...], model: nn.Module, example: Tensor) -> tuple[UnitGroup, ...]:
+    """The groups without a unit of each of which the network runs, found by halving."""
+    if _runs(model, groups, example):
+        return groups
+    middle = len(groups) // 2
+    halves = (groups[:middle], groups[middle:]) if middle else ()
+    return tuple(chain(*(_that_run(half, model, example) for half in halves)))
+
+
+def _runs(model: nn.Module, groups: tuple[UnitGroup, ...], example: Tensor) -> bool:
+    smaller = copy.deepcopy(model)
+    take_out(smaller, groups, {group.name: (0,) for group in groups})
+    try:
+        smaller(torch.zeros(example.shape, dtype=example.dtype, device="meta"))
+    except Exception:  # forward is foreign code that meets unknown sizes: anything can come
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""Which units go, so that the network keeps exactly as many weights as its sparsity says.
+
+A unit takes its rows with it and the columns of what reads it. Units go whole as long as they fit; what is missing then
+is less than one unit's weights and goes as single weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor
+
+from safs.errors import SparsityError, SpecError
+from safs.pruning.axes.distributions import Shapes, live_total, sparsity_that_leaves
+from safs.pruning.masks import Masks
+from safs.pruning.removal.ranking import removal_order, unit_scores
+from safs.pruning.removal.remainder import drop_single_weights
+from safs.pruning.removal.units import UnitGroup, Units, positions_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Removal:
+    """What goes."""
+
+    units: Units
+    masks: Masks
+    """Over the prunable parameters of the full network: False in the removed units' rows and columns, and at the single
+    weights that make the total exact."""
+
+
+def plan_removal(
+    groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], sparsity: float, distribution: str = "global"
+) -> Removal:
+    """Removes the units of least score until ``live_total`` of all prunable weights are left, to the single weight.
+
+    Scores of units are ``unit_scores``; ``distribution`` says how those of different groups compare
+    (``safs.pruning.removal.ranking``). The first unit with more weights than may still go ends it, and the rest are the
+    single weights of least score among those that stay. Every group keeps a unit. Which weights a layer, a row and a
+    unit keep in any case says ``safs.pruning.removal.remainder``.
+
+    Args:
+        scores: prunable parameter name -> score of each weight, not below 0, of all of them in the model's order; for
+            magnitude pruning the absolute weights.
+
+    Raises:
+        SparsityError: with one unit in every group there are still more weights.
+        SpecError: a score is not finite.
+        UnknownNameError: no such distribution.
+    """
+    shapes = {name: score.shape for name, score in scores.items()}
+    check_removal(groups, shapes, sparsity)
+    _check_finite(scores)
+    size = _Size(shapes)
+    live = live_total(size.live, sparsity)
+    ranking = sorted(
+        (key, place, unit)
+        for place, group in enumerate(groups)
+        for unit, key in enumerate(removal_order(distribution, group, unit_scores(group, scores), shapes).tolist())
+    )
+    removed: dict[str, list[int]] = {group.name: [] for group in groups}
+    for _, place, unit in ranking:
+        group = groups[place]
+        if len(removed[group.name]) == group.units - 1:
+            continue
+        if not size.remove(group, unit, at_least=live):
+            break
+        removed[group.name].append(unit)
+    units = {name: tuple(sorted(numbers)) for name, numbers in removed.items()}
+    masks = unit_masks(groups, units, scores)
+    drop_single_weights(masks, scores, groups, units, size.live - live)
+    return Removal(units, masks)
+
+
+def check_removal(groups: Sequence[UnitGroup], shapes: Shapes, sparsity: float) -> None:
+    """Raises ``plan_removal``'s SparsityError, which follows from the shapes of the prunable parameters alone."""
+    size = _Size(shapes)
+    total = size.live
+    for group in groups:
+        for unit in range(1, group.units):
+            size.remove(group, unit, at_least=0)
+    if live_total(total, sparsity) < size.live:
+        raise SparsityError(
+            f"sparsity {sparsity} leaves {live_total(total, sparsity)} of {total} weights; with one unit in each of "
+            f"its {len(groups)} groups of filters and neurons the network has {size.live}. Choose a sparsity of at "
+            f"most {sparsity_that_leaves(size.live, total)}, or prune.granularity: weight.",
+            field="sparsity",
+        )
+
+
+def unit_masks(groups: Sequence[UnitGroup], units: Units, like: Mapping[str, Tensor]) -> Masks:
+    """Masks, shaped and placed as ``like``, that are False in the rows and columns of ``units``."""
+    masks = {name: torch.ones_like(tensor, dtype=torch.bool) for name, tensor in like.items()}
+    for (name, dim), positions in positions_of(groups, units).items():
+        if name in masks:
+            masks[name].index_fill_(dim, torch.tensor(positions, device=masks[name].device), False)
+    return masks
+
+
+class _Size:
+    """How many weights are left while units go; a weight in a row and a column that both go counts once."""
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._sides = {name: [shape[0], shape[1]] for name, shape in shapes.items()}
+        self._kernels = {name: prod(shape[2:]) for name, shape in shapes.items()}
+        self.live = sum(map(prod, shapes.values()))
+
+    def remove(self, group: UnitGroup, unit: int, *, at_least: int) -> bool:
+        """Takes ``unit`` out, unless fewer than ``at_least`` weights would be left; whether it did."""
+        slots = [slot for slot in (*group.producers, *group.consumers) if slot.name in self._sides]
+        names = {slot.name for slot in slots}
+        before = sum(map(self._weights, names))
+        for slot in slots:
+            self._sides[slot.name][slot.dim] -= len(slot.positions[unit])
+        live = self.live - before + sum(map(self._weights, names))
+        if live >= at_least:
+            self.live = live
+            return True
+        for slot in slots:
+            self._sides[slot.name][slot.dim] += len(slot.positions[unit])
+        return False
+
+    def _weights(self, name: str) -> int:
+        rows, columns = self._sides[name]
+        return rows * columns * self._kernels[name]
+
+
+def _check_finite(scores: Mapping[str, Tensor]) -> None:
+    for name, score in scores.items():
+        if not bool(torch.isfinite(score).all()):
+            raise SpecError(
+                f"a score of {name!r} is not finite, so the network's weights have diverged or overflow under this "
+                "score. Choose another prune.score, or other weights.",
+                field="prune.score",
+            )

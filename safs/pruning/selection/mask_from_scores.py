@@ -1,0 +1,91 @@
+"""From scores to masks: which weights stay, exactly so many of them.
+
+The same scores give the same masks on every device: where scores are equal, what comes first in the order of
+``prunable_parameters`` and of memory goes first. Every layer keeps at least one weight.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from safs.errors import SpecError
+from safs.pruning.axes.distributions import (
+    DISTRIBUTIONS,
+    Distribution,
+    Shapes,
+    check_least,
+    check_not_empty,
+    live_total,
+)
+from safs.pruning.axes.granularity import GRANULARITIES, Granularity, Pattern, granularity_named
+from safs.pruning.largest import ascending, keep_largest, keep_largest_overall
+from safs.pruning.masks import Masks
+from safs.pruning.selection import n_of_m, weight_groups
+
+Scores: TypeAlias = Mapping[str, Tensor]
+"""Prunable parameter name -> score, not below 0, of the parameter's shape; larger is more important."""
+
+
+def choose(scores: Scores, live: int, *, distribution: str, granularity: str) -> Masks:
+    """Masks that keep exactly ``live`` weights, those of the highest scores that the two axes allow.
+
+    Args:
+        granularity: of groups, whole ones go, those of the lowest mean score first; what is missing to ``live`` then,
+            less than a group, are single weights of the next one. Every layer keeps one group whole. In the last layer
+            no row or filter, which stands for a class, goes whole (see ``safs.pruning.selection.weight_groups``). For
+            n of m see ``safs.pruning.selection.n_of_m``.
+
+    Raises:
+        UnknownNameError: no such distribution or granularity.
+        SparsityError: a layer would be left without what it must keep; the message says what to choose.
+        SpecError: the two axes contradict each other, or a score is not finite.
+    """
+    spread, kind = _checked({name: score.shape for name, score in scores.items()}, live, distribution, granularity)
+    for name, score in scores.items():
+        if not bool(torch.isfinite(score).all()):
+            raise SpecError(
+                f"a score of {name!r} is not finite, so the network's weights have diverged or overflow under this "
+                "score. Choose another prune.score, or other weights.",
+                field="prune.score",
+            )
+    if isinstance(kind, Pattern):
+        return n_of_m.choose(scores, live, kind)
+    if kind is GRANULARITIES["weight"]:
+        return _choose_weights(scores, live, spread)
+    return weight_groups.choose(scores, live, spread, kind)
+
+
+def check_choice(shapes: Shapes, sparsity: float, *, distribution: str, granularity: str) -> None:
+    """Raises what ``choose`` would raise for scores of these shapes, whatever their values."""
+    _checked(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity, sparsity)
+
+
+def _checked(
+    shapes: Shapes, live: int, distribution: str, granularity: str, asked: float | None = None
+) -> tuple[Distribution, Granularity | Pattern]:
+    """The two axes, which let ``live`` weights be kept."""
+    spread, kind = DISTRIBUTIONS[distribution], granularity_named(granularity)
+    check_not_empty(shapes)
+    if isinstance(kind, Pattern):
+        n_of_m.check(shapes, live, distribution, kind)
+    else:
+        check_least(shapes, live, distribution, weight_groups.least(shapes, kind), granularity=granularity, asked=asked)
+    return spread, kind
+
+
+def _choose_weights(scores: Scores, live: int, spread: Distribution) -> Masks:
+    if spread.live_counts is not None:
+        counts = spread.live_counts({name: score.shape for name, score in scores.items()}, live)
+    elif spread.rescale is not None:
+        counts = _counts_above_threshold({n: spread.rescale(ascending(s.flatten())) for n, s in scores.items()}, live)
+    else:
+        return keep_largest_overall(scores, live)
+    return {name: keep_largest(score.flatten(), counts[name]).view_as(score) for name, score in scores.items()}
+
+
+def _counts_above_threshold(rescaled: Scores, live: int) -> dict[str, int]:
+    """How many of each layer are among the ``live`` largest: enough, since rescaling keeps a layer's own order."""
+    return {name: int(mask.count_nonzero()) for name, mask in keep_largest_overall(rescaled, live).items()}

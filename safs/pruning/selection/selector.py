@@ -1,0 +1,103 @@
+"""From scores to masks to the pruned network, as the job's distribution and granularity have it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from safs.errors import UnknownNameError
+from safs.pruning.axes.distributions import live_total
+from safs.pruning.axes.scores import SCORES, ScoreInput
+from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.pruning.protocol import Bench, Pruned, Setting
+from safs.pruning.removal.compaction import shrink
+from safs.pruning.removal.coupling import find_groups
+from safs.pruning.removal.plan import Removal, check_removal, plan_removal
+from safs.pruning.selection.mask_from_scores import Scores, check_choice, choose
+from safs.spec.job import PruneSpec
+
+FILTER = "filter"
+"""The granularity that makes networks physically smaller."""
+
+
+class Selector(Protocol):
+    """One granularity's way to prune a network."""
+
+    def choose(self, scores: Scores, sparsity: float) -> Masks:
+        """Masks of exactly this sparsity that keep what scores highest; the model is left as it is."""
+
+    def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
+        """The pruned network of the masks that ``choose`` gave last: zeros in place, or physically smaller."""
+
+
+def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
+    """What ``spec.granularity`` asks for.
+
+    Raises:
+        UnknownNameError: no such distribution or granularity.
+        CompactionError: filters are to go, and the network cannot be made smaller.
+    """
+    if spec.granularity == FILTER:
+        return UnitSelector(model, example, spec.distribution)
+    return MaskSelector(model, spec.distribution, spec.granularity)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskSelector:
+    """Zeros in place: single weights, or blocks of them that no layer's shape depends on."""
+
+    model: nn.Module
+    distribution: str
+    granularity: str
+
+    def choose(self, scores: Scores, sparsity: float) -> Masks:
+        live = live_total(sum(score.numel() for score in scores.values()), sparsity)
+        return choose(scores, live, distribution=self.distribution, granularity=self.granularity)
+
+    def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
+        apply_masks(prunable_parameters(self.model), masks)
+        return Pruned(self.model, masks, notes=notes)
+
+
+class UnitSelector:
+    """Filters and neurons that leave the network, with all that reads them.
+
+    ``groups`` are the model's; ``removal`` is what the last ``choose`` decided.
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor, distribution: str) -> None:
+        self._model, self._example, self._distribution = model, example, distribution
+        self.groups = find_groups(model, example)
+        self.removal: Removal | None = None
+
+    def choose(self, scores: Scores, sparsity: float) -> Masks:
+        self.removal = plan_removal(self.groups, scores, sparsity, self._distribution)
+        return self.removal.masks
+
+    def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
+        assert self.removal is not None
+        form, left = shrink(self._model, self.groups, self.removal, self._example)
+        gone, units = sum(map(len, self.removal.units.values())), sum(group.units for group in self.groups)
+        return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons are gone."))
+
+
+def scored(bench: Bench, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
+    """What each prunable weight of the bench's model is worth now; pruned ones 0."""
+    return SCORES[spec.score].compute(ScoreInput(bench.model, masks, bench.batches, bench.seed))
+
+
+def check_selection(setting: Setting) -> None:
+    """Raises what the selection of ``setting.sparsity`` would raise."""
+    spec = setting.spec
+    check_score(spec)
+    shapes = {name: parameter.shape for name, parameter in prunable_parameters(setting.model).items()}
+    if spec.granularity == FILTER:
+        check_removal(find_groups(setting.model, setting.example), shapes, setting.sparsity)
+        return
+    check_choice(shapes, setting.sparsity, distribution=spec.distribution, granularity=spec.granularity)
+
+
+def check_score(spec: PruneSpec) -> None:
+    """Raises UnknownNameError where there is no such score."""
+    if spec.score not in SCORES:
+        raise UnknownNameError("score", spec.score, SCORES, field="prune.score")

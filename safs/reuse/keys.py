@@ -1,0 +1,96 @@
+"""Keys of outputs: hashes of all that they depend on, the program included."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from safs.data import Split, TensorSplit
+from safs.data.file_split import FileSplit
+from safs.errors import DataError
+
+PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "ConfigSpace", "smac", "optuna", "numpy")
+"""Their versions are part of the program's: other ones may compute or propose something else."""
+
+
+def key_of(**parts: Any) -> str:
+    """The sha256 (hexadecimal) of ``parts`` and of the program's version.
+
+    Args:
+        parts: numbers, strings, None, lists, mappings, dataclasses and pydantic models of these. Keys of other outputs
+            stand for all that those depend on.
+    """
+    text = json.dumps({"code": code_version(), **parts}, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """The sha256 of the sources of ``safs`` and ``search_spaces``, and of the versions of ``PACKAGES``.
+
+    The package's own version number would not do: it stays while the code changes.
+    """
+    digest = hashlib.sha256()
+    top = Path(__file__).parents[2]
+    for package in ("safs", "search_spaces"):
+        for file in sorted((top / package).rglob("*.py")):
+            digest.update(f"{file.relative_to(top).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for name in PACKAGES:
+        try:
+            digest.update(f"{name}=={version(name)}\0".encode())
+        except PackageNotFoundError:
+            digest.update(f"{name}\0".encode())
+    return digest.hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """The sha256 of the file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def fingerprint(split: Split) -> str:
+    """The sha256 of a split's images and labels.
+
+    Of pictures that stay in their files, names, sizes and times of change stand for the contents.
+    """
+    digest = hashlib.sha256()
+    match split:
+        case TensorSplit():
+            for name, array in split.to_arrays().items():
+                digest.update(f"{name} {array.dtype} {array.shape}\0".encode())
+                digest.update(array.tobytes())
+        case FileSplit():
+            digest.update(split.labels.numpy().tobytes())
+            digest.update(f"{split.channels} {split.image_size} {split.crop_and_flip}\0".encode())
+            for file in split.files:
+                try:
+                    stat = Path(file).stat()
+                except OSError as error:
+                    raise DataError(f"{file} cannot be read: {error.strerror}", field="data.path") from error
+                digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        case _:
+            raise TypeError(f"a {type(split).__name__} has no fingerprint")
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case BaseModel():
+            return value.model_dump(mode="json")
+        case Enum():
+            return value.value
+        case Mapping():
+            return dict(value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return asdict(value)
+        case _:
+            raise TypeError(f"{type(value).__name__} cannot be part of a key")

@@ -1,0 +1,89 @@
+"""Successive halving in numbers: after how many epochs trials are compared, and what a search by it will cost."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle, pairwise
+from math import ceil, log
+
+from pydantic import Field
+
+from safs.spec.options import Options
+
+
+class HalvingOptions(Options):
+    """Options of ``asha`` and ``hyperband``."""
+
+    eta: int = Field(3, ge=2, le=10, description="one trial in so many is promoted")
+    min_epochs: int = Field(1, ge=1, le=10_000, description="epochs of the shortest trials; at most the search's own")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a search by successive halving costs at least, if no trial breaks down."""
+
+    trials: int
+    """Configurations and promotions together."""
+    epochs: int
+    """Newly trained ones: a promoted trial goes on from where it was."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.trials + other.trials, self.epochs + other.epochs)
+
+
+def levels(epochs: int, options: HalvingOptions) -> tuple[int, ...]:
+    """The epochs after which trials are compared: ``min_epochs`` times powers of ``eta``, the last exactly ``epochs``.
+
+    >>> [levels(epochs, HalvingOptions()) for epochs in (9, 8, 10, 5, 1)]
+    [(1, 3, 9), (1, 3, 8), (1, 3, 10), (1, 5), (1,)]
+    """
+    if options.min_epochs >= epochs:
+        return (epochs,)
+    steps = max(1, round(log(epochs / options.min_epochs, options.eta)))
+    return (*(options.min_epochs * options.eta**step for step in range(steps)), epochs)
+
+
+def promoted(trials: int, eta: int) -> int:
+    """How many of ``trials`` that were all compared go on: one in ``eta``, and at least the best one."""
+    return max(1, trials // eta)
+
+
+def halving_cost(trials: int, at: tuple[int, ...], eta: int) -> Cost:
+    """Of ``trials`` configurations that begin at the first of the levels ``at``.
+
+    >>> halving_cost(9, (1, 3, 9), 3)  # 9 x 1, 3 x 2 more, 1 x 6 more
+    Cost(trials=13, epochs=21)
+    """
+    cost = Cost(trials, trials * at[0])
+    for below, level in pairwise(at):
+        trials = promoted(trials, eta)
+        cost += Cost(trials, trials * (level - below))
+    return cost
+
+
+def brackets(trials: int, depth: int, eta: int) -> Iterator[tuple[int, int]]:
+    """Hyperband's brackets until ``trials`` configurations are in them: (level at which it begins, configurations).
+
+    With S + 1 levels, the bracket that begins s levels below the last has ceil((S + 1) / (s + 1) * eta^s)
+    configurations. Li et al., "Hyperband", JMLR 18 (2018), arXiv:1603.06560, algorithm 1. The last bracket has what is
+    left.
+
+    >>> list(brackets(20, depth=3, eta=3))
+    [(0, 9), (1, 5), (2, 3), (0, 3)]
+    """
+    for first in cycle(range(depth)):
+        if trials <= 0:
+            return
+        below = depth - 1 - first
+        size = min(trials, ceil(depth * eta**below / (below + 1)))
+        yield first, size
+        trials -= size
+
+
+def hyperband_cost(trials: int, at: tuple[int, ...], eta: int) -> Cost:
+    """Of ``trials`` configurations in Hyperband's brackets over the levels ``at``.
+
+    >>> hyperband_cost(17, (1, 3, 9), 3)  # 21 epochs; 5 x 3 and 6 more; 3 x 9
+    Cost(trials=22, epochs=69)
+    """
+    costs = (halving_cost(size, at[first:], eta) for first, size in brackets(trials, len(at), eta))
+    return sum(costs, Cost(0, 0))

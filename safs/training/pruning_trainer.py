@@ -1,0 +1,86 @@
+"""The bench that pruning methods work on: a network, its data, and trainings of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from safs.data.split import Split
+from safs.pruning.masks import Masks
+from safs.pruning.protocol import Hooks
+from safs.spec.job import Recipe
+from safs.training.session import TrainingSession, steps_per_epoch
+from safs.trials import EpochMetrics
+
+SCORED_IMAGES = 2048
+"""Enough that the mean gradient of a batch's worth of weights is no accident; a second of work."""
+
+
+class TrainingBench:
+    """``safs.pruning.protocol.Bench`` over real trainings.
+
+    Epochs are numbered through all of them, and each training shuffles from a seed of its own.
+
+    Args:
+        model: on ``device``; trained in place.
+        epochs: the budget, of which this class says how much there is and keeps no account.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Split,
+        validation: Split,
+        *,
+        recipe: Recipe,
+        epochs: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        augment: bool = False,
+    ) -> None:
+        self.model, self.device, self.seed, self.epochs = model, device, seed, epochs
+        self.steps_per_epoch = steps_per_epoch(len(train), batch_size)
+        self._train, self._validation = train.on(device), validation.on(device)
+        self._recipe, self._batch_size, self._augment = recipe, batch_size, augment
+        self._trainings = 0
+        self._epochs_done = 0
+
+    @property
+    def example(self) -> Tensor:
+        images, _ = next(self._validation.batches(1, device=self.device))
+        return torch.zeros_like(images)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        size = min(self._batch_size, SCORED_IMAGES)
+        generator = torch.Generator().manual_seed(self.seed)
+        return islice(self._train.batches(size, device=self.device, generator=generator), SCORED_IMAGES // size)
+
+    def train(
+        self,
+        epochs: int,
+        *,
+        masks: Masks | None = None,
+        hooks: Hooks = Hooks(),  # noqa: B008  # frozen
+        through: nn.Module | None = None,
+    ) -> Iterator[EpochMetrics]:
+        session = TrainingSession(
+            through or self.model,
+            self._train,
+            self._validation,
+            recipe=self._recipe,
+            epochs=epochs,
+            batch_size=self._batch_size,
+            seed=self.seed + self._trainings,
+            device=self.device,
+            masks=masks,
+            augment=self._augment,
+            hooks=hooks,
+        )
+        self._trainings += 1
+        while not session.finished:
+            metrics = session.step()
+            self._epochs_done += 1
+            yield replace(metrics, epoch=self._epochs_done)

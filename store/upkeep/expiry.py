@@ -1,0 +1,164 @@
+"""Rows that nothing needs any more: what they are, and how they go, a few at a time.
+
+Every function that deletes does a bounded amount of work in the caller's transaction and says how much; 0 says that
+nothing is left to do. Two may run beside each other, and beside everything else that the service does:
+
+- a job goes in pieces, its row last, and with the row its totals move to ``counters``;
+- an upload that a job is being submitted with is locked by ``uploads.hold``, and left alone;
+- an artifact that is being registered is locked by ``artifacts.register``, and new again after it.
+
+PostgreSQL looks at a row's conditions as of the statement's begin. So rows are locked by one statement, and looked at
+again by the next, which sees all that was committed before the lock was ours.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, tuple_, update
+
+from store import counters, owner_limits
+from store.clock import now, seconds_from_now
+from store.records import FINAL_STATES, JobState
+from store.session import Transaction
+from store.statistics import TOTALS
+from store.tables import artifacts, events, idempotency_keys, job_artifacts, jobs, stage_outputs, trials, uploads
+
+DAY_S = 86_400.0
+
+_TRIALS_AT_ONCE = 20
+_ROWS_AT_ONCE = 500
+
+
+def old_jobs(tx: Transaction, days: float) -> ColumnElement[bool]:
+    """SQL: the job ended so long ago, no unfinished job works with what it made, and no quota counts its GPU-hours."""
+    counted = and_(jobs.c.owner.is_not(None), jobs.c.gpu_seconds > 0)
+    return and_(
+        jobs.c.state.in_(FINAL_STATES),
+        jobs.c.finished_at <= seconds_from_now(-days * DAY_S),
+        or_(~counted, jobs.c.finished_at <= seconds_from_now(-owner_limits.WINDOW_S)),
+        jobs.c.id.not_in(_makers_in_use(tx)),
+    )
+
+
+def old_outputs(tx: Transaction, days: float) -> ColumnElement[bool]:
+    """SQL: the stage output was made so long ago, and neither its maker nor another unfinished job works with it."""
+    unfinished = select(jobs.c.id).where(_unfinished())
+    return and_(
+        stage_outputs.c.created_at <= seconds_from_now(-days * DAY_S),
+        stage_outputs.c.job_id.not_in(unfinished),
+        stage_outputs.c.job_id.not_in(_makers_in_use(tx)),
+    )
+
+
+def old_uploads(days: float) -> ColumnElement[bool]:
+    """SQL: the upload is so old, and no job names it."""
+    weights = jobs.c.spec[("model", "weights")].as_string()
+    named = select(weights).where(weights.is_not(None))
+    return and_(uploads.c.created_at <= seconds_from_now(-days * DAY_S), uploads.c.id.not_in(named))
+
+
+def old_answers() -> ColumnElement[bool]:
+    """SQL: nobody may ask for the answer under this idempotency key any more."""
+    return idempotency_keys.c.created_at <= seconds_from_now(-DAY_S)
+
+
+def unnamed_artifacts() -> ColumnElement[bool]:
+    """SQL: nothing has named the content for a day."""
+    users = (job_artifacts, stage_outputs, uploads)
+    return and_(
+        artifacts.c.created_at <= seconds_from_now(-DAY_S),
+        *(~exists().where(user.c.sha256 == artifacts.c.sha256) for user in users),
+    )
+
+
+def delete_part_of_a_job(tx: Transaction, days: float) -> tuple[int, int]:
+    """(jobs, other rows) that went: trials with their curves, then events, then the job itself.
+
+    With the job its totals are added to the counters of the same names, and 1 to ``jobs_<state>``.
+    """
+    oldest = select(jobs.c.id).where(old_jobs(tx, days)).order_by(jobs.c.id).limit(1)
+    job_id = tx.execute(oldest.with_for_update(skip_locked=True)).scalar_one_or_none()
+    if job_id is None:
+        return 0, 0
+    rows = _delete_trials(tx, job_id) or _delete_events(tx, job_id)
+    if rows:
+        return 0, rows
+    _release(tx, stage_outputs.c.job_id == job_id)
+    gone = delete(jobs).where(jobs.c.id == job_id).returning(jobs.c.state, *(jobs.c[name] for name in TOTALS))
+    row = tx.execute(gone).mappings().one()
+    totals = {name: float(row[name] or 0) for name in TOTALS}
+    counters.add(tx, totals | {f"jobs_{JobState(row['state'])}": 1.0})
+    return 1, 0
+
+
+def delete_outputs(tx: Transaction, days: float) -> int:
+    """How many stage outputs went. Their content stays another day, for those who have just found it."""
+    keys = tx.execute(select(stage_outputs.c.key).where(old_outputs(tx, days)).limit(_ROWS_AT_ONCE)).scalars().all()
+    which = stage_outputs.c.key.in_(keys)
+    # The content before the output, as ``outputs.keep`` does: whoever locks in another order may wait for ever.
+    _release(tx, which)
+    return tx.execute(delete(stage_outputs).where(which)).rowcount
+
+
+def delete_uploads(tx: Transaction, days: float) -> int:
+    """How many uploads went."""
+    ids = _locked(tx, uploads.c.id, old_uploads(days))
+    return tx.execute(delete(uploads).where(uploads.c.id.in_(ids), old_uploads(days))).rowcount
+
+
+def delete_answers(tx: Transaction) -> int:
+    """How many idempotency keys went."""
+    key = tuple_(idempotency_keys.c.owner, idempotency_keys.c.key)
+    few = select(idempotency_keys.c.owner, idempotency_keys.c.key).where(old_answers()).limit(_ROWS_AT_ONCE)
+    return tx.execute(delete(idempotency_keys).where(key.in_(few))).rowcount
+
+
+def find_unnamed(tx: Transaction) -> Sequence[str]:
+    """Some hashes of artifacts that nothing names: reading takes longer than deleting, so it is done before."""
+    return tx.execute(select(artifacts.c.sha256).where(unnamed_artifacts()).limit(_ROWS_AT_ONCE)).scalars().all()
+
+
+def delete_unnamed(tx: Transaction, hashes: Sequence[str]) -> int:
+    """How many of those artifacts went: nothing names them still. Their files are orphans from now on."""
+    found = _locked(tx, artifacts.c.sha256, and_(artifacts.c.sha256.in_(hashes), unnamed_artifacts()))
+    return tx.execute(delete(artifacts).where(artifacts.c.sha256.in_(found), unnamed_artifacts())).rowcount
+
+
+def known_artifacts(tx: Transaction, hashes: Sequence[str]) -> set[str]:
+    """Those of the hashes that have a row."""
+    found: set[str] = set()
+    for begin in range(0, len(hashes), _ROWS_AT_ONCE):
+        some = hashes[begin : begin + _ROWS_AT_ONCE]
+        found.update(tx.execute(select(artifacts.c.sha256).where(artifacts.c.sha256.in_(some))).scalars())
+    return found
+
+
+def _locked(tx: Transaction, key: ColumnElement[str], which: ColumnElement[bool]) -> Sequence[str]:
+    query = select(key).where(which).limit(_ROWS_AT_ONCE).with_for_update(skip_locked=True)
+    return tx.execute(query).scalars().all()
+
+
+def _release(tx: Transaction, which: ColumnElement[bool]) -> None:
+    """Lets the content of these stage outputs count as new."""
+    released = artifacts.c.sha256.in_(select(stage_outputs.c.sha256).where(which))
+    tx.execute(update(artifacts).where(released).values(created_at=now()))
+
+
+def _delete_trials(tx: Transaction, job_id: str) -> int:
+    few = select(trials.c.stage, trials.c.number).where(trials.c.job_id == job_id).limit(_TRIALS_AT_ONCE)
+    which = tuple_(trials.c.stage, trials.c.number).in_(few)
+    return tx.execute(delete(trials).where(trials.c.job_id == job_id, which)).rowcount
+
+
+def _delete_events(tx: Transaction, job_id: str) -> int:
+    first = select(func.min(events.c.number)).where(events.c.job_id == job_id).scalar_subquery()
+    return tx.execute(delete(events).where(events.c.job_id == job_id, events.c.number < first + _ROWS_AT_ONCE)).rowcount
+
+
+def _makers_in_use(tx: Transaction) -> Sequence[str]:
+    """Ids of jobs whose stage outputs an unfinished job goes on with."""
+    reused = tx.execute(select(jobs.c.reused).where(_unfinished(), jobs.c.reused.is_not(None))).scalars()
+    return sorted({maker for stages in reused for makers in stages.values() for maker in makers})
+
+
+def _unfinished() -> ColumnElement[bool]:
+    return jobs.c.state.in_([state for state in JobState if state not in FINAL_STATES])

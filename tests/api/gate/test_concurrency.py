@@ -1,0 +1,137 @@
+"""One owner keeps no other from what takes long."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from http.client import HTTPResponse
+from typing import Any
+
+import httpx
+import pytest
+
+from api.errors import BusyError
+from api.gate.concurrency import Places
+from api.routes import uploads as routes
+from api.settings import ApiSettings
+from tests.api.conftest import MINIMAL, MakeKey, running
+from tests.api.uploads.test_uploads import OCTETS, WEIGHTS
+from tests.cli.conftest import wait_until
+
+
+def test_an_owner_who_wants_much_stands_in_line_once() -> None:
+    served: list[str] = []
+
+    async def want(places: Places, owner: str) -> None:
+        async with places.place(owner):
+            served.append(owner)
+            await asyncio.sleep(0.001)
+
+    async def crowd() -> None:
+        places = Places("things", 1, 1)
+        await asyncio.gather(*(want(places, owner) for owner in "aaaaaabc"))
+
+    asyncio.run(crowd())
+    assert "".join(sorted(served)) == "aaaaaabc"
+    assert set(served[1:3]) == {"b", "c"}
+
+
+def test_who_waits_long_is_told_to_come_again_and_leaves_the_line() -> None:
+    async def crowd() -> None:
+        places = Places("things", 2, 1, patience_s=0.01)
+        async with places.place("a"):
+            with pytest.raises(BusyError, match="as many things"):
+                async with places.place("a"):
+                    pass
+            async with places.place("b"):
+                with pytest.raises(BusyError):
+                    async with places.place("c"):
+                        pass
+        async with places.place("a"), places.place("c"):
+            pass
+
+    asyncio.run(crowd())
+
+
+@pytest.fixture
+def server(settings: ApiSettings) -> Iterator[tuple[str, Any]]:
+    """A real one, which is impatient."""
+    with running(settings) as (url, server):
+        services = server.config.app.state.services
+        object.__setattr__(services, "uploads", Places("uploads", 8, 2, patience_s=0.5))
+        yield url, services
+
+
+def begin_upload(url: str, key: dict[str, str]) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /v1/uploads HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/octet-stream\r\n"
+    head += f"Authorization: {key['Authorization']}\r\nContent-Length: {len(WEIGHTS)}\r\n\r\n"
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection.sendall(head.encode() + WEIGHTS[:-9])
+    return connection
+
+
+def test_an_owner_that_uploads_without_end_leaves_places_for_others(server: tuple[str, Any], make_key: MakeKey) -> None:
+    url, services = server
+    alice, bob = make_key("alice", "submit"), make_key("bob", "submit")
+    with ExitStack() as connections:
+        for _ in range(12):
+            connections.enter_context(begin_upload(url, alice))
+        wait_until(lambda: services.upload_threads.borrowed_tokens == 2)
+        posted = [
+            httpx.post(f"{url}/v1/uploads", content=WEIGHTS, headers=OCTETS | key, trust_env=False, timeout=60)
+            for key in (bob, alice)
+        ]
+
+    assert [answer.status_code for answer in posted] == [201, 503]
+    assert (posted[1].json()["code"], posted[1].headers["retry-after"]) == ("busy", "5")
+
+
+def test_an_upload_that_only_just_moves_is_given_up(
+    server: tuple[str, Any], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "LONGEST_PAUSE_S", 1.0)
+    url, _ = server
+    stop = threading.Event()
+    with begin_upload(url, make_key("alice", "submit")) as connection:
+
+        def trickle() -> None:
+            for byte in WEIGHTS[-9:-1]:
+                if stop.wait(0.4):
+                    return
+                with suppress(OSError):  # It has been given up already.
+                    connection.sendall(bytes([byte]))
+
+        sender = threading.Thread(target=trickle)
+        sender.start()
+        answer = HTTPResponse(connection)
+        answer.begin()
+        stop.set()
+        sender.join()
+        problem = json.load(answer)
+
+    assert (answer.status, problem["code"]) == (422, "invalid_upload")
+    assert "less than 10,000 bytes a second" in problem["detail"]
+
+
+def test_estimates_whose_callers_have_gone_are_not_made(settings: ApiSettings, make_key: MakeKey) -> None:
+    made: list[int] = []
+    going = threading.Event()
+
+    def estimate(*_: Any) -> Any:
+        made.append(1)
+        going.wait(30)
+        raise RuntimeError("no matter")
+
+    alice = make_key("alice", "submit")
+    with running(settings) as (url, server):
+        object.__setattr__(server.config.app.state.services, "estimate", estimate)
+        for _ in range(4):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(f"{url}/v1/jobs?validate_only=true", json=MINIMAL, headers=alice, trust_env=False, timeout=1)
+        going.set()
+        httpx.post(f"{url}/v1/jobs?validate_only=true", json=MINIMAL, headers=alice, trust_env=False, timeout=60)
+
+    assert len(made) == 2  # the first, and that of the client who stayed

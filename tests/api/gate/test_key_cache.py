@@ -1,0 +1,181 @@
+"""Keys that are remembered for a moment."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from api.gate.key_cache import AWAY_S, KEPT_S, Found, Keyring
+from store import api_keys, tables
+from store.api_keys import KeyState, Scope
+from store.errors import DatabaseUnavailable
+from store.session import Database
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keyring(sqlite_database: Database, clock: Clock) -> Keyring:
+    return Keyring(sqlite_database, kept_s=1.0, clock=clock)
+
+
+@pytest.fixture
+def token(sqlite_database: Database) -> str:
+    with sqlite_database.begin() as tx:
+        return api_keys.create(tx, "vision", [Scope.READ])[1]
+
+
+@contextmanager
+def questions(database: Database) -> Iterator[list[str]]:
+    """The statements that are sent in the block."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def away(database: Database) -> Iterator[None]:
+    """A folder lies where the file was: whoever connects is refused."""
+    file = Path(str(database.url.database))
+    elsewhere = file.with_suffix(".moved")
+    database.dispose()
+    file.rename(elsewhere)
+    file.mkdir()
+    yield
+    file.rmdir()
+    elsewhere.rename(file)
+
+
+def find(keyring: Keyring, token: str | None, *, also_old: bool = False) -> Found:
+    return asyncio.run(keyring.find(token, also_old=also_old))
+
+
+def test_a_key_is_looked_up_once_in_a_while(
+    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+) -> None:
+    with questions(sqlite_database) as sent:
+        first = find(keyring, token)
+        clock.now_s += 1.0
+        assert find(keyring, token) is first
+        assert len(sent) == 1
+        clock.now_s += 0.1
+        assert find(keyring, token) is not first
+
+
+def test_a_revoked_key_is_known_as_revoked_when_its_time_is_over(
+    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+) -> None:
+    find(keyring, token)
+    with sqlite_database.begin() as tx:
+        api_keys.revoke(tx, token.split("_")[1])
+    clock.now_s += 1.1
+
+    found = find(keyring, token).key
+
+    assert found is not None
+    assert found.state is KeyState.REVOKED
+
+
+def test_what_is_no_key_is_looked_up_each_time_and_fills_nothing(
+    keyring: Keyring, token: str, sqlite_database: Database
+) -> None:
+    wrong = [token[:-1] + ("0" if token[-1] != "0" else "1"), "safs_00000000_" + 48 * "0", "", "a key"]
+    with questions(sqlite_database) as sent:
+        assert [find(keyring, one) for one in 2 * wrong] == [Found(None, any_key=True)] * 8
+
+    assert len(sent) >= 8
+    assert not keyring._kept
+
+
+def test_a_caller_without_a_key_is_not_taken_for_another(keyring: Keyring, token: str) -> None:
+    assert find(keyring, token).key is not None
+    assert find(keyring, None) == Found(None, any_key=True)
+    assert find(keyring, "") == Found(None, any_key=True)
+
+
+def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, sqlite_database: Database) -> None:
+    class Failing(Keyring):
+        broken = True
+
+        def _read(self, token: str | None) -> Found:
+            if self.broken:
+                raise OSError("the disk is away")
+            return super()._read(token)
+
+    keyring = Failing(sqlite_database, clock=clock)
+    with pytest.raises(OSError, match="away"):
+        find(keyring, token)
+    keyring.broken = False
+
+    assert find(keyring, token).key is not None
+
+
+@pytest.mark.parametrize("is_sent", [True, False], ids=["a key", "no key"])
+def test_while_the_database_is_away_its_last_answer_holds_for_ten_minutes_for_who_takes_an_old_one(
+    keyring: Keyring, clock: Clock, sqlite_database: Database, request: pytest.FixtureRequest, is_sent: bool
+) -> None:
+    sent = request.getfixturevalue("token") if is_sent else None
+    known = find(keyring, sent)
+
+    with away(sqlite_database):
+        clock.now_s += KEPT_S + 0.1
+        assert find(keyring, sent, also_old=True) is known
+        with pytest.raises(DatabaseUnavailable):
+            find(keyring, sent)
+        clock.now_s += AWAY_S - KEPT_S - 0.2
+        assert find(keyring, sent, also_old=True) is known, "its ten minutes begin when the database was last asked"
+        clock.now_s += 0.2
+        with pytest.raises(DatabaseUnavailable):
+            find(keyring, sent, also_old=True)
+
+    assert find(keyring, sent) == known
+    assert find(keyring, sent) is not known
+
+
+def test_while_the_database_is_away_nobody_is_known_who_was_not_before(
+    keyring: Keyring, token: str, sqlite_database: Database
+) -> None:
+    with away(sqlite_database):
+        for sent in (token, None, "a key"):
+            with pytest.raises(DatabaseUnavailable):
+                find(keyring, sent, also_old=True)
+
+
+def test_a_key_that_turned_out_revoked_or_gone_is_forgotten(
+    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+) -> None:
+    with sqlite_database.begin() as tx:
+        other = api_keys.create(tx, "vision", [Scope.READ])[1]
+    find(keyring, token), find(keyring, other)
+    with sqlite_database.begin() as tx:
+        api_keys.revoke(tx, token.split("_")[1])
+        tx.execute(tables.api_keys.delete().where(tables.api_keys.c.prefix == other.split("_")[1]))
+    clock.now_s += KEPT_S + 0.1
+    find(keyring, token), find(keyring, other)
+
+    with away(sqlite_database):
+        for sent in (token, other):
+            with pytest.raises(DatabaseUnavailable):
+                find(keyring, sent, also_old=True)
+    assert not keyring._kept

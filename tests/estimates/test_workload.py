@@ -1,0 +1,63 @@
+"""What a job trains, counted by hand."""
+
+from typing import Any
+
+import pytest
+
+from safs.estimates import Count, workload
+from safs.events.kinds import Stage
+from safs.spec.job import JobSpec
+
+MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
+PUBLISHED = ["default", "activations", "hyperparameters", "safs"]
+
+
+def _bill(**changes: Any) -> dict[Stage, tuple[Count, Count]]:
+    return {one.stage: (one.trials, one.epochs) for one in workload(JobSpec.model_validate(MINIMAL | changes))}
+
+
+@pytest.mark.parametrize(
+    ("preset", "trials", "epochs"),
+    [
+        # Dense, pruning, ASHA (a third goes on from epoch 1 to 5; to 3, and of these a third to 8), two finalists.
+        ("quick", 1 + 1 + (24 + 8) + 2, 20 + (24 + 8 * 4) + 2 * 20),
+        ("balanced", 1 + 1 + (36 + 12 + 4) + 2, 30 + (36 + 12 * 2 + 4 * 5) + 2 * 30),
+        # Dense, pruning, stage 1, stage 2 twice, four finalists.
+        ("paper", 1 + 1 + 22 + 2 * 20 + 4, 200 + (22 + 2 * 20) * 80 + 4 * 200),
+    ],
+)
+def test_every_preset_is_counted(preset: str, trials: int, epochs: int) -> None:
+    stages = _bill(preset=preset).values()
+
+    assert sum(count.expected for count, _ in stages) == trials
+    assert sum(count.expected for _, count in stages) == epochs
+    assert all(count.low <= count.expected <= count.high for pair in stages for count in pair)
+
+
+def test_lahc_may_add_trials_and_does_at_least_two() -> None:
+    final = {"candidates": PUBLISHED, "epochs": 10, "repeats": 2}
+    stages = _bill(activations={"strategy": "lahc", "trials": 1, "epochs": 6}, final=final)
+
+    trials, epochs = stages[Stage.ACTIVATIONS]
+    assert (trials.expected, trials.high) == (2, 5)
+    assert (epochs.low, epochs.expected, epochs.high) == (8, 12, 30)  # Of a third the rest may be spared.
+    assert stages[Stage.FINAL] == (Count(8, 8, 8), Count(80, 80, 80))
+
+
+def test_successive_halving_counts_promotions_as_trials_and_only_the_epochs_that_they_add() -> None:
+    final = {"candidates": ["default", "joint"]}
+    stages = _bill(joint={"strategy": "asha", "trials": 9, "epochs": 9, "options": {}}, final=final)
+
+    trials, epochs = stages[Stage.JOINT]
+    # From 1 epoch by thirds: 9 of 1 epoch, 3 go on for 2, 1 for 6 more.
+    assert (trials.expected, epochs.expected) == (13, 21)
+    assert trials.high > 13
+    assert epochs.high > 21
+
+
+def test_given_weights_are_not_trained_and_a_method_that_trains_is_counted() -> None:
+    stages = _bill(model={"architecture": "lenet5", "weights": "dense"}, prune={"method": "rigl", "epochs": 7})
+
+    assert stages[Stage.DENSE] == (Count(0, 0, 0), Count(0, 0, 0))
+    assert stages[Stage.PRUNE] == (Count(1, 1, 1), Count(7, 7, 7))
+    assert stages[Stage.REPORT] == (Count(0, 0, 0), Count(0, 0, 0))

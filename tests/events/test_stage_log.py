@@ -1,0 +1,87 @@
+"""What the pipeline remembers of its own events."""
+
+from math import inf
+
+import pytest
+
+from safs.errors import Cancelled
+from safs.events.faults import Faults
+from safs.events.kinds import Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, WorkerLost
+from safs.events.stage_log import Ledger
+from safs.trials import Candidate, Outcome
+
+
+def done(number: int, accuracy: float | None) -> TrialDone:
+    """A trial of stage 2; without an accuracy one that broke down."""
+    outcome = Outcome(inf, error="diverged") if accuracy is None else Outcome(1 - accuracy, {"accuracy": accuracy})
+    return TrialDone(Stage.TUNE, Candidate(number, {}, 1, 0), outcome)
+
+
+def test_every_event_is_passed_on_in_order() -> None:
+    heard: list[Event] = []
+    ledger = Ledger(heard.append)
+
+    with ledger.stage(Stage.TUNE, trials=1, epochs=8) as record:
+        ledger(done(0, 0.5))
+        ledger(Pulse())
+        ledger(Note("careful", "warning"))
+        record.summary = "went well"
+
+    assert heard == [
+        StageStarted(Stage.TUNE, 1, 8),
+        done(0, 0.5),
+        Pulse(),
+        Note("careful", "warning"),
+        StageDone(Stage.TUNE, record.seconds, "went well"),
+    ]
+    assert record.seconds > 0
+    assert ledger.notes == ["careful"]
+
+
+def test_trials_are_kept_by_stage_in_the_order_of_their_numbers() -> None:
+    ledger = Ledger(lambda event: None)
+
+    with ledger.stage(Stage.TUNE) as record:
+        for event in (done(2, None), done(0, 0.5), done(1, 0.75)):
+            ledger(event)
+
+    assert ledger.stages == {Stage.TUNE: record}
+    assert [trial.candidate.number for trial in record.trials] == [0, 1, 2]
+    assert (record.failed, record.best_accuracy) == (1, 0.75)
+
+
+def test_workers_that_are_lost_add_to_the_faults_of_earlier_attempts() -> None:
+    ledger = Ledger(lambda event: None, Faults(runners_lost=1, trials_repeated=2, seconds_lost=10.0))
+
+    ledger(WorkerLost(Stage.TUNE, 3, 1.5))
+    ledger(WorkerLost(None, None, 0.5))
+
+    assert ledger.faults == Faults(runners_lost=1, workers_lost=2, trials_repeated=3, seconds_lost=12.0)
+
+
+def test_a_stage_without_a_sound_trial_has_no_best_accuracy() -> None:
+    ledger = Ledger(lambda event: None)
+
+    with ledger.stage(Stage.TUNE) as record:
+        ledger(done(0, None))
+
+    assert (record.failed, record.best_accuracy) == (1, None)
+
+
+def test_a_stage_that_raised_is_not_said_to_be_done() -> None:
+    heard: list[Event] = []
+    ledger = Ledger(heard.append)
+
+    with pytest.raises(Cancelled), ledger.stage(Stage.PRUNE):
+        raise Cancelled("cancelled by the user")
+
+    assert heard == [StageStarted(Stage.PRUNE, 0, 0)]
+    assert ledger.stages[Stage.PRUNE].seconds == 0
+
+
+def test_what_report_raises_passes_through() -> None:
+    def cancel(event: Event) -> None:
+        raise Cancelled("cancelled by the user")
+
+    with pytest.raises(Cancelled), Ledger(cancel).stage(Stage.DENSE):
+        pytest.fail("the stage must not begin")

@@ -1,0 +1,195 @@
+"""Searches in a plain process: what trials of different lengths leave to one another, and which are left early."""
+
+from dataclasses import astuple, replace
+
+import pytest
+import torch
+
+from safs import data
+from safs.data import TensorSplit
+from safs.events.kinds import EpochDone, Event, Note, Stage, TrialDone
+from safs.execution import executor, pruning
+from safs.execution.serial import SerialExecutor
+from safs.execution.snapshot_cache import Shelf
+from safs.execution.training import Training, TrainingRun
+from safs.execution.work import Context
+from safs.networks import Blueprint
+from safs.search.asha import Asha
+from safs.search.conductor import Conductor
+from safs.spec.job import DataSpec, Recipe
+from safs.trials import Candidate, Outcome, Trial, best_trial
+from search_spaces import SPACES
+from tests.scripted import Scripted
+
+ONE_CYCLE = Recipe(learning_rate=1e-2, schedule="one_cycle")
+
+
+@pytest.fixture(scope="module")
+def context() -> Context:
+    splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
+    train, validation = splits.train, splits.validation
+    assert isinstance(train, TensorSplit)
+    assert isinstance(validation, TensorSplit)
+    return Context(
+        Blueprint("lenet5", 1, 28, 10),
+        replace(train, images=train.images[:256], labels=train.labels[:256]),
+        replace(validation, images=validation.images[:80], labels=validation.labels[:80]),
+        batch_size=64,
+        augment=False,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def plan(candidate: Candidate) -> Training:
+    span = candidate.horizon or candidate.epochs
+    assignment = {site: str(operator) for site, operator in candidate.config.items()}
+    return Training(assignment, ONE_CYCLE, span, candidate.seed, until=candidate.epochs, leaves=True)
+
+
+def search(strategy, context: Context, recall=lambda candidate: None, plan=plan) -> tuple[list[Trial], list[Event]]:
+    events: list[Event] = []
+    executor = SerialExecutor()
+    trials = executor.search(Stage.ACTIVATIONS, Conductor(strategy, 1), plan, context, events.append, recall)
+    return trials, events
+
+
+def numbers(outcome: Outcome) -> tuple[object, ...]:
+    """All that does not depend on the clock."""
+    return outcome.loss, outcome.metrics, [astuple(epoch)[:-1] for epoch in outcome.curve], outcome.left
+
+
+def epochs_of(events: list[Event], number: int) -> list[int]:
+    return [event.metrics.epoch for event in events if isinstance(event, EpochDone) and event.trial == number]
+
+
+def test_a_promoted_trial_is_the_uninterrupted_one_and_trains_its_own_epochs_alone(context):
+    short = Candidate(0, {"relu1": "swish"}, 1, seed=3, horizon=4)
+    middle, long = (replace(short, number=n, epochs=e, continues=n - 1) for n, e in ((1, 2), (2, 4)))
+    whole = replace(short, number=3, epochs=4)
+
+    trials, events = search(Scripted([short, middle, long, whole]), context)
+
+    outcomes = [trial.outcome for trial in trials]
+    assert numbers(outcomes[2]) == numbers(outcomes[3])
+    assert [len(outcome.curve) for outcome in outcomes] == [1, 2, 4, 4]
+    assert [epochs_of(events, number) for number in range(4)] == [[1], [2], [3, 4], [1, 2, 3, 4]]
+    assert outcomes[2].seconds < outcomes[3].seconds
+
+
+def test_without_the_snapshot_a_promoted_trial_trains_from_the_start_to_the_same_outcome(context):
+    short = Candidate(0, {}, 1, seed=3, horizon=3)
+    promoted = replace(short, number=1, epochs=3, continues=0)
+    found, _ = search(Scripted([short, promoted]), context)
+
+    # An earlier attempt found the short trial; its snapshot went with that attempt.
+    known = {0: found[0].outcome}
+    again, events = search(Scripted([short, promoted]), context, recall=lambda candidate: known.get(candidate.number))
+
+    assert numbers(again[1].outcome) == numbers(found[1].outcome)
+    assert epochs_of(events, 1) == [1, 2, 3]
+    assert [event.recalled for event in events if isinstance(event, TrialDone)] == ["an earlier attempt", None]
+
+
+def constant(candidate: Candidate) -> Training:
+    """Learns nothing: the logits' order never changes."""
+    return replace(plan(candidate), recipe=Recipe(optimizer="sgd", learning_rate=1e-30), leaves=candidate.number != 1)
+
+
+@pytest.fixture
+def dead(context) -> Context:
+    """A network that predicts one class whatever it sees."""
+    state = {name: value.clone() for name, value in context.blueprint.build(0).state_dict().items()}
+    last = [name for name in state if name.endswith("weight")][-1]
+    state[last].zero_()
+    return replace(context, start=state, batch_size=4)  # 64 steps an epoch
+
+
+def test_a_trial_is_not_left_before_it_has_had_its_first_hundred_steps(dead):
+    (trial,), _ = search(Scripted([Candidate(0, {}, 5, seed=0)]), replace(dead, batch_size=8), plan=constant)
+
+    assert trial.outcome.left == "predicts one class only after 4 epochs"  # of 32 steps
+
+
+def test_a_trial_that_predicts_one_class_twice_in_a_row_is_left_and_a_finalist_never(dead):
+    trials, _ = search(
+        Scripted([Candidate(0, {}, 5, seed=0), Candidate(1, {}, 5, seed=0), Candidate(2, {}, 2, seed=0)]),
+        dead,
+        plan=constant,
+    )
+
+    left, finalist, short = (trial.outcome for trial in trials)
+    assert left.left == "predicts one class only after 2 epochs"
+    assert left.error is None
+    assert left.loss == finalist.loss == 1 - left.metrics["accuracy"] < 1
+    assert [len(outcome.curve) for outcome in (left, finalist, short)] == [2, 5, 2]
+    assert finalist.left is None
+    assert short.left is None  # It had its epochs.
+
+
+def test_a_trial_that_could_go_on_and_predicts_one_class_says_so_and_leaves_nothing(dead):
+    run = TrainingRun(dead, constant(Candidate(0, {}, 2, seed=0, horizon=6)), "cpu")
+    run.advance(60)
+
+    assert run.outcome().left == "predicts one class only after 2 epochs"
+    assert run.snapshot() is None
+
+
+def test_a_training_that_raises_is_run_again_once_and_what_it_raises_then_is_its_outcome(context, monkeypatch):
+    begun: list[int] = []
+
+    def begin(context, work, device, resume):
+        begun.append(work.seed)
+        if work.seed == 2 or (work.seed == 1 and begun.count(1) == 1):
+            raise OSError("caf\udce9.png is damaged")
+        return pruning.begin(context, work, device, resume)
+
+    monkeypatch.setattr(executor, "begin", begin)
+
+    trials, events = search(Scripted([Candidate(number, {}, 1, seed=number) for number in range(3)]), context)
+
+    assert begun == [0, 1, 1, 2, 2]
+    assert [trial.outcome.error for trial in trials] == [
+        None,
+        None,
+        r"the trial's process failed: OSError: caf\udce9.png is damaged",
+    ]
+    notes = [event.message for event in events if isinstance(event, Note)]
+    assert notes == [
+        rf"Trial {number} of the stage activations is run again, once: it raised OSError: caf\udce9.png is damaged"
+        for number in (1, 2)
+    ]
+
+
+def test_what_a_full_shelf_drops_belongs_to_the_worst_trial():
+    shelf: Shelf[str] = Shelf(limit_bytes=10)
+    for number, loss in enumerate((0.5, 0.9, 0.7)):
+        shelf.put(Trial(Candidate(number, {}, 1, 0), Outcome(loss)), f"of {number}", 5)
+
+    def taken(number: int) -> str | None:
+        return shelf.take(Candidate(9, {}, 3, 0, continues=number))
+
+    assert [taken(0), taken(1), taken(2), taken(2)] == ["of 0", None, "of 2", None]
+
+
+def test_an_asha_search_trains_few_operators_to_the_end_and_finds_a_good_one(context):
+    space = SPACES.activations({"relu1": "relu", "relu2": "relu", "relu3": "relu"}, ["relu", "swish", "symexp"], 0)
+    strategy = Asha(space, trials=6, epochs=4, seed=0)
+
+    trials, events = search(strategy, context)
+
+    trained = sum(isinstance(event, EpochDone) for event in events)
+    lengths = [trial.candidate.epochs for trial in trials]
+    assert lengths.count(1) == 6
+    assert 1 <= lengths.count(4) <= 3
+    assert trained == 6 + 3 * lengths.count(4) < 6 * 4
+    assert all(len(trial.outcome.curve) == trial.candidate.epochs for trial in trials)
+    best = best_trial(trials)
+    assert best.outcome.metrics["accuracy"] > 0.3
+    assert best.candidate.epochs == 4

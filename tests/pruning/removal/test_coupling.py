@@ -1,0 +1,237 @@
+"""Which units are found, against what the architectures say by hand."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import DenseNet, VisionTransformer
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from safs import models
+from safs.errors import CompactionError
+from safs.pruning.removal.coupling import UnitGroup, find_groups
+from safs.pruning.removal.hidden_widths import hidden_widths
+
+
+def on_meta(architecture: str, channels: int = 3, image_size: int = 32) -> nn.Module:
+    with torch.device("meta"):
+        return models.build(architecture, channels=channels, classes=10, image_size=image_size)
+
+
+def groups_of(model: nn.Module, *shape: int) -> dict[str, UnitGroup]:
+    return {group.name: group for group in find_groups(model, torch.zeros(1, *shape))}
+
+
+def names(slots) -> list[str]:
+    return [slot.name for slot in slots]
+
+
+def test_lenet_has_four_groups_and_its_classes_are_none():
+    groups = groups_of(on_meta("lenet5", 1, 28), 1, 28, 28)
+
+    assert {name: group.units for name, group in groups.items()} == {"conv1": 6, "conv2": 16, "fc1": 120, "fc2": 84}
+    assert names(groups["conv1"].producers) == ["conv1.weight", "conv1.bias"]
+    assert names(groups["conv1"].consumers) == ["conv2.weight"]
+    assert [slot.dim for slot in (*groups["conv1"].producers, *groups["conv1"].consumers)] == [0, 0, 1]
+
+
+def test_across_a_flattening_a_channel_owns_its_pixels_columns():
+    (columns,) = groups_of(on_meta("lenet5", 1, 28), 1, 28, 28)["conv2"].consumers
+
+    assert (columns.name, columns.dim) == ("fc1.weight", 1)
+    assert columns.positions[0] == tuple(range(25))
+    assert columns.positions[3] == tuple(range(75, 100))
+
+
+def test_norms_go_with_their_layer():
+    group = groups_of(on_meta("mlp", 1, 8), 1, 8, 8)["hidden.0.linear"]
+
+    assert names(group.producers) == [
+        "hidden.0.linear.weight",
+        "hidden.0.norm.weight",
+        "hidden.0.norm.bias",
+        "hidden.0.norm.running_mean",
+        "hidden.0.norm.running_var",
+    ]
+    assert names(group.consumers) == ["hidden.1.linear.weight"]
+
+
+def test_residual_additions_tie_layers_together():
+    groups = groups_of(on_meta("resnet18"), 3, 32, 32)
+
+    stem = [name for name in names(groups["conv1"].producers) if "bn" not in name]
+    assert stem == ["conv1.weight", "layer1.0.conv2.weight", "layer1.1.conv2.weight"]
+    assert names(groups["conv1"].consumers) == [
+        "layer1.0.conv1.weight",
+        "layer1.1.conv1.weight",
+        "layer2.0.conv1.weight",
+        "layer2.0.shortcut.0.weight",
+    ]
+    assert len(groups) == 4 + 8  # four widths of the residual stream, one hidden width a block
+
+
+def test_a_concatenation_gives_each_producer_its_part():
+    model = DenseNet(growth_rate=4, block_config=(2, 2), num_init_features=8, bn_size=2, num_classes=3)
+
+    groups = groups_of(model, 3, 32, 32)
+
+    stem, layer = groups["features.conv0"], groups["features.denseblock1.denselayer1.conv2"]
+    at = {slot.name: slot.positions for slot in (*stem.producers, *stem.consumers)}
+    assert at["features.denseblock1.denselayer2.norm1.weight"] == tuple((unit,) for unit in range(8))
+    at = {slot.name: slot.positions for slot in (*layer.producers, *layer.consumers)}
+    assert at["features.denseblock1.denselayer2.norm1.running_var"] == ((8,), (9,), (10,), (11,))
+    assert at["features.denseblock1.denselayer2.conv1.weight"] == ((8,), (9,), (10,), (11,))
+    assert at["features.transition1.conv.weight"] == ((8,), (9,), (10,), (11,))
+
+
+def test_depthwise_convolutions_go_with_what_they_read():
+    model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 3, groups=6), nn.Conv2d(6, 2, 1), nn.Flatten())
+
+    (group,) = groups_of(model, 3, 8, 8).values()
+
+    assert names(group.producers) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert names(group.consumers) == ["2.weight"]
+
+
+def test_of_a_grouped_convolution_one_channel_of_each_group_goes():
+    model = ResNet(Bottleneck, [1, 1, 1, 1], num_classes=3, groups=4, width_per_group=16)  # 16 channels, in 4 groups
+
+    group = groups_of(model, 3, 32, 32)["layer1.0.conv1"]
+
+    rows = next(slot for slot in group.producers if slot.name == "layer1.0.conv1.weight")
+    (columns,) = group.consumers
+    assert group.units == 16
+    assert rows.positions[1] == (1, 17, 33, 49)
+    assert (columns.name, columns.positions[1]) == ("layer1.0.conv2.weight", (1,))
+
+
+def test_two_convolutions_of_other_groups_join_what_either_joins():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1, groups=2), nn.Conv2d(8, 8, 1, groups=4), nn.Flatten())
+
+    groups = groups_of(model, 3, 4, 4)
+
+    assert {name: group.units for name, group in groups.items()} == {"0": 4, "1": 2}
+    assert groups["1"].producers[0].positions == ((0, 2, 4, 6), (1, 3, 5, 7))
+
+
+class Split(nn.Module):
+    """Its stem's halves are read by different layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left, self.right = nn.Conv2d(1, 8, 1), nn.Conv2d(4, 6, 1), nn.Conv2d(4, 6, 1)
+        self.out = nn.Linear(6 * 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.stem(x).chunk(2, 1)
+        return self.out(torch.relu(self.left(left) + self.right(right)).flatten(1))
+
+
+def test_units_that_different_layers_read_are_left_out():
+    groups = groups_of(Split(), 1, 2, 2)
+
+    assert list(groups) == ["left"]
+    assert names(groups["left"].producers) == ["left.weight", "left.bias", "right.weight", "right.bias"]
+
+
+class Counting(nn.Module):
+    """It insists on the width of its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third, self.out = (nn.Linear(8, width) for width in (8, 8, 8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        assert x.shape[1] == 8
+        return self.out(torch.relu(self.third(torch.relu(self.second(x)))))
+
+
+def test_groups_without_which_the_network_does_not_run_are_left_out():
+    assert list(groups_of(Counting(), 8)) == ["second", "third"]
+
+
+def test_a_transformer_offers_its_perceptrons_hidden_widths():
+    model = VisionTransformer(
+        image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=12, num_classes=3
+    )
+
+    groups = groups_of(model, 3, 32, 32)
+
+    assert list(groups) == [f"encoder.layers.encoder_layer_{layer}.mlp.0" for layer in (0, 1)]
+    group = groups["encoder.layers.encoder_layer_0.mlp.0"]
+    assert group.units == 12
+    assert names(group.producers) == [f"{group.name}.weight", f"{group.name}.bias"]
+    assert names(group.consumers) == ["encoder.layers.encoder_layer_0.mlp.3.weight"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "units"), [("torchvision/vit_b_16", 12 * 3072), ("torchvision/swin_t", 12 * 1472)]
+)
+def test_published_transformers_do_too(architecture, units):
+    groups = find_groups(on_meta(architecture), torch.zeros(1, 3, 32, 32))
+
+    # swin_t: 4 x 96 wide in 2 blocks, then twice that in 2, four times in 6, eight times in 2: 4 x 96 x 46.
+    assert sum(group.units for group in groups) == units
+    assert len(groups) == 12
+
+
+class Branching(nn.Module):
+    """A hidden layer that two read, one that is called twice, one behind a norm, and one as it should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_twice, self.called_twice, self.normed, self.plain, self.norm, self.out = (
+            *(nn.Linear(4, 4) for _ in range(4)),
+            nn.LayerNorm(4),
+            nn.Linear(4, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.read_twice(x)
+        x = self.called_twice(torch.relu(hidden)) + hidden
+        x = self.norm(self.normed(self.called_twice(x)))
+        return self.out(nn.functional.gelu(self.plain(x)))
+
+
+def test_a_hidden_width_is_one_that_a_single_layer_reads_through_elementwise_calls():
+    assert [group.name for group in hidden_widths(Branching())] == ["plain"]
+
+
+def test_the_model_is_left_as_it_is():
+    model = models.build("lenet5", channels=1, classes=10, image_size=28, seed=0).train()
+    model.fc1.eval()
+    model.conv1.weight.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+
+    find_groups(model, torch.zeros(1, 1, 28, 28))
+
+    assert (model.training, model.fc1.training, model.conv1.weight.requires_grad) == (True, False, False)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("architecture", ["lenet5", "torchvision/mobilenet_v3_small"])
+def test_the_same_network_has_the_same_groups_with_and_without_memory(architecture):
+    example = torch.zeros(1, 3, 32, 32)
+    model = models.build(architecture, channels=3, classes=10, image_size=32)
+
+    assert find_groups(model, example) == find_groups(on_meta(architecture), example.to("meta"))
+
+
+def test_a_network_that_torch_pruning_cannot_do_is_refused_with_a_way_out():
+    with pytest.raises(CompactionError, match=r"ShuffleNetV2 .*ZeroDivisionError.*prune.granularity: weight") as caught:
+        find_groups(on_meta("torchvision/shufflenet_v2_x0_5"), torch.zeros(1, 3, 32, 32))
+
+    assert (caught.value.code, caught.value.field) == ("incompressible_model", "prune.granularity")
+
+
+def test_a_network_without_hidden_units_is_refused():
+    with pytest.raises(CompactionError, match=r"Sequential.*granularity: weight"):
+        find_groups(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), torch.zeros(1, 1, 4, 4))
+
+
+def test_a_search_that_takes_too_long_is_refused():
+    with pytest.raises(CompactionError, match=r"ResNet .*within 0\.001 s .*granularity: weight"):
+        find_groups(on_meta("resnet18"), torch.zeros(1, 3, 32, 32), time_limit_s=0.001)

@@ -1,0 +1,116 @@
+from threading import Event
+
+import pytest
+
+from safs.errors import Cancelled
+from safs.search.conductor import Conductor
+from safs.trials import Candidate, Outcome
+from workers.on_ray import ask_ahead
+from workers.on_ray.ask_ahead import AskAhead
+
+FAIR = Outcome(0.5, {"accuracy": 0.5})
+
+
+class Counting:
+    """Proposes ``trials`` candidates; may be held back before a given one, or fail there."""
+
+    asks_ahead = True
+
+    def __init__(self, trials: int, *, hold_at: int = -1, fail_at: int = -1) -> None:
+        self.expected_trials = trials
+        self.told: list[int] = []
+        self.go = Event()
+        self._made, self._hold_at, self._fail_at = 0, hold_at, fail_at
+
+    def ask(self) -> Candidate | None:
+        if self._made == self.expected_trials:
+            return None
+        if self._made == self._hold_at:
+            self.go.wait()
+        if self._made == self._fail_at:
+            raise ValueError("no more ideas")
+        self._made += 1
+        return Candidate(self._made - 1, {}, 1, 0)
+
+    def tell(self, candidate: Candidate, outcome: Outcome) -> None:
+        self.told.append(candidate.number)
+
+
+def test_every_candidate_comes_out_once_and_in_order_and_is_told() -> None:
+    strategy = Counting(5)
+    seen: list[int] = []
+
+    with AskAhead(Conductor(strategy, window=2)) as asks:
+        while not asks.finished:
+            if (candidate := asks.next()) is not None:
+                seen.append(candidate.number)
+                asks.done(candidate.number, FAIR)
+
+    assert seen == [0, 1, 2, 3, 4]
+    assert strategy.told == [0, 1, 2, 3, 4]
+
+
+def test_a_slow_ask_keeps_nobody_waiting_while_outcomes_are_awaited() -> None:
+    strategy = Counting(3, hold_at=1)
+
+    with AskAhead(Conductor(strategy, window=1)) as asks:
+        first = asks.next()
+        assert first is not None
+        # The window is full, and from here on the strategy thinks for as long as we like.
+        assert asks.next() is None
+        asks.done(first.number, FAIR)
+        strategy.go.set()
+        second = asks.next()  # Nothing is awaited any more, so this waits for the strategy.
+
+    assert second is not None
+    assert (first.number, second.number) == (0, 1)
+
+
+def test_the_next_candidates_are_asked_while_the_first_are_running() -> None:
+    strategy = Counting(5, hold_at=3)
+
+    with AskAhead(Conductor(strategy, window=3)) as asks:
+        running: list[Candidate] = []
+        while len(running) < 3:
+            if (candidate := asks.next()) is not None:
+                running.append(candidate)
+        asks.done(0, FAIR)  # Lets the strategy be asked for a fourth, where it is held.
+        assert asks.next() is None
+        strategy.go.set()
+        while (fourth := asks.next()) is None:
+            pass
+
+    assert [candidate.number for candidate in running] == [0, 1, 2]
+    assert fourth.number == 3
+
+
+def test_what_the_strategy_raises_reaches_the_search() -> None:
+    with (
+        AskAhead(Conductor(Counting(3, fail_at=0), window=1)) as asks,
+        pytest.raises(ValueError, match="no more ideas"),
+    ):
+        asks.next()
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    with AskAhead(Conductor(Counting(100), window=1)) as asks:
+        assert asks.next() is not None
+
+    assert not asks._thread.is_alive()
+
+
+def test_a_run_that_must_end_does_not_wait_for_a_slow_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask_ahead, "LEAVE_S", 0.05)
+    strategy = Counting(3, hold_at=0)
+    asks = AskAhead(Conductor(strategy, window=1))
+
+    def look() -> None:
+        assert asks.next() is None
+        raise Cancelled("cancelled by the user")
+
+    with pytest.raises(Cancelled), asks:
+        look()
+
+    assert asks._thread.is_alive()
+    strategy.go.set()
+    asks._thread.join()

@@ -1,0 +1,214 @@
+from copy import deepcopy
+from dataclasses import astuple, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from safs import data
+from safs.errors import Cancelled
+from safs.events.kinds import EpochDone, Event, Stage, StageDone, TrialDone
+from safs.execution.executor import Executor, NamedWork, Plan
+from safs.execution.serial import SerialExecutor
+from safs.execution.training import Training
+from safs.execution.work import Context
+from safs.networks import Blueprint
+from safs.pipeline.run import Result, run_job
+from safs.search.conductor import Conductor
+from safs.search.random import RandomSearch
+from safs.spec.job import DataSpec, JobSpec, Recipe
+from safs.trials import Candidate, Trial
+from search_spaces import SPACES
+from telemetry import tracing
+from tests.pipeline.jobs import TINY
+from tests.scripted import Scripted
+from tests.telemetry.conftest import spans
+from workers.job_spans import Origin
+from workers.on_ray.capacity import Share
+from workers.on_ray.executor import RayExecutor
+from workers.on_ray.orders import Loan, Order, TrainOrder
+from workers.on_ray.tune_pool import WorkerPool
+
+__all__ = ["spans"]
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+TWO_SLOTS = Share(slots=2, workers=2, cpus=1, gpus=0.0)
+
+
+def _run(executor: Executor, folder: Path, report: Any, changes: dict[str, Any] | None = None) -> Result:
+    return run_job(
+        JobSpec.model_validate(TINY | (changes or {})),
+        spaces=SPACES,
+        executor=executor,
+        report=report,
+        data_root=None,
+        dense_weights=None,
+        out_dir=folder,
+    )
+
+
+def _outcomes(events: list[Event]) -> list[tuple[Any, ...]]:
+    done = [event for event in events if isinstance(event, TrialDone)]
+    found = [(event.stage.value, event.candidate.number, event.candidate, event.outcome) for event in done]
+    return [
+        (stage, number, candidate, outcome.loss, outcome.metrics, len(outcome.curve))
+        for stage, number, candidate, outcome in sorted(found, key=lambda item: item[:2])
+    ]
+
+
+def test_ray_proposes_and_finds_the_same_as_a_plain_process(tmp_path: Path) -> None:
+    on_ray: list[Event] = []
+    in_process: list[Event] = []
+
+    with RayExecutor(TWO_SLOTS) as executor:
+        parallel = _run(executor, tmp_path / "ray", on_ray.append)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(TWO_SLOTS.threads)
+    try:
+        serial = _run(SerialExecutor(slots=2), tmp_path / "serial", in_process.append)
+    finally:
+        torch.set_num_threads(threads)
+
+    assert _outcomes(on_ray) == _outcomes(in_process)
+    assert parallel.report["rows"] == serial.report["rows"]
+    weights = "checkpoint.safetensors"
+    assert (parallel.directory / weights).read_bytes() == (serial.directory / weights).read_bytes()
+
+
+def test_cancelling_in_the_middle_of_a_search_ends_its_actors_and_gives_the_cores_back(tmp_path: Path) -> None:
+    seen: list[Event] = []
+
+    def cancel(event: Event) -> None:
+        seen.append(event)
+        if isinstance(event, TrialDone) and event.stage == "activations":
+            raise Cancelled("cancelled by the user")
+
+    with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
+        _run(executor, tmp_path, cancel, {"activations": {"trials": 20, "epochs": 10}})
+
+    assert not any(isinstance(event, StageDone) and event.stage == "activations" for event in seen)
+    _wait_for_cores(2)
+
+
+def test_cancelling_in_the_middle_of_a_single_training_ends_it(tmp_path: Path) -> None:
+    def cancel(event: Event) -> None:
+        if isinstance(event, EpochDone):
+            raise Cancelled("cancelled by the user")
+
+    with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
+        _run(executor, tmp_path, cancel, {"train": {"epochs": 5000}})
+
+    _wait_for_cores(2)
+
+
+def test_a_trial_that_diverges_is_an_outcome_and_the_search_goes_on() -> None:
+    rates = iter((1e-3, 1e30, 1e-3, 1e30))
+    recipes = [Recipe(optimizer="sgd").model_copy(update={"learning_rate": rate}) for rate in rates]
+    events: list[Event] = []
+
+    with RayExecutor(TWO_SLOTS) as executor:
+        trials = _search(executor, lambda candidate: Training({}, recipes[candidate.number], 1, 0), events.append)
+
+    assert [trial.candidate.number for trial in trials] == [0, 1, 2, 3]
+    assert ["not finite in epoch 1" in (trial.outcome.error or "") for trial in trials] == [False, True, False, True]
+    assert len([event for event in events if isinstance(event, TrialDone)]) == 4
+
+
+def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_goes_on() -> None:
+    # An operator that no registry has cannot come from a search; here it stands for a defect of ours in a trial.
+    assignments: list[dict[str, str]] = [{}, {"relu1": "no such operator"}, {}, {}]
+
+    with RayExecutor(TWO_SLOTS) as executor:
+        trials = _search(
+            executor, lambda candidate: Training(assignments[candidate.number], Recipe(), 1, 0), lambda event: None
+        )
+
+    assert [trial.outcome.error is None for trial in trials] == [True, False, True, True]
+    assert "unknown operator" in (trials[1].outcome.error or "")
+
+
+def test_a_promoted_trial_goes_on_from_its_snapshot_and_from_the_start_where_that_is_gone() -> None:
+    short = Candidate(0, {}, 1, seed=3, horizon=3)
+    # Of the two that go on with the first, the second finds nothing: a snapshot is dropped once it was taken.
+    proposed = [short, replace(short, number=1, epochs=3, continues=0), replace(short, number=2, epochs=3, continues=0)]
+    events: list[Event] = []
+
+    def plan(candidate: Candidate) -> Training:
+        return Training({}, Recipe(), 3, candidate.seed, until=candidate.epochs, leaves=True)
+
+    with RayExecutor(TWO_SLOTS) as executor:
+        conductor = Conductor(Scripted(proposed), window=1)
+        trials = executor.search(
+            Stage.ACTIVATIONS, conductor, plan, _context(), events.append, recall=lambda candidate: None
+        )
+
+    curves = [[astuple(metrics)[:-1] for metrics in trial.outcome.curve] for trial in trials]
+    assert curves[1] == curves[2]
+    assert curves[0] == curves[2][:1]
+    epochs = [(event.trial, event.metrics.epoch) for event in events if isinstance(event, EpochDone)]
+    assert epochs == [(0, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert trials[1].outcome.metrics == trials[2].outcome.metrics
+
+
+def test_orders_say_which_trial_of_which_stage_they_are_and_carry_the_trace(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ordered: list[TrainOrder] = []
+    submit = WorkerPool.submit
+
+    def noted(self: WorkerPool, order: Order) -> int:
+        if isinstance(order, TrainOrder):
+            ordered.append(order)
+        return submit(self, order)
+
+    def ignore(*_: object) -> None:
+        """Nothing."""
+
+    monkeypatch.setattr(WorkerPool, "submit", noted)
+    work = NamedWork(Candidate(7, {}, 1, 0), Training({}, Recipe(), 1, 0))
+    with RayExecutor(TWO_SLOTS) as executor:
+        with tracing.span("stage activations"):
+            _search(executor, lambda candidate: Training({}, Recipe(), 1, 0), ignore)
+        with tracing.span("stage final"):
+            executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
+        executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
+
+    ended = [span.context for span in spans.get_finished_spans()]
+    search, final = (f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" for span in ended)
+    assert [order.origin for order in ordered] == [
+        *(Origin(Stage.ACTIVATIONS, number, search) for number in range(4)),
+        Origin(Stage.FINAL, 7, final),
+        Origin(Stage.FINAL, 7, None),
+    ]
+
+
+def test_an_orders_loan_ends_in_all_copies_of_the_order() -> None:
+    loan = Loan(ray.put("a snapshot"))
+    copied = deepcopy({"order": TrainOrder(None, None, keep=False, resume=loan)})
+    assert loan.get() == "a snapshot"
+
+    loan.end()
+
+    with pytest.raises(AssertionError):
+        copied["order"].resume.get()
+
+
+def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
+    space = SPACES.activations(["relu1", "relu2", "relu3", "relu4"], ["relu", "swish", "tanh"], 0)
+    conductor = Conductor(RandomSearch(space, trials=4, epochs=1, seed=0), window=4)
+    return executor.search(Stage.ACTIVATIONS, conductor, plan, _context(), report, recall=lambda candidate: None)
+
+
+def _context() -> Context:
+    splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
+    return Context(Blueprint("lenet5", 1, 28, 10), splits.train, splits.validation, 256, augment=False)
+
+
+def _wait_for_cores(cores: int) -> None:
+    """Until Ray has all cores back; pytest's time limit is the judge."""
+    while ray.available_resources().get("CPU", 0) < cores:
+        ray.wait([ray.put(None)], timeout=0.1)

@@ -1,0 +1,91 @@
+"""The Ray that a runner starts: who can reach it, and who may speak to it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from workers.on_ray.local_ray import TOKEN
+
+ASK = """
+import sys
+from ray._raylet import GcsClient
+print("answered", GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=10))
+"""
+"""What everything begins with that speaks to a Ray: a question to its control service."""
+
+
+@ray.remote(num_cpus=0)
+class _Trial:
+    def number(self) -> int:
+        return os.getpid()
+
+
+@pytest.fixture
+def trial(local_ray: None) -> Iterator[psutil.Process]:
+    """A worker's process."""
+    actor = _Trial.remote()
+    yield psutil.Process(ray.get(actor.number.remote()))
+    ray.kill(actor)
+
+
+def test_no_process_of_it_listens_beyond_loopback(trial: psutil.Process) -> None:
+    here = psutil.Process()
+    processes = [here, *here.children(recursive=True)]
+
+    found = {
+        (process.name(), listening.laddr.ip)
+        for process in processes
+        for listening in process.net_connections("inet")
+        if listening.status == psutil.CONN_LISTEN
+    }
+
+    assert trial in processes
+    assert {"gcs_server", "raylet"} <= {name for name, _ in found}
+    assert [name for name, address in found if not _is_loopback(address)] == []
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = ip_address(address)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def test_only_who_knows_the_token_is_answered(local_ray: None, tmp_path: Path) -> None:
+    address = ray.get_runtime_context().gcs_address
+    tokens = {"ours": os.environ[TOKEN], "another": "0" * 64, "none": None}
+
+    said = {name: _ask(address, token, tmp_path) for name, token in tokens.items()}
+
+    assert "answered" in said["ours"]
+    for name in ("another", "none"):
+        assert "answered" not in said[name]
+        assert "InvalidAuthToken" in said[name]
+
+
+def _ask(address: str, token: str | None, home: Path) -> str:
+    """What somebody else's process on this machine is told; there is no token file in its home."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = known | {"HOME": str(home), "RAY_AUTH_MODE": "token" if token else "disabled"}
+    if token:
+        environment[TOKEN] = token
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK, address], env=environment, capture_output=True, text=True, timeout=120
+    )
+    return asked.stdout + asked.stderr
+
+
+def test_the_token_is_in_no_file_and_in_no_command_line(trial: psutil.Process) -> None:
+    token = os.environ[TOKEN]
+    here = psutil.Process()
+
+    assert len(token) >= 32
+    assert not any(token in " ".join(process.cmdline()) for process in here.children(recursive=True))
+    written = Path.home() / ".ray" / "auth_token"
+    assert not written.exists() or written.read_text().strip() != token

@@ -1,0 +1,139 @@
+"""A runner with its real parts: a database, a Ray, artifacts on disk."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from safs.checkpoint import verify
+from store import events, jobs, queue, trials
+from store.artifacts import stored_files
+from store.artifacts.stored_files import ArtifactStore
+from store.records import Job, JobState
+from store.session import Database
+from tests.pipeline.jobs import TINY
+from workers.result_files import RESULT_FILES
+from workers.runner import Runner
+from workers.settings import WorkerSettings
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+ENDLESS = TINY | {"train": {"epochs": 10_000}}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> WorkerSettings:
+    return WorkerSettings(home=tmp_path, cpus=2, heartbeat_s=0.1, lease_s=60, poll_s=0.05)
+
+
+def _submit(database: Database, spec: dict[str, Any]) -> str:
+    with database.begin() as tx:
+        return queue.submit(tx, spec).id
+
+
+def _job(database: Database, job_id: str) -> Job:
+    with database.read() as tx:
+        return jobs.get(tx, job_id)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite is what tests/cli/test_up.py runs on
+def test_a_job_is_run_to_its_end_and_its_files_verify_from_the_bytes(
+    database: Database, settings: WorkerSettings, tmp_path: Path
+) -> None:
+    job_id = _submit(database, TINY)
+
+    worked = Runner(settings, database, Event()).run_one()
+
+    job = _job(database, job_id)
+    assert worked
+    assert (job.state, job.error) == (JobState.SUCCEEDED, None)
+    assert job.progress is not None
+    assert job.progress["fraction"] == 1.0
+    folder = tmp_path / "result"
+    folder.mkdir()
+    with database.read() as tx:
+        for artifact in stored_files.of_job(tx, job_id).values():
+            content = ArtifactStore(settings.artifacts_folder).path(artifact.sha256).read_bytes()
+            (folder / RESULT_FILES[artifact.name][0]).write_bytes(content)
+        told = events.page(tx, job_id, limit=1000)
+        tuned = trials.list(tx, job_id, stage="tune").items
+        curve = trials.curve(tx, job_id, "tune", 0)
+    assert verify(folder).sparsity.live == 61_470 - 58_396
+    report = json.loads((folder / "report.json").read_text())
+    assert job.result is not None
+    assert job.result["test_accuracy"] == next(
+        row["test_accuracy"] for row in report["rows"] if row["name"] == report["result"]
+    )
+    assert [event.number for event in told] == list(range(1, len(told) + 1))
+    assert [trial.number for trial in tuned] == [0, 1, 2]
+    assert [point.epoch for point in curve] == [1]
+
+
+def _run_until(database: Database, settings: WorkerSettings, job_id: str, then: Callable[[Event], None]) -> None:
+    """Runs the job; calls ``then`` once its first epoch is in the database."""
+    stopping, ended = Event(), Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            with database.read() as tx:
+                if any(event.kind == "epoch_done" for event in events.page(tx, job_id)):
+                    then(stopping)
+                    return
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        Runner(settings, database, stopping).run_one()
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def test_a_job_that_is_cancelled_in_the_middle_of_a_training_ends_cancelled(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    job_id = _submit(sqlite_database, ENDLESS)
+
+    def cancel(stopping: Event) -> None:
+        with sqlite_database.begin() as tx:
+            queue.request_cancel(tx, job_id)
+
+    _run_until(sqlite_database, settings, job_id, cancel)
+
+    assert _job(sqlite_database, job_id).state is JobState.CANCELLED
+
+
+def test_a_runner_that_is_asked_to_stop_hands_its_job_back_and_the_attempt_does_not_count(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    job_id = _submit(sqlite_database, ENDLESS)
+
+    _run_until(sqlite_database, settings, job_id, lambda stopping: stopping.set())
+
+    job = _job(sqlite_database, job_id)
+    assert (job.state, job.attempt) == (JobState.QUEUED, 0)
+
+
+def test_a_job_that_fails_says_why_with_its_stage_and_keeps_its_trials(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    job_id = _submit(
+        sqlite_database, TINY | {"train": {"epochs": 2, "optimizer": "sgd", "learning_rate": 100.0, "momentum": 0.99}}
+    )
+
+    Runner(settings, sqlite_database, Event()).run_one()
+
+    job = _job(sqlite_database, job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error.code, job.error.stage) == ("training_failed", "dense")
+    assert "not finite" in job.error.message
+    assert "train.learning_rate" in job.error.message
+    with sqlite_database.read() as tx:
+        kept = trials.list(tx, job_id).items
+    assert [(trial.stage, trial.outcome is not None and trial.outcome.error is not None) for trial in kept] == [
+        ("dense", True)
+    ]

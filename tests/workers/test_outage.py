@@ -1,0 +1,50 @@
+"""Waiting for what is away, and not for ever for what refuses us."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from store.artifacts.object_storage import Remote
+from store.artifacts.stored_files import ArtifactStore
+from store.errors import StorageUnavailable
+from store.records import StoredArtifact
+from workers import outage
+from workers.outage import patiently
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    """Where the object storage would be, and where now a file is in its way."""
+    bucket = tmp_path / "bucket"
+    bucket.write_text("away")
+    return bucket
+
+
+@pytest.fixture
+def store(tmp_path: Path, bucket: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "artifacts", remote=Remote(f"file://{bucket}"))
+
+
+def test_a_put_waits_until_the_object_storage_is_back(store: ArtifactStore, bucket: Path) -> None:
+    waited: list[int] = []
+
+    def come_back_at_the_third() -> None:
+        waited.append(len(waited))
+        if len(waited) == 3:
+            bucket.unlink()
+
+    def put() -> StoredArtifact:
+        return store.put(io.BytesIO(b"abc"))
+
+    stored = patiently(put, check=come_back_at_the_third, wait_s=0, what="a put")
+
+    assert len(waited) == 3
+    assert (bucket / stored.sha256[:2] / stored.sha256).read_bytes() == b"abc"
+
+
+def test_a_storage_that_refuses_us_for_long_is_an_error(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "STORAGE_PATIENCE_S", 0.01)
+
+    with pytest.raises(StorageUnavailable, match=r"the object storage file://.* does not work"):
+        patiently(lambda: store.put(io.BytesIO(b"abc")), check=lambda: None, wait_s=0.001, what="a put")

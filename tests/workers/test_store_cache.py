@@ -1,0 +1,203 @@
+"""What a job remembers of itself and of others, on both databases."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safs.errors import Cancelled
+from safs.events.kinds import Stage, TrialDone, TrialStarted
+from safs.events.progress import Tracker, plan_stages
+from safs.execution.executor import EARLIER_ATTEMPT
+from safs.reuse.cache import Memory, Remembered, Winner
+from safs.spec.job import JobSpec, Recipe
+from safs.trials import Candidate, Outcome, Trial
+from store import queue
+from store.artifacts.stored_files import ArtifactStore
+from store.errors import DatabaseUnavailable, LeaseLost
+from store.records import JobState, Lease
+from store.session import Database, Transaction
+from tests.pipeline.jobs import TINY
+from tests.workers.leases import take_over
+from workers import store_cache as memory_module
+from workers.recorder import Recorder
+from workers.store_cache import StoreMemory, stored_winner
+
+RECIPE = Recipe(optimizer="sgd", learning_rate=0.03)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    file = tmp_path / "weights"
+    file.write_bytes(b"weights" * 1000)
+    return file
+
+
+def remember(database: Database, store: ArtifactStore, lease: Lease) -> Memory:
+    return StoreMemory(database, store, lease, lambda: None)
+
+
+def claim(database: Database, spec: dict[str, Any] = TINY, owner: str | None = None) -> Lease:
+    """The lease of a new job."""
+    with database.begin() as tx:
+        queue.submit(tx, spec, owner=owner)
+        claimed = queue.claim(tx, "test", 60)
+    assert claimed is not None
+    return claimed.lease
+
+
+def win(database: Database, winner: dict[str, Any]) -> str:
+    """A job that succeeded with this winner; its id."""
+    lease = claim(database)
+    with database.begin() as tx:
+        queue.finish(tx, lease, JobState.SUCCEEDED, result={"winner": winner})
+    return lease.job_id
+
+
+def test_an_output_is_recalled_by_the_same_job_and_by_another_with_its_origin(
+    database: Database, lease: Lease, store: ArtifactStore, weights: Path
+) -> None:
+    remember(database, store, lease).keep("key", Stage.DENSE, weights)
+
+    own = remember(database, store, lease).recall("key")
+    others = remember(database, store, claim(database)).recall("key")
+
+    assert own is not None
+    assert own.file.read_bytes() == weights.read_bytes()
+    assert own.origin == EARLIER_ATTEMPT
+    assert others == Remembered(own.file, lease.job_id)
+    assert remember(database, store, lease).recall("another key") is None
+
+
+def test_outputs_and_winners_stay_within_their_owner(database: Database, store: ArtifactStore, weights: Path) -> None:
+    def of(owner: str | None) -> Memory:
+        return StoreMemory(database, store, claim(database, owner=owner), lambda: None, owner)
+
+    winner = {"assignment": {}, "recipe": RECIPE.model_dump(mode="json"), "learnable": True}
+    of("ann").keep("key", Stage.DENSE, weights)
+    won = claim(database, owner="ann")
+    with database.begin() as tx:
+        queue.finish(tx, won, JobState.SUCCEEDED, result={"winner": winner})
+
+    found = {owner: of(owner) for owner in ("ann", "bob", None)}
+    assert {owner: memory.recall("key") is not None for owner, memory in found.items()} == {
+        "ann": True,
+        "bob": False,
+        None: False,
+    }
+    assert {owner: len(memory.winners("lenet5", 3)) for owner, memory in found.items()} == {"ann": 1, "bob": 0, None: 0}
+
+
+def test_whoever_kept_an_output_first_stays(
+    database: Database, lease: Lease, store: ArtifactStore, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_bytes(b"other")
+    remember(database, store, lease).keep("key", Stage.DENSE, weights)
+    later = remember(database, store, claim(database))
+
+    later.keep("key", Stage.DENSE, tmp_path / "other")
+
+    assert later.recall("key") == Remembered(store.path(store.put(weights).sha256), lease.job_id)
+
+
+@pytest.mark.parametrize("harm", ["damaged", "lost"])
+def test_an_output_whose_file_is_no_longer_what_was_kept_counts_as_absent_and_can_be_kept_anew(
+    sqlite_database: Database, store: ArtifactStore, weights: Path, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    maker, finder = claim(sqlite_database), claim(sqlite_database)
+    remember(sqlite_database, store, maker).keep("key", Stage.DENSE, weights)
+    file = store.path(store.put(weights).sha256)
+    file.unlink()
+    if harm == "damaged":
+        file.write_bytes(b"weights!" * 1000)
+    memory = remember(sqlite_database, store, finder)
+
+    found = memory.recall("key")
+    memory.keep("key", Stage.DENSE, weights)
+
+    assert found is None
+    assert "the output of stage dense is made anew" in caplog.text
+    assert memory.recall("key") == Remembered(file, EARLIER_ATTEMPT)
+    assert file.read_bytes() == weights.read_bytes()
+
+
+def test_a_runner_whose_lease_was_taken_over_keeps_nothing(
+    database: Database, lease: Lease, store: ArtifactStore, weights: Path
+) -> None:
+    take_over(database, lease)
+
+    with pytest.raises(LeaseLost):
+        remember(database, store, lease).keep("key", Stage.DENSE, weights)
+
+
+def test_trials_are_the_finished_ones_of_this_job_and_stage_by_number(
+    database: Database, lease: Lease, store: ArtifactStore
+) -> None:
+    candidates = [Candidate(number, {"relu1": "swish"}, 1, 7) for number in range(4)]
+    outcome = Outcome(0.75, {"accuracy": 0.25, "cross_entropy": 2.2, "epoch": 1.0}, 0.5)
+    with Recorder(database, lease, Tracker(plan_stages(JobSpec.model_validate(TINY))), lambda: None) as recorder:
+        for number in (2, 0):
+            recorder(TrialDone(Stage.ACTIVATIONS, candidates[number], outcome))
+        recorder(TrialStarted(Stage.ACTIVATIONS, candidates[1]))
+        recorder(TrialDone(Stage.TUNE, candidates[3], outcome))
+
+    assert remember(database, store, lease).trials(Stage.ACTIVATIONS) == [
+        Trial(candidates[0], outcome),
+        Trial(candidates[2], outcome),
+    ]
+    assert remember(database, store, claim(database)).trials(Stage.ACTIVATIONS) == []
+
+
+def test_winners_of_earlier_jobs_are_told_with_all_that_a_search_can_begin_with(
+    database: Database, store: ArtifactStore
+) -> None:
+    config = {"assignment": {"relu1": "swish"}, "recipe": RECIPE.model_dump(mode="json"), "learnable_scalars": True}
+    older = win(database, stored_winner(config | {"learnable_scalars": False}))
+    newer = win(database, stored_winner(config))
+    win(database, {"assignment": {}, "recipe": {"learning_rate": "of another version"}, "learnable": True})
+
+    memory = remember(database, store, claim(database))
+
+    found = memory.winners("lenet5", 5)
+
+    assert list(found) == [
+        Winner(newer, {"relu1": "swish"}, RECIPE, learnable=True),
+        Winner(older, {"relu1": "swish"}, RECIPE, learnable=False),
+    ]
+    assert memory.winners("vgg16", 5) == []
+
+
+class Away(Database):
+    """A database that does not answer the first few times."""
+
+    def __init__(self, database: Database, times: int) -> None:
+        self._database, self._times = database, times
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        self._times -= 1
+        if self._times >= 0:
+            raise DatabaseUnavailable("the database does not answer")
+        with self._database.read() as tx:
+            yield tx
+
+
+def test_a_database_that_is_away_is_asked_again_until_the_run_must_end(
+    sqlite_database: Database, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_module, "RETRY_S", 0.0)
+    lease = claim(sqlite_database)
+
+    def cancelled() -> None:
+        raise Cancelled("cancelled by the user")
+
+    assert StoreMemory(Away(sqlite_database, 2), store, lease, lambda: None).trials(Stage.TUNE) == []
+    with pytest.raises(Cancelled):
+        StoreMemory(Away(sqlite_database, 1), store, lease, cancelled).trials(Stage.TUNE)

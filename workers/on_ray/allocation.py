@@ -1,0 +1,53 @@
+"""What of the cluster a job's trainings get, and what of that its row keeps for the attempts to come."""
+
+import logging
+
+from safs import data
+from safs.events.kinds import Note
+from safs.preflight import blueprint_for
+from store import attempts
+from workers.attempt import Attempt
+from workers.on_ray.capacity import cluster_nodes, divide
+from workers.on_ray.executor import RayExecutor
+from workers.on_ray.gpu_share import measured_share
+
+log = logging.getLogger(__name__)
+
+
+def open_ray(attempt: Attempt) -> RayExecutor:
+    """Workers on this process's Ray: as many, and each with as much of a GPU, as suits the job."""
+    spec, recorder = attempt.spec, attempt.recorder
+    info = data.inspect(spec.data, attempt.settings.data_folder)
+    blueprint, nodes = blueprint_for(spec, info), cluster_nodes()
+    measured = measured_share(spec, info, blueprint, nodes, recorder.check)
+    if measured is not None:
+        recorder(Note(measured.message, "info" if measured.gpus else "warning"))
+    gpus = measured.gpus if measured is not None else None
+    share = divide(nodes, spec.resources, blueprint.image_size, gpus)
+    pinned = pin_in_flight(attempt, share.slots)
+    if pinned != share.slots:
+        resources = spec.resources.model_copy(update={"trials_in_parallel": pinned})
+        share = divide(nodes, resources, blueprint.image_size, gpus)
+    log.info(
+        "job %s: %d trainings at once, each with %d cores and %g GPUs",
+        attempt.claim.job.id,
+        share.workers,
+        share.cpus,
+        share.gpus,
+    )
+    attempt.write(lambda tx: attempts.pin_gpus(tx, attempt.claim.lease, share.gpus), "its share of a GPU")
+    return RayExecutor(share)
+
+
+def pin_in_flight(attempt: Attempt, chosen: int) -> int:
+    """How many trials the job keeps in flight: ``chosen``, unless an earlier attempt has begun with another."""
+    what = "its number in flight"
+    pinned = attempt.write(lambda tx: attempts.pin_in_flight(tx, attempt.claim.lease, chosen), what)
+    if pinned != chosen:
+        attempt.recorder(
+            Note(
+                f"{pinned} trials are in flight, as in the first attempt at this job, so that its search goes on "
+                f"with the same candidates; this machine would have chosen {chosen}"
+            )
+        )
+    return pinned

@@ -1,0 +1,188 @@
+"""Trainings on Ray: everything that a job trains or scores goes through one pool of reused actors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from types import TracebackType
+from typing import Any, assert_never
+
+import ray
+from ray import tune
+
+from safs.data import Split
+from safs.errors import TrainingError
+from safs.events.kinds import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted, WorkerLost
+from safs.execution.executor import (
+    EARLIER_ATTEMPT,
+    Done,
+    Found,
+    Look,
+    NamedWork,
+    Plan,
+    Recall,
+    broken_down,
+    raised_once,
+)
+from safs.execution.snapshot_cache import Shelf
+from safs.execution.work import Context, Trained
+from safs.networks import Network
+from safs.search.conductor import Conductor
+from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
+from workers.job_spans import origin
+from workers.on_ray.ask_ahead import AskAhead
+from workers.on_ray.capacity import Share
+from workers.on_ray.messages import Advanced, Answered, Failed, Started
+from workers.on_ray.orders import Loan, LookOrder, TrainOrder, Unfinished
+from workers.on_ray.packing import PackedPool
+from workers.on_ray.retrying import Repeated, RetryingPool, Told
+from workers.on_ray.shared_data import ObjectStore
+from workers.on_ray.trial_actor import RayTrial
+from workers.on_ray.tune_pool import WorkerPool
+
+POLL_S = 0.1
+"""How often a wait looks up, so that ``report`` can end the run and candidates that are ready are handed in."""
+
+
+class RayExecutor:
+    """Runs a job's trainings on the Ray that ``ray.init`` has connected this process to.
+
+    Use it as a context manager: its workers start with it and end with it, whatever they are doing.
+
+    Args:
+        share: what one training gets of the cluster, and how many run at once.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._store = ObjectStore()
+        self._pool = RetryingPool(PackedPool(share, _workers))
+
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._pool.close()
+
+    @property
+    def slots(self) -> int:
+        return self._share.slots
+
+    @property
+    def at_once(self) -> int:
+        return self._share.workers
+
+    def search(
+        self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
+    ) -> list[Trial]:
+        shared = self._store.share(context)
+        running: dict[int, tuple[Candidate, Loan | None]] = {}
+        trials: list[Trial] = []
+        shelf: Shelf[ray.ObjectRef[Any]] = Shelf()
+        with AskAhead(conductor) as asks:
+            while not asks.finished:
+                while (candidate := asks.next()) is not None:
+                    if (outcome := recall(candidate)) is not None:
+                        asks.done(candidate.number, outcome)
+                        trials.append(Trial(candidate, outcome))
+                        report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
+                    else:
+                        snapshot = shelf.take(candidate)
+                        loan = None if snapshot is None else Loan(snapshot)
+                        begun_by = origin(stage, candidate)
+                        order = TrainOrder(shared, plan(candidate), keep=False, resume=loan, origin=begun_by)
+                        running[self._pool.submit(order)] = candidate, loan
+                for message in self._messages(report):
+                    answer = _told(stage, running[message.ticket][0], message, report, _failed_outcome)
+                    if answer is None:
+                        continue
+                    candidate, loan = running.pop(message.ticket)
+                    outcome = answer.outcome if isinstance(answer, Unfinished) else answer
+                    assert isinstance(outcome, Outcome)
+                    trials.append(Trial(candidate, outcome))
+                    if isinstance(answer, Unfinished):  # Before the strategy is told, who may want it at once.
+                        shelf.put(trials[-1], answer.snapshot, answer.size_bytes)
+                    if loan is not None:
+                        loan.end()
+                    asks.done(candidate.number, outcome)
+                    report(TrialDone(stage, candidate, outcome))
+        return sorted(trials, key=lambda trial: trial.candidate.number)
+
+    def train(
+        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+    ) -> list[Trained]:
+        shared = self._store.share(context)
+        running = {
+            self._pool.submit(TrainOrder(shared, named.work, keep=True, origin=origin(stage, named.candidate))): named
+            for named in works
+        }
+        results: dict[int, Trained] = {}
+        while len(results) < len(running):
+            for message in self._messages(report):
+                candidate = running[message.ticket].candidate
+                trained = _told(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
+                if isinstance(trained, Trained):
+                    results[message.ticket] = trained
+                    done(running[message.ticket], trained)
+                    report(TrialDone(stage, candidate, trained.outcome))
+        return [results[ticket] for ticket in running]
+
+    def examine(
+        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Found]:
+        shared = self._store.share_split(split)
+        tickets = [self._pool.submit(LookOrder(look, ray.put(network), shared, batch_size)) for network in networks]
+        found: dict[int, Found] = {}
+        while len(found) < len(tickets):
+            for message in self._messages(report):
+                match message:
+                    case Answered(ticket, answer):
+                        found[ticket] = answer
+                    case Failed(_, reason, _, _):
+                        raise TrainingError(f"a network could not be looked at, its process failed: {reason}")
+                    case Repeated():
+                        _tell_repetition(None, None, message, report)
+                    case _:
+                        pass
+        return [found[ticket] for ticket in tickets]
+
+    def _messages(self, report: Report) -> Iterator[Told]:
+        report(Pulse())
+        yield from self._pool.receive(POLL_S)
+        for note in self._pool.take_notes():
+            report(Note(note, "warning"))
+
+
+def _workers(share: Share) -> WorkerPool:
+    bound = RayTrial.bind(share.device, share.threads)
+    return WorkerPool(tune.with_resources(bound, {"cpu": share.cpus, "gpu": share.gpus}), share.workers)
+
+
+def _told(stage: Stage, candidate: Candidate, message: Told, report: Report, failed: Callable[[str], Any]) -> Any:
+    """Reports what a message says of a training's progress; its answer if it has ended, else None."""
+    match message:
+        case Started():
+            report(TrialStarted(stage, candidate))
+        case Advanced(_, epochs):
+            for metrics in epochs:
+                report(EpochDone(stage, candidate.number, metrics))
+        case Repeated():
+            _tell_repetition(stage, candidate.number, message, report)
+        case Answered(_, answer):
+            return answer
+        case Failed(_, reason, _, _):
+            return failed(reason)
+        case _:
+            assert_never(message)
+    return None
+
+
+def _tell_repetition(stage: Stage | None, trial: int | None, message: Repeated, report: Report) -> None:
+    what = "an evaluation" if stage is None else f"trial {trial} of the stage {stage}"
+    if message.lost:
+        report(WorkerLost(stage, trial, message.seconds))
+        report(Note(f"The worker of {what} was lost, so it is run again: {message.reason}", "warning"))
+    else:
+        report(raised_once(what, message.reason))
+
+
+def _failed_outcome(reason: str) -> Outcome:
+    return Outcome(inf, error=reason) if reason.startswith(OUT_OF_MEMORY) else broken_down(reason)

@@ -1,0 +1,60 @@
+"""The end of a job that has succeeded: its files are stored, and then its row and their names, at once."""
+
+import json
+from pathlib import Path
+from typing import TypeAlias
+
+from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
+from safs.pipeline.run import Result
+from store import queue
+from store.artifacts import stored_files
+from store.crash_points import reach
+from store.records import JobState, Json, StoredArtifact
+from store.session import Transaction
+from workers.attempt import Attempt
+from workers.store_cache import stored_winner
+
+RESULT_FILES = {
+    "checkpoint": (WEIGHTS, "application/octet-stream"),
+    "config": (CONFIG, "application/json"),
+    "report": (REPORT, "application/json"),
+    "picture": (PICTURE, "image/png"),
+}
+"""Artifact name -> file in the result folder, media type."""
+
+Stored: TypeAlias = dict[str, tuple[StoredArtifact, str]]
+"""Artifact name -> content, media type."""
+
+
+def file_result(attempt: Attempt, result: Result) -> None:
+    """Ends the job as succeeded, with the files of its result; waits while database or object storage are away."""
+    stored = attempt.patiently(lambda: _put(attempt, result.directory), "its files")
+    config = json.loads((result.directory / CONFIG).read_text())
+    told = summary(result.report, config)
+
+    def end(tx: Transaction) -> None:
+        for name, (artifact, media_type) in stored.items():
+            stored_files.attach(tx, attempt.claim.lease, name, artifact, media_type)
+        queue.finish(tx, attempt.claim.lease, JobState.SUCCEEDED, result=told)
+        reach("finish.before_commit")
+
+    attempt.write(end, "its result")
+    reach("finish.after_commit")
+
+
+def summary(report: Json, config: Json) -> Json:
+    """What a list of jobs shows of a finished one, and what later jobs may begin with: report.json, config.json."""
+    row = next(row for row in report["rows"] if row["name"] == report["result"])
+    return {
+        "result": report["result"],
+        "validation_accuracy": row["validation_accuracy"],
+        "test_accuracy": row["test_accuracy"],
+        "sparsity": report["sparsity"]["achieved"],
+        "live_weights": report["sparsity"]["live"],
+        "gain": report["gain"],
+        "winner": stored_winner(config),
+    }
+
+
+def _put(attempt: Attempt, folder: Path) -> Stored:
+    return {name: (attempt.artifacts.put(folder / file), kind) for name, (file, kind) in RESULT_FILES.items()}
