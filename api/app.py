@@ -24,7 +24,7 @@ from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
 from safs.catalog import catalog as known_names
-from safs.estimates import estimate_apart
+from safs.estimates import estimate_in_subprocess
 from safs.preflight import check as preflight
 from store.artifacts.stored_files import artifact_store
 from store.session import Database
@@ -79,7 +79,7 @@ def create_app(
         redoc_url=None,
     )
     artifacts = artifact_store(settings)
-    estimate = estimate or partial(estimate_apart, limit_s=settings.estimate_limit_s)
+    estimate = estimate or partial(estimate_in_subprocess, limit_s=settings.estimate_limit_s)
     metrics = Metrics(database, settings.artifacts_folder, lambda: tail.listeners)
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics)
     add_error_handlers(app)

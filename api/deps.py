@@ -36,7 +36,7 @@ class Check(Protocol):
 
 
 Estimator = Callable[[JobSpec, Preflight], Estimate]
-"""``safs.estimates.estimate_apart``."""
+"""``safs.estimates.estimate_in_subprocess``."""
 Catalog = Callable[[], dict[str, list[CatalogEntry]]]
 
 

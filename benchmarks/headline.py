@@ -31,7 +31,7 @@ from safs.errors import SafsError
 from safs.events.progress import plan_stages
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
-from safs.reuse.cache import FolderMemory
+from safs.reuse.cache import FolderCache
 from safs.spec.job import JobSpec
 from search_spaces import SPACES
 
@@ -90,7 +90,7 @@ def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, consol
             data_root=data_root,
             dense_weights=None,
             out_dir=part,
-            memory=FolderMemory(target.parent / ".stages"),
+            cache=FolderCache(target.parent / ".stages"),
         )
     part.replace(target)
     row = {row["name"]: row for row in result.report["rows"]}

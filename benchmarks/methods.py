@@ -30,7 +30,7 @@ from rich.console import Console
 
 from benchmarks.comparison.cells import DENSE, Cell, Record, Settings, in_order, key_of, rows, versions
 from benchmarks.comparison.picture import draw
-from benchmarks.comparison.run_cells import Workshop
+from benchmarks.comparison.run_cells import CellRunner
 from benchmarks.comparison.tables import write_tables
 from cli.progress_bars import job_progress
 from safs.events.progress import plan_stages
@@ -73,7 +73,7 @@ def _measure(cells: Sequence[Cell], arguments: argparse.Namespace, console: Cons
     folder = arguments.results.with_suffix(".dense")
     folder.mkdir(exist_ok=True)
     for place, cell in enumerate(missing):
-        record = _run(cell, Workshop(settings, arguments.data_root, folder), console)
+        record = _run(cell, CellRunner(settings, arguments.data_root, folder), console)
         with arguments.results.open("a") as file:
             file.write(json.dumps(record) + "\n")
         done.append(record)
@@ -81,13 +81,13 @@ def _measure(cells: Sequence[Cell], arguments: argparse.Namespace, console: Cons
         console.print(f"[{place + 1}/{len(missing)}] {_line(cell, record)}; {_left(left_s)}", markup=False)
 
 
-def _run(cell: Cell, workshop: Workshop, console: Console) -> Record:
+def _run(cell: Cell, runner: CellRunner, console: Console) -> Record:
     """Runs the cell; the stages of a search are shown as they go, since one takes as long as a hundred cells."""
     if cell.search is None:
-        return workshop.run(cell)
+        return runner.run(cell)
     console.print(f"{_name(cell)}, with a search:", markup=False)
-    with job_progress(plan_stages(workshop.spec(cell)), console) as progress:
-        return workshop.run(cell, lambda event: progress.tell(event, time.monotonic()))
+    with job_progress(plan_stages(runner.spec(cell)), console) as progress:
+        return runner.run(cell, lambda event: progress.tell(event, time.monotonic()))
 
 
 def expected_s(cell: Cell, done: Sequence[Record]) -> float:

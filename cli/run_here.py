@@ -11,7 +11,7 @@ from safs.events.progress import plan_stages
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
 from safs.report import comparison_rows, spent
-from safs.reuse.cache import FolderMemory, NoMemory
+from safs.reuse.cache import FolderCache, NoCache
 from safs.spec.job import JobSpec
 from search_spaces import SPACES
 
@@ -42,7 +42,7 @@ def run_here(
             data_root=data_root,
             dense_weights=None if spec.model.weights is None else Path(spec.model.weights),
             out_dir=output,
-            memory=NoMemory() if reuse is None else FolderMemory(reuse),
+            cache=NoCache() if reuse is None else FolderCache(reuse),
         )
     console.print(comparison_table(comparison_rows(result.report)))
     if took := spent(result.report):

@@ -19,7 +19,7 @@ from safs.networks import Blueprint
 from safs.pruning.axes.distributions import DISTRIBUTIONS
 from safs.pruning.axes.scores import SCORES
 from safs.pruning.masks import prunable_parameters
-from safs.pruning.protocol import Setting
+from safs.pruning.protocol import PruningTask
 from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
 from safs.spec.halving import HalvingOptions
@@ -93,9 +93,9 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     )
 
 
-def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> Setting:
+def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> PruningTask:
     steps = steps_per_epoch(images, spec.data.batch_size)
-    return Setting(model, _example(blueprint), spec.sparsity, spec.prune, steps)
+    return PruningTask(model, _example(blueprint), spec.sparsity, spec.prune, steps)
 
 
 def _example(blueprint: Blueprint) -> Tensor:

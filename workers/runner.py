@@ -33,7 +33,7 @@ from workers.outage import patiently
 from workers.recorder import Recorder
 from workers.result_files import file_result
 from workers.settings import WorkerSettings
-from workers.store_cache import StoreMemory
+from workers.store_cache import StoreCache
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Runner:
                     data_root=self._settings.data_folder,
                     dense_weights=_dense_weights(attempt),
                     out_dir=Path(folder),
-                    memory=StoreMemory(self._database, self._artifacts, attempt.claim.lease, recorder.check, job.owner),
+                    cache=StoreCache(self._database, self._artifacts, attempt.claim.lease, recorder.check, job.owner),
                     faults=Faults(job.runners_lost, job.workers_lost, job.trials_repeated, job.seconds_lost),
                 )
             file_result(attempt, result)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from safs.events.kinds import Stage
 from safs.execution.executor import EARLIER_ATTEMPT
-from safs.reuse.cache import Remembered, Winner
+from safs.reuse.cache import CachedOutput, Winner
 from safs.spec.job import Recipe
 from safs.trials import Trial
 from store import outputs, trials
@@ -37,8 +37,8 @@ class StoredWinner(BaseModel):
     learnable: bool
 
 
-class StoreMemory:
-    """A ``safs.reuse.cache.Memory``: stage outputs are artifacts, trials and winners are rows; those of one owner.
+class StoreCache:
+    """A ``safs.reuse.cache.Cache``: stage outputs are artifacts, trials and winners are rows; those of one owner.
 
     Args:
         check: raises when the run must end, as ``Recorder``'s; asked while the database is away.
@@ -56,15 +56,15 @@ class StoreMemory:
         self._database, self._artifacts, self._lease, self._check = database, artifacts, lease, check
         self._owner = owner
 
-    def recall(self, key: str) -> Remembered | None:
+    def get(self, key: str) -> CachedOutput | None:
         """The output under ``key``; one whose file is lost or damaged counts as absent, and is forgotten."""
         output = self._read(lambda tx: outputs.find(tx, owned(key, self._owner)))
         file = None if output is None else self._intact(output)
         if output is None or file is None:
             return None
-        return Remembered(file, EARLIER_ATTEMPT if output.job_id == self._lease.job_id else output.job_id)
+        return CachedOutput(file, EARLIER_ATTEMPT if output.job_id == self._lease.job_id else output.job_id)
 
-    def keep(self, key: str, stage: Stage, file: Path) -> None:
+    def put(self, key: str, stage: Stage, file: Path) -> None:
         """Keeps a copy of ``file`` under ``key``; whoever was first stays. Raises ``LeaseLost``."""
         stored = self._patiently(lambda: self._artifacts.put(file))
 

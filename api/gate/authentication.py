@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, ForbiddenError, UnauthorizedError
 from api.gate.access import ADMIN_ONLY, OPEN, Caller, from_this_machine, needed_scope
-from api.gate.key_cache import Keyring
+from api.gate.key_cache import KeyCache
 from api.gate.rate_limit import Rates
 from api.problems import answer_named
 from store import api_keys
@@ -35,7 +35,7 @@ class Authentication:
     def __init__(self, app: ASGIApp, *, database: Database, requests_per_minute: int) -> None:
         self.app = app
         self._database = database
-        self._keyring = Keyring(database)
+        self._key_cache = KeyCache(database)
         self._requests_per_minute = requests_per_minute
         self._rates = Rates()
         self._noted_at: dict[str, float] = {}
@@ -62,7 +62,7 @@ class Authentication:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         sent = token.strip() if scheme.lower() == "bearer" else None
         # What tells that the database is away must not need it.
-        found = await self._keyring.find(sent, also_old=request.url.path in ADMIN_ONLY)
+        found = await self._key_cache.find(sent, also_old=request.url.path in ADMIN_ONLY)
         if found.key is None:
             return self._without_key(request, any_key=found.any_key)
         request.state.key = found.key

@@ -30,7 +30,7 @@ class Found:
     """Whether a key was ever made."""
 
 
-class Keyring:
+class KeyCache:
     """Finds keys, in the database at most once in ``kept_s`` for each of them.
 
     For the event loop alone. What is no key that works is looked up each time, so strangers fill nothing.

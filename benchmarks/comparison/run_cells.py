@@ -31,7 +31,7 @@ from search_spaces import SPACES
 Answer = TypeVar("Answer")
 
 
-class Workshop:
+class CellRunner:
     """Runs cells on one machine; data and dense networks are made once a seed.
 
     Args:

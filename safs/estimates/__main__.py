@@ -6,7 +6,7 @@ import torch
 
 from safs.data import TensorSplit
 from safs.estimates.in_subprocess import ANSWER, QUESTION, Answer
-from safs.estimates.local_share import cores, share_here
+from safs.estimates.local_share import cores, local_share
 from safs.estimates.timing import Trainings, time_trainings
 from safs.networks import Blueprint, Network
 
@@ -18,7 +18,7 @@ def main() -> None:
     """Answers the question on standard input."""
     question = QUESTION.validate_json(sys.stdin.buffer.read())
     spec, found = question.spec, question.found
-    share = share_here(spec.resources, found.blueprint.image_size, cores(), torch.cuda.device_count())
+    share = local_share(spec.resources, found.blueprint.image_size, cores(), torch.cuda.device_count())
     torch.set_num_threads(share.threads)
     timed = time_trainings(
         Network(found.blueprint, {}),

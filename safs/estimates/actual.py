@@ -3,16 +3,16 @@
 from typing import Any
 
 from safs.estimates.estimate import Estimate
-from safs.events.stage_log import Ledger
+from safs.events.stage_log import StageLog
 
 
-def beside_actual(estimate: Estimate, ledger: Ledger) -> dict[str, Any]:
+def beside_actual(estimate: Estimate, stage_log: StageLog) -> dict[str, Any]:
     """``estimate`` and ``actual`` of a report.json.
 
     ``actual`` counts what ran: not what an earlier job or attempt had left. ``ratio`` is the actual time over the
     estimated one, of the stages of which nothing was reused; None where there is none such, or nothing was timed.
     """
-    records = ledger.stages
+    records = stage_log.stages
     whole = [stage for stage in estimate.stages if stage.stage in records and not records[stage.stage].reused]
     estimated_s = sum(stage.seconds or 0.0 for stage in whole)
     actual = {

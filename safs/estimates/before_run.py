@@ -16,7 +16,7 @@ from safs.spec.job import JobSpec
 MOST_PROCESSES = 16
 
 
-def estimate_here(spec: JobSpec, found: Preflight, train: Split, executor: Executor, report: Report) -> Estimate:
+def estimate_before_run(spec: JobSpec, found: Preflight, train: Split, executor: Executor, report: Report) -> Estimate:
     """What the job will take on ``executor``, told as a note. Never fails a job; costs it two seconds or less.
 
     As many processes time at once as will train at once (up to ``MOST_PROCESSES``), since they slow each other down.

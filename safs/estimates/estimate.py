@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from safs.estimates.stage_costs import Prices, Seconds, Slots
+from safs.estimates.stage_costs import Seconds, Slots, StageCosts
 from safs.estimates.timing import Timing, Untimed
-from safs.estimates.workload import Count, bill, total
+from safs.estimates.workload import Count, total, workload
 from safs.events.durations import span
 from safs.events.kinds import Stage
 from safs.preflight import Preflight
@@ -73,11 +73,11 @@ def estimate(spec: JobSpec, found: Preflight, timed: Sequence[Timing | Untimed],
     Args:
         timed: one a process that timed, all at the same time.
     """
-    stages = bill(spec)
+    stages = workload(spec)
     trials, epochs = total(stages)
     timings = [one for one in timed if isinstance(one, Timing)]
-    prices = Prices(spec, found, timings, slots) if timings else None
-    times = [None if prices is None else prices.stage(one) for one in stages]
+    costs = StageCosts(spec, found, timings, slots) if timings else None
+    times = [None if costs is None else costs.stage(one) for one in stages]
     known = [one for one in times if one is not None]
     whole = Seconds(*map(sum, zip(*known, strict=True))) if known else None
     reasons = [one.reason for one in timed if isinstance(one, Untimed)]
@@ -87,10 +87,10 @@ def estimate(spec: JobSpec, found: Preflight, timed: Sequence[Timing | Untimed],
         seconds=whole and whole.expected,
         low_s=whole and whole.low,
         high_s=whole and whole.high,
-        gpu_hours=prices.busy_s * slots.gpus / 3600 if prices and timings[0].gpu else None,
+        gpu_hours=costs.busy_s * slots.gpus / 3600 if costs and timings[0].gpu else None,
         device=timings[0].device if timings else None,
         in_flight=slots.at_once,
-        step_seconds=prices.step_s if prices else None,
+        step_seconds=costs.step_s if costs else None,
         stages=tuple(
             StageEstimate(one.stage, one.trials.expected, one.epochs.expected, *(time or (None, None, None)))
             for one, time in zip(stages, times, strict=True)

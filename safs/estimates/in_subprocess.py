@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from safs.estimates.estimate import Estimate, estimate
-from safs.estimates.local_share import Share, cores, share_here
+from safs.estimates.local_share import Share, cores, local_share
 from safs.estimates.stage_costs import Slots
 from safs.estimates.timing import Timing, Untimed
 from safs.events.durations import duration
@@ -38,7 +38,7 @@ class Answer:
 QUESTION, ANSWER = TypeAdapter(Question), TypeAdapter(Answer)
 
 
-def estimate_apart(spec: JobSpec, found: Preflight, *, limit_s: float) -> Estimate:
+def estimate_in_subprocess(spec: JobSpec, found: Preflight, *, limit_s: float) -> Estimate:
     """What the job would take on this machine, with nothing else running on it; never raises.
 
     Where timing fails or takes longer than ``limit_s``, the estimate has no seconds and says why. Most of the time goes
@@ -70,4 +70,4 @@ def _ask(question: Question, limit_s: float) -> Answer:
 
 def _untimed(question: Question, reason: str) -> Answer:
     size = question.found.blueprint.image_size
-    return Answer(Untimed(reason), share_here(question.spec.resources, size, cores(), gpus=0))
+    return Answer(Untimed(reason), local_share(question.spec.resources, size, cores(), gpus=0))

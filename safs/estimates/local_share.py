@@ -20,7 +20,7 @@ class Share:
     gpus: float
 
 
-def share_here(resources: ResourcesSpec, image_size: int, cpus: int, gpus: int) -> Share:
+def local_share(resources: ResourcesSpec, image_size: int, cpus: int, gpus: int) -> Share:
     """The share of one training on a machine with so many cores and GPUs; a GPU that is not there is done without.
 
     As the workers divide a cluster of one node: see ``resources.trials_in_parallel`` in docs/jobs.md.

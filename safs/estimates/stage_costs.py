@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing
-from safs.estimates.workload import Count, StageBill, search_of
+from safs.estimates.workload import Count, StageWorkload, search_of
 from safs.events.kinds import Stage
 from safs.preflight import Preflight
 from safs.spec.job import FinalCandidate, JobSpec
@@ -60,8 +60,8 @@ class Slots:
     """Whether one training was timed with nothing beside it, though several will run at once."""
 
 
-class Prices:
-    """Prices stages, and adds up what the trainings themselves take.
+class StageCosts:
+    """Costs stages, and adds up what the trainings themselves take.
 
     Args:
         timings: at least one.
@@ -82,7 +82,7 @@ class Prices:
         """Of an optimizer step, on average over what was priced; None where nothing is trained."""
         return self._stepping_s / self._stepped if self._stepped else None
 
-    def stage(self, one: StageBill) -> Seconds:
+    def stage(self, one: StageWorkload) -> Seconds:
         """How long the stage takes. Of all trainings of a stage, each takes as long as their mean."""
         if one.stage is Stage.REPORT:
             return self._report()
@@ -120,7 +120,7 @@ class Prices:
         """Of one epoch."""
         return self._validation * _mean(paces, lambda pace: pace.validation_s)
 
-    def _asking_s(self, one: StageBill) -> float:
+    def _asking_s(self, one: StageWorkload) -> float:
         """What proposing adds; with several at once, trainings hide all but the first."""
         section = search_of(self._spec, one.stage)
         if section is None or section.strategy not in FITS_A_MODEL:

@@ -15,7 +15,7 @@ import torch
 
 from safs.data import Split
 from safs.estimates.stopwatch import Lap, Stopwatch, Watched
-from safs.estimates.workload import bill, total
+from safs.estimates.workload import total, workload
 from safs.execution.training import Training, TrainingRun
 from safs.execution.work import Context
 from safs.networks import Assignment, Network
@@ -108,7 +108,7 @@ class Trainings:
             tuple(found.groups.values()),
             found.operators,
             found.train,
-            total(bill(spec))[1].expected,
+            total(workload(spec))[1].expected,
         )
 
 

@@ -29,7 +29,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class StageBill:
+class StageWorkload:
     """What a stage trains."""
 
     stage: Stage
@@ -39,7 +39,7 @@ class StageBill:
     """Over all of them."""
 
 
-def bill(spec: JobSpec) -> tuple[StageBill, ...]:
+def workload(spec: JobSpec) -> tuple[StageWorkload, ...]:
     """What each of the job's stages trains, in order, if nothing is reused from an earlier job.
 
     Trainings that are no trials of a search train exactly what the spec says. A search may train less (trials that
@@ -60,18 +60,18 @@ def search_of(spec: JobSpec, stage: Stage) -> SearchSpec | None:
     return searches.get(stage)
 
 
-def total(stages: tuple[StageBill, ...]) -> tuple[Count, Count]:
+def total(stages: tuple[StageWorkload, ...]) -> tuple[Count, Count]:
     """Trials and epochs of all stages together."""
     nothing = Count(0, 0, 0)
     return sum((one.trials for one in stages), nothing), sum((one.epochs for one in stages), nothing)
 
 
-def _exact(plan: StagePlan) -> StageBill:
+def _exact(plan: StagePlan) -> StageWorkload:
     trials, epochs = plan.trials, plan.all_epochs
-    return StageBill(plan.stage, Count(trials, trials, trials), Count(epochs, epochs, epochs))
+    return StageWorkload(plan.stage, Count(trials, trials, trials), Count(epochs, epochs, epochs))
 
 
-def _of_search(plan: StagePlan, section: SearchSpec) -> StageBill:
+def _of_search(plan: StagePlan, section: SearchSpec) -> StageWorkload:
     trials, epochs, high, most = plan.trials, plan.all_epochs, plan.trials, plan.all_epochs
     if section.strategy == "lahc":
         trials = max(trials, 2)  # Its stopping rule needs an idle step.
@@ -80,4 +80,4 @@ def _of_search(plan: StagePlan, section: SearchSpec) -> StageBill:
     elif STRATEGIES[section.strategy].multi_fidelity:
         high, most = ceil(PROMOTED * trials), ceil(PROMOTED * epochs)
     least = max(trials, round(epochs * (1 - LEFT_EARLY)))
-    return StageBill(plan.stage, Count(trials, trials, high), Count(epochs, min(least, epochs), most))
+    return StageWorkload(plan.stage, Count(trials, trials, high), Count(epochs, min(least, epochs), most))

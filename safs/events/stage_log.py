@@ -20,7 +20,7 @@ class StageRecord:
     summary: str = ""
     """Set by the stage before it ends: one sentence for people."""
     recalled: set[str] = field(default_factory=set)
-    """Where outputs were found that were not made now (see ``safs.reuse.cache.Remembered``)."""
+    """Where outputs were found that were not made now (see ``safs.reuse.cache.CachedOutput``)."""
     ran: int = 0
     """Trials that ran now."""
     epochs: int = 0
@@ -40,7 +40,7 @@ class StageRecord:
         return best.outcome.metrics["accuracy"] if best else None
 
 
-class Ledger:
+class StageLog:
     """A ``report`` that remembers, and passes every event on.
 
     Args:

@@ -13,7 +13,7 @@ from safs.networks import Network
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec, Recipe
-from safs.training.pruning_trainer import TrainingBench
+from safs.training.pruning_trainer import PruningTrainer
 from safs.training.snapshot import Snapshot
 from safs.trials import EpochMetrics, Outcome
 
@@ -69,7 +69,7 @@ class PruningRun(Run):
     def _start(self, context: Context, pruning: Pruning, device: str) -> Generator[EpochMetrics, None, Pruned]:
         pruner = PRUNERS[pruning.spec.method]
         model = context.blueprint.build(pruning.seed, state=None if pruner.from_scratch else context.start)
-        bench = TrainingBench(
+        trainer = PruningTrainer(
             model.to(device),
             context.train,
             context.validation,
@@ -80,7 +80,7 @@ class PruningRun(Run):
             device=torch.device(device),
             augment=context.augment,
         )
-        return pruner.prune(bench, pruning.sparsity, pruning.spec)
+        return pruner.prune(trainer, pruning.sparsity, pruning.spec)
 
     def _keep(self, pruned: Pruned) -> None:
         blueprint = replace(self._context.blueprint, form=pruned.form)

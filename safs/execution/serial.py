@@ -18,7 +18,7 @@ from safs.execution.executor import (
     raised_once,
 )
 from safs.execution.pruning import begin
-from safs.execution.snapshot_cache import Shelf
+from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.work import Context, Run, Trained
 from safs.networks import Network
 from safs.search.conductor import Conductor
@@ -52,19 +52,19 @@ class SerialExecutor:
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         trials: list[Trial] = []
-        shelf: Shelf[Snapshot] = Shelf()
+        snapshots: SnapshotCache[Snapshot] = SnapshotCache()
         while (candidate := conductor.next()) is not None:
             if (outcome := recall(candidate)) is not None:
                 report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
             else:
-                named, resume = NamedWork(candidate, plan(candidate)), shelf.take(candidate)
+                named, resume = NamedWork(candidate, plan(candidate)), snapshots.take(candidate)
                 try:
                     outcome, snapshot = self._twice(stage, named, context, report, _judged, resume)
                 except _Broken as broken:
                     outcome, snapshot = broken_down(str(broken)), None
                 report(TrialDone(stage, candidate, outcome))
                 if snapshot is not None:
-                    shelf.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
+                    snapshots.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
             conductor.done(candidate.number, outcome)
             trials.append(Trial(candidate, outcome))
         return trials

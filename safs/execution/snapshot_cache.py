@@ -10,7 +10,7 @@ LIMIT_BYTES = 4 * 2**30
 Kept = TypeVar("Kept")
 
 
-class Shelf(Generic[Kept]):
+class SnapshotCache(Generic[Kept]):
     """What trials left behind, by number, each to be taken once.
 
     Where it grows beyond the limit, that of the worst trial goes, which is the least likely to be promoted. No outcome

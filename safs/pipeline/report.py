@@ -10,7 +10,7 @@ from typing import Any
 from safs.checkpoint import versions
 from safs.data import Split
 from safs.events.kinds import Stage, jsonable
-from safs.events.stage_log import Ledger, StageRecord
+from safs.events.stage_log import StageLog, StageRecord
 from safs.metrics.sparsity import SparsityReport
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist
@@ -55,7 +55,7 @@ def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Sc
 
 
 def report(
-    spec: JobSpec, found: Preflight, ledger: Ledger, table: list[Row], winner: Finalist, sparsity: SparsityReport
+    spec: JobSpec, found: Preflight, stage_log: StageLog, table: list[Row], winner: Finalist, sparsity: SparsityReport
 ) -> dict[str, Any]:
     """The whole of report.json."""
     by_name = {row["name"]: row for row in table}
@@ -89,13 +89,13 @@ def report(
         "sites": _sites(found, winner),
         "recipe": winner.training.recipe.model_dump(mode="json"),
         "learnable_scalars": winner.training.learnable,
-        "stages": [_stage(record) for record in ledger.stages.values()],
-        "searches": _searches(spec, ledger),
-        "curves": _curves(ledger),
-        "notes": list(ledger.notes),
-        "faults": asdict(ledger.faults),
+        "stages": [_stage(record) for record in stage_log.stages.values()],
+        "searches": _searches(spec, stage_log),
+        "curves": _curves(stage_log),
+        "notes": list(stage_log.notes),
+        "faults": asdict(stage_log.faults),
         "versions": versions(),
-        "seconds": sum(record.seconds for record in ledger.stages.values()),
+        "seconds": sum(record.seconds for record in stage_log.stages.values()),
     }
 
 
@@ -176,7 +176,7 @@ def _stage(record: StageRecord) -> dict[str, Any]:
     }
 
 
-def _searches(spec: JobSpec, ledger: Ledger) -> dict[str, Any]:
+def _searches(spec: JobSpec, stage_log: StageLog) -> dict[str, Any]:
     strategies = {
         Stage.ACTIVATIONS: spec.activations.strategy,
         Stage.TUNE: spec.tune.strategy,
@@ -184,9 +184,9 @@ def _searches(spec: JobSpec, ledger: Ledger) -> dict[str, Any]:
         Stage.JOINT: spec.joint.strategy,
     }
     return {
-        stage.value: {"strategy": strategy, "trials": _trials(ledger.stages[stage].trials)}
+        stage.value: {"strategy": strategy, "trials": _trials(stage_log.stages[stage].trials)}
         for stage, strategy in strategies.items()
-        if stage in ledger.stages
+        if stage in stage_log.stages
     }
 
 
@@ -212,11 +212,11 @@ def _trial(trial: Trial, before: int) -> dict[str, Any]:
     }
 
 
-def _curves(ledger: Ledger) -> dict[str, Any]:
+def _curves(stage_log: StageLog) -> dict[str, Any]:
     """Epochs of the trainings to the end: dense, and each finalist's first seed."""
     curves: dict[str, Any] = {}
     for stage in (Stage.DENSE, Stage.FINAL):
-        for trial in ledger.stages[stage].trials:
+        for trial in stage_log.stages[stage].trials:
             name = str(trial.candidate.config.get("candidate", "dense"))
             curves.setdefault(name, [asdict(metrics) for metrics in trial.outcome.curve])
     return curves

@@ -10,10 +10,10 @@ from typing import Any
 from safs import checkpoint, data
 from safs.data.features import select
 from safs.errors import TimeLimitReached, TrainingError
-from safs.estimates import beside_actual, estimate_here
+from safs.estimates import beside_actual, estimate_before_run
 from safs.events.faults import NONE, Faults
 from safs.events.kinds import Event, Note, Report, Stage
-from safs.events.stage_log import Ledger
+from safs.events.stage_log import StageLog
 from safs.execution.executor import Executor, NamedWork
 from safs.execution.pruning import Pruning
 from safs.execution.training import Training, score
@@ -25,12 +25,12 @@ from safs.pipeline.finalists import Finalist, choose, gathered, named
 from safs.pipeline.layer_metrics import measure
 from safs.pipeline.search_stages import finalists_of
 from safs.pipeline.spaces import Spaces
-from safs.pipeline.state import Made, Running, Start, recipe_of
+from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of
 from safs.preflight import check
 from safs.pruning.pruners import PRUNERS
 from safs.report import draw_picture
-from safs.reuse.cache import Memory, NoMemory
-from safs.reuse.cached_executor import Keyed, Workshop
+from safs.reuse.cache import Cache, NoCache
+from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
 from safs.spec.job import FinalCandidate, JobSpec
 from safs.trials import Candidate
@@ -53,7 +53,7 @@ def run_job(
     data_root: Path | None,
     dense_weights: Path | None,
     out_dir: Path,
-    memory: Memory = NoMemory(),  # noqa: B008  # has no state
+    cache: Cache = NoCache(),  # noqa: B008  # has no state
     faults: Faults = NONE,
 ) -> Result:
     """Prunes, searches, tunes and trains; leaves checkpoint, config, report and picture in ``out_dir``.
@@ -64,14 +64,14 @@ def run_job(
         report: told of every event, in order; what it raises ends the run.
         data_root: folder of the data sets that bring files.
         dense_weights: the safetensors file that ``spec.model.weights`` stands for; None trains the dense network.
-        memory: what earlier attempts and earlier jobs left.
+        cache: what earlier attempts and earlier jobs left.
         faults: what earlier attempts have survived; the report has them, with those of this one.
 
     Raises:
         SafsError: the job cannot run, or a training that it cannot do without broke down.
         Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
     """
-    ledger = Ledger(_with_deadline(report, spec.resources.time_limit_s), faults)
+    stage_log = StageLog(_with_deadline(report, spec.resources.time_limit_s), faults)
     found = check(spec, data_root=data_root, weights=dense_weights)
     splits = data.load(
         spec.data,
@@ -81,153 +81,155 @@ def run_job(
         seed=spec.seed,
     )
     data_key = key_of(train=fingerprint(splits.train), validation=fingerprint(splits.validation))
-    workshop = Workshop(executor, memory, ledger)
-    estimate = estimate_here(spec, found, splits.train, executor, report)
-    this = Running(spec, found, splits, spaces, ledger, memory, workshop, data_key, estimate)
+    cached = CachedExecutor(executor, cache, stage_log)
+    estimate = estimate_before_run(spec, found, splits.train, executor, report)
+    job = JobContext(spec, found, splits, spaces, stage_log, cache, cached, data_key, estimate)
 
-    dense = _dense(this, dense_weights)
-    pruned = _prune(this, dense)
-    start = Start(_pruned_context(this, pruned.network), pruned.key)
-    finalists = _final(this, finalists_of(this, start), start)
-    return _report(this, dense.network, pruned.network, finalists, out_dir)
+    dense = _dense(job, dense_weights)
+    pruned = _prune(job, dense)
+    start = PrunedStart(_pruned_context(job, pruned.network), pruned.key)
+    finalists = _final(job, finalists_of(job, start), start)
+    return _report(job, dense.network, pruned.network, finalists, out_dir)
 
 
-def _dense_context(this: Running) -> Context:
+def _dense_context(job: JobContext) -> Context:
     return Context(
-        blueprint=this.found.blueprint,
-        train=this.splits.train,
-        validation=this.splits.validation,
-        batch_size=this.spec.data.batch_size,
-        augment=this.spec.data.augment == "default",
+        blueprint=job.found.blueprint,
+        train=job.splits.train,
+        validation=job.splits.validation,
+        batch_size=job.spec.data.batch_size,
+        augment=job.spec.data.augment == "default",
     )
 
 
-def _dense(this: Running, weights: Path | None) -> Made:
+def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
     """The dense network: the user's, or one trained with the default protocol's recipe."""
-    spec, blueprint = this.spec, this.found.blueprint
+    spec, blueprint = job.spec, job.found.blueprint
     if weights is not None:
-        with this.ledger.stage(Stage.DENSE) as record:
+        with job.stage_log.stage(Stage.DENSE) as record:
             model = blueprint.build()
             load_dense_weights(weights, model)
             record.summary = "the given dense weights are used"
             network = Network(blueprint, {name: value.clone() for name, value in model.state_dict().items()})
-            return Made(network, key_of(data=this.data_key, model=blueprint, weights=file_hash(weights)))
+            return KeyedNetwork(network, key_of(data=job.data_key, model=blueprint, weights=file_hash(weights)))
     train = spec.train
-    with this.ledger.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
+    with job.stage_log.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
         training = Training({}, recipe_of(train), train.epochs, spec.seed)
-        key = key_of(data=this.data_key, model=blueprint, batches=this.batches, work=training)
+        key = key_of(data=job.data_key, model=blueprint, batches=job.batches, work=training)
         work = NamedWork(Candidate(0, {}, train.epochs, spec.seed), training)
-        trained = this.workshop.train(record, [Keyed(key, work)], _dense_context(this))[0]
+        trained = job.executor.train(record, [KeyedWork(key, work)], _dense_context(job))[0]
         if trained.network is None:
             raise TrainingError(f"dense training broke down: {trained.outcome.error}. Try a lower train.learning_rate.")
         record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
-        return Made(trained.network, key)
+        return KeyedNetwork(trained.network, key)
 
 
-def _prune(this: Running, dense: Made) -> Made:
+def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
     """The network with exactly the live weights asked for, by the job's method."""
-    spec = this.spec
-    with this.ledger.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
-        context = replace(_dense_context(this), start=dense.network.state)
+    spec = job.spec
+    with job.stage_log.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
+        context = replace(_dense_context(job), start=dense.network.state)
         pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or recipe_of(spec.train), spec.seed)
-        key = key_of(start=dense.key, batches=this.batches, work=pruning)
+        key = key_of(start=dense.key, batches=job.batches, work=pruning)
         work = NamedWork(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
-        pruned = this.workshop.train(record, [Keyed(key, work)], context)[0]
+        pruned = job.executor.train(record, [KeyedWork(key, work)], context)[0]
         if pruned.network is None:
             raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {pruned.outcome.error}")
         if PRUNERS[spec.prune.method].from_scratch:
-            this.ledger(Note(f"{spec.prune.method!r} starts from fresh weights; the dense network is for comparison."))
+            job.stage_log(
+                Note(f"{spec.prune.method!r} starts from fresh weights; the dense network is for comparison.")
+            )
         for note in pruned.notes:
-            this.ledger(Note(note))
+            job.stage_log(Note(note))
         found = pruned.network.sparsity()
         record.summary = (
             f"{found.live:,} of {found.weights:,} weights are left, "
             f"validation accuracy {pruned.outcome.metrics['accuracy']:.1%} before fine-tuning"
         )
-        return Made(pruned.network, key)
+        return KeyedNetwork(pruned.network, key)
 
 
-def _pruned_context(this: Running, pruned: Network) -> Context:
+def _pruned_context(job: JobContext, pruned: Network) -> Context:
     """What the trainings after pruning share: the pruned network, and the data as that reads it."""
-    context = replace(_dense_context(this), blueprint=pruned.blueprint, start=pruned.state, masks=pruned.masks)
+    context = replace(_dense_context(job), blueprint=pruned.blueprint, start=pruned.state, masks=pruned.masks)
     inputs = pruned.blueprint.form.inputs
     if inputs is None:
         return context
     return replace(context, train=select(context.train, inputs), validation=select(context.validation, inputs))
 
 
-def _final(this: Running, trainings: Mapping[FinalCandidate, Training], start: Start) -> list[Finalist]:
-    final = this.spec.final
+def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start: PrunedStart) -> list[Finalist]:
+    final = job.spec.final
     repeated = {
         name: [replace(one, seed=one.seed + repeat) for repeat in range(final.repeats)]
         for name, one in trainings.items()
     }
-    with this.ledger.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
-        works = [Keyed(key_of(start=start.key, batches=this.batches, work=one.work), one) for one in named(repeated)]
-        finalists = gathered(repeated, this.workshop.train(record, works, start.context))
+    with job.stage_log.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
+        works = [KeyedWork(key_of(start=start.key, batches=job.batches, work=one.work), one) for one in named(repeated)]
+        finalists = gathered(repeated, job.executor.train(record, works, start.context))
         winner = choose(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
     for finalist in finalists:
         if finalist.broken is not None:
-            this.ledger(Note(f"{finalist.name} broke down and cannot be the result: {finalist.broken}", "warning"))
-    _warn_of_chance(this, finalists)
+            job.stage_log(Note(f"{finalist.name} broke down and cannot be the result: {finalist.broken}", "warning"))
+    _warn_of_chance(job, finalists)
     return finalists
 
 
-def _warn_of_chance(this: Running, finalists: Sequence[Finalist]) -> None:
+def _warn_of_chance(job: JobContext, finalists: Sequence[Finalist]) -> None:
     """At extreme sparsity a uniform distribution starves small layers, and the default protocol learns nothing."""
     default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
-    chance = 1.0 / this.splits.classes
+    chance = 1.0 / job.splits.classes
     if default.broken is None and default.accuracy < 1.5 * chance:
         advice = (
             " The distribution 'uniform' leaves small layers too few weights: prune.distribution 'global' keeps more."
-            if this.spec.prune.distribution == "uniform"
+            if job.spec.prune.distribution == "uniform"
             else " Try a lower sparsity or another prune.distribution."
         )
         message = (
             f"The default protocol ends near chance ({default.accuracy:.1%}; guessing gives {chance:.1%})." + advice
         )
-        this.ledger(Note(message, "warning"))
+        job.stage_log(Note(message, "warning"))
 
 
-def _report(this: Running, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
+def _report(job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
     """Reads the test split, writes the result folder and verifies it; the folder holds all of it or nothing."""
     out_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
-        summary = _write(this, dense, pruned, finalists, Path(folder))
+        summary = _write(job, dense, pruned, finalists, Path(folder))
         for file in Path(folder).iterdir():
             file.replace(out_dir / file.name)
     return Result(out_dir, summary)
 
 
-def _write(this: Running, dense: Network, pruned: Network, finalists: list[Finalist], folder: Path) -> dict[str, Any]:
+def _write(job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], folder: Path) -> dict[str, Any]:
     winner = choose(finalists)
-    with this.ledger.stage(Stage.REPORT) as record:
+    with job.stage_log.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
-        size, splits = this.spec.data.batch_size, this.splits
+        size, splits = job.spec.data.batch_size, job.splits
         scores = {
-            name: this.workshop.executor.examine(score, networks, split, size, this.ledger)
+            name: job.executor.examine(score, networks, split, size)
             for name, split in (("validation", splits.validation), ("test", splits.test))
         }
         rows = report.rows(finalists, [dense, pruned], scores)
         shown = report.shown_by_layer(dense, pruned, finalists, winner)
-        measured = this.workshop.executor.examine(measure, list(shown.values()), splits.validation, size, this.ledger)
+        measured = job.executor.examine(measure, list(shown.values()), splits.validation, size)
         details = {
-            "spec": this.spec.model_dump(mode="json"),
+            "spec": job.spec.model_dump(mode="json"),
             "recipe": winner.training.recipe.model_dump(mode="json"),
             "learnable_scalars": winner.training.learnable,
             "candidate": winner.name,
-            "seeds": {"job": this.spec.seed, "training": winner.best_seed},
-            "in_flight": this.workshop.slots,
-            "input": report.input_statistics(this.found.blueprint, this.splits.train),
+            "seeds": {"job": job.spec.seed, "training": winner.best_seed},
+            "in_flight": job.executor.slots,
+            "input": report.input_statistics(job.found.blueprint, job.splits.train),
             "evaluation": next(row for row in rows if row["name"] == winner.name),
         }
         checkpoint.save(folder, winner.network, details)
         verified = checkpoint.verify(folder)
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
-    summary = report.report(this.spec, this.found, this.ledger, rows, winner, verified.sparsity)
+    summary = report.report(job.spec, job.found, job.stage_log, rows, winner, verified.sparsity)
     summary["layers"] = dict(zip(shown, map(asdict, measured), strict=True))
-    summary |= beside_actual(this.estimate, this.ledger)
+    summary |= beside_actual(job.estimate, job.stage_log)
     report.write(summary, folder / checkpoint.REPORT)
     draw_picture(summary, folder / checkpoint.PICTURE)
     return summary

@@ -9,7 +9,7 @@ from safs.events.kinds import Note, Stage
 from safs.execution.executor import Plan
 from safs.execution.training import Training
 from safs.networks import Assignment
-from safs.pipeline.state import Running, Start, recipe_of
+from safs.pipeline.state import JobContext, PrunedStart, recipe_of
 from safs.reuse.cache import Winner
 from safs.reuse.keys import key_of
 from safs.search import make_strategy
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 
-def finalists_of(this: Running, start: Start) -> dict[FinalCandidate, Training]:
+def finalists_of(job: JobContext, start: PrunedStart) -> dict[FinalCandidate, Training]:
     """Runs the searches that the final candidates need; returns what each of these is to train."""
-    spec, default, own = this.spec, recipe_of(this.spec.train), dict[str, str]()
+    spec, default, own = job.spec, recipe_of(job.spec.train), dict[str, str]()
     wanted = set(spec.final.candidates)
     epochs, seed = spec.final.epochs, spec.seed
     found = {FinalCandidate.DEFAULT: Training(own, default, epochs, seed)}
     if wanted & {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS}:
-        operators = _search_activations(this, start)
+        operators = _search_activations(job, start)
         found[FinalCandidate.ACTIVATIONS] = Training(operators, default, epochs, seed)
     if FinalCandidate.SAFS in wanted:
-        recipe = _tune(this, Stage.TUNE, operators, start)
+        recipe = _tune(job, Stage.TUNE, operators, start)
         found[FinalCandidate.SAFS] = Training(operators, recipe, epochs, seed, learnable=True)
     if FinalCandidate.HYPERPARAMETERS in wanted:
-        recipe = _tune(this, Stage.TUNE_ALONE, own, start)
+        recipe = _tune(job, Stage.TUNE_ALONE, own, start)
         found[FinalCandidate.HYPERPARAMETERS] = Training(own, recipe, epochs, seed, learnable=True)
     if FinalCandidate.JOINT in wanted:
-        best = _search_both(this, start)
+        best = _search_both(job, start)
         found[FinalCandidate.JOINT] = Training(best.assignment, best.recipe, epochs, seed, learnable=True)
     return {name: found[name] for name in spec.final.candidates}
 
@@ -53,42 +53,42 @@ class _Search:
     """What its trials depend on beside the pruned network and ``section``."""
 
 
-def _search_activations(this: Running, start: Start) -> Assignment:
+def _search_activations(job: JobContext, start: PrunedStart) -> Assignment:
     """Stage 1: every trial starts from the pruned, un-fine-tuned weights; dense recipe, alpha = beta = 1."""
-    found, section = this.found, this.spec.activations
-    space = this.spaces.activations(found.own, found.operators, this.spec.seed)
-    recipe = recipe_of(this.spec.train)
+    found, section = job.found, job.spec.activations
+    space = job.spaces.activations(found.own, found.operators, job.spec.seed)
+    recipe = recipe_of(job.spec.train)
 
     def plan(candidate: Candidate) -> Training:
-        return _trial(candidate, _assignment(this, candidate), recipe)
+        return _trial(candidate, _assignment(job, candidate), recipe)
 
     depends = {"groups": found.groups, "operators": found.operators, "recipe": recipe}
-    return plan(_best_of(this, _Search(Stage.ACTIVATIONS, section, space, plan, depends), start).candidate).assignment
+    return plan(_best_of(job, _Search(Stage.ACTIVATIONS, section, space, plan, depends), start).candidate).assignment
 
 
-def _tune(this: Running, stage: Stage, operators: Assignment, start: Start) -> Recipe:
+def _tune(job: JobContext, stage: Stage, operators: Assignment, start: PrunedStart) -> Recipe:
     """Stage 2: fine-tuning hyperparameters for ``operators``, with learnable alpha and beta."""
-    section, train = this.spec.tune, this.spec.train
-    space = this.spaces.fine_tuning(train, section.epochs, this.spec.seed)
+    section, train = job.spec.tune, job.spec.train
+    space = job.spaces.fine_tuning(train, section.epochs, job.spec.seed)
 
     def plan(candidate: Candidate) -> Training:
-        return _trial(candidate, operators, this.spaces.recipe_from(candidate.config, train), learnable=True)
+        return _trial(candidate, operators, job.spaces.recipe_from(candidate.config, train), learnable=True)
 
     depends = {"assignment": operators, "train": train}
-    return plan(_best_of(this, _Search(stage, section, space, plan, depends), start).candidate).recipe
+    return plan(_best_of(job, _Search(stage, section, space, plan, depends), start).candidate).recipe
 
 
-def _search_both(this: Running, start: Start) -> Training:
+def _search_both(job: JobContext, start: PrunedStart) -> Training:
     """Operators and hyperparameters in one space, with learnable alpha and beta."""
-    found, section, train = this.found, this.spec.joint, this.spec.train
-    space = this.spaces.joint(found.own, found.operators, train, section.epochs, this.spec.seed)
+    found, section, train = job.found, job.spec.joint, job.spec.train
+    space = job.spaces.joint(found.own, found.operators, train, section.epochs, job.spec.seed)
 
     def plan(candidate: Candidate) -> Training:
-        recipe = this.spaces.recipe_from(candidate.config, train)
-        return _trial(candidate, _assignment(this, candidate), recipe, learnable=True)
+        recipe = job.spaces.recipe_from(candidate.config, train)
+        return _trial(candidate, _assignment(job, candidate), recipe, learnable=True)
 
     depends = {"groups": found.groups, "operators": found.operators, "train": train}
-    return plan(_best_of(this, _Search(Stage.JOINT, section, space, plan, depends), start).candidate)
+    return plan(_best_of(job, _Search(Stage.JOINT, section, space, plan, depends), start).candidate)
 
 
 def _trial(candidate: Candidate, assignment: Assignment, recipe: Recipe, *, learnable: bool = False) -> Training:
@@ -96,21 +96,21 @@ def _trial(candidate: Candidate, assignment: Assignment, recipe: Recipe, *, lear
     return Training(assignment, recipe, span, candidate.seed, learnable, until=candidate.epochs, leaves=True)
 
 
-def _assignment(this: Running, candidate: Candidate) -> Assignment:
-    operators = this.spaces.operators_from(candidate.config)
-    return {site: operators[group] for group, sites in this.found.groups.items() for site in sites}
+def _assignment(job: JobContext, candidate: Candidate) -> Assignment:
+    operators = job.spaces.operators_from(candidate.config)
+    return {site: operators[group] for group, sites in job.found.groups.items() for site in sites}
 
 
-def _best_of(this: Running, search: _Search, start: Start) -> Trial:
+def _best_of(job: JobContext, search: _Search, start: PrunedStart) -> Trial:
     """Runs the search; returns its best trial."""
-    stage, section, seed = search.stage, search.section, this.spec.seed
-    with this.ledger.stage(stage, trials=section.trials, epochs=section.epochs) as record:
-        firsts = _firsts(this, search)
+    stage, section, seed = search.stage, search.section, job.spec.seed
+    with job.stage_log.stage(stage, trials=section.trials, epochs=section.epochs) as record:
+        firsts = _firsts(job, search)
         key = key_of(
             start=start.key,
-            batches=this.batches,
+            batches=job.batches,
             search=section,
-            in_flight=this.workshop.slots,
+            in_flight=job.executor.slots,
             seed=seed,
             firsts=firsts,
             depends=search.depends,
@@ -119,7 +119,7 @@ def _best_of(this: Running, search: _Search, start: Start) -> Trial:
         def make() -> Any:
             return make_strategy(section, search.space, seed, firsts=firsts, field=stage.section)
 
-        trials = this.workshop.search(record, key, make, search.plan, start.context)
+        trials = job.executor.search(record, key, make, search.plan, start.context)
         best = best_trial(trials)
         if best is None:
             reason = trials[0].outcome.error if trials else "no trial was proposed"
@@ -131,20 +131,20 @@ def _best_of(this: Running, search: _Search, start: Start) -> Trial:
         return best
 
 
-def _firsts(this: Running, search: _Search) -> list[Config]:
+def _firsts(job: JobContext, search: _Search) -> list[Config]:
     """The points that the search begins with: winners of earlier jobs, then those that are known to do well."""
-    winners = this.memory.winners(this.spec.model.architecture, this.spec.warm_start) if this.spec.warm_start else ()
+    winners = job.cache.winners(job.spec.model.architecture, job.spec.warm_start) if job.spec.warm_start else ()
     warm: list[Config] = []
     for winner in winners:
-        config = this.spaces.config_from(
-            search.space, this.spec.train, _by_group(this.found.groups, winner), winner.recipe
+        config = job.spaces.config_from(
+            search.space, job.spec.train, _by_group(job.found.groups, winner), winner.recipe
         )
         if config is not None and config not in warm:
             warm.append(config)
-            this.ledger(Note(f"Warm start: trial {len(warm)} of {search.stage} is what won job {winner.job}."))
-    if this.spec.warm_start and not warm:
-        this.ledger(Note(f"Warm start: no earlier job has a winner that {search.stage} can try."))
-    known = this.spaces.firsts(search.space, this.spec.train) if search.section.portfolio else ()
+            job.stage_log(Note(f"Warm start: trial {len(warm)} of {search.stage} is what won job {winner.job}."))
+    if job.spec.warm_start and not warm:
+        job.stage_log(Note(f"Warm start: no earlier job has a winner that {search.stage} can try."))
+    known = job.spaces.firsts(search.space, job.spec.train) if search.section.portfolio else ()
     return [*warm, *(config for config in known if config not in warm)]
 
 

@@ -4,27 +4,27 @@ from dataclasses import dataclass
 
 from safs.data import Splits
 from safs.estimates import Estimate
-from safs.events.stage_log import Ledger
+from safs.events.stage_log import StageLog
 from safs.execution.work import Context
 from safs.networks import Network
 from safs.pipeline.spaces import Spaces
 from safs.preflight import Preflight
-from safs.reuse.cache import Memory
-from safs.reuse.cached_executor import Workshop
+from safs.reuse.cache import Cache
+from safs.reuse.cached_executor import CachedExecutor
 from safs.spec.job import JobSpec, Recipe, TrainSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class JobContext:
     """A job under way."""
 
     spec: JobSpec
     found: Preflight
     splits: Splits
     spaces: Spaces
-    ledger: Ledger
-    memory: Memory
-    workshop: Workshop
+    stage_log: StageLog
+    cache: Cache
+    executor: CachedExecutor
     data_key: str
     """Of the training and the validation split."""
     estimate: Estimate
@@ -37,7 +37,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class KeyedNetwork:
     """A network under its key."""
 
     network: Network
@@ -45,7 +45,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class PrunedStart:
     """What the trainings after pruning share, and the key of the network that they start from."""
 
     context: Context

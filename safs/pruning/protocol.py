@@ -1,6 +1,6 @@
 """What a pruning method gets to work with, and what it gives back.
 
-A method is a generator: straight-line code that asks the bench to train, yields every epoch that was trained (so that
+A method is a generator: straight-line code that asks the trainer to train, yields every epoch that was trained (so that
 whoever drives it can report, pause or stop), and returns the pruned network.
 """
 
@@ -23,7 +23,7 @@ def _nothing(step: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Called within a training, with the number of the step: 0 for the first of this ``Bench.train``."""
+    """Called within a training, with the number of the step: 0 for the first of this ``Trainer.train``."""
 
     after_backward: Callable[[int], None] = _nothing
     """The gradients are there and may be changed; those of pruned weights are true gradients, not zeros."""
@@ -32,7 +32,7 @@ class Hooks:
     weights that they bring back start at 0, without momentum."""
 
 
-class Bench(Protocol):
+class Trainer(Protocol):
     """A network in training, for a pruning method."""
 
     @property
@@ -92,7 +92,7 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class PruningTask:
     """What is known of a pruning before it runs."""
 
     model: nn.Module
@@ -110,8 +110,8 @@ class Setting:
 
 
 Steps: TypeAlias = Generator[EpochMetrics, None, Pruned]
-Method: TypeAlias = Callable[[Bench, float, PruneSpec], Steps]
-"""(bench, sparsity, spec) -> epochs, then the pruned network, with exactly the live weights asked for."""
+Method: TypeAlias = Callable[[Trainer, float, PruneSpec], Steps]
+"""(trainer, sparsity, spec) -> epochs, then the pruned network, with exactly the live weights asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Pruner:
 
     summary: str
     prune: Method
-    check: Callable[[Setting], None]
+    check: Callable[[PruningTask], None]
     """Raises what ``prune`` would raise for what is known beforehand: options, epochs, sparsity, the network."""
     source: str = ""
     from_scratch: bool = False

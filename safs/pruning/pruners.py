@@ -4,21 +4,21 @@ from safs.pruning.axes.distributions import DISTRIBUTIONS, Distribution, Shapes,
 from safs.pruning.axes.schedules import GradualOptions
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.methods import ap, composed, dynamic, east, greg, joint_input
-from safs.pruning.protocol import Bench, Hooks, Pruned, Pruner, Setting
+from safs.pruning.protocol import Hooks, Pruned, Pruner, PruningTask, Trainer
 from safs.registry import Registry
 from safs.spec.options import described
 
 __all__ = [
     "DISTRIBUTIONS",
     "PRUNERS",
-    "Bench",
     "Distribution",
     "Hooks",
     "Masks",
     "Pruned",
     "Pruner",
-    "Setting",
+    "PruningTask",
     "Shapes",
+    "Trainer",
     "apply_masks",
     "live_counts",
     "live_total",

@@ -17,7 +17,7 @@ from safs.trials import Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class CachedOutput:
     """An output that was kept."""
 
     file: Path
@@ -39,13 +39,13 @@ class Winner:
     """Whether alpha and beta were trained."""
 
 
-class Memory(Protocol):
+class Cache(Protocol):
     """Where outputs are kept between jobs and between attempts at a job. Called by one thread, the pipeline's."""
 
-    def recall(self, key: str) -> Remembered | None:
+    def get(self, key: str) -> CachedOutput | None:
         """The output under ``key``, checked against its hash; None if there is none."""
 
-    def keep(self, key: str, stage: Stage, file: Path) -> None:
+    def put(self, key: str, stage: Stage, file: Path) -> None:
         """Keeps a copy of ``file`` under ``key``. Whoever was first stays."""
 
     def trials(self, stage: Stage) -> Sequence[Trial]:
@@ -55,13 +55,13 @@ class Memory(Protocol):
         """Winners of the latest jobs on this architecture that succeeded, the newest first, no two alike."""
 
 
-class NoMemory:
+class NoCache:
     """Remembers nothing."""
 
-    def recall(self, key: str) -> Remembered | None:
+    def get(self, key: str) -> CachedOutput | None:
         return None
 
-    def keep(self, key: str, stage: Stage, file: Path) -> None:
+    def put(self, key: str, stage: Stage, file: Path) -> None:
         """Nothing."""
 
     def trials(self, stage: Stage) -> Sequence[Trial]:
@@ -71,7 +71,7 @@ class NoMemory:
         return ()
 
 
-class FolderMemory(NoMemory):
+class FolderCache(NoCache):
     """Outputs in a folder, a file a key: for jobs in a plain process.
 
     Args:
@@ -82,11 +82,11 @@ class FolderMemory(NoMemory):
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def recall(self, key: str) -> Remembered | None:
+    def get(self, key: str) -> CachedOutput | None:
         file = self._folder / key
-        return Remembered(file, f"{self._folder}") if file.exists() else None
+        return CachedOutput(file, f"{self._folder}") if file.exists() else None
 
-    def keep(self, key: str, stage: Stage, file: Path) -> None:
+    def put(self, key: str, stage: Stage, file: Path) -> None:
         target = self._folder / key
         if target.exists():
             return

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safs.data import Split
 from safs.events.kinds import Event, Note, Stage, TrialDone
-from safs.events.stage_log import Ledger, StageRecord
-from safs.execution.executor import EARLIER_ATTEMPT, Executor, NamedWork, Plan
+from safs.events.stage_log import StageLog, StageRecord
+from safs.execution.executor import EARLIER_ATTEMPT, Executor, Found, Look, NamedWork, Plan
 from safs.execution.work import Context, Trained
-from safs.reuse.cache import Memory
+from safs.networks import Network
+from safs.reuse.cache import Cache
 from safs.reuse.files import read_trained, read_trials, write_trained, write_trials
 from safs.search import Strategy
 from safs.search.conductor import Conductor, window_for
@@ -22,30 +24,30 @@ THIS_JOB = "this job"
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
+class KeyedWork:
     """Work under the key of what it makes."""
 
     key: str
     named: NamedWork
 
 
-class Workshop:
+class CachedExecutor:
     """Where a job's trainings and searches are done, none of them twice."""
 
-    def __init__(self, executor: Executor, memory: Memory, ledger: Ledger) -> None:
-        self.executor, self._memory, self._ledger = executor, memory, ledger
+    def __init__(self, executor: Executor, cache: Cache, stage_log: StageLog) -> None:
+        self._executor, self._cache, self._stage_log = executor, cache, stage_log
 
     @property
     def slots(self) -> int:
         """How many trials are in flight."""
-        return self.executor.slots
+        return self._executor.slots
 
-    def train(self, record: StageRecord, works: Sequence[Keyed], context: Context) -> list[Trained]:
+    def train(self, record: StageRecord, works: Sequence[KeyedWork], context: Context) -> list[Trained]:
         """The networks that ``works`` make, in the order given; each is kept as soon as it is there.
 
         What has failed for good in an earlier attempt at this very job is not tried again.
         """
-        found = {work.key: trained for work in works if (trained := self._remembered(record, work)) is not None}
+        found = {work.key: trained for work in works if (trained := self._cached(record, work)) is not None}
         found |= self._failed_before(record, [work for work in works if work.key not in found])
         missing = {work.key: work for work in works if work.key not in found}
         keys = {work.named.candidate.number: key for key, work in missing.items()}
@@ -55,11 +57,11 @@ class Workshop:
                 self._keep(keys[named.candidate.number], record.stage, lambda file: write_trained(trained, file))
 
         named = [work.named for work in missing.values()]
-        made = self.executor.train(record.stage, named, context, self._ledger, keep) if named else []
+        made = self._executor.train(record.stage, named, context, self._stage_log, keep) if named else []
         found |= dict(zip(missing, made, strict=True))
         for work in works:
             if work.key in missing and work is not missing[work.key]:
-                self._ledger(TrialDone(record.stage, work.named.candidate, found[work.key].outcome, THIS_JOB))
+                self._stage_log(TrialDone(record.stage, work.named.candidate, found[work.key].outcome, THIS_JOB))
         return [found[work.key] for work in works]
 
     def search(self, record: StageRecord, key: str, make: MakeStrategy, plan: Plan, context: Context) -> list[Trial]:
@@ -68,69 +70,73 @@ class Workshop:
         What an earlier attempt at this very job has tried is replayed: the strategy proposes it again, and what was
         found is told without being run.
         """
-        if (remembered := self._memory.recall(key)) is not None:
-            trials = read_trials(remembered.file)
+        if (cached := self._cache.get(key)) is not None:
+            trials = read_trials(cached.file)
             for trial in trials:
-                self._ledger(TrialDone(record.stage, trial.candidate, trial.outcome, remembered.origin))
-            record.recalled.add(remembered.origin)
+                self._stage_log(TrialDone(record.stage, trial.candidate, trial.outcome, cached.origin))
+            record.recalled.add(cached.origin)
             return trials
-        known = {trial.candidate.number: trial for trial in self._memory.trials(record.stage)}
+        known = {trial.candidate.number: trial for trial in self._cache.trials(record.stage)}
         strategy = Replayed(make, known)
-        conductor = Conductor(strategy, window_for(self.executor.slots, strategy))
-        report = _Watching(self._ledger, strategy)
-        tried = self.executor.search(record.stage, conductor, plan, context, report, _recall_from(known))
+        conductor = Conductor(strategy, window_for(self._executor.slots, strategy))
+        report = _Watching(self._stage_log, strategy)
+        tried = self._executor.search(record.stage, conductor, plan, context, report, _recall_from(known))
         trials = sorted([*tried, *strategy.adopted], key=lambda trial: trial.candidate.number)
         record.trials[:] = trials
         self._keep(key, record.stage, lambda file: write_trials(trials, file))
         return trials
 
-    def _remembered(self, record: StageRecord, work: Keyed) -> Trained | None:
-        if (remembered := self._memory.recall(work.key)) is None:
+    def examine(self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int) -> list[Found]:
+        """The result of ``look`` for each network on ``split``, in the order given. Nothing of it is cached."""
+        return self._executor.examine(look, networks, split, batch_size, self._stage_log)
+
+    def _cached(self, record: StageRecord, work: KeyedWork) -> Trained | None:
+        if (cached := self._cache.get(work.key)) is None:
             return None
-        trained = read_trained(remembered.file)
-        self._ledger(TrialDone(record.stage, work.named.candidate, trained.outcome, remembered.origin))
-        record.recalled.add(remembered.origin)
+        trained = read_trained(cached.file)
+        self._stage_log(TrialDone(record.stage, work.named.candidate, trained.outcome, cached.origin))
+        record.recalled.add(cached.origin)
         return trained
 
-    def _failed_before(self, record: StageRecord, works: Sequence[Keyed]) -> dict[str, Trained]:
+    def _failed_before(self, record: StageRecord, works: Sequence[KeyedWork]) -> dict[str, Trained]:
         """By the key of what the training was to make."""
-        known = {trial.candidate.number: trial for trial in self._memory.trials(record.stage)} if works else {}
+        known = {trial.candidate.number: trial for trial in self._cache.trials(record.stage)} if works else {}
         found: dict[str, Trained] = {}
         for work in works:
             candidate = work.named.candidate
             trial = known.get(candidate.number)
             if trial is not None and trial.candidate == candidate and trial.outcome.error is not None:
                 found[work.key] = Trained(trial.outcome, None)
-                self._ledger(TrialDone(record.stage, candidate, trial.outcome, EARLIER_ATTEMPT))
+                self._stage_log(TrialDone(record.stage, candidate, trial.outcome, EARLIER_ATTEMPT))
             elif work.key in found:
-                self._ledger(TrialDone(record.stage, candidate, found[work.key].outcome, THIS_JOB))
+                self._stage_log(TrialDone(record.stage, candidate, found[work.key].outcome, THIS_JOB))
         return found
 
     def _keep(self, key: str, stage: Stage, write: Callable[[Path], None]) -> None:
         with TemporaryDirectory(prefix="safs-") as folder:
             file = Path(folder) / "output"
             write(file)
-            self._memory.keep(key, stage, file)
+            self._cache.put(key, stage, file)
 
 
 class _Watching:
     """A report that tells, at the next event, that the replay of an earlier attempt did not match."""
 
-    def __init__(self, ledger: Ledger, strategy: Replayed) -> None:
-        self._ledger, self._strategy = ledger, strategy
+    def __init__(self, stage_log: StageLog, strategy: Replayed) -> None:
+        self._stage_log, self._strategy = stage_log, strategy
         self._told = False
 
     def __call__(self, event: Event) -> None:
         if not self._told and self._strategy.diverged is not None:
             self._told = True
-            self._ledger(
+            self._stage_log(
                 Note(
                     f"The search could not be resumed exactly: {self._strategy.diverged}. It goes on with what the "
                     "earlier attempt's trials have told it.",
                     "warning",
                 )
             )
-        self._ledger(event)
+        self._stage_log(event)
 
 
 def _recall_from(known: Mapping[int, Trial]) -> Callable[[Candidate], Outcome | None]:

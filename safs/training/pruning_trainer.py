@@ -1,4 +1,4 @@
-"""The bench that pruning methods work on: a network, its data, and trainings of it."""
+"""The trainer that pruning methods work on: a network, its data, and trainings of it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +18,8 @@ SCORED_IMAGES = 2048
 """Enough that the mean gradient of a batch's worth of weights is no accident; a second of work."""
 
 
-class TrainingBench:
-    """``safs.pruning.protocol.Bench`` over real trainings.
+class PruningTrainer:
+    """``safs.pruning.protocol.Trainer`` over real trainings.
 
     Epochs are numbered through all of them, and each training shuffles from a seed of its own.
 

@@ -15,7 +15,7 @@ from sqlalchemy import event, text
 from api import prometheus
 from api.app import create_app
 from api.gate import authentication
-from api.gate.key_cache import Keyring
+from api.gate.key_cache import KeyCache
 from api.settings import ApiSettings
 from store.session import Database
 from tests.api.conftest import from_this_machine
@@ -171,7 +171,7 @@ def test_without_a_database_the_rest_is_told(http: TestClient, api_database_url:
 def test_a_database_that_is_away_is_told_to_who_was_known_before(
     settings: ApiSettings, make_key: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch, with_key: bool
 ) -> None:
-    monkeypatch.setattr(authentication, "Keyring", partial(Keyring, kept_s=-1.0))
+    monkeypatch.setattr(authentication, "KeyCache", partial(KeyCache, kept_s=-1.0))
     app = create_app(settings)
     with from_this_machine(app) as http:
         http.headers.update(make_key("prometheus", "admin") if with_key else {})

@@ -8,26 +8,26 @@ from safs.estimates import beside_actual, workload
 from safs.estimates.estimate import estimate
 from safs.estimates.stage_costs import Slots
 from safs.events.kinds import Stage
-from safs.events.stage_log import Ledger
+from safs.events.stage_log import StageLog
 from safs.spec.job import JobSpec
 from tests.estimates.cases import CPU, FOUND, JOB
 
 ESTIMATE = estimate(JobSpec.model_validate(JOB), FOUND, [CPU], Slots(1, 0.0))
 
 
-def _ledger(*reused: Stage) -> Ledger:
+def _stage_log(*reused: Stage) -> StageLog:
     """Of a job whose every stage took twice as long as estimated."""
-    ledger = Ledger(lambda event: None)
+    stage_log = StageLog(lambda event: None)
     for stage in ESTIMATE.stages:
-        with ledger.stage(stage.stage) as record:
+        with stage_log.stage(stage.stage) as record:
             record.ran, record.epochs = (0, 0) if stage.stage in reused else (stage.trials, stage.epochs)
             record.reused = stage.stage in reused
         record.seconds = 0.01 if stage.stage in reused else 2 * (stage.seconds or 0.0)
-    return ledger
+    return stage_log
 
 
 def test_the_ratio_is_actual_over_estimated() -> None:
-    both = beside_actual(ESTIMATE, _ledger())
+    both = beside_actual(ESTIMATE, _stage_log())
 
     assert both["estimate"] == ESTIMATE.as_json()
     assert both["actual"] == {
@@ -39,7 +39,7 @@ def test_the_ratio_is_actual_over_estimated() -> None:
 
 
 def test_what_was_reused_is_neither_counted_nor_compared() -> None:
-    actual = beside_actual(ESTIMATE, _ledger(Stage.DENSE, Stage.ACTIVATIONS))["actual"]
+    actual = beside_actual(ESTIMATE, _stage_log(Stage.DENSE, Stage.ACTIVATIONS))["actual"]
 
     assert (actual["trials"], actual["epochs"]) == (3, 10)
     assert actual["ratio"] == pytest.approx(2.0)
@@ -48,4 +48,4 @@ def test_what_was_reused_is_neither_counted_nor_compared() -> None:
 def test_without_an_estimate_there_is_no_ratio() -> None:
     stages = tuple(replace(stage, seconds=None, low_s=None, high_s=None) for stage in ESTIMATE.stages)
 
-    assert beside_actual(replace(ESTIMATE, seconds=None, stages=stages), _ledger())["actual"]["ratio"] is None
+    assert beside_actual(replace(ESTIMATE, seconds=None, stages=stages), _stage_log())["actual"]["ratio"] is None

@@ -6,7 +6,7 @@ import pytest
 
 from safs import data
 from safs.errors import Cancelled, TrainingError
-from safs.estimates.before_run import estimate_here
+from safs.estimates.before_run import estimate_before_run
 from safs.estimates.timing import Timing
 from safs.events.kinds import Event, Note
 from safs.execution.serial import SerialExecutor
@@ -46,7 +46,7 @@ def found() -> Preflight:
 def _estimate(found: Preflight, executor: SerialExecutor) -> tuple[Any, list[Event]]:
     events: list[Event] = []
     train = data.load(SPEC.data, root=None, channels=1, image_size=8, seed=0).train
-    return estimate_here(SPEC, found, train, executor, events.append), events
+    return estimate_before_run(SPEC, found, train, executor, events.append), events
 
 
 def test_it_is_told_as_a_note_and_timed_on_the_executor_itself(found: Preflight) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from safs.estimates import estimate_apart
+from safs.estimates import estimate_in_subprocess
 from safs.preflight import Preflight, check
 from safs.spec.job import JobSpec
 
@@ -20,7 +20,7 @@ def found() -> Preflight:
 
 
 def test_a_real_job_is_timed_by_a_real_process(found: Preflight) -> None:
-    made = estimate_apart(SPEC, found, limit_s=250.0)
+    made = estimate_in_subprocess(SPEC, found, limit_s=250.0)
 
     assert made.untimed is None
     assert made.seconds is not None
@@ -32,7 +32,7 @@ def test_a_real_job_is_timed_by_a_real_process(found: Preflight) -> None:
 
 @pytest.mark.parametrize(("limit_s", "reason"), [(0.0, "turned off"), (0.01, "timing took longer than")])
 def test_no_time_for_timing_is_said(found: Preflight, limit_s: float, reason: str) -> None:
-    made = estimate_apart(SPEC, found, limit_s=limit_s)
+    made = estimate_in_subprocess(SPEC, found, limit_s=limit_s)
 
     assert made.seconds is None
     assert reason in str(made.untimed)
@@ -52,7 +52,7 @@ def test_a_process_that_dies_is_a_reason_and_no_error(
         program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
 
-    made = estimate_apart(SPEC, found, limit_s=60.0)
+    made = estimate_in_subprocess(SPEC, found, limit_s=60.0)
 
     assert made.seconds is None
     assert reason in str(made.untimed)

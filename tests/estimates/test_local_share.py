@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from safs.estimates.local_share import Share, cores, share_here
+from safs.estimates.local_share import Share, cores, local_share
 from safs.spec.job import ResourcesSpec
 from workers.on_ray.capacity import Node, divide
 
@@ -19,11 +19,11 @@ def test_one_machine_is_divided_as_the_workers_divide_a_cluster_of_it(
     if not gpus and "gpus_per_trial" in resources:
         return  # The workers refuse that; a machine that only checks jobs may well lack the GPUs.
 
-    share, worker = share_here(spec, image_size, cpus, gpus), divide([Node(cpus, gpus)], spec, image_size)
+    share, worker = local_share(spec, image_size, cpus, gpus), divide([Node(cpus, gpus)], spec, image_size)
 
     assert share == Share(worker.workers, worker.cpus, worker.gpus)
 
 
 def test_a_gpu_that_is_not_there_is_done_without() -> None:
-    assert share_here(ResourcesSpec(gpus_per_trial=0.5), 32, cpus=2, gpus=0) == Share(2, 1, 0.0)
+    assert local_share(ResourcesSpec(gpus_per_trial=0.5), 32, cpus=2, gpus=0) == Share(2, 1, 0.0)
     assert cores() >= 1

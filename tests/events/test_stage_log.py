@@ -7,7 +7,7 @@ import pytest
 from safs.errors import Cancelled
 from safs.events.faults import Faults
 from safs.events.kinds import Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, WorkerLost
-from safs.events.stage_log import Ledger
+from safs.events.stage_log import StageLog
 from safs.trials import Candidate, Outcome
 
 
@@ -19,12 +19,12 @@ def done(number: int, accuracy: float | None) -> TrialDone:
 
 def test_every_event_is_passed_on_in_order() -> None:
     heard: list[Event] = []
-    ledger = Ledger(heard.append)
+    stage_log = StageLog(heard.append)
 
-    with ledger.stage(Stage.TUNE, trials=1, epochs=8) as record:
-        ledger(done(0, 0.5))
-        ledger(Pulse())
-        ledger(Note("careful", "warning"))
+    with stage_log.stage(Stage.TUNE, trials=1, epochs=8) as record:
+        stage_log(done(0, 0.5))
+        stage_log(Pulse())
+        stage_log(Note("careful", "warning"))
         record.summary = "went well"
 
     assert heard == [
@@ -35,53 +35,53 @@ def test_every_event_is_passed_on_in_order() -> None:
         StageDone(Stage.TUNE, record.seconds, "went well"),
     ]
     assert record.seconds > 0
-    assert ledger.notes == ["careful"]
+    assert stage_log.notes == ["careful"]
 
 
 def test_trials_are_kept_by_stage_in_the_order_of_their_numbers() -> None:
-    ledger = Ledger(lambda event: None)
+    stage_log = StageLog(lambda event: None)
 
-    with ledger.stage(Stage.TUNE) as record:
+    with stage_log.stage(Stage.TUNE) as record:
         for event in (done(2, None), done(0, 0.5), done(1, 0.75)):
-            ledger(event)
+            stage_log(event)
 
-    assert ledger.stages == {Stage.TUNE: record}
+    assert stage_log.stages == {Stage.TUNE: record}
     assert [trial.candidate.number for trial in record.trials] == [0, 1, 2]
     assert (record.failed, record.best_accuracy) == (1, 0.75)
 
 
 def test_workers_that_are_lost_add_to_the_faults_of_earlier_attempts() -> None:
-    ledger = Ledger(lambda event: None, Faults(runners_lost=1, trials_repeated=2, seconds_lost=10.0))
+    stage_log = StageLog(lambda event: None, Faults(runners_lost=1, trials_repeated=2, seconds_lost=10.0))
 
-    ledger(WorkerLost(Stage.TUNE, 3, 1.5))
-    ledger(WorkerLost(None, None, 0.5))
+    stage_log(WorkerLost(Stage.TUNE, 3, 1.5))
+    stage_log(WorkerLost(None, None, 0.5))
 
-    assert ledger.faults == Faults(runners_lost=1, workers_lost=2, trials_repeated=3, seconds_lost=12.0)
+    assert stage_log.faults == Faults(runners_lost=1, workers_lost=2, trials_repeated=3, seconds_lost=12.0)
 
 
 def test_a_stage_without_a_sound_trial_has_no_best_accuracy() -> None:
-    ledger = Ledger(lambda event: None)
+    stage_log = StageLog(lambda event: None)
 
-    with ledger.stage(Stage.TUNE) as record:
-        ledger(done(0, None))
+    with stage_log.stage(Stage.TUNE) as record:
+        stage_log(done(0, None))
 
     assert (record.failed, record.best_accuracy) == (1, None)
 
 
 def test_a_stage_that_raised_is_not_said_to_be_done() -> None:
     heard: list[Event] = []
-    ledger = Ledger(heard.append)
+    stage_log = StageLog(heard.append)
 
-    with pytest.raises(Cancelled), ledger.stage(Stage.PRUNE):
+    with pytest.raises(Cancelled), stage_log.stage(Stage.PRUNE):
         raise Cancelled("cancelled by the user")
 
     assert heard == [StageStarted(Stage.PRUNE, 0, 0)]
-    assert ledger.stages[Stage.PRUNE].seconds == 0
+    assert stage_log.stages[Stage.PRUNE].seconds == 0
 
 
 def test_what_report_raises_passes_through() -> None:
     def cancel(event: Event) -> None:
         raise Cancelled("cancelled by the user")
 
-    with pytest.raises(Cancelled), Ledger(cancel).stage(Stage.DENSE):
+    with pytest.raises(Cancelled), StageLog(cancel).stage(Stage.DENSE):
         pytest.fail("the stage must not begin")

@@ -20,7 +20,7 @@ from safs.models import MODELS, InputShape, ModelEntry, architectures
 from safs.models.resnet import BasicBlock, ResNet
 from safs.networks import Blueprint, Network, assemble
 from safs.pruning.masks import prunable_parameters
-from safs.pruning.protocol import Setting
+from safs.pruning.protocol import PruningTask
 from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
 from safs.spec.job import DataSpec, PruneSpec, Recipe
@@ -214,12 +214,12 @@ def test_the_saved_network_computes_on_whole_images_what_it_computed(case: Case,
         assert torch.equal(checkpoint.load(tmp_path)(whole), assemble(network)(read))
 
 
-def setting(case: Case) -> Setting:
+def setting(case: Case) -> PruningTask:
     blueprint = BLUEPRINTS[case.architecture]
     with torch.device("meta"):
         model = blueprint.build()
     example = torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size, device="meta")
-    return Setting(model, example, case.sparsity, case.spec, steps_per_epoch=2)
+    return PruningTask(model, example, case.sparsity, case.spec, steps_per_epoch=2)
 
 
 @every_case

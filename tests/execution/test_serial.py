@@ -8,9 +8,9 @@ import torch
 from safs import data
 from safs.data import TensorSplit
 from safs.events.kinds import EpochDone, Event, Note, Stage, TrialDone
-from safs.execution import executor, pruning
+from safs.execution import pruning, serial
 from safs.execution.serial import SerialExecutor
-from safs.execution.snapshot_cache import Shelf
+from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.training import Training, TrainingRun
 from safs.execution.work import Context
 from safs.networks import Blueprint
@@ -150,7 +150,7 @@ def test_a_training_that_raises_is_run_again_once_and_what_it_raises_then_is_its
             raise OSError("caf\udce9.png is damaged")
         return pruning.begin(context, work, device, resume)
 
-    monkeypatch.setattr(executor, "begin", begin)
+    monkeypatch.setattr(serial, "begin", begin)
 
     trials, events = search(Scripted([Candidate(number, {}, 1, seed=number) for number in range(3)]), context)
 
@@ -168,12 +168,12 @@ def test_a_training_that_raises_is_run_again_once_and_what_it_raises_then_is_its
 
 
 def test_what_a_full_shelf_drops_belongs_to_the_worst_trial():
-    shelf: Shelf[str] = Shelf(limit_bytes=10)
+    snapshots: SnapshotCache[str] = SnapshotCache(limit_bytes=10)
     for number, loss in enumerate((0.5, 0.9, 0.7)):
-        shelf.put(Trial(Candidate(number, {}, 1, 0), Outcome(loss)), f"of {number}", 5)
+        snapshots.put(Trial(Candidate(number, {}, 1, 0), Outcome(loss)), f"of {number}", 5)
 
     def taken(number: int) -> str | None:
-        return shelf.take(Candidate(9, {}, 3, 0, continues=number))
+        return snapshots.take(Candidate(9, {}, 3, 0, continues=number))
 
     assert [taken(0), taken(1), taken(2), taken(2)] == ["of 0", None, "of 2", None]
 

@@ -6,7 +6,7 @@ import pytest
 
 from safs import checkpoint
 from safs.events.kinds import Stage, TrialDone
-from safs.reuse.cache import NoMemory
+from safs.reuse.cache import NoCache
 from tests.pipeline.jobs import TINY
 from tests.pipeline.test_reuse import Ran
 
@@ -19,7 +19,7 @@ JOB: dict[str, Any] = TINY | {
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return Ran(JOB, tmp_path_factory.mktemp("joint"), NoMemory(), slots=2)
+    return Ran(JOB, tmp_path_factory.mktemp("joint"), NoCache(), slots=2)
 
 
 def test_it_runs_one_search_and_competes_with_the_default_protocol(ran: Ran) -> None:

@@ -13,7 +13,7 @@ from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import Result, run_job
 from safs.reuse import keys
-from safs.reuse.cache import FolderMemory, Memory, NoMemory, Winner
+from safs.reuse.cache import Cache, FolderCache, NoCache, Winner
 from safs.spec.job import JobSpec, Recipe
 from safs.trials import Candidate, Outcome, Trial
 from search_spaces import SPACES
@@ -33,7 +33,7 @@ class Ran:
     """A job that ran, and what it told."""
 
     def __init__(
-        self, job: Mapping[str, Any], folder: Path, memory: Memory, *, slots: int = 1, dies_at: int | None = None
+        self, job: Mapping[str, Any], folder: Path, cache: Cache, *, slots: int = 1, dies_at: int | None = None
     ) -> None:
         self.events: list[Event] = []
         self._dies_at = dies_at
@@ -45,7 +45,7 @@ class Ran:
             data_root=None,
             dense_weights=None,
             out_dir=folder,
-            memory=memory,
+            cache=cache,
         )
 
     def _report(self, event: Event) -> None:
@@ -71,11 +71,11 @@ class Ran:
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the stages of ``JOB`` made."""
     folder = tmp_path_factory.mktemp("kept")
-    Ran(JOB, tmp_path_factory.mktemp("first"), FolderMemory(folder))
+    Ran(JOB, tmp_path_factory.mktemp("first"), FolderCache(folder))
     return folder
 
 
-class Failed(FolderMemory):
+class Failed(FolderCache):
     """What an earlier attempt left, of which a final training had failed."""
 
     def __init__(self, folder: Path, failed: Trial) -> None:
@@ -105,7 +105,7 @@ def test_a_final_training_that_failed_in_an_earlier_attempt_has_failed_and_is_no
 def test_a_job_that_differs_in_its_last_section_alone_makes_nothing_before_it_again(kept: Path, tmp_path: Path) -> None:
     later = JOB | {"final": {"epochs": 2, "candidates": ["default", "safs"]}}
 
-    ran = Ran(later, tmp_path, FolderMemory(kept))
+    ran = Ran(later, tmp_path, FolderCache(kept))
 
     assert {stage: ran.started(stage) for stage in (Stage.DENSE, Stage.PRUNE, Stage.ACTIVATIONS, Stage.TUNE)} == {
         Stage.DENSE: [],
@@ -124,8 +124,8 @@ def test_what_was_taken_is_what_would_have_been_made(kept: Path, tmp_path: Path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "made").mkdir()
 
-    taken = Ran(JOB, tmp_path / "taken", FolderMemory(kept)).result
-    made = Ran(JOB, tmp_path / "made", NoMemory()).result
+    taken = Ran(JOB, tmp_path / "taken", FolderCache(kept)).result
+    made = Ran(JOB, tmp_path / "made", NoCache()).result
 
     assert (taken.directory / WEIGHTS).read_bytes() == (made.directory / WEIGHTS).read_bytes()
     assert taken.report["searches"]["tune"]["trials"] == [
@@ -173,14 +173,14 @@ def test_another_number_in_flight_searches_anew_with_the_same_pruned_network(kep
     assert "activations" not in ran.reused()
 
 
-class _ReadOnly(FolderMemory):
+class _ReadOnly(FolderCache):
     """Takes, and keeps nothing, so that tests do not depend on their order."""
 
-    def keep(self, key: str, stage: Stage, file: Path) -> None:
+    def put(self, key: str, stage: Stage, file: Path) -> None:
         """Nothing."""
 
 
-class _Attempt(NoMemory):
+class _Attempt(NoCache):
     """Knows the trials that an earlier attempt has told of."""
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -197,7 +197,7 @@ def test_a_second_attempt_runs_none_of_the_firsts_trials_again_and_ends_with_the
 ) -> None:
     for name in ("whole", "second"):
         (tmp_path / name).mkdir()
-    whole = Ran(JOB, tmp_path / "whole", NoMemory(), slots=slots)
+    whole = Ran(JOB, tmp_path / "whole", NoCache(), slots=slots)
     events: list[Event] = []
     for event in whole.events:
         events.append(event)
@@ -216,7 +216,7 @@ def test_a_second_attempt_runs_none_of_the_firsts_trials_again_and_ends_with_the
 def test_an_attempt_whose_trials_cannot_be_matched_says_so_and_goes_on_from_what_they_told(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
-    first = Ran(JOB, tmp_path / "first", NoMemory())
+    first = Ran(JOB, tmp_path / "first", NoCache())
     elsewhere = [
         TrialDone(event.stage, _with_config(event.candidate), event.outcome) if isinstance(event, TrialDone) else event
         for event in first.events
@@ -239,7 +239,7 @@ def _with_config(candidate: Any) -> Any:
     return type(candidate)(candidate.number, config, candidate.epochs, candidate.seed)
 
 
-class _Winners(NoMemory):
+class _Winners(NoCache):
     def winners(self, architecture: str, limit: int) -> Sequence[Winner]:
         recipe = Recipe(optimizer="sgd", learning_rate=0.05, schedule="one_cycle")
         found = Winner("job-of-last-week", dict.fromkeys(("act1", "act2", "act3", "act4"), "tanh"), recipe, True)

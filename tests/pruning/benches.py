@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from safs.data import Splits, load
 from safs.pruning.masks import Masks
-from safs.pruning.protocol import Hooks, Pruned, Setting, Steps
+from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps
 from safs.spec.job import DataSpec, PruneSpec, Recipe
-from safs.training.pruning_trainer import TrainingBench
+from safs.training.pruning_trainer import PruningTrainer
 from safs.trials import EpochMetrics
 
 CPU = torch.device("cpu")
@@ -45,13 +45,13 @@ def bench_for(model: nn.Module, epochs: int, *, seed: int = 0, batch_size: int =
     )
 
 
-def setting_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> Setting:
-    return Setting(model.to("meta"), torch.zeros(1, 1, 8, 8, device="meta"), sparsity, spec, steps_per_epoch=6)
+def setting_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> PruningTask:
+    return PruningTask(model.to("meta"), torch.zeros(1, 1, 8, 8, device="meta"), sparsity, spec, steps_per_epoch=6)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecord:
-    """One ``Bench.train``."""
+    """One ``Trainer.train``."""
 
     epochs: int
     masks: Masks
@@ -73,8 +73,8 @@ class UpdateRecord:
     """Of the masked weights, of that step."""
 
 
-class RecordingBench(TrainingBench):
-    """A real bench that remembers its trainings, and what hooks returned."""
+class RecordingBench(PruningTrainer):
+    """A real trainer that remembers its trainings, and what hooks returned."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)

@@ -11,7 +11,7 @@ from safs.errors import Cancelled
 from safs.events.kinds import Stage, TrialDone, TrialStarted
 from safs.events.progress import Tracker, plan_stages
 from safs.execution.executor import EARLIER_ATTEMPT
-from safs.reuse.cache import Memory, Remembered, Winner
+from safs.reuse.cache import Cache, CachedOutput, Winner
 from safs.spec.job import JobSpec, Recipe
 from safs.trials import Candidate, Outcome, Trial
 from store import queue
@@ -23,7 +23,7 @@ from tests.pipeline.jobs import TINY
 from tests.workers.leases import take_over
 from workers import store_cache as memory_module
 from workers.recorder import Recorder
-from workers.store_cache import StoreMemory, stored_winner
+from workers.store_cache import StoreCache, stored_winner
 
 RECIPE = Recipe(optimizer="sgd", learning_rate=0.03)
 
@@ -40,8 +40,8 @@ def weights(tmp_path: Path) -> Path:
     return file
 
 
-def remember(database: Database, store: ArtifactStore, lease: Lease) -> Memory:
-    return StoreMemory(database, store, lease, lambda: None)
+def remember(database: Database, store: ArtifactStore, lease: Lease) -> Cache:
+    return StoreCache(database, store, lease, lambda: None)
 
 
 def claim(database: Database, spec: dict[str, Any] = TINY, owner: str | None = None) -> Lease:
@@ -64,47 +64,47 @@ def win(database: Database, winner: dict[str, Any]) -> str:
 def test_an_output_is_recalled_by_the_same_job_and_by_another_with_its_origin(
     database: Database, lease: Lease, store: ArtifactStore, weights: Path
 ) -> None:
-    remember(database, store, lease).keep("key", Stage.DENSE, weights)
+    remember(database, store, lease).put("key", Stage.DENSE, weights)
 
-    own = remember(database, store, lease).recall("key")
-    others = remember(database, store, claim(database)).recall("key")
+    own = remember(database, store, lease).get("key")
+    others = remember(database, store, claim(database)).get("key")
 
     assert own is not None
     assert own.file.read_bytes() == weights.read_bytes()
     assert own.origin == EARLIER_ATTEMPT
-    assert others == Remembered(own.file, lease.job_id)
-    assert remember(database, store, lease).recall("another key") is None
+    assert others == CachedOutput(own.file, lease.job_id)
+    assert remember(database, store, lease).get("another key") is None
 
 
 def test_outputs_and_winners_stay_within_their_owner(database: Database, store: ArtifactStore, weights: Path) -> None:
-    def of(owner: str | None) -> Memory:
-        return StoreMemory(database, store, claim(database, owner=owner), lambda: None, owner)
+    def of(owner: str | None) -> Cache:
+        return StoreCache(database, store, claim(database, owner=owner), lambda: None, owner)
 
     winner = {"assignment": {}, "recipe": RECIPE.model_dump(mode="json"), "learnable": True}
-    of("ann").keep("key", Stage.DENSE, weights)
+    of("ann").put("key", Stage.DENSE, weights)
     won = claim(database, owner="ann")
     with database.begin() as tx:
         queue.finish(tx, won, JobState.SUCCEEDED, result={"winner": winner})
 
     found = {owner: of(owner) for owner in ("ann", "bob", None)}
-    assert {owner: memory.recall("key") is not None for owner, memory in found.items()} == {
+    assert {owner: cache.get("key") is not None for owner, cache in found.items()} == {
         "ann": True,
         "bob": False,
         None: False,
     }
-    assert {owner: len(memory.winners("lenet5", 3)) for owner, memory in found.items()} == {"ann": 1, "bob": 0, None: 0}
+    assert {owner: len(cache.winners("lenet5", 3)) for owner, cache in found.items()} == {"ann": 1, "bob": 0, None: 0}
 
 
 def test_whoever_kept_an_output_first_stays(
     database: Database, lease: Lease, store: ArtifactStore, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "other").write_bytes(b"other")
-    remember(database, store, lease).keep("key", Stage.DENSE, weights)
+    remember(database, store, lease).put("key", Stage.DENSE, weights)
     later = remember(database, store, claim(database))
 
-    later.keep("key", Stage.DENSE, tmp_path / "other")
+    later.put("key", Stage.DENSE, tmp_path / "other")
 
-    assert later.recall("key") == Remembered(store.path(store.put(weights).sha256), lease.job_id)
+    assert later.get("key") == CachedOutput(store.path(store.put(weights).sha256), lease.job_id)
 
 
 @pytest.mark.parametrize("harm", ["damaged", "lost"])
@@ -112,19 +112,19 @@ def test_an_output_whose_file_is_no_longer_what_was_kept_counts_as_absent_and_ca
     sqlite_database: Database, store: ArtifactStore, weights: Path, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     maker, finder = claim(sqlite_database), claim(sqlite_database)
-    remember(sqlite_database, store, maker).keep("key", Stage.DENSE, weights)
+    remember(sqlite_database, store, maker).put("key", Stage.DENSE, weights)
     file = store.path(store.put(weights).sha256)
     file.unlink()
     if harm == "damaged":
         file.write_bytes(b"weights!" * 1000)
-    memory = remember(sqlite_database, store, finder)
+    cache = remember(sqlite_database, store, finder)
 
-    found = memory.recall("key")
-    memory.keep("key", Stage.DENSE, weights)
+    found = cache.get("key")
+    cache.put("key", Stage.DENSE, weights)
 
     assert found is None
     assert "the output of stage dense is made anew" in caplog.text
-    assert memory.recall("key") == Remembered(file, EARLIER_ATTEMPT)
+    assert cache.get("key") == CachedOutput(file, EARLIER_ATTEMPT)
     assert file.read_bytes() == weights.read_bytes()
 
 
@@ -134,7 +134,7 @@ def test_a_runner_whose_lease_was_taken_over_keeps_nothing(
     take_over(database, lease)
 
     with pytest.raises(LeaseLost):
-        remember(database, store, lease).keep("key", Stage.DENSE, weights)
+        remember(database, store, lease).put("key", Stage.DENSE, weights)
 
 
 def test_trials_are_the_finished_ones_of_this_job_and_stage_by_number(
@@ -163,15 +163,15 @@ def test_winners_of_earlier_jobs_are_told_with_all_that_a_search_can_begin_with(
     newer = win(database, stored_winner(config))
     win(database, {"assignment": {}, "recipe": {"learning_rate": "of another version"}, "learnable": True})
 
-    memory = remember(database, store, claim(database))
+    cache = remember(database, store, claim(database))
 
-    found = memory.winners("lenet5", 5)
+    found = cache.winners("lenet5", 5)
 
     assert list(found) == [
         Winner(newer, {"relu1": "swish"}, RECIPE, learnable=True),
         Winner(older, {"relu1": "swish"}, RECIPE, learnable=False),
     ]
-    assert memory.winners("vgg16", 5) == []
+    assert cache.winners("vgg16", 5) == []
 
 
 class Away(Database):
@@ -198,6 +198,6 @@ def test_a_database_that_is_away_is_asked_again_until_the_run_must_end(
     def cancelled() -> None:
         raise Cancelled("cancelled by the user")
 
-    assert StoreMemory(Away(sqlite_database, 2), store, lease, lambda: None).trials(Stage.TUNE) == []
+    assert StoreCache(Away(sqlite_database, 2), store, lease, lambda: None).trials(Stage.TUNE) == []
     with pytest.raises(Cancelled):
-        StoreMemory(Away(sqlite_database, 1), store, lease, cancelled).trials(Stage.TUNE)
+        StoreCache(Away(sqlite_database, 1), store, lease, cancelled).trials(Stage.TUNE)

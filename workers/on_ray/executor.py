@@ -22,7 +22,7 @@ from safs.execution.executor import (
     broken_down,
     raised_once,
 )
-from safs.execution.snapshot_cache import Shelf
+from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.search.conductor import Conductor
@@ -76,7 +76,7 @@ class RayExecutor:
         shared = self._store.share(context)
         running: dict[int, tuple[Candidate, Loan | None]] = {}
         trials: list[Trial] = []
-        shelf: Shelf[ray.ObjectRef[Any]] = Shelf()
+        snapshots: SnapshotCache[ray.ObjectRef[Any]] = SnapshotCache()
         with AskAhead(conductor) as asks:
             while not asks.finished:
                 while (candidate := asks.next()) is not None:
@@ -85,7 +85,7 @@ class RayExecutor:
                         trials.append(Trial(candidate, outcome))
                         report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
                     else:
-                        snapshot = shelf.take(candidate)
+                        snapshot = snapshots.take(candidate)
                         loan = None if snapshot is None else Loan(snapshot)
                         begun_by = origin(stage, candidate)
                         order = TrainOrder(shared, plan(candidate), keep=False, resume=loan, origin=begun_by)
@@ -99,7 +99,7 @@ class RayExecutor:
                     assert isinstance(outcome, Outcome)
                     trials.append(Trial(candidate, outcome))
                     if isinstance(answer, Unfinished):  # Before the strategy is told, who may want it at once.
-                        shelf.put(trials[-1], answer.snapshot, answer.size_bytes)
+                        snapshots.put(trials[-1], answer.snapshot, answer.size_bytes)
                     if loan is not None:
                         loan.end()
                     asks.done(candidate.number, outcome)

@@ -33,7 +33,7 @@ from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import split_evenly
 from safs.pruning.methods.dynamic import check_axes
-from safs.pruning.protocol import Bench, Pruned, Setting, Steps
+from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
 from safs.pruning.selection.mask_from_scores import Scores, choose
 from safs.pruning.selection.selector import check_selection, scored
 from safs.spec.job import PruneSpec
@@ -47,7 +47,7 @@ class ApOptions(IterativeOptions):
     everywhere: bool = Field(False, description="also in layers whose inputs can be negative")
 
 
-def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """In every round trains, removes a share of the live weights and rewinds the rest; at last trains once more.
 
     The job's score removes its part of the share by the job's distribution. Then, of the weights that are left and
@@ -58,27 +58,27 @@ def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     draws new weights where it is not told to rewind. Here survivors are rewound or left as they are.
     """
     options = pruning_options(spec, ApOptions)
-    parameters = prunable_parameters(bench.model)
-    start = {name: value.detach().clone() for name, value in bench.model.state_dict().items()}
+    parameters = prunable_parameters(trainer.model)
+    start = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in parameters.items()}
     weights, least_moved = _count(masks), 0
-    *rounds, last = split_evenly(bench.epochs, options.rounds + 1)
+    *rounds, last = split_evenly(trainer.epochs, options.rounds + 1)
     for done, epochs in enumerate(rounds):
         before = {name: one.detach().clone() for name, one in parameters.items()}
-        yield from bench.train(epochs, masks=masks)
+        yield from trainer.train(epochs, masks=masks)
         live = live_total(weights, iterative(done / options.rounds, sparsity, options))
-        masks, chosen = _prune_once(bench, spec, options, masks, before, live)
+        masks, chosen = _prune_once(trainer, spec, options, masks, before, live)
         least_moved += chosen
         if options.rewind:
-            bench.model.load_state_dict(start)
-    yield from bench.train(last, masks=masks)
+            trainer.model.load_state_dict(start)
+    yield from trainer.train(last, masks=masks)
     apply_masks(parameters, masks)
     sign = "positive" if options.control else "negative"
     note = f"of {weights - _count(masks)} removed weights, {least_moved} were {sign} ones that had moved least"
-    return Pruned(bench.model, masks, notes=(note,))
+    return Pruned(trainer.model, masks, notes=(note,))
 
 
-def check(setting: Setting) -> None:
+def check(task: PruningTask) -> None:
     """Raises what ``prune`` would raise.
 
     Raises:
@@ -86,13 +86,13 @@ def check(setting: Setting) -> None:
         SpecError: an option that does not fit, fewer epochs than trainings, or an axis that AP does not leave open.
         SparsityError: a layer would be left without weights.
     """
-    options = pruning_options(setting.spec, ApOptions)
-    check_axes(setting.spec, schedule="iterative", granularity="weight")
-    check_selection(setting)
-    if setting.spec.epochs < (trainings := options.rounds + 1):
+    options = pruning_options(task.spec, ApOptions)
+    check_axes(task.spec, schedule="iterative", granularity="weight")
+    check_selection(task)
+    if task.spec.epochs < (trainings := options.rounds + 1):
         raise SpecError(
             f"pruning method 'ap' trains in each of its {options.rounds} rounds and once more, so it needs at least "
-            f"{trainings} epochs; prune.epochs is {setting.spec.epochs}. Raise it, or lower prune.options.rounds.",
+            f"{trainings} epochs; prune.epochs is {task.spec.epochs}. Raise it, or lower prune.options.rounds.",
             field="prune.epochs",
         )
 
@@ -117,13 +117,13 @@ def remove_least_moved(
 
 
 @torch.no_grad()
-def layers_that_read_no_negatives(bench: Bench) -> set[str]:
-    """Names of the prunable weights whose layers, in eval mode, read nothing below 0 in any of ``bench.batches()``.
+def layers_that_read_no_negatives(trainer: Trainer) -> set[str]:
+    """Names of the prunable weights whose layers, in eval mode, read nothing below 0 in any of ``trainer.batches()``.
 
     A weight that layers share is among them if that holds for all of these layers; one whose layer is never called
     (attention reads ``out_proj`` without calling it) is not.
     """
-    names = {id(parameter): name for name, parameter in prunable_parameters(bench.model).items()}
+    names = {id(parameter): name for name, parameter in prunable_parameters(trainer.model).items()}
     lowest: dict[str, Tensor] = {}
 
     def look(name: str, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -131,25 +131,25 @@ def layers_that_read_no_negatives(bench: Bench) -> set[str]:
         lowest[name] = torch.minimum(lowest.get(name, low), low)
 
     with ExitStack() as stack:
-        for module in bench.model.modules():
+        for module in trainer.model.modules():
             if (name := names.get(id(getattr(module, "weight", None)))) is not None:
                 handle = module.register_forward_pre_hook(partial(look, name), with_kwargs=True)
                 stack.callback(handle.remove)
-        stack.enter_context(evaluating(bench.model, bench.seed))
-        for images, _ in bench.batches():
-            bench.model(images)
+        stack.enter_context(evaluating(trainer.model, trainer.seed))
+        for images, _ in trainer.batches():
+            trainer.model(images)
     return {name for name, low in lowest.items() if low >= 0}
 
 
 def _prune_once(
-    bench: Bench, spec: PruneSpec, options: ApOptions, masks: Masks, before: Scores, live: int
+    trainer: Trainer, spec: PruneSpec, options: ApOptions, masks: Masks, before: Scores, live: int
 ) -> tuple[Masks, int]:
     """The masks after a round's removal, and how many weights went for having moved least."""
-    parameters = prunable_parameters(bench.model)
-    scores = scored(bench, spec, masks)
+    parameters = prunable_parameters(trainer.model)
+    scores = scored(trainer, spec, masks)
     share = round(options.activate * (_count(masks) - live))
     kept = choose(scores, live + share, distribution=spec.distribution, granularity="weight")
-    layers = set(parameters) if options.everywhere else layers_that_read_no_negatives(bench)
+    layers = set(parameters) if options.everywhere else layers_that_read_no_negatives(trainer)
     sign = 1 if options.control else -1
     candidates = {name: (one.detach().sign() == sign) & (name in layers) for name, one in parameters.items()}
     moved = {name: (one.detach() - before[name]).abs() for name, one in parameters.items()}

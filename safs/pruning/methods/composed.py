@@ -12,7 +12,7 @@ from safs.pruning.axes.granularity import Pattern, granularity_named
 from safs.pruning.axes.schedules import PRUNING_SCHEDULES, IterativeOptions, iterative
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
-from safs.pruning.protocol import Bench, Hooks, Pruned, Setting, Steps
+from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
 from safs.pruning.selection.selector import Selector, check_selection, scored, selector
 from safs.spec.job import PruneSpec
 from safs.spec.options import Options
@@ -30,19 +30,19 @@ class OneShotOptions(Options):
     )
 
 
-def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """Prunes as the job's score, distribution, granularity and schedule say."""
-    return (yield from compose(bench, sparsity, spec, selector(bench.model, bench.example, spec)))
+    return (yield from compose(trainer, sparsity, spec, selector(trainer.model, trainer.example, spec)))
 
 
-def compose(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
+def compose(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes as the job's score and schedule say what ``chosen`` selects."""
     if spec.schedule == "one_shot":
-        return _one_shot(bench, sparsity, spec, chosen)
-    return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(bench, sparsity, spec, chosen))
+        return _one_shot(trainer, sparsity, spec, chosen)
+    return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(trainer, sparsity, spec, chosen))
 
 
-def check(setting: Setting) -> None:
+def check(task: PruningTask) -> None:
     """Raises what ``prune`` would raise.
 
     Raises:
@@ -50,8 +50,8 @@ def check(setting: Setting) -> None:
         SpecError: an option that does not fit, or epochs that the schedule cannot use.
         SparsityError: a layer would be left without weights.
     """
-    check_schedule(setting.spec)
-    check_selection(setting)
+    check_schedule(task.spec)
+    check_selection(task)
 
 
 def check_schedule(spec: PruneSpec) -> None:
@@ -89,13 +89,13 @@ def check_epochs(spec: PruneSpec, needed: int) -> None:
         )
 
 
-def _one_shot(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruned:
+def _one_shot(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruned:
     """All at once; in rounds, each removes the same share of what is left (Tanaka et al. 2020, arXiv:2006.05467)."""
     rounds = _one_shot_rounds(spec)
     masks: Masks | None = None
     for done in range(rounds):
         wanted = iterative(done / rounds, sparsity, IterativeOptions(rounds=rounds))
-        masks = chosen.choose(scored(bench, spec, masks), wanted)
+        masks = chosen.choose(scored(trainer, spec, masks), wanted)
     assert masks is not None
     return chosen.finish(masks)
 
@@ -105,26 +105,26 @@ def _one_shot_rounds(spec: PruneSpec) -> int:
     return pruning_options(spec, OneShotOptions).rounds or by_itself
 
 
-def _iterative(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
+def _iterative(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes the same share of what is left in every round, and trains after each.
 
     With ``rewind`` the survivors return to the weights that the stage began with before they are trained (Frankle and
     Carbin 2019, arXiv:1803.03635); without, they go on from where they are.
     """
     options = pruning_options(spec, IterativeOptions)
-    start = {name: value.detach().clone() for name, value in bench.model.state_dict().items()}
+    start = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
     masks: Masks | None = None
-    for done, epochs in enumerate(split_evenly(bench.epochs, options.rounds)):
+    for done, epochs in enumerate(split_evenly(trainer.epochs, options.rounds)):
         wanted = iterative(done / options.rounds, sparsity, options)
-        masks = chosen.choose(scored(bench, spec, masks), wanted)
+        masks = chosen.choose(scored(trainer, spec, masks), wanted)
         if options.rewind:
-            bench.model.load_state_dict(start)
-        yield from bench.train(epochs, masks=masks)
+            trainer.model.load_state_dict(start)
+        yield from trainer.train(epochs, masks=masks)
     assert masks is not None
     return chosen.finish(masks)
 
 
-def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
+def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes a little every few steps of one training; where the schedule lets the density rise, weights come back.
 
     Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134. Where the density falls none does,
@@ -132,9 +132,9 @@ def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -
     """
     schedule = PRUNING_SCHEDULES[spec.schedule]
     options = pruning_options(spec, schedule.options)
-    steps = bench.epochs * bench.steps_per_epoch
+    steps = trainer.epochs * trainer.steps_per_epoch
     every = max(1, steps // UPDATES)
-    parameters = prunable_parameters(bench.model)
+    parameters = prunable_parameters(trainer.model)
     now, masks = 0.0, _everything(parameters)
 
     def update(step: int) -> Masks | None:
@@ -142,17 +142,17 @@ def _gradual(bench: Bench, sparsity: float, spec: PruneSpec, chosen: Selector) -
         wanted = schedule.sparsity_at((step + 1) / steps, sparsity, options)
         if (step + 1) % every or wanted == now:
             return None
-        scores = scored(bench, spec, masks)
+        scores = scored(trainer, spec, masks)
         if wanted < now:
             scores = with_regrowth(scores, masks, {name: one.grad for name, one in parameters.items()})
         now, masks = wanted, chosen.choose(scores, wanted)
         return masks
 
     if (first := schedule.sparsity_at(0.0, sparsity, options)) > 0:
-        now, masks = first, chosen.choose(scored(bench, spec), first)
-    yield from bench.train(bench.epochs, masks=masks, hooks=Hooks(after_step=update))
+        now, masks = first, chosen.choose(scored(trainer, spec), first)
+    yield from trainer.train(trainer.epochs, masks=masks, hooks=Hooks(after_step=update))
     if now != sparsity:
-        masks = chosen.choose(scored(bench, spec, masks), sparsity)
+        masks = chosen.choose(scored(trainer, spec, masks), sparsity)
     return chosen.finish(masks)
 
 

@@ -18,7 +18,7 @@ from safs.pruning.largest import keep_largest
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import check_epochs
-from safs.pruning.protocol import Bench, Hooks, Pruned, Setting, Steps
+from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
 from safs.spec.job import PruneSpec
 from safs.spec.options import Options
 
@@ -39,38 +39,38 @@ class DynamicOptions(Options):
     until: float = Field(0.75, ge=0, le=1, description="part of the training after which no connection moves")
 
 
-def rigl(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def rigl(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """RigL: weights come back where the loss's gradient is largest.
 
     Evci, Gale, Menick, Castro, Elsen, "Rigging the Lottery" (2020), arXiv:1911.11134. The share moved falls from
     ``drop`` to 0 along half a cosine, and the last quarter of the training moves nothing, as there. Here a step whose
     mask changes moves the weights as well, before the change; there it changes the mask only.
     """
-    return _train(bench, sparsity, spec, by_gradient)
+    return _train(trainer, sparsity, spec, by_gradient)
 
 
-def set_(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def set_(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """SET: weights come back at random.
 
     Mocanu et al., "Scalable Training of Artificial Neural Networks with Adaptive Sparse Connectivity" (2018),
     arXiv:1707.04780. Moves once an epoch, always the same share, and to the last epoch there; here at the times and by
     the shares of RigL, as in the comparisons of Evci et al. (2020), arXiv:1911.11134.
     """
-    return _train(bench, sparsity, spec, at_random)
+    return _train(trainer, sparsity, spec, at_random)
 
 
-def check(setting: Setting) -> None:
+def check(task: PruningTask) -> None:
     """Raises what ``rigl`` and ``set_`` would raise.
 
     Raises:
         SpecError: an option that does not fit, no epoch, or an axis that these methods do not leave open.
         SparsityError: a layer would be left without weights.
     """
-    spec = setting.spec
+    spec = task.spec
     pruning_options(spec, DynamicOptions)
     check_axes(spec, score="magnitude", schedule="dynamic", granularity="weight")
     check_epochs(spec, 1)
-    live_counts(_shapes(prunable_parameters(setting.model)), setting.sparsity, spec.distribution)
+    live_counts(_shapes(prunable_parameters(task.model)), task.sparsity, spec.distribution)
 
 
 def check_axes(spec: PruneSpec, **fixed: str) -> None:
@@ -169,12 +169,12 @@ def pause(steps: int, every: int | None) -> int:
     return every or max(1, min(LONGEST_PAUSE, steps // UPDATES))
 
 
-def _train(bench: Bench, sparsity: float, spec: PruneSpec, growth: Growth) -> Steps:
+def _train(trainer: Trainer, sparsity: float, spec: PruneSpec, growth: Growth) -> Steps:
     options = pruning_options(spec, DynamicOptions)
-    parameters = prunable_parameters(bench.model)
+    parameters = prunable_parameters(trainer.model)
     live = live_counts(_shapes(parameters), sparsity, spec.distribution)
-    connections = Connections(parameters, live, growth, torch.Generator(bench.device).manual_seed(bench.seed))
-    moving = int(options.until * bench.epochs * bench.steps_per_epoch)
+    connections = Connections(parameters, live, growth, torch.Generator(trainer.device).manual_seed(trainer.seed))
+    moving = int(options.until * trainer.epochs * trainer.steps_per_epoch)
     every = pause(moving, options.every)
 
     def update(step: int) -> Masks | None:
@@ -182,9 +182,9 @@ def _train(bench: Bench, sparsity: float, spec: PruneSpec, growth: Growth) -> St
             return None
         return connections.move(cosine(options.drop, 0.0, step / moving))
 
-    yield from bench.train(bench.epochs, masks=connections.masks, hooks=Hooks(after_step=update))
+    yield from trainer.train(trainer.epochs, masks=connections.masks, hooks=Hooks(after_step=update))
     apply_masks(parameters, connections.masks)
-    return Pruned(bench.model, connections.masks)
+    return Pruned(trainer.model, connections.masks)
 
 
 def _shapes(parameters: Mapping[str, Tensor]) -> dict[str, torch.Size]:

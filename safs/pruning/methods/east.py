@@ -23,7 +23,7 @@ from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import check_epochs
 from safs.pruning.methods.dynamic import LONGEST_PAUSE, Connections, by_gradient, check_axes, cosine, pause
 from safs.pruning.methods.weight_sharing import shareable
-from safs.pruning.protocol import Bench, Hooks, Pruned, Setting, Steps
+from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
 from safs.spec.job import PruneSpec
 
 UPDATES_A_CYCLE = 40
@@ -54,7 +54,7 @@ class EastOptions(CyclicOptions):
         return self
 
 
-def east(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def east(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """EAST: RigL with dynamic ReLUs that phase out, shared weights, and a density that cycles.
 
     Li, Durrant, Markovic, Huang, Kundu, Chen, Yin, Leontidis, "Pushing the Limits of Sparsity: A Bag of Tricks for
@@ -67,15 +67,15 @@ def east(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     last epoch's weights are the result, not those of the best epoch after the phases.
     """
     options = pruning_options(spec, EastOptions)
-    model, generator = bench.model, torch.Generator(bench.device).manual_seed(bench.seed)
+    model, generator = trainer.model, torch.Generator(trainer.device).manual_seed(trainer.seed)
     form, target = _plan(model, sparsity, options)
     _draw_scales(apply_form(form, model), form, generator)
     parameters = prunable_parameters(model)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     connections = Connections(parameters, live_counts(shapes, target, "erk"), by_gradient, generator)
-    relus = dynamic_relus(model, bench.example, bench.seed) if options.dyrelu else {}
+    relus = dynamic_relus(model, trainer.example, trainer.seed) if options.dyrelu else {}
     through = rewire(model, modules=relus)
-    steps = bench.epochs * bench.steps_per_epoch
+    steps = trainer.epochs * trainer.steps_per_epoch
     cycles = cycle_steps(int(options.begin * steps), int(options.end * steps), options.cycles)
     swing = CyclicOptions(cycles=options.cycles, peak=options.peak, end=1.0)
     cycling = range(int(options.begin * steps), max(cycles, default=0) + 1)
@@ -93,23 +93,23 @@ def east(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
         return connections.move(cosine(options.drop, options.drop_end, step / steps))
 
     hooks = Hooks(after_backward=clip, after_step=update)
-    yield from bench.train(bench.epochs, masks=connections.masks, hooks=hooks, through=through)
+    yield from trainer.train(trainer.epochs, masks=connections.masks, hooks=hooks, through=through)
     apply_masks(parameters, connections.masks)
     return Pruned(model, connections.masks, form, _notes(form, relus.values()))
 
 
-def check(setting: Setting) -> None:
+def check(task: PruningTask) -> None:
     """Raises what ``east`` would raise.
 
     Raises:
         SpecError: an option that does not fit, no epoch, or an axis that this method does not leave open.
         SparsityError: more live weights than there are, shared ones counted once, or fewer than layers.
     """
-    spec = setting.spec
+    spec = task.spec
     options = pruning_options(spec, EastOptions)
     check_axes(spec, score="magnitude", distribution="erk", schedule="cyclic", granularity="weight")
     check_epochs(spec, 1)
-    _plan(setting.model, setting.sparsity, options)
+    _plan(task.model, task.sparsity, options)
 
 
 def cycle_steps(begin: int, end: int, cycles: int) -> dict[int, float]:

@@ -33,7 +33,7 @@ from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.methods.penalty import Penalty, Ramp, norms_behind, pulled_down, spread_behind_norms
-from safs.pruning.protocol import Bench, Hooks, Setting, Steps
+from safs.pruning.protocol import Hooks, PruningTask, Steps, Trainer
 from safs.pruning.selection.selector import check_selection, scored, selector
 from safs.spec.job import PruneSpec
 from safs.spec.options import Options
@@ -65,22 +65,22 @@ class Greg2Options(Greg1Options):
     recover: float = Field(1e-4, ge=0, description="negative penalty on the weights that stay, from the choice on")
 
 
-def greg1(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def greg1(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """GReg-1: chooses as one-shot pruning does, then lets the penalty on the chosen grow to its ceiling.
 
     Published: delta 1e-4 every 5 or 10 steps to a ceiling of 1, then 5,000 to 40,000 steps to stabilise, learning rate
     0.001. By default delta is chosen so that half of the training stabilises.
     """
-    (growing,) = _ramps(spec, pruning_options(spec, Greg1Options), bench.epochs, bench.steps_per_epoch)
-    chosen = selector(bench.model, bench.example, spec)
-    masks = chosen.choose(scored(bench, spec), sparsity)
-    norms = norms_behind(bench)
-    penalty = Penalty(dict(bench.model.named_parameters()), pulled_down(bench.model, masks, norms))
-    yield from bench.train(bench.epochs, hooks=Hooks(after_backward=lambda step: penalty.add(growing.at(step))))
-    return chosen.finish(masks, _notes(bench, masks, norms))
+    (growing,) = _ramps(spec, pruning_options(spec, Greg1Options), trainer.epochs, trainer.steps_per_epoch)
+    chosen = selector(trainer.model, trainer.example, spec)
+    masks = chosen.choose(scored(trainer, spec), sparsity)
+    norms = norms_behind(trainer)
+    penalty = Penalty(dict(trainer.model.named_parameters()), pulled_down(trainer.model, masks, norms))
+    yield from trainer.train(trainer.epochs, hooks=Hooks(after_backward=lambda step: penalty.add(growing.at(step))))
+    return chosen.finish(masks, _notes(trainer, masks, norms))
 
 
-def greg2(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def greg2(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """GReg-2: a small penalty on all weights grows first, and what it shrinks most is chosen; then as GReg-1.
 
     For a loss of 1/2 sum h_i (w_i - w_i*)^2 the penalised minimum is w_i* h_i / (h_i + lambda): weights in flat
@@ -91,10 +91,10 @@ def greg2(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
     Published: delta 1e-5 to 0.01 before the choice, 1e-4 to 1 after it.
     """
     options = pruning_options(spec, Greg2Options)
-    picking, growing = _ramps(spec, options, bench.epochs, bench.steps_per_epoch)
-    chosen = selector(bench.model, bench.example, spec)
-    norms, parameters = norms_behind(bench), dict(bench.model.named_parameters())
-    weights = prunable_parameters(bench.model)
+    picking, growing = _ramps(spec, options, trainer.epochs, trainer.steps_per_epoch)
+    chosen = selector(trainer.model, trainer.example, spec)
+    norms, parameters = norms_behind(trainer), dict(trainer.model.named_parameters())
+    weights = prunable_parameters(trainer.model)
     penalty = Penalty(parameters, {name: torch.ones_like(one, dtype=torch.bool) for name, one in weights.items()})
     masks: Masks | None = None
 
@@ -104,16 +104,16 @@ def greg2(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
             penalty.add(picking.at(step))
             return
         if masks is None:
-            masks = chosen.choose(scored(bench, spec), sparsity)
-            penalty = Penalty(parameters, pulled_down(bench.model, masks, norms), kept=masks)
+            masks = chosen.choose(scored(trainer, spec), sparsity)
+            penalty = Penalty(parameters, pulled_down(trainer.model, masks, norms), kept=masks)
         penalty.add(growing.at(step - picking.steps), -options.recover)
 
-    yield from bench.train(bench.epochs, hooks=Hooks(after_backward=penalise))
+    yield from trainer.train(trainer.epochs, hooks=Hooks(after_backward=penalise))
     assert masks is not None  # _ramps sees to it that there are steps after the choice
-    return chosen.finish(masks, _notes(bench, masks, norms))
+    return chosen.finish(masks, _notes(trainer, masks, norms))
 
 
-def check(setting: Setting) -> None:
+def check(task: PruningTask) -> None:
     """Raises what ``greg1`` and ``greg2`` would raise, and where the penalty would make SGD diverge.
 
     Raises:
@@ -122,11 +122,11 @@ def check(setting: Setting) -> None:
         SparsityError: a layer would be left without weights.
         CompactionError: filters are to go, and the network cannot be made smaller.
     """
-    spec = setting.spec
+    spec = task.spec
     options = pruning_options(spec, Greg2Options if spec.method == "greg2" else Greg1Options)
     check_axes(spec, schedule="growing")
-    check_selection(setting)
-    _ramps(spec, options, spec.epochs, setting.steps_per_epoch)
+    check_selection(task)
+    _ramps(spec, options, spec.epochs, task.steps_per_epoch)
     recipe = spec.recipe
     if recipe and recipe.optimizer == "sgd":
         largest = 2 * (1 + recipe.momentum) / recipe.learning_rate
@@ -173,16 +173,16 @@ def _ramp(delta: float | None, every: int, start: float, ceiling: float, steps: 
     return Ramp(delta or (ceiling - start) / max(1, steps // every), every, ceiling, start)
 
 
-def _notes(bench: Bench, masks: Masks, norms: Mapping[str, str]) -> tuple[str, ...]:
+def _notes(trainer: Trainer, masks: Masks, norms: Mapping[str, str]) -> tuple[str, ...]:
     """How far down what goes was pulled before it went."""
-    weights = {name: one.detach().abs() for name, one in prunable_parameters(bench.model).items()}
+    weights = {name: one.detach().abs() for name, one in prunable_parameters(trainer.model).items()}
     removed = torch.cat([weights[name][~mask] for name, mask in masks.items()])
     kept = torch.cat([weights[name][mask] for name, mask in masks.items()])
     notes = []
     if len(removed):
         ratio = float(removed.mean() / kept.mean())
         notes.append(f"Just before removal, the mean size of what went was {ratio:.2g} of that of what stays.")
-    if spread := spread_behind_norms(bench, masks, norms):
+    if spread := spread_behind_norms(trainer, masks, norms):
         gone, others = spread
         notes.append(f"Behind batch norm, filters that went had a deviation of {gone:.2g}, the others {others:.2g}.")
     return tuple(notes)

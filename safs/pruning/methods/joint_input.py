@@ -14,7 +14,7 @@ from safs.inputs import InputSelection
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.methods.composed import check_schedule, compose
 from safs.pruning.methods.dynamic import check_axes
-from safs.pruning.protocol import Bench, Pruned, Setting, Steps
+from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.constants import norms_behind, shift
 from safs.pruning.removal.coupling import find_groups
@@ -25,16 +25,16 @@ from safs.pruning.selection.selector import check_score
 from safs.spec.job import PruneSpec
 
 
-def prune(bench: Bench, sparsity: float, spec: PruneSpec) -> Steps:
+def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """Removes filters, neurons and inputs together, to exactly ``sparsity`` of the dense network's weights.
 
     Perceptrons lose pixels, convolutional networks channels (none of grey images): a convolution's weights are shared
     by all pixels. How the authors select inputs of convolutional networks is not known to us.
     """
-    return (yield from compose(bench, sparsity, spec, _InputSelector(bench, spec.distribution)))
+    return (yield from compose(trainer, sparsity, spec, _InputSelector(trainer, spec.distribution)))
 
 
-def check(setting: Setting) -> None:
+def check(task: PruningTask) -> None:
     """Raises what ``prune`` would raise.
 
     Raises:
@@ -42,14 +42,14 @@ def check(setting: Setting) -> None:
         CompactionError: the network cannot be made smaller.
         SparsityError: one unit in every layer has more weights than are asked for.
     """
-    spec = setting.spec
+    spec = task.spec
     check_axes(spec, granularity="filter")
     check_score(spec)
     check_schedule(spec)
-    inputs = find_inputs(setting.model, setting.example)
-    groups = (*((inputs.group,) if inputs else ()), *find_groups(setting.model, setting.example))
-    shapes = {name: parameter.shape for name, parameter in prunable_parameters(setting.model).items()}
-    check_removal(groups, shapes, setting.sparsity)
+    inputs = find_inputs(task.model, task.example)
+    groups = (*((inputs.group,) if inputs else ()), *find_groups(task.model, task.example))
+    shapes = {name: parameter.shape for name, parameter in prunable_parameters(task.model).items()}
+    check_removal(groups, shapes, task.sparsity)
 
 
 class _InputSelector:
@@ -60,12 +60,12 @@ class _InputSelector:
     goes first (ours; fasterai takes the weights as they are).
     """
 
-    def __init__(self, bench: Bench, distribution: str) -> None:
-        self._bench, self._distribution = bench, distribution
-        self._inputs = find_inputs(bench.model, bench.example)
-        self._groups = (*((self._inputs.group,) if self._inputs else ()), *find_groups(bench.model, bench.example))
+    def __init__(self, trainer: Trainer, distribution: str) -> None:
+        self._trainer, self._distribution = trainer, distribution
+        self._inputs = find_inputs(trainer.model, trainer.example)
+        self._groups = (*((self._inputs.group,) if self._inputs else ()), *find_groups(trainer.model, trainer.example))
         if self._inputs is not None:
-            self._mean, self._deviation = mean_and_deviation(bench, self._inputs.kind)
+            self._mean, self._deviation = mean_and_deviation(trainer, self._inputs.kind)
         self._removal: Removal | None = None
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
@@ -77,9 +77,9 @@ class _InputSelector:
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
         assert self._removal is not None
-        model, kept = self._bench.model, self._kept()
+        model, kept = self._trainer.model, self._kept()
         self._fold_means()
-        form, left = shrink(model, self._groups, self._removal, self._bench.example, kept)
+        form, left = shrink(model, self._groups, self._removal, self._trainer.example, kept)
         units = sum(group.units for group in self._groups if group.name != NAME)
         gone = sum(len(units) for name, units in self._removal.units.items() if name != NAME)
         notes += (f"{gone:,} of {units:,} filters and neurons are gone.", self._told(kept))
@@ -100,10 +100,10 @@ class _InputSelector:
         if self._inputs is None or self._inputs.kind == "channel" or self._removal is None:
             return
         gone = torch.tensor(self._removal.units[NAME], dtype=torch.int64, device=self._mean.device)
-        norms = norms_behind(self._bench.model)
+        norms = norms_behind(self._trainer.model)
         for slot in self._inputs.group.consumers:
             path = slot.name.rpartition(".")[0]
-            layer = self._bench.model.get_submodule(path)
+            layer = self._trainer.model.get_submodule(path)
             shift(layer, norms.get(path), layer.get_parameter("weight")[:, gone] @ self._mean[gone])
 
     def _told(self, kept: InputSelection | None) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from safs.pruning.eval_mode import evaluating
 from safs.pruning.masks import Masks, prunable_parameters
-from safs.pruning.protocol import Bench
+from safs.pruning.protocol import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,11 @@ def pulled_down(model: nn.Module, masks: Masks, norms: Mapping[str, str]) -> Mas
     return pulled | {name: gone for name, gone in scales.items() if name in parameters and bool(gone.any())}
 
 
-def norms_behind(bench: Bench) -> dict[str, str]:
+def norms_behind(trainer: Trainer) -> dict[str, str]:
     """Prunable weight -> path of the batch norm that reads what its layer puts out, and that of no other layer."""
     outputs: dict[int, tuple[str, Tensor]] = {}  # Holds the tensors, so that no id comes twice.
     found: dict[str, str] = {}
-    names = {id(parameter): name for name, parameter in prunable_parameters(bench.model).items()}
+    names = {id(parameter): name for name, parameter in prunable_parameters(trainer.model).items()}
 
     def produced(name: str, _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
         outputs[id(output)] = (name, output)
@@ -102,24 +102,24 @@ def norms_behind(bench: Bench) -> dict[str, str]:
             found[outputs[id(inputs[0])][0]] = path
 
     with ExitStack() as stack, torch.no_grad():
-        for path, module in bench.model.named_modules():
+        for path, module in trainer.model.named_modules():
             if (name := names.get(id(getattr(module, "weight", None)))) is not None:
                 stack.callback(module.register_forward_hook(partial(produced, name)).remove)
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 stack.callback(module.register_forward_pre_hook(partial(read, path)).remove)
-        stack.enter_context(evaluating(bench.model, bench.seed))
-        bench.model(bench.example)
+        stack.enter_context(evaluating(trainer.model, trainer.seed))
+        trainer.model(trainer.example)
     shares = Counter(found.values())
     return {name: path for name, path in found.items() if shares[path] == 1}
 
 
-def spread_behind_norms(bench: Bench, masks: Masks, norms: Mapping[str, str]) -> tuple[float, float] | None:
+def spread_behind_norms(trainer: Trainer, masks: Masks, norms: Mapping[str, str]) -> tuple[float, float] | None:
     """Mean standard deviation, behind batch norm in eval mode, of filters that go whole and of the others.
 
     This, not the size of the weights, is what removing a filter changes. None if no filter with a norm goes, or all do.
     """
     goes = {norms[name]: ~mask.flatten(1).any(1) for name, mask in masks.items() if name in norms}
-    gone = torch.cat([torch.zeros(0, dtype=torch.bool, device=bench.device), *goes.values()])
+    gone = torch.cat([torch.zeros(0, dtype=torch.bool, device=trainer.device), *goes.values()])
     if bool(gone.all()) or not bool(gone.any()):
         return None
     spreads: dict[str, list[Tensor]] = {path: [] for path in goes}
@@ -129,9 +129,9 @@ def spread_behind_norms(bench: Bench, masks: Masks, norms: Mapping[str, str]) ->
 
     with ExitStack() as stack, torch.no_grad():
         for path in goes:
-            stack.callback(bench.model.get_submodule(path).register_forward_hook(partial(look, path)).remove)
-        stack.enter_context(evaluating(bench.model, bench.seed))
-        for images, _ in bench.batches():
-            bench.model(images)
+            stack.callback(trainer.model.get_submodule(path).register_forward_hook(partial(look, path)).remove)
+        stack.enter_context(evaluating(trainer.model, trainer.seed))
+        for images, _ in trainer.batches():
+            trainer.model(images)
     spread = torch.cat([torch.stack(seen).mean(0) for seen in spreads.values()])
     return float(spread[gone].mean()), float(spread[~gone].mean())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node
 
 from safs.activations.symbolic_trace import trace
-from safs.pruning.protocol import Bench
+from safs.pruning.protocol import Trainer
 from safs.pruning.removal.units import Slot, UnitGroup
 
 NAME = "inputs"
@@ -47,9 +47,9 @@ def find_inputs(model: nn.Module, example: Tensor) -> Inputs | None:
 
 
 @torch.no_grad()
-def mean_and_deviation(bench: Bench, kind: Literal["pixel", "channel"]) -> tuple[Tensor, Tensor]:
-    """[inputs] each: of every input over the bench's batches, as the network reads them."""
-    images = torch.cat([images for images, _ in bench.batches()])
+def mean_and_deviation(trainer: Trainer, kind: Literal["pixel", "channel"]) -> tuple[Tensor, Tensor]:
+    """[inputs] each: of every input over the trainer's batches, as the network reads them."""
+    images = torch.cat([images for images, _ in trainer.batches()])
     values = images.flatten(1) if kind == "pixel" else images.transpose(0, 1).flatten(1).T
     return values.mean(0), values.std(0, correction=0)
 

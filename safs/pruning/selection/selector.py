@@ -9,7 +9,7 @@ from safs.errors import UnknownNameError
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.axes.scores import SCORES, ScoreInput
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
-from safs.pruning.protocol import Bench, Pruned, Setting
+from safs.pruning.protocol import Pruned, PruningTask, Trainer
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.coupling import find_groups
 from safs.pruning.removal.plan import Removal, check_removal, plan_removal
@@ -81,20 +81,20 @@ class UnitSelector:
         return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons are gone."))
 
 
-def scored(bench: Bench, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
-    """What each prunable weight of the bench's model is worth now; pruned ones 0."""
-    return SCORES[spec.score].compute(ScoreInput(bench.model, masks, bench.batches, bench.seed))
+def scored(trainer: Trainer, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
+    """What each prunable weight of the trainer's model is worth now; pruned ones 0."""
+    return SCORES[spec.score].compute(ScoreInput(trainer.model, masks, trainer.batches, trainer.seed))
 
 
-def check_selection(setting: Setting) -> None:
-    """Raises what the selection of ``setting.sparsity`` would raise."""
-    spec = setting.spec
+def check_selection(task: PruningTask) -> None:
+    """Raises what the selection of ``task.sparsity`` would raise."""
+    spec = task.spec
     check_score(spec)
-    shapes = {name: parameter.shape for name, parameter in prunable_parameters(setting.model).items()}
+    shapes = {name: parameter.shape for name, parameter in prunable_parameters(task.model).items()}
     if spec.granularity == FILTER:
-        check_removal(find_groups(setting.model, setting.example), shapes, setting.sparsity)
+        check_removal(find_groups(task.model, task.example), shapes, task.sparsity)
         return
-    check_choice(shapes, setting.sparsity, distribution=spec.distribution, granularity=spec.granularity)
+    check_choice(shapes, task.sparsity, distribution=spec.distribution, granularity=spec.granularity)
 
 
 def check_score(spec: PruneSpec) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from api.gate.key_cache import AWAY_S, KEPT_S, Found, Keyring
+from api.gate.key_cache import AWAY_S, KEPT_S, Found, KeyCache
 from store import api_keys, tables
 from store.api_keys import KeyState, Scope
 from store.errors import DatabaseUnavailable
@@ -31,8 +31,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def keyring(sqlite_database: Database, clock: Clock) -> Keyring:
-    return Keyring(sqlite_database, kept_s=1.0, clock=clock)
+def key_cache(sqlite_database: Database, clock: Clock) -> KeyCache:
+    return KeyCache(sqlite_database, kept_s=1.0, clock=clock)
 
 
 @pytest.fixture
@@ -67,55 +67,55 @@ def away(database: Database) -> Iterator[None]:
     elsewhere.rename(file)
 
 
-def find(keyring: Keyring, token: str | None, *, also_old: bool = False) -> Found:
-    return asyncio.run(keyring.find(token, also_old=also_old))
+def find(key_cache: KeyCache, token: str | None, *, also_old: bool = False) -> Found:
+    return asyncio.run(key_cache.find(token, also_old=also_old))
 
 
 def test_a_key_is_looked_up_once_in_a_while(
-    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+    key_cache: KeyCache, clock: Clock, token: str, sqlite_database: Database
 ) -> None:
     with questions(sqlite_database) as sent:
-        first = find(keyring, token)
+        first = find(key_cache, token)
         clock.now_s += 1.0
-        assert find(keyring, token) is first
+        assert find(key_cache, token) is first
         assert len(sent) == 1
         clock.now_s += 0.1
-        assert find(keyring, token) is not first
+        assert find(key_cache, token) is not first
 
 
 def test_a_revoked_key_is_known_as_revoked_when_its_time_is_over(
-    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+    key_cache: KeyCache, clock: Clock, token: str, sqlite_database: Database
 ) -> None:
-    find(keyring, token)
+    find(key_cache, token)
     with sqlite_database.begin() as tx:
         api_keys.revoke(tx, token.split("_")[1])
     clock.now_s += 1.1
 
-    found = find(keyring, token).key
+    found = find(key_cache, token).key
 
     assert found is not None
     assert found.state is KeyState.REVOKED
 
 
 def test_what_is_no_key_is_looked_up_each_time_and_fills_nothing(
-    keyring: Keyring, token: str, sqlite_database: Database
+    key_cache: KeyCache, token: str, sqlite_database: Database
 ) -> None:
     wrong = [token[:-1] + ("0" if token[-1] != "0" else "1"), "safs_00000000_" + 48 * "0", "", "a key"]
     with questions(sqlite_database) as sent:
-        assert [find(keyring, one) for one in 2 * wrong] == [Found(None, any_key=True)] * 8
+        assert [find(key_cache, one) for one in 2 * wrong] == [Found(None, any_key=True)] * 8
 
     assert len(sent) >= 8
-    assert not keyring._kept
+    assert not key_cache._kept
 
 
-def test_a_caller_without_a_key_is_not_taken_for_another(keyring: Keyring, token: str) -> None:
-    assert find(keyring, token).key is not None
-    assert find(keyring, None) == Found(None, any_key=True)
-    assert find(keyring, "") == Found(None, any_key=True)
+def test_a_caller_without_a_key_is_not_taken_for_another(key_cache: KeyCache, token: str) -> None:
+    assert find(key_cache, token).key is not None
+    assert find(key_cache, None) == Found(None, any_key=True)
+    assert find(key_cache, "") == Found(None, any_key=True)
 
 
 def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, sqlite_database: Database) -> None:
-    class Failing(Keyring):
+    class Failing(KeyCache):
         broken = True
 
         def _read(self, token: str | None) -> Found:
@@ -123,59 +123,59 @@ def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, 
                 raise OSError("the disk is away")
             return super()._read(token)
 
-    keyring = Failing(sqlite_database, clock=clock)
+    key_cache = Failing(sqlite_database, clock=clock)
     with pytest.raises(OSError, match="away"):
-        find(keyring, token)
-    keyring.broken = False
+        find(key_cache, token)
+    key_cache.broken = False
 
-    assert find(keyring, token).key is not None
+    assert find(key_cache, token).key is not None
 
 
 @pytest.mark.parametrize("is_sent", [True, False], ids=["a key", "no key"])
 def test_while_the_database_is_away_its_last_answer_holds_for_ten_minutes_for_who_takes_an_old_one(
-    keyring: Keyring, clock: Clock, sqlite_database: Database, request: pytest.FixtureRequest, is_sent: bool
+    key_cache: KeyCache, clock: Clock, sqlite_database: Database, request: pytest.FixtureRequest, is_sent: bool
 ) -> None:
     sent = request.getfixturevalue("token") if is_sent else None
-    known = find(keyring, sent)
+    known = find(key_cache, sent)
 
     with away(sqlite_database):
         clock.now_s += KEPT_S + 0.1
-        assert find(keyring, sent, also_old=True) is known
+        assert find(key_cache, sent, also_old=True) is known
         with pytest.raises(DatabaseUnavailable):
-            find(keyring, sent)
+            find(key_cache, sent)
         clock.now_s += AWAY_S - KEPT_S - 0.2
-        assert find(keyring, sent, also_old=True) is known, "its ten minutes begin when the database was last asked"
+        assert find(key_cache, sent, also_old=True) is known, "its ten minutes begin when the database was last asked"
         clock.now_s += 0.2
         with pytest.raises(DatabaseUnavailable):
-            find(keyring, sent, also_old=True)
+            find(key_cache, sent, also_old=True)
 
-    assert find(keyring, sent) == known
-    assert find(keyring, sent) is not known
+    assert find(key_cache, sent) == known
+    assert find(key_cache, sent) is not known
 
 
 def test_while_the_database_is_away_nobody_is_known_who_was_not_before(
-    keyring: Keyring, token: str, sqlite_database: Database
+    key_cache: KeyCache, token: str, sqlite_database: Database
 ) -> None:
     with away(sqlite_database):
         for sent in (token, None, "a key"):
             with pytest.raises(DatabaseUnavailable):
-                find(keyring, sent, also_old=True)
+                find(key_cache, sent, also_old=True)
 
 
 def test_a_key_that_turned_out_revoked_or_gone_is_forgotten(
-    keyring: Keyring, clock: Clock, token: str, sqlite_database: Database
+    key_cache: KeyCache, clock: Clock, token: str, sqlite_database: Database
 ) -> None:
     with sqlite_database.begin() as tx:
         other = api_keys.create(tx, "vision", [Scope.READ])[1]
-    find(keyring, token), find(keyring, other)
+    find(key_cache, token), find(key_cache, other)
     with sqlite_database.begin() as tx:
         api_keys.revoke(tx, token.split("_")[1])
         tx.execute(tables.api_keys.delete().where(tables.api_keys.c.prefix == other.split("_")[1]))
     clock.now_s += KEPT_S + 0.1
-    find(keyring, token), find(keyring, other)
+    find(key_cache, token), find(key_cache, other)
 
     with away(sqlite_database):
         for sent in (token, other):
             with pytest.raises(DatabaseUnavailable):
-                find(keyring, sent, also_old=True)
-    assert not keyring._kept
+                find(key_cache, sent, also_old=True)
+    assert not key_cache._kept

@@ -27,8 +27,8 @@ def spec(rounds: int = 3, *, score: str = "magnitude", distribution: str = "glob
     return PruneSpec(method="ap", score=score, distribution=distribution, epochs=rounds + 1, options=options)
 
 
-def run(bench: RecordingBench, sparsity: float, chosen: PruneSpec) -> Pruned:
-    return drain(PRUNERS["ap"].prune(bench, sparsity, chosen))[1]
+def run(trainer: RecordingBench, sparsity: float, chosen: PruneSpec) -> Pruned:
+    return drain(PRUNERS["ap"].prune(trainer, sparsity, chosen))[1]
 
 
 def top(values: Tensor, live: int) -> Tensor:
@@ -42,27 +42,27 @@ def flat(tensors: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensors[name].flatten() for name in (FIRST, HIDDEN, LAST)])
 
 
-def last_removal(bench: RecordingBench) -> tuple[Masks, dict[str, Tensor], Masks]:
+def last_removal(trainer: RecordingBench) -> tuple[Masks, dict[str, Tensor], Masks]:
     """Masks before the last removal, the weights then, and the masks after it."""
-    trained, final = bench.trainings[-2:]
+    trained, final = trainer.trainings[-2:]
     return trained.masks, trained.after, final.masks
 
 
 @pytest.mark.parametrize("distribution", ["global", "lamp", "erk", "uniform"])
 @pytest.mark.parametrize("options", [{}, {"activate": 1.0}, {"control": True}, {"activate": 0.0}])
 def test_each_round_removes_the_same_share_in_all_and_the_last_reaches_the_target(distribution, options):
-    bench = bench_for(perceptron(), epochs=4)
+    trainer = bench_for(perceptron(), epochs=4)
 
-    pruned = run(bench, 1 - 0.75**3, spec(distribution=distribution, **options))
+    pruned = run(trainer, 1 - 0.75**3, spec(distribution=distribution, **options))
 
     kept = [WEIGHTS, *(WEIGHTS - round((1 - 0.75**done) * WEIGHTS) for done in (1, 2, 3))]
-    assert [count(training.masks) for training in bench.trainings] == kept
+    assert [count(training.masks) for training in trainer.trainings] == kept
     assert pruned.masks.keys() == {FIRST, HIDDEN, LAST}
-    for before, after in pairwise(bench.trainings):
+    for before, after in pairwise(trainer.trainings):
         assert all(bool((before.masks[name] | ~after.masks[name]).all()) for name in pruned.masks)
     for name, weight in pruned.model.state_dict().items():
         assert torch.equal(weight != 0, pruned.masks.get(name, weight != 0))
-    assert count(pruned.masks) == count(bench.trainings[-1].masks)
+    assert count(pruned.masks) == count(trainer.trainings[-1].masks)
 
 
 @pytest.mark.parametrize("score", ["gradient", "synflow", "lookahead", "random"])
@@ -114,40 +114,40 @@ def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptie
 @pytest.mark.parametrize("rewind", [True, False])
 @pytest.mark.parametrize("control", [False, True])
 def test_a_real_round_takes_the_share_from_layers_that_read_relu_by_movement_in_that_round(rewind, control):
-    bench = bench_for(perceptron(), epochs=4)
+    trainer = bench_for(perceptron(), epochs=4)
 
-    run(bench, 0.6, spec(rewind=rewind, control=control))
+    run(trainer, 0.6, spec(rewind=rewind, control=control))
 
-    masks, trained, after = last_removal(bench)
+    masks, trained, after = last_removal(trainer)
     weights, live, target = flat(trained), count(masks), WEIGHTS - round(0.6 * WEIGHTS)
     share = round(0.1 * (live - target))
     assert share > 20
     by_score = top(torch.where(flat(masks), weights.abs(), -1.0), target + share)
     sign = weights > 0 if control else weights < 0
     candidates = by_score & sign & (torch.arange(WEIGHTS) >= 64 * 32)
-    moved = (weights - flat(bench.trainings[-2].before)).abs()
+    moved = (weights - flat(trainer.trainings[-2].before)).abs()
     expected = by_score & ~top(torch.where(candidates, -moved, -torch.inf), share)
     assert torch.equal(flat(after), expected)
 
 
 def test_with_everywhere_the_first_layer_gives_as_well():
-    bench = bench_for(perceptron(), epochs=2)
+    trainer = bench_for(perceptron(), epochs=2)
 
-    run(bench, 0.3, spec(1, everywhere=True, activate=1.0))
+    run(trainer, 0.3, spec(1, everywhere=True, activate=1.0))
 
-    _, trained, after = last_removal(bench)
-    weights, moved = flat(trained), (flat(trained) - flat(bench.trainings[0].before)).abs()
+    _, trained, after = last_removal(trainer)
+    weights, moved = flat(trained), (flat(trained) - flat(trainer.trainings[0].before)).abs()
     expected = ~top(torch.where(weights < 0, -moved, -torch.inf), round(0.3 * WEIGHTS))
     assert torch.equal(flat(after), expected)
     assert not after[FIRST].all()
 
 
 def test_without_the_weights_that_ap_takes_no_pre_activation_is_lower_and_fewer_neurons_are_dead():
-    bench = bench_for(perceptron(widths=(48, 32)), epochs=6)
+    trainer = bench_for(perceptron(widths=(48, 32)), epochs=6)
 
-    run(bench, 0.4, spec(1, activate=0.3))
+    run(trainer, 0.4, spec(1, activate=0.3))
 
-    _, trained, after = last_removal(bench)
+    _, trained, after = last_removal(trainer)
     weights, total = flat(trained).abs(), flat(trained).numel()
     share = round(0.3 * round(0.4 * total))
     masks = top(weights, total - round(0.4 * total) + share).split([trained[n].numel() for n in (FIRST, HIDDEN, LAST)])
@@ -175,16 +175,16 @@ def test_survivors_begin_each_round_where_the_first_began_or_where_the_last_one_
         nn.Flatten(), nn.Linear(64, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 10)
     )
     start = copied(model)
-    bench = bench_for(model, epochs=4)
+    trainer = bench_for(model, epochs=4)
 
-    run(bench, 0.5, spec(rewind=rewind))
+    run(trainer, 0.5, spec(rewind=rewind))
 
-    ends = [training.after for training in bench.trainings[:-1]]
-    for began, expected in zip(bench.trainings, [start, *([start] * 3 if rewind else ends)], strict=True):
+    ends = [training.after for training in trainer.trainings[:-1]]
+    for began, expected in zip(trainer.trainings, [start, *([start] * 3 if rewind else ends)], strict=True):
         assert all(torch.equal(value, expected[name]) for name, value in began.before.items())
         assert not torch.equal(began.after["2.running_mean"], start["2.running_mean"])
-    assert bool(bench.model[1].bias.all())
-    assert bool(bench.model[2].weight.all())
+    assert bool(trainer.model[1].bias.all())
+    assert bool(trainer.model[2].weight.all())
 
 
 def test_the_note_tells_how_many_weights_went_for_having_moved_least():
@@ -251,8 +251,8 @@ def test_fewer_neurons_are_dead_than_without_ap_at_the_same_density_and_not_so_i
 
 def dynamic_rate(seed: int, **options) -> float:
     """Dynamic dead-neuron rate over all hidden neurons, on validation, of a perceptron 64-128-128-10 at 33%."""
-    bench = bench_for(perceptron(seed, (128, 128)), epochs=12, seed=seed, batch_size=128)
-    pruned = run(bench, 1 - 0.8**5, spec(5, **options))
+    trainer = bench_for(perceptron(seed, (128, 128)), epochs=12, seed=seed, batch_size=128)
+    pruned = run(trainer, 1 - 0.8**5, spec(5, **options))
     sites = measure_dead_neurons(rewire(pruned.model), digits().validation, batch_size=256, device=CPU)
     return mean(site.dynamic for site in sites)
 

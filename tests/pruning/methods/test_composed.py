@@ -31,8 +31,8 @@ def spec(schedule: str = "one_shot", *, epochs: int | None = None, **changes) ->
     return PruneSpec(schedule=schedule, epochs=epochs, **changes)
 
 
-def run(bench: RecordingBench, sparsity: float, chosen: PruneSpec) -> Pruned:
-    return drain(PRUNERS[chosen.method].prune(bench, sparsity, chosen))[1]
+def run(trainer: RecordingBench, sparsity: float, chosen: PruneSpec) -> Pruned:
+    return drain(PRUNERS[chosen.method].prune(trainer, sparsity, chosen))[1]
 
 
 def came_back(before: Masks, after: Masks) -> dict[str, int]:
@@ -55,13 +55,13 @@ def test_every_schedule_ends_at_the_sparsity_to_the_single_weight_and_uses_its_e
 ):
     chosen = spec(schedule, score=score, distribution=distribution, granularity=granularity)
     PRUNERS["magnitude"].check(setting_for(perceptron(), 0.87, chosen))
-    bench = bench_for(perceptron(), epochs=chosen.epochs)
+    trainer = bench_for(perceptron(), epochs=chosen.epochs)
 
-    epochs, pruned = drain(PRUNERS["magnitude"].prune(bench, 0.87, chosen))
+    epochs, pruned = drain(PRUNERS["magnitude"].prune(trainer, 0.87, chosen))
 
     assert [epoch.epoch for epoch in epochs] == list(range(1, chosen.epochs + 1))
-    assert sum(training.epochs for training in bench.trainings) == chosen.epochs
-    assert bench.steps == chosen.epochs * bench.steps_per_epoch
+    assert sum(training.epochs for training in trainer.trainings) == chosen.epochs
+    assert trainer.steps == chosen.epochs * trainer.steps_per_epoch
     assert pruned.masks.keys() == set(LAYERS)
     assert count(pruned.masks) == live(0.87)
     assert all(torch.equal(pruned.model.state_dict()[name] != 0, mask) for name, mask in pruned.masks.items())
@@ -122,22 +122,22 @@ def test_synflow_is_pruned_in_a_hundred_rounds_and_others_at_once_unless_told_ot
 @pytest.mark.parametrize("rewind", [True, False])
 def test_iterative_removes_the_same_share_in_each_round_and_trains_survivors_from_their_start_or_on(rewind):
     model = perceptron()
-    start, bench = copied(model), bench_for(model, epochs=8)
+    start, trainer = copied(model), bench_for(model, epochs=8)
 
-    pruned = run(bench, 0.784, spec("iterative", epochs=8, options={"rounds": 3, "rewind": rewind}))
+    pruned = run(trainer, 0.784, spec("iterative", epochs=8, options={"rounds": 3, "rewind": rewind}))
 
-    assert [training.epochs for training in bench.trainings] == [2, 3, 3]
-    assert [count(training.masks) for training in bench.trainings] == [live(0.4), live(0.64), live(0.784)]
-    begins = [start] * 3 if rewind else [start, *(training.after for training in bench.trainings)]
-    for began, expected in zip(bench.trainings, begins, strict=False):
+    assert [training.epochs for training in trainer.trainings] == [2, 3, 3]
+    assert [count(training.masks) for training in trainer.trainings] == [live(0.4), live(0.64), live(0.784)]
+    begins = [start] * 3 if rewind else [start, *(training.after for training in trainer.trainings)]
+    for began, expected in zip(trainer.trainings, begins, strict=False):
         assert all(torch.equal(value, expected[name]) for name, value in began.before.items())
-    for before, after in pairwise(bench.trainings):
+    for before, after in pairwise(trainer.trainings):
         assert not any(came_back(before.masks, after.masks).values())
         scores = torch.cat([before.after[name].abs().flatten() for name in LAYERS])
         kept = torch.cat([after.masks[name].flatten() for name in LAYERS])
         assert scores[kept].min() >= scores[~kept].max()  # the trained weights are what decides
-    assert torch.equal(pruned.masks["1.weight"], bench.trainings[-1].masks["1.weight"])
-    assert torch.equal(pruned.model.state_dict()["3.weight"], bench.trainings[-1].after["3.weight"])
+    assert torch.equal(pruned.masks["1.weight"], trainer.trainings[-1].masks["1.weight"])
+    assert torch.equal(pruned.model.state_dict()["3.weight"], trainer.trainings[-1].after["3.weight"])
 
 
 def cubic(t: float) -> float:
@@ -153,16 +153,16 @@ def one_cycle(t: float) -> float:
 def test_a_gradual_schedule_follows_its_curve_brings_nothing_back_and_then_trains_on(
     schedule, sparsity_at, distribution
 ):
-    bench = bench_for(perceptron(), epochs=4)
-    assert bench.steps_per_epoch == 6
+    trainer = bench_for(perceptron(), epochs=4)
+    assert trainer.steps_per_epoch == 6
 
-    pruned = run(bench, 0.8, spec(schedule, epochs=4, distribution=distribution))
+    pruned = run(trainer, 0.8, spec(schedule, epochs=4, distribution=distribution))
 
-    assert count(bench.trainings[0].masks) == live(sparsity_at(0.0))  # of one-cycle a little above 0
-    assert [update.step for update in bench.updates] == list(range(18))  # three quarters of 24 steps
-    for update in bench.updates[:-1]:
+    assert count(trainer.trainings[0].masks) == live(sparsity_at(0.0))  # of one-cycle a little above 0
+    assert [update.step for update in trainer.updates] == list(range(18))  # three quarters of 24 steps
+    for update in trainer.updates[:-1]:
         assert count(update.masks) == live(sparsity_at((update.step + 1) / 24 / 0.75))
-    masks = [update.masks for update in bench.updates]
+    masks = [update.masks for update in trainer.updates]
     assert count(masks[-1]) == live(0.8)
     for before, after in pairwise(masks):
         assert not any(came_back(before, after).values())
@@ -171,20 +171,20 @@ def test_a_gradual_schedule_follows_its_curve_brings_nothing_back_and_then_train
 
 @pytest.mark.parametrize("distribution", ["uniform", "erk"])
 def test_where_layers_have_counts_their_rounding_brings_one_weight_back_at_most(distribution):
-    bench = bench_for(perceptron(), epochs=6)
+    trainer = bench_for(perceptron(), epochs=6)
 
-    run(bench, 0.8, spec("one_cycle", distribution=distribution))
+    run(trainer, 0.8, spec("one_cycle", distribution=distribution))
 
-    for before, after in pairwise(update.masks for update in bench.updates):
+    for before, after in pairwise(update.masks for update in trainer.updates):
         assert max(came_back(before, after).values()) <= 1
 
 
 def test_what_is_pruned_at_a_step_is_what_is_nearest_to_zero_then():
-    bench = bench_for(perceptron(), epochs=2)
+    trainer = bench_for(perceptron(), epochs=2)
 
-    run(bench, 0.8, spec("cubic", epochs=2))
+    run(trainer, 0.8, spec("cubic", epochs=2))
 
-    for update in bench.updates:
+    for update in trainer.updates:
         weights = torch.cat([update.state[name].abs().flatten() for name in LAYERS])
         kept = torch.cat([update.masks[name].flatten() for name in LAYERS])
         assert weights[kept].min() >= weights[~kept].max()
@@ -192,20 +192,20 @@ def test_what_is_pruned_at_a_step_is_what_is_nearest_to_zero_then():
 
 @pytest.mark.parametrize("score", ["magnitude", "synflow"])
 def test_cyclic_begins_and_ends_sparse_and_brings_back_where_the_gradient_is_largest(score):
-    bench = bench_for(perceptron(), epochs=4)
+    trainer = bench_for(perceptron(), epochs=4)
 
-    pruned = run(bench, 0.95, spec("cyclic", epochs=4, score=score, options={"cycles": 1, "peak": 3, "end": 0.5}))
+    pruned = run(trainer, 0.95, spec("cyclic", epochs=4, score=score, options={"cycles": 1, "peak": 3, "end": 0.5}))
 
-    assert count(bench.trainings[0].masks) == live(0.95)
-    assert [update.step for update in bench.updates] == list(range(12))  # half of 24 steps
-    for update in bench.updates[:-1]:
+    assert count(trainer.trainings[0].masks) == live(0.95)
+    assert [update.step for update in trainer.updates] == list(range(12))  # half of 24 steps
+    for update in trainer.updates[:-1]:
         t = (update.step + 1) / 12
         assert count(update.masks) == live(1 - 0.05 * (1 + 2 * (1 - cos(2 * pi * t)) / 2))
-    assert max(count(update.masks) for update in bench.updates) == live(0.85)
+    assert max(count(update.masks) for update in trainer.updates) == live(0.85)
     assert count(pruned.masks) == live(0.95)
 
-    held = [bench.trainings[0].masks, *(update.masks for update in bench.updates)]
-    for before, update in zip(held, bench.updates, strict=False):
+    held = [trainer.trainings[0].masks, *(update.masks for update in trainer.updates)]
+    for before, update in zip(held, trainer.updates, strict=False):
         rises = count(update.masks) > count(before)
         assert rises == (update.step < 6)
         assert any(came_back(before, update.masks).values()) == rises
@@ -236,13 +236,13 @@ def test_weights_that_come_back_rank_below_live_ones_by_gradient_however_small_t
 
 
 def test_a_long_training_is_pruned_about_a_hundred_times():
-    bench = bench_for(perceptron(), epochs=3, batch_size=16)
-    assert bench.steps_per_epoch == 81
+    trainer = bench_for(perceptron(), epochs=3, batch_size=16)
+    assert trainer.steps_per_epoch == 81
 
-    pruned = run(bench, 0.9, spec("cyclic", epochs=3, options={"end": 1.0, "cycles": 40}))
+    pruned = run(trainer, 0.9, spec("cyclic", epochs=3, options={"end": 1.0, "cycles": 40}))
 
-    assert [update.step for update in bench.updates] == list(range(1, 243, 2))
-    assert count(bench.updates[-1].masks) > live(0.86)  # 243 is odd, so the last update is a step before the end
+    assert [update.step for update in trainer.updates] == list(range(1, 243, 2))
+    assert count(trainer.updates[-1].masks) > live(0.86)  # 243 is odd, so the last update is a step before the end
     assert count(pruned.masks) == live(0.9)
 
 

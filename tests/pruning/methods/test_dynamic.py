@@ -111,12 +111,12 @@ def test_growth_at_random_does_not_look_at_gradients():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_training_moves_connections_on_time_and_holds_every_layers_count(method):
     model = perceptron()
-    bench = bench_for(model, 8, batch_size=128)  # 11 steps an epoch
+    trainer = bench_for(model, 8, batch_size=128)  # 11 steps an epoch
 
-    epochs, pruned = drain(METHODS[method](bench, 0.9, PruneSpec(method=method, options={"every": 10})))
+    epochs, pruned = drain(METHODS[method](trainer, 0.9, PruneSpec(method=method, options={"every": 10})))
 
     assert len(epochs) == 8
-    assert [update.step for update in bench.updates] == [
+    assert [update.step for update in trainer.updates] == [
         10,
         20,
         30,
@@ -125,17 +125,17 @@ def test_a_training_moves_connections_on_time_and_holds_every_layers_count(metho
         60,
     ]  # 88 steps, three quarters of them are 66
     weights = sum(parameter.numel() for parameter in prunable_parameters(model).values())
-    counts = per_layer(bench.trainings[0].masks)
+    counts = per_layer(trainer.trainings[0].masks)
     assert sum(counts.values()) == weights - round(0.9 * weights)
-    assert all(per_layer(update.masks) == counts for update in bench.updates)
+    assert all(per_layer(update.masks) == counts for update in trainer.updates)
     assert per_layer(pruned.masks) == counts
-    before = bench.trainings[0].masks
-    for update in bench.updates:
+    before = trainer.trainings[0].masks
+    for update in trainer.updates:
         share = 0.3 * (1 + cos(pi * update.step / 66)) / 2
         for name, mask in update.masks.items():
             assert int((before[name] & ~mask).sum()) <= round(share * counts[name])
         before = update.masks
-    assert any(not torch.equal(bench.trainings[0].masks[name], mask) for name, mask in pruned.masks.items())
+    assert any(not torch.equal(trainer.trainings[0].masks[name], mask) for name, mask in pruned.masks.items())
     assert all(
         torch.equal(parameter != 0, pruned.masks[name]) for name, parameter in prunable_parameters(pruned.model).items()
     )
@@ -156,8 +156,8 @@ def test_at_half_a_percent_moving_connections_beat_a_static_mask_by_far():
 
     def accuracy(seed, **options):
         torch.manual_seed(seed)
-        bench = bench_for(MLP(64, 10, (256, 256, 256)), 6, seed=seed, batch_size=64, recipe=recipe)
-        _, pruned = drain(rigl(bench, 0.995, PruneSpec(method="rigl", epochs=6, options=options)))
+        trainer = bench_for(MLP(64, 10, (256, 256, 256)), 6, seed=seed, batch_size=64, recipe=recipe)
+        _, pruned = drain(rigl(trainer, 0.995, PruneSpec(method="rigl", epochs=6, options=options)))
         assert count(pruned.masks) == 750
         return evaluate(pruned.model, digits().test, batch_size=512, device=CPU).accuracy
 

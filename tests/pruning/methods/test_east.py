@@ -79,14 +79,14 @@ def bench_of(kind, model, epochs, seed=0):
 
 
 def watched(epochs=4, sparsity=0.9, seed=0, **options):
-    """The bench after a training, and the pruned network."""
+    """The trainer after a training, and the pruned network."""
     torch.manual_seed(seed)
-    bench = bench_of(WatchingBench, SmallResNet(), epochs, seed)
-    return bench, drain(east(bench, sparsity, PruneSpec(method="east", epochs=epochs, options=options)))[1]
+    trainer = bench_of(WatchingBench, SmallResNet(), epochs, seed)
+    return trainer, drain(east(trainer, sparsity, PruneSpec(method="east", epochs=epochs, options=options)))[1]
 
 
-def updates(bench):
-    return [(update.step, update.masks) for update in bench.updates]
+def updates(trainer):
+    return [(update.step, update.masks) for update in trainer.updates]
 
 
 def per_layer(masks):
@@ -104,32 +104,32 @@ def resnet34():
 
 
 def test_the_density_rises_to_three_times_and_ends_as_it_began_in_both_cycles(trained):
-    bench, pruned = trained
+    trainer, pruned = trained
     live = WEIGHTS - round(0.9 * WEIGHTS)
 
     # 44 steps, of which the cycles take 17: two of 8 steps, each of which changes the density.
     cycle = [round(live * (2 - cos(2 * pi * step / 8))) for step in range(1, 9)]
     assert cycle[3] == 3 * live
     assert cycle[7] == live
-    assert [count(masks) for step, masks in updates(bench) if step < 16] == pytest.approx(2 * cycle, abs=1)
-    at = {step: count(masks) for step, masks in updates(bench)}
+    assert [count(masks) for step, masks in updates(trainer) if step < 16] == pytest.approx(2 * cycle, abs=1)
+    at = {step: count(masks) for step, masks in updates(trainer)}
     assert (at[3], at[7], at[11], at[15]) == (3 * live, live, 3 * live, live)
-    assert count(bench.trainings[0].masks) == live
-    assert all(count(masks) == live for step, masks in updates(bench) if step >= 15)
+    assert count(trainer.trainings[0].masks) == live
+    assert all(count(masks) == live for step, masks in updates(trainer) if step >= 15)
     assert count(pruned.masks) == live
 
 
 def test_every_layer_keeps_a_weight_throughout(trained):
-    bench, pruned = trained
+    trainer, pruned = trained
 
-    for masks in (bench.trainings[0].masks, *(masks for _, masks in updates(bench)), pruned.masks):
+    for masks in (trainer.trainings[0].masks, *(masks for _, masks in updates(trainer)), pruned.masks):
         assert masks.keys() == prunable_parameters(pruned.model).keys()
         assert min(per_layer(masks).values()) >= 1
 
 
 def test_growing_keeps_all_that_live_and_pruning_only_takes(trained):
-    bench, _ = trained
-    swing = [bench.trainings[0].masks, *(masks for step, masks in updates(bench) if step < 8)]
+    trainer, _ = trained
+    swing = [trainer.trainings[0].masks, *(masks for step, masks in updates(trainer) if step < 8)]
 
     for number, (before, after) in enumerate(pairwise(swing)):
         for name in after:
@@ -138,8 +138,8 @@ def test_growing_keeps_all_that_live_and_pruning_only_takes(trained):
 
 
 def test_after_the_cycles_connections_move_at_a_falling_rate(trained):
-    bench, _ = trained
-    later = [(step, masks) for step, masks in updates(bench) if step >= 15]
+    trainer, _ = trained
+    later = [(step, masks) for step, masks in updates(trainer) if step >= 15]
     moved = {
         step: sum(int((before[name] & ~after[name]).sum()) for name in after)
         for (_, before), (step, after) in pairwise(later)
@@ -154,9 +154,9 @@ def test_after_the_cycles_connections_move_at_a_falling_rate(trained):
 
 
 def test_dynamic_relus_fade_to_relu_between_a_quarter_and_a_half_of_the_training(trained):
-    bench, _ = trained
+    trainer, _ = trained
 
-    betas = [beta for (beta,) in bench.betas]
+    betas = [beta for (beta,) in trainer.betas]
 
     # What step n is trained with was set after the n steps before it, of 44.
     assert betas == pytest.approx([min(1.0, max(0.0, 1 - (step - 11) / 11)) for step in range(44)])
@@ -164,29 +164,29 @@ def test_dynamic_relus_fade_to_relu_between_a_quarter_and_a_half_of_the_training
 
 
 def test_what_comes_back_is_plain_and_has_no_dynamic_relu(trained):
-    bench, pruned = trained
+    trainer, pruned = trained
     own = SmallResNet()
 
-    assert pruned.model is bench.model
-    assert [module for module in bench.through.modules() if isinstance(module, DyReLU)]
+    assert pruned.model is trainer.model
+    assert [module for module in trainer.through.modules() if isinstance(module, DyReLU)]
     assert not [module for module in pruned.model.modules() if isinstance(module, DyReLU)]
     assert find_sites(pruned.model) == find_sites(own)
     assert pruned.form == Form(shared=shareable(own))
     rebuilt = apply_form(pruned.form, SmallResNet())
     rebuilt.load_state_dict(pruned.model.state_dict())
     images, _ = next(digits().test.batches(16, device=CPU))
-    expected = bench.through.eval()(images)
+    expected = trainer.through.eval()(images)
     assert torch.equal(rebuilt.eval()(images), expected)
     assert torch.equal(pruned.model.eval()(images), expected)
 
 
 def test_the_dynamic_relus_parameters_are_told_and_in_no_count(trained):
-    bench, pruned = trained
+    trainer, pruned = trained
 
     dense = 8 * (8 * 2 + 2 + 2 * 32 + 32)  # Eight ReLUs of 8 channels: 8 -> 2 -> 2 * 2 * 8.
     assert any(f"{dense:,} dense parameters" in note for note in pruned.notes)
     assert sum(mask.numel() for mask in pruned.masks.values()) == UNIQUE
-    assert sum(parameter.numel() for parameter in bench.through.activations["stage.0.relu1"].parameters()) == 114
+    assert sum(parameter.numel() for parameter in trainer.through.activations["stage.0.relu1"].parameters()) == 114
 
 
 def test_pruned_weights_are_zero_and_live_ones_are_not(trained):
@@ -197,16 +197,16 @@ def test_pruned_weights_are_zero_and_live_ones_are_not(trained):
 
 
 def test_gradients_are_clipped_to_norm_one(trained):
-    bench, _ = trained
+    trainer, _ = trained
 
-    assert max(bench.norms) <= 1.0 + 1e-4
-    assert max(bench.norms) > 0.99
+    assert max(trainer.norms) <= 1.0 + 1e-4
+    assert max(trainer.norms) > 0.99
 
 
 def test_scales_of_shared_weights_start_between_0_and_1_and_are_not_decayed():
     torch.manual_seed(0)
-    bench = bench_of(IdleBench, SmallResNet(), 1)
-    _, pruned = drain(east(bench, 0.9, PruneSpec(method="east", epochs=1)))
+    trainer = bench_of(IdleBench, SmallResNet(), 1)
+    _, pruned = drain(east(trainer, 0.9, PruneSpec(method="east", epochs=1)))
     scales = {name: value for name, value in pruned.model.named_parameters() if name.endswith("share_scale")}
 
     optimizer = make_optimizer(pruned.model, SGD)
@@ -220,7 +220,7 @@ def test_scales_of_shared_weights_start_between_0_and_1_and_are_not_decayed():
 
 
 def test_frozen_dynamic_relus_stop_learning_where_the_phase_starts():
-    bench, _ = watched(epochs=2, freeze=True)
+    trainer, _ = watched(epochs=2, freeze=True)
     free, _ = watched(epochs=2)
     start, end = 7, 11  # Of 22 steps, freezing follows the sixth.
 
@@ -231,14 +231,14 @@ def test_frozen_dynamic_relus_stop_learning_where_the_phase_starts():
             if any(not torch.equal(a, b) for a, b in zip(one.inner[step - 1], one.inner[step], strict=True))
         )
 
-    assert last_change(bench) < start
+    assert last_change(trainer) < start
     assert start < last_change(free) <= end
 
 
 def test_each_trick_can_be_left_out():
-    bench, pruned = watched(epochs=1, dyrelu=False, share=False)
+    trainer, pruned = watched(epochs=1, dyrelu=False, share=False)
 
-    assert bench.betas[0] == set()
+    assert trainer.betas[0] == set()
     assert pruned.form == Form()
     assert pruned.notes == ()
     assert count(pruned.masks) == WEIGHTS - round(0.9 * WEIGHTS)
@@ -280,9 +280,9 @@ def test_a_shared_weights_gradient_is_the_sum_over_its_users():
 def test_resnet34_has_as_few_weights_as_promised_and_no_dead_layer(resnet34, share):
     # One input channel in place of three: 1,152 weights fewer than the 21,265,088 of colour images.
     sparsity = 1 - 2_127 / 21_263_936
-    bench = bench_of(IdleBench, copy.deepcopy(resnet34), 1)
+    trainer = bench_of(IdleBench, copy.deepcopy(resnet34), 1)
 
-    _, pruned = drain(east(bench, sparsity, PruneSpec(method="east", epochs=1, options={"share": share})))
+    _, pruned = drain(east(trainer, sparsity, PruneSpec(method="east", epochs=1, options={"share": share})))
 
     assert sum(mask.numel() for mask in pruned.masks.values()) == (11_163_200 if share else 21_263_936)
     assert count(pruned.masks) == 2_127
@@ -346,7 +346,7 @@ def test_middle_and_end_of_every_cycle_are_among_its_steps(steps, cycles):
 
 def test_trainings_too_short_for_a_cycle_have_none():
     assert cycle_steps(0, 3, 2) == {}
-    bench, pruned = watched(epochs=1, end=0.2, cycles=2)
+    trainer, pruned = watched(epochs=1, end=0.2, cycles=2)
 
     assert count(pruned.masks) == WEIGHTS - round(0.9 * WEIGHTS)
-    assert {count(masks) for _, masks in updates(bench)} <= {count(pruned.masks)}
+    assert {count(masks) for _, masks in updates(trainer)} <= {count(pruned.masks)}

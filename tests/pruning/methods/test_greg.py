@@ -17,7 +17,7 @@ from safs.pruning.protocol import Hooks, Pruned
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec, Recipe
 from safs.training.evaluate import evaluate
-from safs.training.pruning_trainer import TrainingBench
+from safs.training.pruning_trainer import PruningTrainer
 from safs.trials import EpochMetrics
 from tests.pruning.benches import CPU, bench_for, copied, count, digits, drain, setting_for
 
@@ -50,7 +50,7 @@ def trained(seed: int = 0, *, norm: bool = False) -> nn.Module:
 
 
 def sgd_bench(
-    model: nn.Module, epochs: int, seed: int = 0, kind: type[TrainingBench] = TrainingBench, batch_size: int = 32
+    model: nn.Module, epochs: int, seed: int = 0, kind: type[PruningTrainer] = PruningTrainer, batch_size: int = 32
 ):
     return kind(
         model, digits().train, digits().validation,
@@ -58,8 +58,8 @@ def sgd_bench(
     )  # fmt: skip
 
 
-class WatchingBench(TrainingBench):
-    """A real bench that remembers, by step, what a hook added to each gradient, and the weights it saw."""
+class WatchingBench(PruningTrainer):
+    """A real trainer that remembers, by step, what a hook added to each gradient, and the weights it saw."""
 
     def train(self, epochs: int, *, masks: Masks | None = None, hooks: Hooks = Hooks(), through=None):  # noqa: B008  # frozen
         self.added: list[dict[str, Tensor]] = []
@@ -141,40 +141,40 @@ def test_at_removal_little_is_lost(method, norm, granularity, options):
     assert mean(lost_at_once) > 0.2
 
 
-def assert_added(bench: WatchingBench, step: int, name: str, where: Tensor, strength: float) -> None:
+def assert_added(trainer: WatchingBench, step: int, name: str, where: Tensor, strength: float) -> None:
     """The step added ``strength`` times the weight to the gradient of each weight ``where``."""
-    added, weights = bench.added[step][name][where], bench.weights[step][name][where]
+    added, weights = trainer.added[step][name][where], trainer.weights[step][name][where]
     assert torch.allclose(added, strength * weights, rtol=1e-4, atol=1e-6)
     assert weights.numel() == 0 or bool(weights.any())
 
 
 def test_the_penalty_of_greg1_grows_on_the_prune_set_alone_and_stays_at_its_ceiling():
-    bench = sgd_bench(trained(), 4, kind=WatchingBench, batch_size=256)  # 4 epochs of 6 steps, half of them to grow
+    trainer = sgd_bench(trained(), 4, kind=WatchingBench, batch_size=256)  # 4 epochs of 6 steps, half of them to grow
     options = {"delta": 0.5, "every": 3, "ceiling": 2.0}
 
-    _, pruned = drain(greg1(bench, 0.95, PruneSpec(method="greg1", epochs=4, options=options)))
+    _, pruned = drain(greg1(trainer, 0.95, PruneSpec(method="greg1", epochs=4, options=options)))
 
     trace = [0.5] * 3 + [1.0] * 3 + [1.5] * 3 + [2.0] * 15
-    assert len(bench.added) == len(trace)
+    assert len(trainer.added) == len(trace)
     for step, strength in enumerate(trace):
         for name, mask in pruned.masks.items():
-            assert_added(bench, step, name, ~mask, strength)
-            assert not bench.added[step][name][mask].any()
-            assert not bench.added[step][name.replace("weight", "bias")].any()
+            assert_added(trainer, step, name, ~mask, strength)
+            assert not trainer.added[step][name][mask].any()
+            assert not trainer.added[step][name.replace("weight", "bias")].any()
 
 
 def test_the_penalty_of_greg2_falls_on_all_weights_then_on_the_chosen_and_lets_the_others_recover():
-    bench = sgd_bench(trained(), 4, kind=WatchingBench, batch_size=256)
+    trainer = sgd_bench(trained(), 4, kind=WatchingBench, batch_size=256)
     options = {"pick_delta": 0.25, "pick_ceiling": 0.5, "every": 2, "delta": 0.5, "ceiling": 2.0, "recover": 0.1}
 
-    _, pruned = drain(greg2(bench, 0.95, PruneSpec(method="greg2", epochs=4, options=options)))
+    _, pruned = drain(greg2(trainer, 0.95, PruneSpec(method="greg2", epochs=4, options=options)))
 
     before = [0.25] * 2 + [0.5] * 2
     after = [1.0] * 2 + [1.5] * 2 + [2.0] * 16
     for step, strength in enumerate(before + after):
         for name, mask in pruned.masks.items():
-            assert_added(bench, step, name, ~mask, strength)
-            assert_added(bench, step, name, mask, strength if step < len(before) else -0.1)
+            assert_added(trainer, step, name, ~mask, strength)
+            assert_added(trainer, step, name, mask, strength if step < len(before) else -0.1)
 
 
 def test_kept_weights_recover_at_the_published_rate_by_default():
@@ -210,22 +210,22 @@ class QuadraticBench:
 def test_greg2_chooses_by_curvature_as_the_hessian_would():
     order = torch.randperm(20, generator=torch.Generator().manual_seed(3))
     curvature = torch.linspace(0.2, 4.0, 20)[order]
-    bench = QuadraticBench(curvature, torch.ones(20), steps=12_000)
+    trainer = QuadraticBench(curvature, torch.ones(20), steps=12_000)
     options = {"pick_ceiling": 1.0, "ceiling": 5.0}
 
-    _, pruned = drain(greg2(bench, 0.5, PruneSpec(method="greg2", epochs=1, options=options)))
+    _, pruned = drain(greg2(trainer, 0.5, PruneSpec(method="greg2", epochs=1, options=options)))
 
     assert torch.equal(pruned.masks["weight"][0], curvature > 2.1)
-    at_the_choice = bench.weights[2_999]  # a quarter of the steps, by default
+    at_the_choice = trainer.weights[2_999]  # a quarter of the steps, by default
     assert torch.allclose(at_the_choice, curvature / (curvature + 1.0), atol=2e-3)
 
 
 def test_greg2_weighs_curvature_against_size():
     generator = torch.Generator().manual_seed(0)
     curvature, optimum = torch.rand(40, generator=generator) * 3 + 0.2, torch.randn(40, generator=generator)
-    bench = QuadraticBench(curvature, optimum, steps=12_000)
+    trainer = QuadraticBench(curvature, optimum, steps=12_000)
 
-    _, pruned = drain(greg2(bench, 0.5, PruneSpec(method="greg2", epochs=1, options={"pick_ceiling": 1.0})))
+    _, pruned = drain(greg2(trainer, 0.5, PruneSpec(method="greg2", epochs=1, options={"pick_ceiling": 1.0})))
 
     shrunk = (optimum * curvature / (curvature + 1.0)).abs()
     assert torch.equal(pruned.masks["weight"][0], shrunk > shrunk.median())
@@ -234,12 +234,12 @@ def test_greg2_weighs_curvature_against_size():
 
 def test_a_penalised_weight_settles_where_the_loss_pulls_as_hard():
     curvature, optimum = torch.tensor([0.5, 1.0, 2.0, 3.0]), torch.tensor([0.1, -0.2, 3.0, 2.0])
-    bench = QuadraticBench(curvature, optimum, steps=400)
+    trainer = QuadraticBench(curvature, optimum, steps=400)
 
-    _, pruned = drain(greg1(bench, 0.5, PruneSpec(method="greg1", epochs=1, options={"ceiling": 10.0})))
+    _, pruned = drain(greg1(trainer, 0.5, PruneSpec(method="greg1", epochs=1, options={"ceiling": 10.0})))
 
     assert pruned.masks["weight"].tolist() == [[False, False, True, True]]
-    assert bench.weights[-1].tolist() == pytest.approx([0.1 * 0.5 / 10.5, -0.2 * 1.0 / 11.0, 3.0, 2.0])
+    assert trainer.weights[-1].tolist() == pytest.approx([0.1 * 0.5 / 10.5, -0.2 * 1.0 / 11.0, 3.0, 2.0])
     assert pruned.model.weight.tolist() == [[0.0, 0.0, pytest.approx(3.0), pytest.approx(2.0)]]
 
 
@@ -316,15 +316,15 @@ def test_a_sparsity_that_leaves_nothing_is_refused(granularity):
 
 @pytest.mark.parametrize("method", ["greg1", "greg2"])
 def test_the_network_that_is_pruned_was_trained_for_all_epochs_without_masks(method):
-    bench = bench_for(model := trained(), 3, recipe=SGD)
+    trainer = bench_for(model := trained(), 3, recipe=SGD)
 
-    epochs, pruned = drain(PRUNERS[method].prune(bench, 0.9, PruneSpec(method=method, epochs=3)))
+    epochs, pruned = drain(PRUNERS[method].prune(trainer, 0.9, PruneSpec(method=method, epochs=3)))
 
     assert [metrics.epoch for metrics in epochs] == [1, 2, 3]
-    assert [(training.epochs, training.masks) for training in bench.trainings] == [(3, {})]
+    assert [(training.epochs, training.masks) for training in trainer.trainings] == [(3, {})]
     total = sum(one.numel() for one in prunable_parameters(model).values())
     assert count(pruned.masks) == total - round(0.9 * total)
-    after = bench.trainings[0].after
+    after = trainer.trainings[0].after
     assert all(
         torch.equal(value[mask], after[name][mask])
         for name, mask in pruned.masks.items()

@@ -41,12 +41,12 @@ def constant_pixels() -> set[int]:
 @pytest.mark.parametrize("distribution", ["uniform", "global"])
 def test_the_small_network_on_reduced_images_equals_the_masked_one_on_whole_images(distribution: str) -> None:
     images = all_images(digits().validation)
-    bench = bench_for(perceptron(), 5)
-    steps = prune(bench, 0.8, joint(distribution=distribution))
+    trainer = bench_for(perceptron(), 5)
+    steps = prune(trainer, 0.8, joint(distribution=distribution))
     for _ in range(5):
         next(steps)
     with torch.no_grad():
-        expected = bench.model.eval()(images)  # trained under the masks; nothing has left it
+        expected = trainer.model.eval()(images)  # trained under the masks; nothing has left it
 
     _, pruned = drain(steps)
 
@@ -61,13 +61,13 @@ def test_the_small_network_on_reduced_images_equals_the_masked_one_on_whole_imag
 
 def test_constant_pixels_go_first_and_what_they_added_stays_in_the_bias() -> None:
     images, constant = all_images(digits().train), constant_pixels()
-    bench = bench_for(perceptron(), 0)
+    trainer = bench_for(perceptron(), 0)
     with torch.no_grad():
-        expected = bench.model.eval()(images)
+        expected = trainer.model.eval()(images)
     # 32 weights read each of the constant pixels; the perceptron has 64 * 32 + 32 * 16 + 16 * 10 = 2,720.
     sparsity = 32 * len(constant) / 2720
 
-    _, pruned = drain(prune(bench, sparsity, joint(schedule="one_shot", epochs=0, distribution="global")))
+    _, pruned = drain(prune(trainer, sparsity, joint(schedule="one_shot", epochs=0, distribution="global")))
 
     inputs = pruned.form.inputs
     assert inputs is not None
@@ -112,13 +112,13 @@ def accuracy_of_a_fresh_perceptron(kept: tuple[int, ...], seed: int) -> float:
 
 
 def test_what_the_masks_leave_useless_is_what_was_removed_and_no_more() -> None:
-    bench = bench_for(perceptron(), 5)
-    _, pruned = drain(prune(bench, 0.8, joint()))
+    trainer = bench_for(perceptron(), 5)
+    _, pruned = drain(prune(trainer, 0.8, joint()))
     full = perceptron()
     inputs = find_inputs(full, EXAMPLE)
     assert inputs is not None
 
-    useless = useless_units(full, (inputs.group, *find_groups(full, EXAMPLE)), bench.updates[-1].masks)
+    useless = useless_units(full, (inputs.group, *find_groups(full, EXAMPLE)), trainer.updates[-1].masks)
 
     assert pruned.form.inputs is not None
     assert set(range(64)) - set(useless[NAME]) == set(pruned.form.inputs.kept)
@@ -127,11 +127,11 @@ def test_what_the_masks_leave_useless_is_what_was_removed_and_no_more() -> None:
 
 
 def test_a_colour_channel_that_is_the_same_everywhere_is_left_out() -> None:
-    bench = colour_bench()
+    trainer = colour_bench()
     # The first convolution reads 3 channels by 9 weights for each of 8 filters: 72 a channel.
-    weights = sum(one.numel() for one in bench.model.parameters() if one.ndim > 1)
+    weights = sum(one.numel() for one in trainer.model.parameters() if one.ndim > 1)
 
-    _, pruned = drain(prune(bench, 72 / weights, joint(schedule="one_shot", epochs=0, distribution="global")))
+    _, pruned = drain(prune(trainer, 72 / weights, joint(schedule="one_shot", epochs=0, distribution="global")))
 
     assert pruned.form.inputs == InputSelection("channel", (0, 2))
     assert pruned.model[0].in_channels == 2

@@ -77,10 +77,10 @@ def test_the_gradient_of_the_penalty_is_lambda_times_the_weight():
 
 
 def test_the_norm_right_behind_a_layer_is_found_and_no_other():
-    bench = bench_for(model := block().train(), epochs=1)
+    trainer = bench_for(model := block().train(), epochs=1)
     before = copy.deepcopy(model.state_dict())
 
-    found = norms_behind(bench)
+    found = norms_behind(trainer)
 
     assert found == {"first.weight": "first_norm"}
     assert model.training
@@ -118,9 +118,9 @@ def test_the_spread_behind_norms_is_that_of_the_filters_that_go_and_of_the_other
         model[1].weight.copy_(torch.tensor([3.0, 0.5, 1.0]))
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable_parameters(model).items()}
     masks["0.weight"][1] = False
-    bench = bench_for(model, epochs=1)
+    trainer = bench_for(model, epochs=1)
 
-    gone, others = spread_behind_norms(bench, masks, norms_behind(bench))
+    gone, others = spread_behind_norms(trainer, masks, norms_behind(trainer))
 
     # Images are normalised to deviation 1, and each filter's own scale cancels against its running variance.
     assert gone == pytest.approx(0.5, rel=0.02)
@@ -131,7 +131,7 @@ def test_there_is_no_spread_to_tell_where_no_filter_goes_whole():
     model = block()
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable_parameters(model).items()}
     masks["first.weight"][:, :, 0] = False
-    bench = bench_for(model, epochs=1)
+    trainer = bench_for(model, epochs=1)
 
-    assert spread_behind_norms(bench, masks, norms_behind(bench)) is None
-    assert spread_behind_norms(bench, masks, {}) is None
+    assert spread_behind_norms(trainer, masks, norms_behind(trainer)) is None
+    assert spread_behind_norms(trainer, masks, {}) is None
