@@ -1,8 +1,8 @@
-"""JobSpec: all that a user can ask for, and nothing that a machine decides.
+"""JobSpec: everything that a user can ask for, and nothing that a machine decides.
 
-Only ``model``, ``data`` and ``sparsity`` must be given; ``preset`` fills the rest, and what the user says wins. The
-types check shapes and ranges; whether the names exist and the parts fit each other is for ``safs.preflight``,
-which needs torch. This file does not import it.
+Only ``model``, ``data`` and ``sparsity`` are required. ``preset`` fills in the rest, and given values override it. The
+types check shapes and ranges. ``safs.preflight`` checks names and combinations, which needs torch; this module does not
+import torch.
 """
 
 from enum import StrEnum
@@ -22,76 +22,108 @@ Trials = Annotated[int, Field(ge=1, le=10_000)]
 LONGEST_JOB_S = 10 * 365 * 24 * 3600
 
 
+def filled(default: Any, **constraints: Any) -> Any:
+    """A field whose missing value a preset or a pruning method fills in; ``default`` is used if neither does.
+
+    The JSON schema states no ``default`` for it. Generated clients send every default that a schema states, and a value
+    that is sent overrides the preset and the method.
+    """
+    return Field(default, json_schema_extra=_without_default, **constraints)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
 class Section(Plain):
     """A part of a job spec."""
 
 
 class ModelSpec(Section):
-    """Which network."""
+    """The network to prune."""
 
     architecture: Name
-    """A name of the models registry, ``torchvision/<name>`` or ``timm/<name>``."""
+    """Name in the models registry, ``torchvision/<name>`` or ``timm/<name>``."""
     weights: Name | None = None
-    """Dense weights to start from: the id of an upload, or a path for ``safs run``. Without it the job trains them."""
+    """Dense weights to start from: the id of an upload, or a path for ``safs run``. None trains the dense network."""
 
 
 class DataSpec(Section):
-    """Which data, and how it is cut into train, validation and test."""
+    """The data set, and how it is split into train, validation and test."""
 
     dataset: Name
+    """Name in the data sets registry."""
     path: Name | None = None
-    """``image_folder`` and ``npz``: where, relative to the data root."""
+    """Path of an ``image_folder`` or ``npz`` data set, relative to the data root; None for other data sets."""
     validation_fraction: float = Field(0.1, gt=0, lt=1)
-    """Share of the training images that are kept for validation; stratified by class."""
+    """Fraction of the training images used for validation, stratified by class."""
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    """Share kept for the test split where the data set brings none (digits, npz without x_test)."""
+    """Fraction used for testing if the data set has no test split (digits, npz without x_test)."""
     batch_size: int = Field(256, ge=1, le=65_536)
+    """Images per batch."""
     augment: Literal["default", "none"] = "default"
-    """``default``: what is usual for the data set (crop and flip for colour photographs, nothing for digits)."""
+    """``default`` crops and flips colour photographs and leaves digits unchanged; ``none`` augments nothing."""
     image_size: int | None = Field(None, ge=8, le=1024)
-    """Images are resized to this many pixels a side; by default to the nearest size the architecture takes."""
+    """Pixels a side that images are resized to; None uses the size nearest to the images' that the network takes."""
 
 
 class Recipe(Section):
-    """How weights are trained: optimizer, its numbers, and the learning rate's schedule."""
+    """How weights are trained: optimizer, hyperparameters and learning-rate schedule."""
 
-    optimizer: Name = "adam"
-    learning_rate: float = Field(1e-3, gt=0, le=100)
-    weight_decay: float = Field(0.0, ge=0, le=1)
-    """Never applied to an operator's own scalars, nor to norms and biases."""
-    momentum: float = Field(0.9, ge=0, lt=1)
-    """SGD's momentum; the other optimizers keep their library's betas."""
-    schedule: Name = "constant"
+    optimizer: Name = filled("adam")
+    """Name in the optimizers registry. If left out, the preset decides; ``adam`` unless it names another one."""
+    learning_rate: float = filled(1e-3, gt=0, le=100)
+    """Initial learning rate. If left out, the preset decides; 1e-3 unless it names another one."""
+    weight_decay: float = filled(0.0, ge=0, le=1)
+    """Weight decay, never applied to operators' scalars, norms and biases. If left out, the preset decides; else 0."""
+    momentum: float = filled(0.9, ge=0, lt=1)
+    """Momentum of SGD; other optimizers keep their library's betas. If left out, the preset decides; else 0.9."""
+    schedule: Name = filled("constant")
+    """Learning-rate schedule. If left out, the preset decides; ``constant`` unless it names another one."""
 
 
 class TrainSpec(Recipe):
-    """Dense training when no weights are given, and the default protocol's recipe after pruning."""
+    """Dense training if no weights are given, and the default protocol's recipe after pruning."""
 
-    epochs: Epochs = 30
+    epochs: Epochs = filled(30)
+    """Epochs of the dense training. If left out, the preset decides."""
 
 
 class PruneSpec(Section):
-    """What is removed, when and how. What is left out the method decides (``safs.spec.presets.METHODS``).
+    """What is removed, when and how. The method fills in what is left out (``safs.spec.presets.METHODS``).
 
     >>> PruneSpec(method="greg1").schedule, PruneSpec().schedule
     ('growing', 'one_shot')
     """
 
     method: Name = "magnitude"
-    score: Name = "magnitude"
-    """What a weight is worth: ``magnitude``, ``gradient``, ``synflow``, ``lookahead`` or ``random``."""
-    distribution: Name = "global"
-    """How the sparsity is spread over layers: ``global``, ``erk``, ``lamp`` or ``uniform`` (SAFS as published)."""
-    schedule: Name = "one_shot"
-    """When it is removed: ``one_shot``, or while training: ``iterative``, ``cubic``, ``one_cycle``, ``cyclic``."""
-    granularity: Name = "weight"
-    """What goes together: ``weight``, ``filter``, ``input_channel``, ``column``, ``row``, or n of m such as ``2:4``."""
-    epochs: int = Field(0, ge=0, le=10_000)
-    """Epochs of training while pruning; 0 where nothing is trained, by default as many as ``train`` has."""
-    recipe: Recipe | None = None
-    """How it trains; None is ``train``'s recipe."""
+    """Name in the pruning methods registry."""
+    score: Name = filled("magnitude")
+    """Importance of a weight: ``magnitude``, ``gradient``, ``synflow``, ``lookahead`` or ``random``.
+
+    If left out, the method decides.
+    """
+    distribution: Name = filled("global")
+    """How the sparsity is distributed over layers: ``global``, ``erk``, ``lamp`` or ``uniform`` (SAFS as published).
+
+    If left out, the method decides, then the preset.
+    """
+    schedule: Name = filled("one_shot")
+    """When weights are removed: ``one_shot``, or while training: ``iterative``, ``cubic``, ``one_cycle``, ``cyclic``.
+
+    If left out, the method decides.
+    """
+    granularity: Name = filled("weight")
+    """What is removed together: ``weight``, ``filter``, ``input_channel``, ``column``, ``row``, or n:m such as ``2:4``.
+
+    If left out, the method decides.
+    """
+    epochs: int = filled(0, ge=0, le=10_000)
+    """Epochs of training while pruning. If left out, 0 with the schedule ``one_shot``, else ``train.epochs``."""
+    recipe: Recipe | None = filled(None)
+    """Recipe of the training while pruning; null uses ``train``'s. If left out, the method decides."""
     options: FreeOptions = Field(default_factory=dict)
-    """What else the method and the schedule can be told; ``GET /v1/catalog`` lists it."""
+    """Options of the method and the schedule; ``GET /v1/catalog/methods`` lists them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,52 +132,62 @@ class PruneSpec(Section):
 
 
 class SearchSpec(Section):
-    """A search: which strategy, and what it may spend."""
+    """A search: its strategy and its budget."""
 
     strategy: Name
+    """Name in the strategies registry."""
     trials: Trials
-    """Configurations that are tried."""
+    """Number of configurations that are tried. If left out, the preset decides."""
     epochs: Epochs
-    """Of a trial's training; a multi-fidelity strategy (``asha``, ``hyperband``) gives as many to the best alone."""
-    portfolio: bool = Field(True, strict=True)
-    """Whether it first tries a few points that are known to do well in very sparse networks, the default among them."""
+    """Epochs of a trial; with ``asha`` and ``hyperband``, of the longest trials. If left out, the preset decides."""
+    portfolio: bool = filled(True, strict=True)
+    """True to try points first that do well in very sparse networks. If left out, the preset decides."""
     options: FreeOptions = Field(default_factory=dict)
-    """What else the strategy can be told; ``GET /v1/catalog`` lists it."""
+    """Options of the strategy; ``GET /v1/catalog/strategies`` lists them."""
 
 
 class ActivationsSpec(SearchSpec):
-    """Stage 1: the search for an operator a site."""
+    """Stage 1: the search for an operator at each site."""
 
     strategy: Name = "lahc"
-    trials: Trials = 22
-    epochs: Epochs = 8
+    """Name in the strategies registry."""
+    trials: Trials = filled(22)
+    """Number of configurations that are tried. If left out, the preset decides."""
+    epochs: Epochs = filled(8)
+    """Epochs of a trial. If left out, the preset decides."""
     operators: Literal["all"] | list[Name] = "all"
-    """Candidates at every site; the network's own activations are always among them. The joint search has them too."""
+    """Candidates at every site, beside the network's own activations. The joint search uses them too."""
     scope: Literal["site", "block", "network"] = "site"
-    """What shares an operator: nothing, the sites of a block, or all. The joint search has the same."""
+    """Sites that share an operator: none, those of a block, or all. The joint search uses it too."""
 
 
 class TuneSpec(SearchSpec):
     """Stage 2: the search for fine-tuning hyperparameters, with alpha and beta learnable."""
 
     strategy: Name = "smac"
-    trials: Trials = 20
-    epochs: Epochs = 8
+    """Name in the strategies registry."""
+    trials: Trials = filled(20)
+    """Number of configurations that are tried. If left out, the preset decides."""
+    epochs: Epochs = filled(8)
+    """Epochs of a trial; with ``asha`` and ``hyperband``, of the longest trials. If left out, the preset decides."""
 
 
 class JointSpec(SearchSpec):
     """Both stages at once: operators and hyperparameters in one space, with alpha and beta learnable."""
 
     strategy: Name = "asha"
-    trials: Trials = 36
-    epochs: Epochs = 8
+    """Name in the strategies registry."""
+    trials: Trials = filled(36)
+    """Number of configurations that are tried. If left out, the preset decides."""
+    epochs: Epochs = filled(8)
+    """Epochs of a trial; with ``asha`` and ``hyperband``, of the longest trials. If left out, the preset decides."""
 
 
 class FinalCandidate(StrEnum):
     """The rows of the final comparison."""
 
     DEFAULT = "default"
-    """Default protocol: own activations, the dense recipe."""
+    """Default protocol: the network's own activations, the dense recipe."""
     ACTIVATIONS = "activations"
     """Stage 1 alone: its operators, the dense recipe, alpha = beta = 1."""
     HYPERPARAMETERS = "hyperparameters"
@@ -153,7 +195,7 @@ class FinalCandidate(StrEnum):
     SAFS = "safs"
     """Both stages, one after the other."""
     JOINT = "joint"
-    """Both at once: the winner of the joint search."""
+    """The winner of the joint search."""
 
 
 PUBLISHED = (
@@ -166,13 +208,14 @@ PUBLISHED = (
 
 
 class FinalSpec(Section):
-    """The trainings to the end that compete on validation; the best one is the result."""
+    """The final trainings, which compete on the validation split; the best one is the result."""
 
-    epochs: Epochs = 30
+    epochs: Epochs = filled(30)
+    """Epochs of each final training. If left out, the preset decides."""
     repeats: int = Field(1, ge=1, le=20)
-    """Seeds a candidate; the candidate with the best mean wins, and its best seed is handed back."""
+    """Seeds per candidate. The candidate with the best mean wins, and its best seed is the result."""
     candidates: list[FinalCandidate] = Field(default_factory=lambda: list(PUBLISHED), min_length=1)
-    """Who competes. The job runs the searches that they need, and no other."""
+    """Final candidates; the job runs the searches that they need. If left out, the preset decides."""
 
     @model_validator(mode="after")
     def _baseline_is_always_there(self) -> "FinalSpec":
@@ -184,14 +227,14 @@ class FinalSpec(Section):
 
 
 class ResourcesSpec(Section):
-    """What the job may use."""
+    """Limits on what the job may use."""
 
     trials_in_parallel: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    """How many trials are in flight; the candidates depend on it (and on nothing else of the machine)."""
+    """Trials in flight. The proposed candidates depend on this number, and on no other property of the machine."""
     gpus_per_trial: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
-    """A fraction packs several trials on one GPU; a training computes on one at most."""
+    """GPUs per trial. A fraction packs several trials on one GPU; a training uses at most one."""
     time_limit_s: int | None = Field(None, ge=1, le=LONGEST_JOB_S)
-    """The job fails after so many seconds, ten years of them at most."""
+    """Seconds after which the job fails, at most ten years; None means no limit."""
 
 
 class JobSpec(Section):
@@ -208,18 +251,20 @@ class JobSpec(Section):
     sparsity: float = Field(ge=0, lt=1)
     """Fraction of the prunable weights (conv and linear; no biases, no norms) that are exactly zero at the end."""
     preset: Literal["quick", "balanced", "paper"] = "balanced"
+    """Budget of the job. The preset fills in what is left out of the sections below."""
     train: TrainSpec
-    prune: PruneSpec = PruneSpec()
+    prune: PruneSpec = filled(PruneSpec())
     activations: ActivationsSpec
     tune: TuneSpec
     joint: JointSpec
     final: FinalSpec
     resources: ResourcesSpec = ResourcesSpec()
     warm_start: int = Field(0, ge=0, le=20)
-    """How many winners of earlier jobs on the same architecture, with any data, the searches try first."""
+    """Number of winners of earlier jobs on the same architecture, with any data, that the searches try first."""
     seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of every random choice of the job."""
     name: Label | None = None
-    """A label for people."""
+    """Label for people."""
 
     @model_validator(mode="before")
     @classmethod
@@ -231,5 +276,5 @@ class JobSpec(Section):
 
 
 def _sections_present(given: dict[str, Any]) -> dict[str, Any]:
-    """``given`` with empty sections, so that a wrong preset is the one error that is told."""
+    """``given`` with empty sections, so that a wrong preset is the only error reported."""
     return {"train": {}, "activations": {}, "tune": {}, "joint": {}, "final": {}} | given

@@ -1,4 +1,4 @@
-"""What people write into a job: numbers are numbers, misspelt keys are errors, and all of it can be stored."""
+"""Strict reading of what people write: numbers are numbers, unknown keys are errors, and every value can be stored."""
 
 from collections.abc import Iterator
 from inspect import isclass
@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 DEEPEST = 4
+"""Levels of objects and lists in options."""
 LONGEST_NAME = 200
+"""Characters in the name of an option."""
 LARGEST = 2**53
-"""Up to here every whole number is exact, also for those who read JSON's numbers as floating point."""
+"""Largest number in options. Up to here a double holds every integer exactly, and some JSON readers use doubles."""
 
 
 class Plain(BaseModel):
-    """Frozen; pydantic would take ``true`` and ``"1"`` for 1, this does not.
+    """A frozen model that refuses unknown keys, and ``true`` or ``"1"`` where a number belongs, which pydantic accepts.
 
     >>> class Bath(Plain):
     ...     depth_m: float
@@ -27,7 +29,7 @@ class Plain(BaseModel):
       Input should be a number, written without quotes [type=number_as_text, input_value='0.5', input_type=str]
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -44,12 +46,12 @@ class Plain(BaseModel):
 
 
 def storable(text: str) -> str:
-    """``text``, if a database and an answer can hold it.
+    """Return ``text`` if a database and a JSON answer can hold it.
 
     Raises:
-        ValueError: it holds NUL or half of a character.
+        ValueError: ``text`` holds NUL or a lone surrogate.
     """
-    if not text.isprintable():  # as most text is; the rest is looked at
+    if not text.isprintable():  # True for most text, and fast.
         if "\0" in text:
             raise ValueError(f"{text!a:.100} holds NUL, which cannot be stored; leave it out")
         if any("\ud800" <= each <= "\udfff" for each in text):
@@ -58,13 +60,13 @@ def storable(text: str) -> str:
 
 
 def storable_options(options: dict[str, Any]) -> dict[str, Any]:
-    """``options``, if they can be stored: whoever knows what they mean may come later.
+    """Return ``options`` if they can be stored. Their names and values are checked later, by the method or strategy.
 
     >>> storable_options({"levels": [0.5, 1], "range": {"low": 1, "high": 2}})
     {'levels': [0.5, 1], 'range': {'low': 1, 'high': 2}}
 
     Raises:
-        ValueError: nested too deep, a name or a text that cannot be, a number beyond ``LARGEST``.
+        ValueError: nesting deeper than ``DEEPEST``, an invalid name or text, or a number beyond ``LARGEST``.
     """
     _check_option(options, levels=DEEPEST)
     return options
@@ -74,7 +76,7 @@ def _check_option(value: Any, *, levels: int) -> None:
     match value:
         case str():
             storable(value)
-        case int() | float() if not abs(value) <= LARGEST:  # so is NaN
+        case int() | float() if not abs(value) <= LARGEST:  # True for NaN as well.
             raise ValueError("a number of the options is not within -2^53 and 2^53; write a smaller one")
         case dict() | list() if levels == 0:
             raise ValueError(f"options have at most {DEEPEST} levels of objects and lists; write flatter ones")
@@ -89,12 +91,14 @@ def _check_option(value: Any, *, levels: int) -> None:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_NAME:
-        raise ValueError(f"{name!a:.50} is no name of an option; names are text of 1 to {LONGEST_NAME} characters")
+        raise ValueError(
+            f"{name!a:.50} cannot be the name of an option; names are text of 1 to {LONGEST_NAME} characters"
+        )
     storable(name)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
-    """The types that a field takes, and its literals."""
+    """Yield the types and literals that a field accepts."""
     inner = get_args(annotation)
     if isclass(annotation) or not inner:
         yield annotation

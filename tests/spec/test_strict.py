@@ -113,5 +113,5 @@ def test_options_may_be_nested_a_little(options: dict[str, Any]) -> None:
 
 
 def test_names_within_options_are_text() -> None:
-    with pytest.raises(ValidationError, match="1 is no name of an option"):
+    with pytest.raises(ValidationError, match="1 cannot be the name of an option"):
         JobSpec.model_validate(MINIMAL | {"tune": {"options": {"x": {1: 2}}}})
