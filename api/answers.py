@@ -24,11 +24,11 @@ def _fields(*names: str) -> Fields:
     return lambda record: dict(zip(names, take(record), strict=True))
 
 
-_OUTCOME = ("loss", "accuracy", "cross_entropy", "seconds", "error", "left_early")
+_OUTCOME = ("loss", "accuracy", "cross_entropy", "seconds", "error", "left")
 _of_job = _fields(*(name for name in JobView.model_fields if name not in ("links", "faults")))
 _of_faults = _fields(*FaultsView.model_fields)
 _of_outcome = _fields(*_OUTCOME)
-_of_trial = _fields(*(name for name in TrialView.model_fields if name not in (*_OUTCOME, "left", "curve")))
+_of_trial = _fields(*(name for name in TrialView.model_fields if name not in (*_OUTCOME, "curve")))
 _NOTHING_FOUND: Json = dict.fromkeys(_OUTCOME)
 
 
@@ -53,7 +53,6 @@ def trial(told: Trial) -> Json:
     """A ``TrialView``."""
     values = _of_trial(told)
     values |= _NOTHING_FOUND if told.outcome is None else _of_outcome(told.outcome)
-    values["left"] = values.pop("left_early")
     values["curve"] = f"/v1/jobs/{told.job_id}/trials/{told.stage}/{told.number}/curve"
     return values
 

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from safs.errors import CheckpointError, SafsError
-from safs.events.kinds import jsonable
 from safs.inputs import WithSelectedInputs
+from safs.json_form import to_json
 from safs.metrics.sparsity import SparsityReport
 from safs.networks import Assignment, Blueprint, Network, Scalars, assemble
 
@@ -62,7 +62,7 @@ def save(directory: Path, network: Network, details: Mapping[str, Any]) -> None:
         "versions": versions(),
         "sha256": {WEIGHTS: _sha256(directory / WEIGHTS)},
     }
-    (directory / CONFIG).write_text(json.dumps(jsonable(config), indent=2, allow_nan=False) + "\n")
+    (directory / CONFIG).write_text(json.dumps(to_json(config), indent=2, allow_nan=False) + "\n")
 
 
 def load(directory: str | Path) -> nn.Module:

@@ -1,12 +1,33 @@
-"""What a search proposes, what a trial answers, and what one epoch of a training measured."""
+"""Candidates that a search proposes, the outcomes of their trials, and the metrics of each epoch of a training."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from math import inf, nan
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator
 
 Config: TypeAlias = dict[str, str | int | float]
 """A point of a search space: site -> operator name, or hyperparameter -> value."""
 OUT_OF_MEMORY = "out of memory"
-"""With this begins the error of a trial that its device's memory did not suffice for."""
+"""Prefix of the error of a trial that exceeded the memory of its device."""
+
+
+def _inf_for_null(value: Any) -> Any:
+    return inf if value is None else value
+
+
+def _nan_for_null(value: Any) -> Any:
+    return nan if value is None else value
+
+
+def _without_nulls(values: Any) -> Any:
+    return {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
+
+
+Loss: TypeAlias = Annotated[float, BeforeValidator(_inf_for_null)]
+"""A loss. JSON has no infinities, so null is read as infinity: the training diverged."""
+Measurement: TypeAlias = Annotated[float, BeforeValidator(_nan_for_null)]
+"""A number other than a loss; null is read as NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +35,12 @@ class EpochMetrics:
     """One epoch of a training; accuracies are fractions in [0, 1], losses mean cross-entropies in nats."""
 
     epoch: int
-    """1 for the first."""
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    learning_rate: float
-    """After the epoch's last step, of the weights' parameter group."""
+    """Number of the epoch, from 1."""
+    train_loss: Loss
+    validation_loss: Loss
+    validation_accuracy: Measurement
+    learning_rate: Measurement
+    """Learning rate of the weights' parameter group after the last step of the epoch."""
     seconds: float
 
 
@@ -28,37 +49,38 @@ class Candidate:
     """A strategy's proposal: what to try, for how long, from which seed."""
 
     number: int
-    """0 for the first of its stage."""
+    """Number of the candidate within its stage, from 0."""
     config: Config
     epochs: int
-    """The trial's training ends with this epoch."""
+    """Last epoch of the trial's training, counted from 1."""
     seed: int
     horizon: int | None = None
-    """Epochs that the training's learning-rate schedule spans, where that is more than ``epochs``: a trial that may be
-    promoted later trains as the longest one would."""
+    """Epochs that the learning-rate schedule spans, if more than ``epochs``. A trial that may be promoted later trains
+    with the schedule of the longest one."""
     continues: int | None = None
-    """Number of the trial that this one goes on with: same config, seed and horizon, fewer epochs."""
+    """Number of the trial that this one continues: same config, seed and horizon, fewer epochs. None for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a trial found. A trial that broke down has an infinite loss and says why in ``error``."""
+    """Result of a trial. A trial that broke down has an infinite loss and says why in ``error``."""
 
-    loss: float
-    """Minimised: 1 - the best validation accuracy of any epoch."""
-    metrics: dict[str, float] = field(default_factory=dict)
-    """At the best epoch: ``accuracy``, ``cross_entropy`` (both on the validation split), ``epoch``."""
+    loss: Loss
+    """1 - the best validation accuracy of any epoch; minimised."""
+    metrics: Annotated[dict[str, float], BeforeValidator(_without_nulls)] = field(default_factory=dict)
+    """Metrics at the best epoch: ``accuracy``, ``cross_entropy`` (both on the validation split), ``epoch``."""
     seconds: float = 0.0
-    """Spent inside training and its evaluations; by this trial alone, without the one that it continues."""
+    """Seconds that this trial spent in training and evaluation, without the trial that it continues."""
     curve: tuple[EpochMetrics, ...] = ()
-    """From epoch 1, also where the trial continues another."""
+    """Metrics of all epochs from 1, also for a trial that continues another."""
     error: str | None = None
+    """Why the trial broke down; None if it did not."""
     left: str | None = None
-    """Why the trial was left before its last epoch though it did not break down; its loss is what it had reached."""
+    """Why the trial was stopped early without breaking down; its loss is the best that it had reached."""
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the device's memory did not suffice: beside fewer others it may."""
+        """True if the device ran out of memory. The trial may succeed beside fewer others."""
         return self.error is not None and self.error.startswith(OUT_OF_MEMORY)
 
 
@@ -71,8 +93,8 @@ class Trial:
 
     @property
     def rank(self) -> tuple[float, float, int]:
-        """Sorts trials from the best: loss, then cross-entropy (accuracy ties on small splits), then age."""
-        return self.outcome.loss, self.outcome.metrics.get("cross_entropy", float("inf")), self.candidate.number
+        """Sort key, best first: loss, then cross-entropy (accuracy ties on small splits), then number."""
+        return self.outcome.loss, self.outcome.metrics.get("cross_entropy", inf), self.candidate.number
 
 
 def best_trial(trials: list[Trial]) -> Trial | None:

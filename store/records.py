@@ -116,7 +116,7 @@ class TrialOutcome:
     """In which it had them."""
     seconds: float = 0.0
     error: str | None = None
-    left_early: str | None = None
+    left: str | None = None
     """Why it ended before its last epoch though it did not break down."""
 
 

@@ -108,7 +108,7 @@ trials = Table(
     Column("continues", Integer),
     Column("horizon", Integer),
     Column("best_epoch", Integer),
-    Column("left_early", Text),
+    Column("left_early", Text, key="left"),
     Column("recalled", Text),
     CheckConstraint(_one_of("state", TrialState), name="state"),
     CheckConstraint("number >= 0", name="number"),

@@ -1,21 +1,17 @@
-"""Outcomes of trials on their way into the store and out again, the same to the last bit."""
+"""Trials as the store's records and back, the same to the last bit."""
 
 from dataclasses import asdict
-from math import inf
 
-from safs.trials import Candidate, EpochMetrics, Outcome, Trial
+from safs.json_form import from_json
+from safs.trials import Candidate, Outcome, Trial
 from store.records import CurvePoint, FinishedTrial, Json, TrialOutcome
 
 
 def stored_candidate(candidate: Candidate) -> Json:
-    """What the store notes of a candidate, besides its number: keyword arguments of ``store.trials``."""
-    return {
-        "config": dict(candidate.config),
-        "epochs": candidate.epochs,
-        "seed": candidate.seed,
-        "horizon": candidate.horizon,
-        "continues": candidate.continues,
-    }
+    """Keyword arguments of ``store.trials`` for the candidate, without its number."""
+    values = asdict(candidate)
+    del values["number"]
+    return values
 
 
 def stored_outcome(outcome: Outcome) -> TrialOutcome:
@@ -28,7 +24,7 @@ def stored_outcome(outcome: Outcome) -> TrialOutcome:
         best_epoch=None if best_epoch is None else int(best_epoch),
         seconds=outcome.seconds,
         error=outcome.error,
-        left_early=outcome.left,
+        left=outcome.left,
     )
 
 
@@ -38,32 +34,17 @@ def stored_curve(outcome: Outcome) -> list[CurvePoint]:
 
 
 def restored_trial(finished: FinishedTrial) -> Trial:
-    """The trial as it was told; a loss that is missing was infinite, and so was any other number of its curve."""
-    row, found = finished.trial, finished.trial.outcome
-    assert found is not None, "a trial that is finished has an outcome"
+    """The trial that was stored. Null, which the store writes for NaN and infinities, is read as in ``from_json``."""
+    row, stored = finished.trial, finished.trial.outcome
+    assert stored is not None, "a finished trial has an outcome"
+    metrics = {"accuracy": stored.accuracy, "cross_entropy": stored.cross_entropy, "epoch": stored.best_epoch}
+    outcome = {
+        "loss": stored.loss,
+        "metrics": metrics,
+        "seconds": stored.seconds,
+        "curve": [asdict(point) for point in finished.curve],
+        "error": stored.error,
+        "left": stored.left,
+    }
     candidate = Candidate(row.number, row.config, row.epochs, row.seed, row.horizon, row.continues)
-    metrics = {"accuracy": found.accuracy, "cross_entropy": found.cross_entropy, "epoch": found.best_epoch}
-    outcome = Outcome(
-        loss=_or_infinite(found.loss),
-        metrics={name: float(value) for name, value in metrics.items() if value is not None},
-        seconds=found.seconds,
-        curve=tuple(_restored_epoch(point) for point in finished.curve),
-        error=found.error,
-        left=found.left_early,
-    )
-    return Trial(candidate, outcome)
-
-
-def _restored_epoch(point: CurvePoint) -> EpochMetrics:
-    return EpochMetrics(
-        epoch=point.epoch,
-        train_loss=_or_infinite(point.train_loss),
-        validation_loss=_or_infinite(point.validation_loss),
-        validation_accuracy=_or_infinite(point.validation_accuracy),
-        learning_rate=_or_infinite(point.learning_rate),
-        seconds=point.seconds,
-    )
-
-
-def _or_infinite(value: float | None) -> float:
-    return inf if value is None else value
+    return Trial(candidate, from_json(Outcome, outcome))

@@ -1,83 +1,93 @@
-"""What a running job tells the outside, in order: store, event stream and progress bars all read these."""
+"""The events that a running job reports, in order. The store, the event stream and the progress bars read them."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
+from safs.json_form import from_json, to_json
 from safs.trials import Candidate, EpochMetrics, Outcome
 
 
 class Stage(StrEnum):
-    """The stages of a job in the order in which they run."""
+    """The stages of a job, in the order in which they run."""
 
     DENSE = "dense"
     PRUNE = "prune"
     ACTIVATIONS = "activations"
-    """SAFS stage 1: which operator at which site."""
+    """SAFS stage 1: search the operator of each site."""
     TUNE = "tune"
-    """SAFS stage 2: hyperparameters of fine-tuning, with stage 1's operators."""
+    """SAFS stage 2: search the hyperparameters of fine-tuning, with stage 1's operators."""
     TUNE_ALONE = "tune_alone"
     """Stage 2 with the network's own activations, for comparison."""
     JOINT = "joint"
-    """Operators and hyperparameters searched together, in one space."""
+    """Search operators and hyperparameters together, in one space."""
     FINAL = "final"
-    """The candidates trained to the end; the best on validation is the result."""
+    """Train the candidates to the end; the best on the validation split is the result."""
     REPORT = "report"
-    """The test split is read, once; checkpoint, config and report are written."""
+    """Read the test split, once; write checkpoint, config and report."""
 
     @property
     def section(self) -> str:
-        """The part of a job spec that says how the stage is run."""
+        """The section of the job spec that configures the stage."""
         return "tune" if self is Stage.TUNE_ALONE else "train" if self is Stage.DENSE else self.value
 
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
+    """A stage has begun."""
+
     stage: Stage
     trials: int
-    """Trials (or trainings) expected; LAHC may add some while it improves. 0 where the stage trains nothing."""
+    """Expected number of trials or trainings; 0 if the stage trains nothing. LAHC may add some while it improves."""
     epochs: int
-    """Epochs of each of them."""
+    """Epochs of each trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialStarted:
+    """A trial has begun."""
+
     stage: Stage
     candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
+    """A training has finished an epoch."""
+
     stage: Stage
     trial: int
-    """The candidate's number within its stage."""
+    """Number of the candidate within its stage."""
     metrics: EpochMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class TrialDone:
+    """A trial has ended, well or not."""
+
     stage: Stage
     candidate: Candidate
     outcome: Outcome
     recalled: str | None = None
-    """Where the outcome was found, if it was not run now: ``an earlier attempt``, or the id of another job."""
+    """Source of an outcome that was reused: ``an earlier attempt``, or the id of another job. None if the trial ran."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageDone:
+    """A stage has ended well."""
+
     stage: Stage
     seconds: float
     summary: str
     """One sentence for people."""
     recalled: str | None = None
-    """Where the stage's output was found, if it was not made now: as in ``TrialDone``."""
+    """Sources of the stage's reused outputs, as in ``TrialDone``, separated by commas. None if nothing was reused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a person should know: a warning, a fallback, a surprise."""
+    """A message for people: a warning, a fallback, a surprise."""
 
     message: str
     level: str = "info"
@@ -86,23 +96,23 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The process of a training died, or its node did; what it was at is run again."""
+    """The process or the node of a training died. Its work is run again."""
 
     stage: Stage | None
     trial: int | None
-    """The candidate's number within its stage; both are None for an evaluation, which belongs to no trial."""
+    """Number of the candidate within its stage. ``stage`` and ``trial`` are None for an evaluation."""
     seconds: float
-    """Wall time that its work had taken, which is lost."""
+    """Wall time of the work that was lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Nothing happened: sent several times a second while trials run, so that ``report`` can end it. Not stored."""
+    """A sign of life, reported several times a second while trials run so that ``report`` can end them. Not stored."""
 
 
 Event: TypeAlias = StageStarted | TrialStarted | EpochDone | TrialDone | StageDone | Note | WorkerLost | Pulse
 Report: TypeAlias = Callable[[Event], None]
-"""The only way out of a running job; raises ``Interrupted`` (or the store's ``LeaseLost``) when it must end."""
+"""The only way out of a running job. Raises ``Interrupted`` (or the store's ``LeaseLost``) when the job must end."""
 
 EVENT_KINDS: dict[str, type[Event]] = {
     "stage_started": StageStarted,
@@ -122,21 +132,13 @@ def event_kind(event: Event) -> str:
 
 
 def event_data(event: Event) -> dict[str, Any]:
-    """The event as plain JSON: curves are left out (trials have their own endpoint), infinities become null."""
-    data = asdict(event)
+    """The event as plain JSON. Curves are left out, since trials have their own endpoint."""
+    data: dict[str, Any] = to_json(event)
     if isinstance(event, TrialDone):
         del data["outcome"]["curve"]
-    return cast(dict[str, Any], jsonable(data))
+    return data
 
 
-def jsonable(value: Any) -> Any:
-    """``value`` with null for infinities and NaN, which JSON does not have, and lists for tuples."""
-    match value:
-        case float() if not isfinite(value):
-            return None
-        case dict():
-            return {key: jsonable(item) for key, item in value.items()}
-        case list() | tuple():
-            return [jsonable(item) for item in value]
-        case _:
-            return value
+def event_from(kind: str, data: Mapping[str, Any]) -> Event | None:
+    """The event that ``event_kind`` and ``event_data`` describe; None for a kind that only a newer service knows."""
+    return from_json(EVENT_KINDS[kind], data) if kind in EVENT_KINDS else None

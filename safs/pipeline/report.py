@@ -9,8 +9,9 @@ from typing import Any
 
 from safs.checkpoint import versions
 from safs.data import Split
-from safs.events.kinds import Stage, jsonable
+from safs.events.kinds import Stage
 from safs.events.stage_log import StageLog, StageRecord
+from safs.json_form import to_json
 from safs.metrics.sparsity import SparsityReport
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist
@@ -115,7 +116,7 @@ def shown_by_layer(
 
 def write(summary: Mapping[str, Any], path: Path) -> None:
     """Writes report.json."""
-    path.write_text(json.dumps(jsonable(summary), indent=2, allow_nan=False) + "\n")
+    path.write_text(json.dumps(to_json(summary), indent=2, allow_nan=False) + "\n")
 
 
 def input_statistics(blueprint: Blueprint, train: Split) -> dict[str, Any]:
@@ -218,5 +219,5 @@ def _curves(stage_log: StageLog) -> dict[str, Any]:
     for stage in (Stage.DENSE, Stage.FINAL):
         for trial in stage_log.stages[stage].trials:
             name = str(trial.candidate.config.get("candidate", "dense"))
-            curves.setdefault(name, [asdict(metrics) for metrics in trial.outcome.curve])
+            curves.setdefault(name, to_json(trial.outcome.curve))
     return curves

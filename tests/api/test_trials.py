@@ -44,7 +44,7 @@ def test_a_trial_tells_what_it_goes_on_with_why_it_was_left_and_who_ran_it(
     job_id = submit()
     runner.start()
     runner.trial("joint", 0, [0.3])
-    outcome = TrialOutcome(loss=0.9, accuracy=0.1, cross_entropy=2.3, best_epoch=1, seconds=0.3, left_early="one class")
+    outcome = TrialOutcome(loss=0.9, accuracy=0.1, cross_entropy=2.3, best_epoch=1, seconds=0.3, left="one class")
     with runner.database.begin() as tx:
         candidate = {"config": {}, "epochs": 3, "seed": 7, "horizon": 9, "continues": 0}
         trials.record_done(tx, runner.claim.lease, "joint", 1, **candidate, outcome=outcome, recalled="job_1")

@@ -1,39 +1,27 @@
 import json
-from math import inf, nan
+from math import inf, isnan, nan
 
-from safs.events.kinds import (
-    EVENT_KINDS,
-    EpochDone,
-    Event,
-    Note,
-    Stage,
-    StageDone,
-    StageStarted,
-    TrialDone,
-    TrialStarted,
-    WorkerLost,
-    event_data,
-    event_kind,
-)
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safs.events.kinds import EVENT_KINDS, EpochDone, Stage, TrialDone, event_data, event_from, event_kind
 from safs.trials import Candidate, EpochMetrics, Outcome, Trial, best_trial
+from tests.events.events import any_event, as_sent
 
 METRICS = EpochMetrics(1, 2.3, 2.2, 0.125, 1e-3, 0.5)
 CANDIDATE = Candidate(3, {"relu1": "swish"}, 5, 0)
-ONE_OF_EACH: list[Event] = [
-    StageStarted(Stage.TUNE, 20, 8),
-    TrialStarted(Stage.TUNE, CANDIDATE),
-    EpochDone(Stage.TUNE, 3, METRICS),
-    TrialDone(Stage.TUNE, CANDIDATE, Outcome(0.5, {"accuracy": 0.5}, 1.0, (METRICS,))),
-    StageDone(Stage.TUNE, 12.5, "done"),
-    Note("careful", "warning"),
-    WorkerLost(Stage.TUNE, 3, 1.5),
-]
 
 
-def test_every_event_has_a_kind_and_is_plain_json() -> None:
-    assert [event_kind(event) for event in ONE_OF_EACH] == list(EVENT_KINDS)
-    for event in ONE_OF_EACH:
-        assert json.loads(json.dumps(event_data(event), allow_nan=False)) == event_data(event)
+@pytest.mark.parametrize("kind", EVENT_KINDS)
+@given(data=st.data())
+def test_every_field_of_an_event_survives_json(kind: str, data: st.DataObject) -> None:
+    event = data.draw(any_event(kind))
+
+    sent = json.dumps(event_data(event), allow_nan=False)
+
+    assert event_kind(event) == kind
+    assert event_from(kind, json.loads(sent)) == as_sent(event)
 
 
 def test_a_trial_that_broke_down_has_a_null_loss_and_no_curve_in_its_event() -> None:
@@ -41,8 +29,32 @@ def test_a_trial_that_broke_down_has_a_null_loss_and_no_curve_in_its_event() -> 
 
     outcome = event_data(event)["outcome"]
 
-    told = {"loss": None, "metrics": {"cross_entropy": None}, "seconds": 1.0, "error": "diverged", "left": None}
-    assert outcome == told
+    expected = {"loss": None, "metrics": {"cross_entropy": None}, "seconds": 1.0, "error": "diverged", "left": None}
+    assert outcome == expected
+
+
+def test_null_is_an_infinite_loss_a_missing_metric_and_otherwise_nan() -> None:
+    trial = TrialDone(Stage.TUNE, CANDIDATE, Outcome(inf, {"accuracy": nan, "epoch": 1.0}, 1.0, error="diverged"))
+    epoch = EpochDone(Stage.TUNE, 3, EpochMetrics(2, nan, inf, nan, 1.0, 0.2))
+
+    read_trial, read_epoch = (event_from(event_kind(event), event_data(event)) for event in (trial, epoch))
+
+    assert isinstance(read_trial, TrialDone)
+    assert read_trial.outcome == Outcome(inf, {"epoch": 1.0}, 1.0, error="diverged")
+    assert isinstance(read_epoch, EpochDone)
+    assert (read_epoch.metrics.train_loss, read_epoch.metrics.validation_loss) == (inf, inf)
+    assert isnan(read_epoch.metrics.validation_accuracy)
+
+
+def test_fields_that_a_newer_service_adds_are_ignored_and_those_that_an_older_one_lacks_get_their_defaults() -> None:
+    data = event_data(TrialDone(Stage.TUNE, CANDIDATE, Outcome(0.5)))
+    del data["recalled"], data["candidate"]["horizon"]
+
+    assert event_from("trial_done", data | {"house": "moved"}) == TrialDone(Stage.TUNE, CANDIDATE, Outcome(0.5))
+
+
+def test_a_kind_of_a_newer_service_is_no_event() -> None:
+    assert event_from("moved_house", {}) is None
 
 
 def _trial(number: int, loss: float, cross_entropy: float, error: str | None = None) -> Trial:

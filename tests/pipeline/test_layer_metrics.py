@@ -10,8 +10,8 @@ from torch import Tensor
 
 from safs.data import Splits, load
 from safs.data.tensor_split import TensorSplit
-from safs.events.kinds import jsonable
 from safs.inputs import InputSelection
+from safs.json_form import to_json
 from safs.models.form import Form
 from safs.networks import Blueprint, Network
 from safs.pipeline.layer_metrics import measure
@@ -145,7 +145,7 @@ def test_a_network_of_a_few_pixels_is_measured_on_whole_images(digits: Splits):
 def test_measurements_go_through_json(images: TensorSplit):
     found = measure(network(lenet()), images, 5, "cpu")
 
-    again = json.loads(json.dumps(jsonable(asdict(found)), allow_nan=False))
+    again = json.loads(json.dumps(to_json(asdict(found)), allow_nan=False))
 
     assert again["layers"][0]["name"] == "conv1.weight"
     assert again["sites"][3]["path"] == "relu4"

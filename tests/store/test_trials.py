@@ -92,7 +92,7 @@ def test_finished_trials_are_those_of_the_stage_that_are_done_or_failed_with_the
     database: Database, lease: Lease
 ) -> None:
     found = TrialOutcome(
-        loss=0.1 + 0.2, accuracy=1 / 3, cross_entropy=5e-324, best_epoch=2, seconds=1e-9, left_early="predicts class 3"
+        loss=0.1 + 0.2, accuracy=1 / 3, cross_entropy=5e-324, best_epoch=2, seconds=1e-9, left="predicts class 3"
     )
     broken = TrialOutcome(loss=math.inf, seconds=0.5, error="the loss is not finite in epoch 1")
     with database.begin() as tx:
