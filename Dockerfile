@@ -4,7 +4,7 @@ FROM python:3.12-slim
 RUN useradd --create-home --uid 1000 safs && install -d -o safs /data /srv/safs
 WORKDIR /opt/safs
 
-# Dependencies first: they change seldom and weigh several GB.
+# Dependencies are installed first: they change seldom and take several GB.
 COPY pyproject.toml constraints.txt README.md ./
 RUN mkdir -p safs search_spaces store workers api cli migrations telemetry \
     && pip install --no-cache-dir --constraint constraints.txt '.[timm,otel]' \

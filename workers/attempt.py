@@ -1,4 +1,4 @@
-"""One attempt at a job: what its parts share, and how they write while the database comes and goes."""
+"""One attempt at a job: what its parts share, and writes that are retried while the database is away."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,16 +13,16 @@ from safs.spec.job import JobSpec
 from store.artifacts.stored_files import ArtifactStore
 from store.records import Claim, Json
 from store.session import Database, Transaction
-from workers.outage import patiently
+from workers.outage import retry_during_outage
 from workers.recorder import Recorder
 from workers.settings import WorkerSettings
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What an attempt at a job has."""
+    """A claimed job with everything that its run needs."""
 
     settings: WorkerSettings
     database: Database
@@ -31,40 +31,40 @@ class Attempt:
     spec: JobSpec
     recorder: Recorder
 
-    def patiently(self, ask: Callable[[], Found], what: str) -> Found:
-        """What ``ask`` returns; asked again while database or object storage are away, as ``workers.outage`` does.
+    def retry(self, operation: Callable[[], Value], what: str) -> Value:
+        """Return ``operation()``; retry it while the database or the object storage is away.
 
         Args:
-            what: is waited for, in the log.
+            what: subject of the log message while it waits, such as "its weights".
         """
         job_and_what = f"job {self.claim.job.id}: {what}"
-        return patiently(ask, check=self.recorder.check, wait_s=self.settings.poll_s, what=job_and_what)
+        return retry_during_outage(operation, check=self.recorder.check, wait_s=self.settings.poll_s, what=job_and_what)
 
-    def write(self, change: Callable[[Transaction], Found], what: str) -> Found:
-        """What ``change`` returns, in a transaction of its own; done again while the database is away."""
+    def write(self, change: Callable[[Transaction], Value], what: str) -> Value:
+        """Return ``change(tx)``, run in a transaction of its own; retry it while the database is away."""
 
-        def changed() -> Found:
+        def transaction() -> Value:
             with self.database.begin() as tx:
                 return change(tx)
 
-        return self.patiently(changed, what)
+        return self.retry(transaction, what)
 
 
 OpenExecutor: TypeAlias = Callable[[Attempt], AbstractContextManager[Executor]]
-"""Opens what the attempt's trainings run on."""
+"""Opens the executor that runs an attempt's trainings."""
 
 
 def stored_spec(spec: Json) -> JobSpec:
-    """The spec of a job's row.
+    """Parse the spec in a job's row.
 
     Raises:
-        SpecError: it was queued by another version, and this one cannot run it.
+        SpecError: another version queued the job, and this one cannot run it.
     """
     try:
         return JobSpec.model_validate(spec)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        place = ".".join(map(str, wrong["loc"]))
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
         raise SpecError(
-            f"this version cannot run the job's spec: {place}: {wrong['msg']}. Submit it anew.", field=place
+            f"this version cannot run the job's spec: {field}: {first['msg']}. Submit it again.", field=field
         ) from error

@@ -1,9 +1,9 @@
-"""Why a runner lets go of a job without ending it."""
+"""Reasons for which a runner gives up a job that has not ended."""
 
 from safs.errors import Interrupted
 
 
 class ShuttingDown(Interrupted):
-    """This runner was asked to stop (SIGTERM): it hands its job back."""
+    """The runner received SIGTERM or SIGINT and returns its job to the queue."""
 
     code = "shutting_down"

@@ -1,4 +1,4 @@
-"""Why a job failed, for whoever submitted it."""
+"""The reason of a failed job, as its submitter sees it."""
 
 import errno
 import os
@@ -11,15 +11,19 @@ from store.records import JobError
 
 
 def job_error(error: Exception, stage: str | None) -> JobError:
-    """Why the job failed, in one sentence; an error that is not ours is named by its type and first line."""
-    code, message = _told(error)
+    """Describe ``error`` in one sentence. An unexpected exception is named by its type and first line.
+
+    Args:
+        stage: the stage that failed; None before the first stage.
+    """
+    code, message = _code_and_message(error)
     return JobError(code, legible(message), stage)
 
 
-def _told(error: Exception) -> tuple[str, str]:
+def _code_and_message(error: Exception) -> tuple[str, str]:
     if isinstance(error, SafsError | StoreError):
         return error.code, str(error)
-    if _out_of_space(error):
+    if _is_out_of_space(error):
         file = getattr(error, "filename", None)
         folder = Path(file).parent if file else Path(tempfile.gettempdir())
         return StorageFull.code, f"no space is left in {folder}, or its quota is used up. Free some."
@@ -28,7 +32,7 @@ def _told(error: Exception) -> tuple[str, str]:
     return "internal_error", f"{what}. The runner's log has the details."
 
 
-def _out_of_space(error: Exception) -> bool:
-    """Whether a file could not be written for lack of room; safetensors tells it by a text alone."""
+def _is_out_of_space(error: Exception) -> bool:
+    """Return True if a write failed because the disk or quota is full. safetensors reports that by text only."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return full or any(f"{os.strerror(code)} (os error {code})" in str(error) for code in (errno.ENOSPC, errno.EDQUOT))

@@ -1,4 +1,4 @@
-"""Keeps a job's lease alive from a thread, and learns there that the job is to be cancelled or is ours no longer."""
+"""The heartbeat of a running job: renews its lease from a thread, and learns of cancellations and lost leases."""
 
 import logging
 import time
@@ -16,10 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Renews ``lease`` every ``every_s`` seconds while the block runs; ``check`` raises what it learnt.
+    """Renews ``lease`` every ``every_s`` seconds inside the ``with`` block; ``check`` raises if the run must end.
 
-    A database that refuses is asked again until the lease would have expired by our own clock; one that is silent is
-    waited for as long; from then on the job may be someone else's, so it counts as lost.
+    While the database refuses connections, the heartbeat retries. Once ``lease_s`` seconds have passed since the last
+    renewal by this process's clock, or the database has not answered for that long, the lease counts as lost:
+    another runner may hold the job.
     """
 
     def __init__(self, database: Database, lease: Lease, *, lease_s: float, every_s: float) -> None:
@@ -27,9 +28,9 @@ class Heartbeat:
         self._lease_s, self._every_s = lease_s, every_s
         self._reason: Exception | None = None
         self._asked_at_s: float | None = None
-        """While an answer is awaited."""
+        """Monotonic time at which the pending renewal was sent; None if no answer is awaited."""
         self._stop = Event()
-        self._thread = Thread(target=copy_context().run, args=(self._beat,), name="heartbeat", daemon=True)
+        self._thread = Thread(target=copy_context().run, args=(self._run,), name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self._thread.start()
@@ -40,14 +41,14 @@ class Heartbeat:
         self._thread.join()
 
     def check(self) -> None:
-        """Raises ``Cancelled``, ``LeaseLost`` or what else ended the renewals if the run must end."""
+        """Raise ``Cancelled``, ``LeaseLost`` or the error that stopped the renewals; return if the run may go on."""
         if self._reason is not None:
             raise self._reason
         asked_at_s = self._asked_at_s
         if asked_at_s is not None and time.monotonic() - asked_at_s > self._lease_s:
-            raise LeaseLost(f"the database has said nothing for longer than the lease of {self._lease_s:g} s")
+            raise LeaseLost(f"the database has not answered for longer than the lease of {self._lease_s:g} s")
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
         renewed_at_s = time.monotonic()
         while not self._stop.wait(self._every_s):
             asked_at_s = self._asked_at_s = time.monotonic()
@@ -60,7 +61,7 @@ class Heartbeat:
                     self._reason = LeaseLost(f"the database was away for longer than the lease of {self._lease_s:g} s")
                     return
                 continue
-            except Exception as error:  # Whatever it is: nobody renews the lease any more.
+            except Exception as error:  # Any other error ends the renewals, so the run must end too.
                 self._reason = error
                 return
             finally:

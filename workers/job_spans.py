@@ -1,4 +1,4 @@
-"""A job's trace: a span for the attempt, one for each of its stages, one for each trial, wherever that runs."""
+"""A job's trace: one span for the attempt, one for each of its stages, and one for each trial on any worker."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from telemetry import tracing
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a trial belongs to; it travels with the trial's order."""
+    """The stage and number of a trial with its trace context; sent to the worker with the trial's order."""
 
     stage: Stage
     number: int
     parent: str | None
-    """Trace context of the stage; None if there is no trace."""
+    """Trace context of the stage; None if nothing is traced."""
 
 
 def origin(stage: Stage, candidate: Candidate) -> Origin:
-    """Where a trial comes from that is ordered now."""
+    """Return the origin of a trial that is ordered now, under the current span."""
     return Origin(stage, candidate.number, tracing.traceparent())
 
 
 class StageSpans:
-    """A ``report`` that has each stage be a span of the thread that reports, and passes everything on.
+    """A ``report`` callback that opens a span for each stage and forwards every event.
 
-    Use it as a context manager: a stage that breaks off ends with the block.
+    Use it as a context manager: the span of an interrupted stage ends with the block.
     """
 
     def __init__(self, report: Report) -> None:
@@ -49,11 +49,11 @@ class StageSpans:
             self._stage.close()
 
 
-def tell_trial(origin: Origin, began_ns: int, error: str | None) -> None:
-    """The span of a trial that ends now.
+def record_trial_span(origin: Origin, began_ns: int, error: str | None) -> None:
+    """Record the span of a trial that ends now.
 
     Args:
-        began_ns: when, since 1970.
-        error: why it broke down, if it did.
+        began_ns: nanoseconds since 1970 at which the trial began.
+        error: the reason of a failed trial; None if it succeeded.
     """
     tracing.tell("trial", parent=origin.parent, began_ns=began_ns, error=error, stage=origin.stage, trial=origin.number)

@@ -1,4 +1,4 @@
-"""Waiting for a database, or object storage, that is away."""
+"""Retries of operations while the database or the object storage is away."""
 
 import logging
 import time
@@ -9,26 +9,32 @@ from store.errors import DatabaseUnavailable, StorageUnavailable
 
 log = logging.getLogger(__name__)
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
-STORAGE_PATIENCE_S = 600.0
-"""Storage that refuses us for longer will not come back by itself: the job fails with the reason."""
+STORAGE_TIMEOUT_S = 600.0
+"""Seconds for which a failing object storage is retried. After that, the job fails with the storage's error."""
 
 
-def patiently(ask: Callable[[], Found], *, check: Callable[[], None], wait_s: float, what: str) -> Found:
-    """What ``ask`` returns; asks again every ``wait_s`` seconds while the database or the object storage is away.
+def retry_during_outage(
+    operation: Callable[[], Value], *, check: Callable[[], None], wait_s: float, what: str
+) -> Value:
+    """Return ``operation()``; retry it every ``wait_s`` seconds while the database or the object storage is away.
 
     Args:
-        ask: a whole transaction, or a put or a look at an artifact; it may be done twice.
-        check: raises when the run must end; a heartbeat's does once the lease would have expired.
-        what: is waited for, in the log.
+        operation: a whole transaction, or a read or write of an artifact. It must be safe to run twice.
+        check: called before each retry; raises if the run must end. A heartbeat's ``check`` raises once the lease
+            would have expired.
+        what: subject of the log message while it waits.
+
+    Raises:
+        StorageUnavailable: the object storage has failed for more than ``STORAGE_TIMEOUT_S`` seconds.
     """
     began_s = time.monotonic()
     while True:
         try:
-            return ask()
+            return operation()
         except (DatabaseUnavailable, StorageUnavailable) as error:
-            if isinstance(error, StorageUnavailable) and time.monotonic() - began_s > STORAGE_PATIENCE_S:
+            if isinstance(error, StorageUnavailable) and time.monotonic() - began_s > STORAGE_TIMEOUT_S:
                 raise
             log.warning("%s has to wait: %s", what, error)
             check()

@@ -1,4 +1,4 @@
-"""A runner as a process: with a Ray, until it is told to stop."""
+"""The process of a runner: connects to Ray, and runs jobs until a signal stops it."""
 
 import logging
 import signal
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 def main(settings: WorkerSettings) -> None:
-    """Connects to Ray and runs jobs until SIGTERM or SIGINT; a job in progress is handed back."""
+    """Connect to Ray and run jobs until SIGTERM or SIGINT; a job in progress returns to the queue."""
     stopping = Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
 
     start_ray(settings)
-    # After Ray's start, which puts handlers of its own in place.
+    # ray.init installs handlers of its own, so ours are installed after it.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     database = Database(settings.database_url)
@@ -37,8 +37,8 @@ def main(settings: WorkerSettings) -> None:
 
 
 def start_ray(settings: WorkerSettings) -> None:
-    """Connects to the cluster at ``ray_address``, or starts a Ray on this machine that listens on loopback alone."""
-    # Tune looks for the log files of trials, which we do not write.
+    """Connect to the cluster at ``settings.ray_address``, or start a local Ray that listens on loopback only."""
+    # Ray Tune looks for log files of its trials, which are not written.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "namespace": "safs"}
     if settings.ray_address is not None:

@@ -1,4 +1,4 @@
-"""The runner's ``report``: events, trials, stage and progress go to SQL in batches, from a thread of their own."""
+"""The ``report`` callback of a runner: writes events, trials, stage and progress to SQL in batches, from a thread."""
 
 import logging
 import time
@@ -22,36 +22,37 @@ from workers.trial_records import stored_candidate, stored_curve, stored_outcome
 log = logging.getLogger(__name__)
 
 BATCH_S = 0.25
-"""Events of this long are written in one transaction: the dispatcher must not wait for a disk."""
+"""Seconds of events that one transaction holds. The thread that reports never waits for the database."""
 RETRY_S = 1.0
+"""Seconds between two attempts to write a batch while the database is away."""
 
 
 class Recorder:
-    """Writes what it is told while the block runs; all of it is written when the block has ended, and once.
+    """Writes every reported event exactly once; all are written when the ``with`` block ends without an error.
 
-    There is one to an attempt at a job.
+    Each attempt at a job has a recorder of its own.
 
     Args:
-        tracker: folds the events into the progress that the job's row shows.
-        check: called at every event, raises when the run must end (cancelled, lease lost, shutting down).
+        tracker: folds the events into the progress in the job's row.
+        check: called at every event; raises if the run must end (cancelled, lease lost, shutting down).
     """
 
     def __init__(self, database: Database, lease: Lease, tracker: Tracker, check: Callable[[], None]) -> None:
         self._database, self._lease = database, lease
         self._tracker, self.check = tracker, check
-        self._told: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Event, float] | None] = SimpleQueue()
         self._failure: Exception | None = None
         self._batches = 0
-        self._thread = Thread(target=copy_context().run, args=(self._work,), name="recorder", daemon=True)
+        self._thread = Thread(target=copy_context().run, args=(self._run,), name="recorder", daemon=True)
         self.stage: str | None = None
-        """The stage that began last."""
+        """The stage that started last; None before the first."""
 
     def __enter__(self) -> "Recorder":
         self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._told.put(None)
+        self._queue.put(None)
         self._thread.join()
         if error is None and self._failure is not None:
             raise self._failure
@@ -66,33 +67,33 @@ class Recorder:
             self.stage = event.stage.value
         if isinstance(event, TrialDone):
             _log_trial(event)
-        self._told.put((event, time.time()))
+        self._queue.put((event, time.time()))
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         ended = False
         try:
             while not ended:
                 batch, ended = self._collect()
                 if batch:
                     self._write_until_done(batch)
-        except Exception as error:  # Told by the next event, or when the block ends: no event is lost in silence.
+        except Exception as error:  # Raised at the next event or when the block ends, so no event is lost silently.
             self._failure = error
 
     def _collect(self) -> tuple[list[tuple[Event, float]], bool]:
-        """The events of ``BATCH_S`` seconds from the first, and whether that was the last of them."""
+        """Return the events of the next ``BATCH_S`` seconds, and True if no more will come."""
         batch: list[tuple[Event, float]] = []
-        item = self._told.get()
+        item = self._queue.get()
         until = time.monotonic() + BATCH_S
         while item is not None:
             batch.append(item)
             try:
-                item = self._told.get(timeout=max(until - time.monotonic(), 0.0))
+                item = self._queue.get(timeout=max(until - time.monotonic(), 0.0))
             except Empty:
                 return batch, False
         return batch, True
 
     def _write_until_done(self, batch: list[tuple[Event, float]]) -> None:
-        """One transaction, tried again while the database is away; the heartbeat ends the run if that takes long."""
+        """Write the batch in one transaction; retry while the database is away and ``check`` allows it."""
         for event, at_s in batch:
             progress = self._tracker.tell(event, at_s)
         self._batches += 1
@@ -100,7 +101,7 @@ class Recorder:
         while True:
             try:
                 with self._database.begin() as tx:
-                    # A connection that was lost in the commit before may have been lost after it.
+                    # If the connection broke during the last commit, the batch may have been written already.
                     if not attempts.begin_batch(tx, self._lease, self._batches):
                         return
                     for event, _ in batch:
@@ -112,19 +113,19 @@ class Recorder:
                     reach("outcome.after_commit")
                 return
             except DatabaseUnavailable as error:
-                log.warning("job %s: events could not be written yet: %s", self._lease.job_id, error)
+                log.warning("job %s: the events cannot be written yet: %s", self._lease.job_id, error)
                 try:
                     self.check()
                 except Exception:
                     log.warning("job %s: %d events are dropped, the run has ended", self._lease.job_id, len(batch))
-                    raise  # Or a job could succeed without them.
+                    raise  # Otherwise the job could succeed without these events.
                 time.sleep(RETRY_S)
 
 
 def _log_trial(event: TrialDone) -> None:
-    where, error = {"stage": event.stage.value, "trial": event.candidate.number}, event.outcome.error
+    fields, error = {"stage": event.stage.value, "trial": event.candidate.number}, event.outcome.error
     level, end = (logging.DEBUG, "done") if error is None else (logging.WARNING, f"failed: {error}")
-    log.log(level, "trial %d of stage %s %s", event.candidate.number, event.stage.value, end, extra=where)
+    log.log(level, "trial %d of stage %s %s", event.candidate.number, event.stage.value, end, extra=fields)
 
 
 def _write(tx: Transaction, lease: Lease, event: Event) -> None:
@@ -135,7 +136,7 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
         case TrialStarted(stage, candidate):
             trials.record_started(tx, lease, stage.value, candidate.number, **stored_candidate(candidate))
         case TrialDone(stage, candidate, outcome, recalled):
-            other = None if recalled in (None, EARLIER_ATTEMPT, THIS_JOB) else recalled
+            other_job = None if recalled in (None, EARLIER_ATTEMPT, THIS_JOB) else recalled
             if recalled == EARLIER_ATTEMPT and trials.is_finished(tx, lease.job_id, stage.value, candidate.number):
                 return
             trials.record_done(
@@ -146,10 +147,10 @@ def _write(tx: Transaction, lease: Lease, event: Event) -> None:
                 **stored_candidate(candidate),
                 outcome=stored_outcome(outcome),
                 curve=stored_curve(outcome),
-                recalled=other,
+                recalled=other_job,
             )
-            if other is not None:
-                attempts.note_reuse(tx, lease, stage.value, other)
+            if other_job is not None:
+                attempts.note_reuse(tx, lease, stage.value, other_job)
         case WorkerLost(_, trial, seconds):
             attempts.note_lost_worker(tx, lease, 0 if trial is None else 1, seconds)
         case _:

@@ -1,4 +1,4 @@
-"""The end of a job that has succeeded: its files are stored, and then its row and their names, at once."""
+"""The end of a successful job: its files are stored first, then one transaction ends the job and names them."""
 
 import json
 from pathlib import Path
@@ -20,22 +20,22 @@ RESULT_FILES = {
     "report": (REPORT, "application/json"),
     "picture": (PICTURE, "image/png"),
 }
-"""Artifact name -> file in the result folder, media type."""
+"""Artifact name -> (file name in the result folder, media type)."""
 
 Stored: TypeAlias = dict[str, tuple[StoredArtifact, str]]
-"""Artifact name -> content, media type."""
+"""Artifact name -> (stored content, media type)."""
 
 
 def file_result(attempt: Attempt, result: Result) -> None:
-    """Ends the job as succeeded, with the files of its result; waits while database or object storage are away."""
-    stored = attempt.patiently(lambda: _put(attempt, result.directory), "its files")
+    """Store the result's files and end the job as succeeded; wait while the database or the object storage is away."""
+    stored = attempt.retry(lambda: _put(attempt, result.directory), "its files")
     config = json.loads((result.directory / CONFIG).read_text())
-    told = summary(result.report, config)
+    result_row = summary(result.report, config)
 
     def end(tx: Transaction) -> None:
         for name, (artifact, media_type) in stored.items():
             stored_files.attach(tx, attempt.claim.lease, name, artifact, media_type)
-        queue.finish(tx, attempt.claim.lease, JobState.SUCCEEDED, result=told)
+        queue.finish(tx, attempt.claim.lease, JobState.SUCCEEDED, result=result_row)
         reach("finish.before_commit")
 
     attempt.write(end, "its result")
@@ -43,7 +43,12 @@ def file_result(attempt: Attempt, result: Result) -> None:
 
 
 def summary(report: Json, config: Json) -> Json:
-    """What a list of jobs shows of a finished one, and what later jobs may begin with: report.json, config.json."""
+    """Return the job's ``result`` column: figures for lists of jobs, and the winner for later jobs to start from.
+
+    Args:
+        report: the content of report.json.
+        config: the content of config.json.
+    """
     row = next(row for row in report["rows"] if row["name"] == report["result"])
     return {
         "result": report["result"],

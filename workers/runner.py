@@ -1,4 +1,4 @@
-"""A runner: claims a job, runs the pipeline, files the result; again, until it is told to stop."""
+"""The runner: claims a job, runs the pipeline, stores the result, and repeats until it is stopped."""
 
 import logging
 import tempfile
@@ -29,7 +29,7 @@ from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.job_spans import StageSpans
 from workers.on_ray.allocation import open_ray
-from workers.outage import patiently
+from workers.outage import retry_during_outage
 from workers.recorder import Recorder
 from workers.result_files import file_result
 from workers.settings import WorkerSettings
@@ -42,8 +42,8 @@ class Runner:
     """Runs one job at a time.
 
     Args:
-        stopping: set when the runner is to hand its job back and end.
-        open_executor: on what trainings run; by default on this process's Ray.
+        stopping: set to stop the runner; its job returns to the queue.
+        open_executor: opens the executor of an attempt; by default one on this process's Ray.
     """
 
     def __init__(
@@ -55,19 +55,22 @@ class Runner:
         self._janitor = Janitor(database, self._artifacts, settings)
 
     def run_forever(self) -> None:
-        """Claims and runs jobs until ``stopping`` is set."""
+        """Claim and run jobs until ``stopping`` is set."""
         while not self._stopping.is_set():
             try:
-                worked = self.run_one()
+                ran_a_job = self.run_one()
             except DatabaseUnavailable as error:
                 log.warning("%s", error)
-                worked = False
-            self._janitor.tend(for_s=self._settings.poll_s)
-            if not worked:
+                ran_a_job = False
+            self._janitor.run(for_s=self._settings.poll_s)
+            if not ran_a_job:
                 self._stopping.wait(self._settings.poll_s)
 
     def run_one(self) -> bool:
-        """Runs the next job, if there is one; whatever goes wrong in it is written to its row, not raised."""
+        """Run the next queued job and return True; return False if none is queued.
+
+        An error in the job is written to its row, not raised.
+        """
         with self._database.begin() as tx:
             claim = queue.claim(tx, self._settings.name, self._settings.lease_s)
             if claim is not None:
@@ -77,17 +80,17 @@ class Runner:
         reach("claim.after")
         log.info("job %s: claimed, attempt %d", claim.job.id, claim.job.attempt)
         recorder: Recorder | None = None
-        known = logs.bound(job=claim.job.id, attempt=claim.job.attempt, owner=claim.job.owner)
+        log_fields = logs.bound(job=claim.job.id, attempt=claim.job.attempt, owner=claim.job.owner)
         trace = tracing.span("job", parent=claim.job.traceparent, job=claim.job.id, attempt=claim.job.attempt)
         lease_s, every_s = self._settings.lease_s, self._settings.heartbeat_s
-        with known, trace, Heartbeat(self._database, claim.lease, lease_s=lease_s, every_s=every_s) as heartbeat:
+        with log_fields, trace, Heartbeat(self._database, claim.lease, lease_s=lease_s, every_s=every_s) as heartbeat:
             try:
                 spec = stored_spec(claim.job.spec)
                 tracker = Tracker(plan_stages(spec), started_s=time.time())
-                recorder = Recorder(self._database, claim.lease, tracker, self._checks(heartbeat))
+                recorder = Recorder(self._database, claim.lease, tracker, self._check(heartbeat))
                 self._run(Attempt(self._settings, self._database, self._artifacts, claim, spec, recorder))
             except (LeaseLost, ShuttingDown) as error:
-                self._let_go(claim, error)
+                self._give_up(claim, error)
             except Cancelled:
                 self._finish(claim, heartbeat, JobState.CANCELLED)
             except Exception as error:
@@ -96,7 +99,7 @@ class Runner:
         return True
 
     def _run(self, attempt: Attempt) -> None:
-        """Runs the pipeline, and ends the job with what came of it."""
+        """Run the pipeline and end the job as succeeded."""
         job, recorder = attempt.claim.job, attempt.recorder
         _pin_program(attempt)
         with tempfile.TemporaryDirectory(prefix=f"safs-{job.id}-") as folder:
@@ -115,7 +118,7 @@ class Runner:
             file_result(attempt, result)
         log.info("job %s: succeeded", job.id)
 
-    def _checks(self, heartbeat: Heartbeat) -> Callable[[], None]:
+    def _check(self, heartbeat: Heartbeat) -> Callable[[], None]:
         def check() -> None:
             heartbeat.check()
             if self._stopping.is_set():
@@ -123,14 +126,14 @@ class Runner:
 
         return check
 
-    def _let_go(self, claim: Claim, reason: Exception) -> None:
+    def _give_up(self, claim: Claim, reason: Exception) -> None:
         if (ended := self._ended(claim)) is not None:
-            # Who is cut off in a commit does not learn whether it happened, and finds the lease gone at the next try.
-            log.info("job %s: %s; the answer of the database to that was lost", claim.job.id, ended)
+            # The connection broke during the commit that ended the job, so the retry found the lease gone.
+            log.info("job %s: %s; the database's answer to the commit was lost", claim.job.id, ended)
             return
-        log.warning("job %s: let go: %s", claim.job.id, reason)
+        log.warning("job %s: given up: %s", claim.job.id, reason)
         if isinstance(reason, ShuttingDown):
-            # A lease that is lost has nothing to hand back; a database that is away lets it expire.
+            # A lost lease needs no release. If the database is away, the lease expires.
             with suppress(LeaseLost, DatabaseUnavailable), self._database.begin() as tx:
                 queue.release(tx, claim.lease)
         else:
@@ -138,11 +141,11 @@ class Runner:
                 counters.add(tx, {LEASE_LOSSES: 1})
 
     def _ended(self, claim: Claim) -> JobState | None:
-        """The final state of the job if this runner has ended it, as far as the database can be asked."""
+        """Return the final state of the job if this attempt ended it; None if not, or if the database is away."""
         with suppress(DatabaseUnavailable), self._database.read() as tx:
             job = jobs.get(tx, claim.job.id)
-            taken_for_dead = job.runners_lost > claim.job.runners_lost
-            if job.state.is_final and job.attempt == claim.job.attempt and not taken_for_dead:
+            taken_over = job.runners_lost > claim.job.runners_lost
+            if job.state.is_final and job.attempt == claim.job.attempt and not taken_over:
                 return job.state
         return None
 
@@ -162,15 +165,15 @@ class Runner:
                 queue.finish(tx, claim.lease, state, error=error)
 
         try:
-            patiently(finish, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its end")
+            retry_during_outage(finish, check=check, wait_s=self._settings.poll_s, what=f"job {claim.job.id}: its end")
         except (LeaseLost, ShuttingDown) as reason:
-            self._let_go(claim, reason)
+            self._give_up(claim, reason)
 
 
 def _pin_program(attempt: Attempt) -> None:
     if attempt.write(lambda tx: attempts.pin_program(tx, attempt.claim.lease, code_version()), "its program"):
         job_id = attempt.claim.job.id
-        log.warning("job %s: an earlier attempt ran another version, so its trials are run anew", job_id)
+        log.warning("job %s: an earlier attempt ran another version, so its trials are run again", job_id)
 
 
 def _dense_weights(attempt: Attempt) -> Path | None:
@@ -183,4 +186,4 @@ def _dense_weights(attempt: Attempt) -> Path | None:
             upload = uploads.get(tx, weights)
         return attempt.artifacts.intact_path(upload.sha256)
 
-    return attempt.patiently(find, "its weights")
+    return attempt.retry(find, "its weights")

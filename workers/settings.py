@@ -1,4 +1,4 @@
-"""What a runner reads from its environment."""
+"""The settings of a runner, read from its environment."""
 
 import os
 import socket
@@ -11,28 +11,28 @@ from store.settings import StoreSettings
 
 
 class WorkerSettings(StoreSettings):
-    """Prefix ``SAFS_``: ``SAFS_RAY_ADDRESS``, ``SAFS_DATA_ROOT``, ``SAFS_CPUS``, ``SAFS_LEASE_S`` ..."""
+    """Settings with the prefix ``SAFS_``, such as ``SAFS_RAY_ADDRESS``, ``SAFS_DATA_ROOT`` and ``SAFS_LEASE_S``."""
 
     ray_address: str | None = None
-    """Of the Ray cluster that this machine is a node of, such as ``auto``; by default a local Ray is started."""
+    """Address of the Ray cluster that this machine is a node of, such as ``auto``; None starts a local Ray."""
     data_root: Path | None = None
-    """Folder of the data sets that bring files; by default ``data`` in ``home``."""
+    """Folder of the data sets that are read from files; None is ``data`` in ``home``."""
     cpus: int | None = Field(None, ge=1)
-    """Cores that a local Ray may use; by default all that this process may run on."""
+    """Cores of a local Ray; None is all cores that this process may run on."""
     lease_s: float = Field(30.0, ge=1)
-    """A runner that has not renewed its lease for this long is taken for dead."""
+    """Seconds after its last renewal at which a lease expires. Then another runner may claim the job."""
     heartbeat_s: float = Field(10.0, gt=0)
-    """How often it renews."""
+    """Seconds between two renewals of the lease; at most half of ``lease_s``."""
     poll_s: float = Field(0.5, gt=0)
-    """How often an idle runner looks for a job."""
+    """Seconds between two looks of an idle runner at the queue, and between two retries during an outage."""
 
     @field_validator("ray_address")
     @classmethod
     def _no_ray_client(cls, address: str | None) -> str | None:
         if address is not None and address.startswith("ray://"):
             raise ValueError(
-                "SAFS_RAY_ADDRESS is a Ray Client address; a runner must run on a node of the cluster. Start one there "
-                "(ray start --address HEAD:6379 --num-cpus 0) and set SAFS_RAY_ADDRESS=auto"
+                f"SAFS_RAY_ADDRESS is {address!r}, a Ray Client address; a runner must run on a node of the cluster. "
+                "Start a node there (ray start --address HEAD:6379 --num-cpus 0) and set SAFS_RAY_ADDRESS=auto"
             )
         return address or None
 
@@ -47,15 +47,15 @@ class WorkerSettings(StoreSettings):
 
     @property
     def data_folder(self) -> Path:
-        """Where data sets are looked for."""
+        """Folder of the data sets that are read from files."""
         return (self.data_root or self.home / "data").expanduser()
 
     @property
     def local_cpus(self) -> int:
-        """Cores of a local Ray."""
+        """Number of cores of a local Ray."""
         return self.cpus or len(os.sched_getaffinity(0))
 
     @property
     def name(self) -> str:
-        """Who this runner is, in the job's row."""
+        """Name of this runner in the rows of its jobs: host and process id."""
         return f"{socket.gethostname()}:{os.getpid()}"

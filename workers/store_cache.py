@@ -1,4 +1,4 @@
-"""The pipeline's memory in the store: what earlier attempts at the job, and other jobs, left."""
+"""The pipeline's cache in the store: outputs, trials and winners of earlier attempts and of other jobs."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,18 +19,19 @@ from store.crash_points import reach
 from store.errors import ArtifactNotFound
 from store.records import Json, Lease, StageOutput
 from store.session import Database, Transaction
-from workers.outage import patiently
+from workers.outage import retry_during_outage
 from workers.trial_records import restored_trial
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+"""Seconds between two retries while the database or the object storage is away."""
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 class StoredWinner(BaseModel):
-    """What ``jobs.result`` says of the finalist that won."""
+    """The winning finalist, as the column ``jobs.result`` holds it."""
 
     assignment: dict[str, str]
     recipe: Recipe
@@ -38,11 +39,11 @@ class StoredWinner(BaseModel):
 
 
 class StoreCache:
-    """A ``safs.reuse.cache.Cache``: stage outputs are artifacts, trials and winners are rows; those of one owner.
+    """A ``safs.reuse.cache.Cache`` of one owner: stage outputs are artifacts, trials and winners are rows.
 
     Args:
-        check: raises when the run must end, as ``Recorder``'s; asked while the database is away.
-        owner: the job's.
+        check: called before each retry while the database is away; raises if the run must end.
+        owner: the owner of the job; None if it has none.
     """
 
     def __init__(
@@ -57,71 +58,75 @@ class StoreCache:
         self._owner = owner
 
     def get(self, key: str) -> CachedOutput | None:
-        """The output under ``key``; one whose file is lost or damaged counts as absent, and is forgotten."""
-        output = self._read(lambda tx: outputs.find(tx, owned(key, self._owner)))
+        """Return the output cached under ``key``, or None. An output whose file is lost or damaged is evicted."""
+        output = self._read(lambda tx: outputs.find(tx, owner_key(key, self._owner)))
         file = None if output is None else self._intact(output)
         if output is None or file is None:
             return None
         return CachedOutput(file, EARLIER_ATTEMPT if output.job_id == self._lease.job_id else output.job_id)
 
     def put(self, key: str, stage: Stage, file: Path) -> None:
-        """Keeps a copy of ``file`` under ``key``; whoever was first stays. Raises ``LeaseLost``."""
-        stored = self._patiently(lambda: self._artifacts.put(file))
+        """Cache a copy of ``file`` under ``key``; an output that is already there stays.
 
-        def kept(tx: Transaction) -> None:
-            outputs.keep(tx, self._lease, owned(key, self._owner), stage.value, stored)
+        Raises:
+            LeaseLost: another runner holds the job.
+        """
+        stored = self._retry(lambda: self._artifacts.put(file))
+
+        def keep(tx: Transaction) -> None:
+            outputs.keep(tx, self._lease, owner_key(key, self._owner), stage.value, stored)
             reach("stage.before_commit")
 
-        self._write(kept)
+        self._write(keep)
         reach("stage.after_commit")
 
     def trials(self, stage: Stage) -> Sequence[Trial]:
-        """The finished trials of this job's stage, by number; one that was interrupted has found nothing."""
+        """Return the finished trials of this job's stage, by number. Interrupted trials are left out."""
         found = self._read(lambda tx: trials.finished(tx, self._lease.job_id, stage.value))
         return [restored_trial(finished) for finished in found]
 
     def winners(self, architecture: str, limit: int) -> Sequence[Winner]:
-        """Winners of the owner's latest jobs on this architecture that had ended when this one was first begun.
+        """Return the winners of the owner's latest jobs on ``architecture`` that ended before this job first began.
 
-        Those that this version cannot read are left out.
+        Winners that this version cannot read are left out.
         """
         found = self._read(lambda tx: outputs.winners(tx, self._lease.job_id, architecture, limit))
-        return [winner for job_id, stored in found if (winner := _restored_winner(job_id, stored)) is not None]
+        return [winner for job_id, stored in found if (winner := _parse_winner(job_id, stored)) is not None]
 
     def _intact(self, output: StageOutput) -> Path | None:
         try:
-            return self._patiently(lambda: self._artifacts.intact_path(output.sha256))
+            return self._retry(lambda: self._artifacts.intact_path(output.sha256))
         except ArtifactNotFound as error:
-            log.warning("job %s: the output of stage %s is made anew: %s", self._lease.job_id, output.stage, error)
+            log.warning("job %s: the output of stage %s is made again: %s", self._lease.job_id, output.stage, error)
             self._write(lambda tx: outputs.forget(tx, self._lease, output))
             return None
 
-    def _read(self, ask: Callable[[Transaction], Found]) -> Found:
-        def asked() -> Found:
+    def _read(self, query: Callable[[Transaction], Value]) -> Value:
+        def transaction() -> Value:
             with self._database.read() as tx:
-                return ask(tx)
+                return query(tx)
 
-        return self._patiently(asked)
+        return self._retry(transaction)
 
     def _write(self, change: Callable[[Transaction], None]) -> None:
-        def changed() -> None:
+        def transaction() -> None:
             with self._database.begin() as tx:
                 change(tx)
 
-        self._patiently(changed)
+        self._retry(transaction)
 
-    def _patiently(self, ask: Callable[[], Found]) -> Found:
-        what = f"job {self._lease.job_id}: its memory"
-        return patiently(ask, check=self._check, wait_s=RETRY_S, what=what)
+    def _retry(self, operation: Callable[[], Value]) -> Value:
+        what = f"job {self._lease.job_id}: its cache"
+        return retry_during_outage(operation, check=self._check, wait_s=RETRY_S, what=what)
 
 
-def owned(key: str, owner: str | None) -> str:
-    """The key under which an owner's output is kept: nobody finds another's, or learns that there is one."""
+def owner_key(key: str, owner: str | None) -> str:
+    """Return the key of an owner's output. Owners cannot find, or learn of, outputs of other owners."""
     return key if owner is None else sha256(f"{owner}\0{key}".encode()).hexdigest()
 
 
 def stored_winner(config: Json) -> Json:
-    """What config.json tells of the finalist that won, as ``StoredWinner`` reads it."""
+    """Return the winning finalist of config.json in the form of ``StoredWinner``."""
     return {
         "assignment": config["assignment"],
         "recipe": config["recipe"],
@@ -129,10 +134,10 @@ def stored_winner(config: Json) -> Json:
     }
 
 
-def _restored_winner(job_id: str, stored: Json) -> Winner | None:
+def _parse_winner(job_id: str, stored: Json) -> Winner | None:
     try:
         winner = StoredWinner.model_validate(stored)
     except ValidationError as error:
-        log.warning("job %s: this version cannot read what won it: %s", job_id, error.errors()[0]["msg"])
+        log.warning("job %s: this version cannot read its winner: %s", job_id, error.errors()[0]["msg"])
         return None
     return Winner(job_id, winner.assignment, winner.recipe, winner.learnable)

@@ -34,7 +34,7 @@ def test_a_runner_that_is_stopped_past_its_lease_and_continued_writes_nothing_mo
 
     assert first.wait() == 0
     assert looks.everything(home.database) == before
-    assert "let go: the lease of job" in home.log()
+    assert "given up: the lease of job" in home.log()
     second.kill()
 
 

@@ -18,8 +18,8 @@ from store.session import Database
 from tests.cli.conftest import wait_until
 from tests.pipeline.jobs import TINY
 from tests.resume.attempts import ROOT
+from tests.workers.hanging import LOCKED, STOPPED, hanging, state
 from tests.workers.hanging_worker import FOLDER
-from tests.workers.hung import LOCKED, STOPPED, hanging, state
 
 AT_ONCE_S = 10.0
 """From SIGTERM to the job in the queue; it takes less than a second."""

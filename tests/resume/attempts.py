@@ -130,7 +130,7 @@ class _StepByStep(Recorder):
     """Writes each event in a transaction of its own, so that the runner dies at the trial that it is to die at."""
 
     def _collect(self) -> tuple[list[tuple[AnyEvent, float]], bool]:
-        item = self._told.get()
+        item = self._queue.get()
         return ([], True) if item is None else ([item], False)
 
 

@@ -14,7 +14,7 @@ from workers.settings import WorkerSettings
 
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real Ray of two cores, started the way a runner starts it, once for all tests."""
+    """A real Ray with two cores, started as a runner starts it, once per test process."""
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     start_ray(WorkerSettings(home=tmp_path_factory.mktemp("home"), cpus=2))
     yield
@@ -23,7 +23,7 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def lease(database: Database) -> Lease:
-    """Of the one job in the queue, with a minute to go."""
+    """The lease of the only job in the queue; it expires in a minute."""
     with database.begin() as tx:
         queue.submit(tx, TINY)
         claim = queue.claim(tx, "test", 60)

@@ -1,4 +1,4 @@
-"""Connections to the database that break where it hurts."""
+"""Databases whose connections break at a chosen moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from store.errors import DatabaseUnavailable
 from store.session import Database, Transaction
 
 
-class CutOff(Database):
-    """A database whose connection is lost right after a commit, so that nobody learns that it happened.
+class LostAnswers(Database):
+    """A database whose connection breaks right after a commit, so that the commit looks like a failure.
 
     Args:
-        answers_lost: how often; counted down.
-        after: commits that are answered before.
+        answers_lost: number of commits whose answer is lost; counted down.
+        after: number of commits before the first lost answer.
     """
 
     def __init__(self, url: str, answers_lost: int, after: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.workers.hanging_worker worker``: the command ``safs``, whose trainings hang after the first."""
+"""``python -m tests.workers.hanging_worker worker`` is ``safs`` with trainings that hang after the first."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from tests.workers.hung import hang_trainings
+from tests.workers.hanging import hang_trainings
 
 FOLDER = "HANGING_FOLDER"
-"""The variable that names where those who hang leave their process ids."""
+"""Environment variable with the folder in which hanging trainings leave their process ids."""
 
 if __name__ == "__main__":
     with pytest.MonkeyPatch.context() as patch:

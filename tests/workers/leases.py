@@ -1,4 +1,4 @@
-"""What may happen to a runner's lease."""
+"""Events in the life of a runner's lease."""
 
 from store import queue
 from store.records import Lease
@@ -6,7 +6,7 @@ from store.session import Database
 
 
 def take_over(database: Database, lease: Lease) -> Lease:
-    """Lets the lease expire and another runner claim the job; returns the lease of that one."""
+    """Let the lease expire and another runner claim the job; return the new lease."""
     with database.begin() as tx:
         queue.renew(tx, lease, -1)
     with database.begin() as tx:

@@ -1,4 +1,4 @@
-"""Why a job failed: one sentence, whatever was raised."""
+"""The reason of a failed job is one sentence, whatever was raised."""
 
 import errno
 import tempfile
@@ -39,8 +39,8 @@ def test_a_job_says_in_one_sentence_why_it_failed(error: Exception, expected: Jo
         SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
     ],
 )
-def test_where_no_file_is_named_a_lack_of_space_is_that_of_the_folder_for_temporary_files(error: Exception) -> None:
-    told = job_error(error, "report")
+def test_a_full_disk_without_a_file_name_is_reported_for_the_temporary_folder(error: Exception) -> None:
+    reported = job_error(error, "report")
 
-    assert told.code == "out_of_space"
-    assert f"no space is left in {tempfile.gettempdir()}," in told.message
+    assert reported.code == "out_of_space"
+    assert f"no space is left in {tempfile.gettempdir()}," in reported.message

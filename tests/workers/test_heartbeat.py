@@ -1,4 +1,4 @@
-"""A thread keeps the lease, and learns there why the run must end."""
+"""The heartbeat renews the lease from a thread, and learns why the run must end."""
 
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from workers.heartbeat import Heartbeat
 
 
 def _await(heartbeat: Heartbeat) -> None:
-    """Until the heartbeat has something to say; pytest's time limit is the judge."""
+    """Wait until the heartbeat raises; pytest's timeout bounds the wait."""
     while True:
         heartbeat.check()
 
@@ -56,7 +56,7 @@ def test_a_heartbeat_keeps_the_job_from_other_runners(database: Database, lease:
         assert queue.claim(tx, "another", 60) is None
 
 
-def test_a_heartbeat_has_nothing_to_say_of_a_job_that_goes_on(database: Database, lease: Lease) -> None:
+def test_the_check_of_a_heartbeat_that_renews_its_lease_raises_nothing(database: Database, lease: Lease) -> None:
     first = _expires_at(database, lease)
 
     with Heartbeat(database, lease, lease_s=90, every_s=0.01) as heartbeat:
@@ -73,9 +73,7 @@ def test_a_database_that_is_away_loses_the_lease_once_it_would_have_expired(leas
         _await(heartbeat)
 
 
-def test_a_heartbeat_that_cannot_renew_for_another_reason_ends_the_run_and_says_why(
-    lease: Lease, tmp_path: Path
-) -> None:
+def test_an_unexpected_error_of_a_renewal_ends_the_run_with_that_error(lease: Lease, tmp_path: Path) -> None:
     unmigrated = Database(f"sqlite:///{tmp_path / 'unmigrated.db'}")
 
     with Heartbeat(unmigrated, lease, lease_s=60, every_s=0.01) as heartbeat, pytest.raises(SchemaMissing):

@@ -1,4 +1,4 @@
-"""What a runner collects between jobs, and that it holds nothing up."""
+"""A runner collects garbage between jobs, in short steps, and survives errors of the collection."""
 
 import io
 import logging
@@ -30,7 +30,7 @@ def store(settings: WorkerSettings) -> ArtifactStore:
 
 
 def orphan(store: ArtifactStore, content: bytes) -> Path:
-    """A file of two days ago that no row names."""
+    """A two days old file that no row names."""
     path = store.path(store.put(io.BytesIO(content)).sha256)
     os.utime(path, (time.time() - 2 * 86_400,) * 2)
     return path
@@ -43,22 +43,22 @@ def test_an_idle_runner_collects(
     path, stopping = orphan(store, b"orphan"), Event()
     runner = Runner(settings, database, stopping)
 
-    class Told(logging.Handler):
+    class StopAtFirstRecord(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             stopping.set()
 
-    told = Told(level=logging.INFO)
-    janitor_module.log.addHandler(told)
+    stop = StopAtFirstRecord(level=logging.INFO)
+    janitor_module.log.addHandler(stop)
     runner.run_forever()
-    janitor_module.log.removeHandler(told)
+    janitor_module.log.removeHandler(stop)
 
     assert not path.exists()
     assert "collected: 1 files without a row" in caplog.text
     with database.begin() as tx:
-        assert not chores.claim(tx, chore(store), every_s=3600), "for an hour it is nobody's"
+        assert not chores.claim(tx, chore(store), every_s=3600), "no runner collects again within the hour"
 
 
-def test_what_takes_longer_than_it_may_is_done_in_several_turns(
+def test_a_long_collection_is_split_into_several_short_ones(
     sqlite_database: Database, settings: WorkerSettings, store: ArtifactStore
 ) -> None:
     paths = [orphan(store, bytes([number])) for number in range(20)]
@@ -66,25 +66,25 @@ def test_what_takes_longer_than_it_may_is_done_in_several_turns(
 
     left = []
     while not left or left[-1]:
-        janitor.tend(for_s=0)
+        janitor.run(for_s=0)
         left.append(sum(path.exists() for path in paths))
 
     assert len(left) > 10
     assert left == sorted(left, reverse=True)
 
 
-def test_a_database_that_is_away_stops_no_runner(
+def test_a_collection_without_a_database_is_logged_and_raises_nothing(
     settings: WorkerSettings, store: ArtifactStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     not_migrated = Database(f"sqlite:///{tmp_path / 'empty.db'}")
 
-    Janitor(not_migrated, store, settings).tend(for_s=1)
+    Janitor(not_migrated, store, settings).run(for_s=1)
 
-    assert "whether something is to be collected cannot be asked" in caplog.text
+    assert "the database could not say whether a garbage collection is due" in caplog.text
     not_migrated.dispose()
 
 
-def test_a_disk_that_does_not_let_go_of_a_file_stops_no_runner(
+def test_a_file_that_cannot_be_deleted_is_logged_and_raises_nothing(
     sqlite_database: Database,
     settings: WorkerSettings,
     store: ArtifactStore,
@@ -97,6 +97,6 @@ def test_a_disk_that_does_not_let_go_of_a_file_stops_no_runner(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "unlink", refused)
-    Janitor(sqlite_database, store, settings).tend(for_s=60)
+    Janitor(sqlite_database, store, settings).run(for_s=60)
 
-    assert "broken off" in caplog.text
+    assert "the garbage collection was interrupted" in caplog.text

@@ -1,4 +1,4 @@
-"""A job's spans: its stages in the runner, its trials wherever they run."""
+"""Spans of a job: its stages in the runner, its trials in any process."""
 
 import pickle
 from pathlib import Path
@@ -18,25 +18,25 @@ from store.session import Database
 from telemetry import tracing
 from tests.pipeline.jobs import TINY
 from tests.telemetry.conftest import spans
-from workers.job_spans import StageSpans, origin, tell_trial
+from workers.job_spans import StageSpans, origin, record_trial_span
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 
 __all__ = ["spans"]
 
 
-def test_a_trial_belongs_to_the_stage_that_ordered_it_and_the_stage_to_its_job(spans: InMemorySpanExporter) -> None:
-    told: list[JobEvent] = []
-    with tracing.span("job"), StageSpans(told.append) as report:
+def test_the_parent_of_a_trials_span_is_its_stage_and_that_of_a_stage_its_job(spans: InMemorySpanExporter) -> None:
+    reported: list[JobEvent] = []
+    with tracing.span("job"), StageSpans(reported.append) as report:
         report(StageStarted(Stage.TUNE, 1, 1))
         ordered = origin(Stage.TUNE, Candidate(4, {}, 1, 0))
         report(StageDone(Stage.TUNE, 1.0, "one trial"))
         report(Note("between the stages"))
         outside = tracing.traceparent()
 
-    # The order travels to another process as bytes.
+    # The order is sent to another process as bytes.
     received = pickle.loads(pickle.dumps(ordered))  # noqa: S301 - bytes of our own
-    tell_trial(received, began_ns=1_000, error=None)
+    record_trial_span(received, began_ns=1_000, error=None)
 
     stage, job, trial = spans.get_finished_spans()
     assert (stage.name, trial.name) == ("stage tune", "trial")
@@ -47,10 +47,10 @@ def test_a_trial_belongs_to_the_stage_that_ordered_it_and_the_stage_to_its_job(s
     assert dict(trial.attributes or {}) == {"safs.stage": "tune", "safs.trial": 4}
     assert outside is not None
     assert f"{job.context.span_id:016x}" in outside
-    assert len(told) == 3
+    assert len(reported) == 3
 
 
-def test_a_stage_that_breaks_off_ends_with_its_error(spans: InMemorySpanExporter) -> None:
+def test_the_span_of_an_interrupted_stage_ends_with_the_error(spans: InMemorySpanExporter) -> None:
     def fail() -> None:
         with StageSpans(lambda _: None) as report:
             report(StageStarted(Stage.DENSE, 1, 1))
@@ -63,7 +63,7 @@ def test_a_stage_that_breaks_off_ends_with_its_error(spans: InMemorySpanExporter
     assert stage.status.status_code is StatusCode.ERROR
 
 
-def test_a_job_that_fails_is_a_span_of_the_trace_it_was_submitted_in(
+def test_a_failed_job_is_a_span_of_the_trace_in_which_it_was_submitted(
     sqlite_database: Database, spans: InMemorySpanExporter, tmp_path: Path
 ) -> None:
     with sqlite_database.begin() as tx:
@@ -83,7 +83,7 @@ def test_a_lost_lease_is_counted_for_the_metrics(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(self: Runner, claim: Claim, *_: object) -> None:
-        raise LeaseLost("somebody else has it")
+        raise LeaseLost("another runner has it")
 
     monkeypatch.setattr(Runner, "_run", lose)
     with database.begin() as tx:
@@ -95,9 +95,9 @@ def test_a_lost_lease_is_counted_for_the_metrics(
         assert statistics.read(tx).lease_losses == 1
 
 
-def test_without_a_trace_an_order_carries_none_and_nothing_is_told() -> None:
+def test_without_a_trace_an_order_carries_none_and_no_span_is_recorded() -> None:
     ordered = origin(Stage.TUNE, Candidate(0, {}, 1, 0))
 
-    tell_trial(ordered, began_ns=1_000, error=None)
+    record_trial_span(ordered, began_ns=1_000, error=None)
 
     assert ordered.parent is None

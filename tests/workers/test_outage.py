@@ -1,4 +1,4 @@
-"""Waiting for what is away, and not for ever for what refuses us."""
+"""Operations are retried during an outage; an object storage that keeps failing ends the retries."""
 
 import io
 from pathlib import Path
@@ -10,12 +10,12 @@ from store.artifacts.stored_files import ArtifactStore
 from store.errors import StorageUnavailable
 from store.records import StoredArtifact
 from workers import outage
-from workers.outage import patiently
+from workers.outage import retry_during_outage
 
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
-    """Where the object storage would be, and where now a file is in its way."""
+    """The folder of the object storage, blocked by a file."""
     bucket = tmp_path / "bucket"
     bucket.write_text("away")
     return bucket
@@ -29,7 +29,7 @@ def store(tmp_path: Path, bucket: Path) -> ArtifactStore:
 def test_a_put_waits_until_the_object_storage_is_back(store: ArtifactStore, bucket: Path) -> None:
     waited: list[int] = []
 
-    def come_back_at_the_third() -> None:
+    def unblock_at_the_third_retry() -> None:
         waited.append(len(waited))
         if len(waited) == 3:
             bucket.unlink()
@@ -37,14 +37,16 @@ def test_a_put_waits_until_the_object_storage_is_back(store: ArtifactStore, buck
     def put() -> StoredArtifact:
         return store.put(io.BytesIO(b"abc"))
 
-    stored = patiently(put, check=come_back_at_the_third, wait_s=0, what="a put")
+    stored = retry_during_outage(put, check=unblock_at_the_third_retry, wait_s=0, what="a put")
 
     assert len(waited) == 3
     assert (bucket / stored.sha256[:2] / stored.sha256).read_bytes() == b"abc"
 
 
-def test_a_storage_that_refuses_us_for_long_is_an_error(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "STORAGE_PATIENCE_S", 0.01)
+def test_an_object_storage_that_fails_for_long_is_an_error(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "STORAGE_TIMEOUT_S", 0.01)
 
     with pytest.raises(StorageUnavailable, match=r"the object storage file://.* does not work"):
-        patiently(lambda: store.put(io.BytesIO(b"abc")), check=lambda: None, wait_s=0.001, what="a put")
+        retry_during_outage(lambda: store.put(io.BytesIO(b"abc")), check=lambda: None, wait_s=0.001, what="a put")

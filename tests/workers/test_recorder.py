@@ -1,4 +1,4 @@
-"""Everything that a run reports is in SQL, in order, once the block has ended."""
+"""Every event that a run reports is in SQL, once and in order, when the block has ended."""
 
 from math import inf, nan
 
@@ -29,7 +29,7 @@ from store.errors import LeaseLost
 from store.records import Lease, TrialState
 from store.session import Database
 from tests.pipeline.jobs import TINY
-from tests.workers.connections import CutOff
+from tests.workers.connections import LostAnswers
 from tests.workers.leases import take_over
 from workers import recorder as recorder_module
 from workers.recorder import Recorder
@@ -51,18 +51,18 @@ def _tracker() -> Tracker:
     return Tracker(plan_stages(JobSpec.model_validate(TINY)))
 
 
-def test_all_that_was_told_is_in_the_database_in_order_when_the_block_ends(database: Database, lease: Lease) -> None:
+def test_all_events_are_in_the_database_in_order_when_the_block_ends(database: Database, lease: Lease) -> None:
     with Recorder(database, lease, _tracker(), lambda: None) as recorder:
         for event in STORY:
             recorder(event)
 
     with database.read() as tx:
-        told = events.page(tx, lease.job_id)
+        stored = events.page(tx, lease.job_id)
         trial = trials.get(tx, lease.job_id, "activations", 0)
         curve = trials.curve(tx, lease.job_id, "activations", 0)
         job = jobs.get(tx, lease.job_id)
     kinds = ["stage_started", "trial_started", "epoch_done", "trial_done", "note", "stage_done"]
-    assert [event.kind for event in told] == kinds
+    assert [event.kind for event in stored] == kinds
     assert (trial.config, trial.seed) == ({"relu1": "swish"}, 7)
     assert trial.outcome is not None
     assert (trial.outcome.loss, trial.outcome.accuracy, trial.outcome.error) == (0.75, 0.25, None)
@@ -72,22 +72,22 @@ def test_all_that_was_told_is_in_the_database_in_order_when_the_block_ends(datab
     assert job.progress["trials_done"] == 1
 
 
-def test_events_whose_commit_was_answered_too_late_are_there_once(
+def test_events_whose_commit_looked_like_a_failure_are_stored_once(
     database: Database, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "RETRY_S", 0.0)
-    cut = CutOff(database.url.render_as_string(hide_password=False), answers_lost=2)
+    broken = LostAnswers(database.url.render_as_string(hide_password=False), answers_lost=2)
 
-    with Recorder(cut, lease, _tracker(), lambda: None) as recorder:
+    with Recorder(broken, lease, _tracker(), lambda: None) as recorder:
         for event in STORY:
             recorder(event)
-    cut.dispose()
+    broken.dispose()
 
     with database.read() as tx:
-        told = events.page(tx, lease.job_id)
+        stored = events.page(tx, lease.job_id)
         curve = trials.curve(tx, lease.job_id, "activations", 0)
-    assert cut.answers_lost == 0
-    assert [event.kind for event in told] == [event_kind(event) for event in STORY if not isinstance(event, Pulse)]
+    assert broken.answers_lost == 0
+    assert [event.kind for event in stored] == [event_kind(event) for event in STORY if not isinstance(event, Pulse)]
     assert len(curve) == 1
 
 
@@ -99,12 +99,12 @@ def test_workers_that_were_lost_are_among_the_faults_that_the_job_survived(datab
 
     with database.read() as tx:
         job = jobs.get(tx, lease.job_id)
-        told = events.page(tx, lease.job_id)
+        stored = events.page(tx, lease.job_id)
     assert (job.workers_lost, job.trials_repeated, job.seconds_lost) == (2, 1, 1.75)
-    assert [event.kind for event in told] == ["stage_started", "worker_lost", "worker_lost"]
+    assert [event.kind for event in stored] == ["stage_started", "worker_lost", "worker_lost"]
 
 
-def test_a_recorder_whose_lease_was_taken_over_says_so_and_writes_nothing(database: Database, lease: Lease) -> None:
+def test_a_recorder_without_its_lease_raises_and_writes_nothing(database: Database, lease: Lease) -> None:
     take_over(database, lease)
 
     with pytest.raises(LeaseLost), Recorder(database, lease, _tracker(), lambda: None) as recorder:
@@ -114,7 +114,7 @@ def test_a_recorder_whose_lease_was_taken_over_says_so_and_writes_nothing(databa
         assert [event for event in events.page(tx, lease.job_id) if event.kind == "stage_started"] == []
 
 
-def test_what_the_check_raises_ends_the_run_at_the_next_event(database: Database, lease: Lease) -> None:
+def test_an_error_of_the_check_ends_the_run_at_the_next_event(database: Database, lease: Lease) -> None:
     def cancelled() -> None:
         raise Cancelled("cancelled by the user")
 
@@ -151,7 +151,7 @@ def test_a_trial_that_broke_down_is_kept_with_its_reason(database: Database, lea
     assert (trial.outcome.loss, trial.outcome.error) == (None, "diverged")
 
 
-def test_a_trial_of_another_job_is_noted_with_its_origin_also_in_the_job(database: Database, lease: Lease) -> None:
+def test_a_trial_reused_from_another_job_names_that_job_in_both_rows(database: Database, lease: Lease) -> None:
     with Recorder(database, lease, _tracker(), lambda: None) as recorder:
         recorder(STORY[0])
         recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, Outcome(0.75, {"accuracy": 0.25}), "job_1"))
@@ -164,7 +164,7 @@ def test_a_trial_of_another_job_is_noted_with_its_origin_also_in_the_job(databas
     assert reused == {"activations": ["job_1"]}
 
 
-def test_a_trial_that_an_earlier_attempt_finished_stays_as_it_was_noted_then(database: Database, lease: Lease) -> None:
+def test_a_trial_that_an_earlier_attempt_finished_keeps_its_row(database: Database, lease: Lease) -> None:
     known = Outcome(0.75, {"accuracy": 0.25, "cross_entropy": 2.2}, 0.5, (METRICS,))
     with Recorder(database, lease, _tracker(), lambda: None) as recorder:
         recorder(TrialDone(Stage.ACTIVATIONS, CANDIDATE, known))
@@ -181,9 +181,7 @@ def test_a_trial_that_an_earlier_attempt_finished_stays_as_it_was_noted_then(dat
         assert jobs.get(tx, lease.job_id).reused is None
 
 
-def test_a_trial_whose_end_was_not_noted_before_the_crash_is_noted_when_it_is_recalled(
-    database: Database, lease: Lease
-) -> None:
+def test_a_recalled_trial_whose_end_was_not_stored_before_the_crash_is_stored(database: Database, lease: Lease) -> None:
     known = Outcome(0.75, {"accuracy": 0.25}, 0.5, (METRICS,))
     with Recorder(database, lease, _tracker(), lambda: None) as recorder:
         recorder(TrialStarted(Stage.ACTIVATIONS, CANDIDATE))
@@ -198,7 +196,7 @@ def test_a_trial_whose_end_was_not_noted_before_the_crash_is_noted_when_it_is_re
     assert len(finished.curve) == 1
 
 
-def test_what_was_told_before_the_run_was_cancelled_is_kept(database: Database, lease: Lease) -> None:
+def test_events_before_a_cancellation_are_stored(database: Database, lease: Lease) -> None:
     reasons: list[Exception] = []
 
     def check() -> None:
@@ -216,8 +214,8 @@ def test_what_was_told_before_the_run_was_cancelled_is_kept(database: Database, 
         assert [event.kind for event in events.page(tx, lease.job_id)] == ["stage_started", "trial_started"]
 
 
-def test_an_event_that_cannot_be_written_ends_the_run_instead_of_being_lost(database: Database, lease: Lease) -> None:
-    odd = Candidate(0, {"learning_rate": nan}, 1, 0)  # No JSON has it, so no column of configs does.
+def test_an_event_that_cannot_be_stored_ends_the_run(database: Database, lease: Lease) -> None:
+    odd = Candidate(0, {"learning_rate": nan}, 1, 0)  # JSON has no NaN, so the column cannot hold it.
 
     with (
         pytest.raises((StatementError, ValueError), match="JSON"),

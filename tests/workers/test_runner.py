@@ -1,4 +1,4 @@
-"""Jobs that fail before anything is trained; no Ray is running here."""
+"""Jobs that fail before their first training. No Ray is running."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from store.records import Job, JobError, JobState
 from store.session import Database, Transaction
 from tests.pipeline.jobs import TINY
 from tests.resume.attempts import SerialRunner
-from tests.workers.connections import CutOff
+from tests.workers.connections import LostAnswers
 from workers import runner as runner_module
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> WorkerSettings:
 
 
 def run(database: Database, settings: WorkerSettings, spec: dict[str, Any]) -> Job:
-    """The job as its runner left it."""
+    """Submit and run a job; return its final row."""
     with database.begin() as tx:
         job_id = queue.submit(tx, spec).id
     assert Runner(settings, database, Event()).run_one()
@@ -44,11 +44,11 @@ def run(database: Database, settings: WorkerSettings, spec: dict[str, Any]) -> J
         return jobs.get(tx, job_id)
 
 
-def test_an_empty_queue_gives_nothing_to_do(database: Database, settings: WorkerSettings) -> None:
+def test_a_runner_with_an_empty_queue_runs_nothing(database: Database, settings: WorkerSettings) -> None:
     assert not Runner(settings, database, Event()).run_one()
 
 
-def test_a_runner_that_is_to_stop_claims_nothing(database: Database, settings: WorkerSettings) -> None:
+def test_a_stopped_runner_claims_nothing(database: Database, settings: WorkerSettings) -> None:
     stopping = Event()
     stopping.set()
     with database.begin() as tx:
@@ -60,7 +60,7 @@ def test_a_runner_that_is_to_stop_claims_nothing(database: Database, settings: W
         assert jobs.get(tx, job.id).state is JobState.QUEUED
 
 
-def test_a_job_whose_data_are_gone_fails_before_its_first_stage_and_keeps_nothing_half_done(
+def test_a_job_whose_data_are_gone_fails_before_its_first_stage_and_stores_nothing(
     database: Database, settings: WorkerSettings
 ) -> None:
     job = run(database, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
@@ -107,24 +107,24 @@ def test_the_runner_goes_on_with_the_next_job_after_one_that_failed(
     assert not Runner(settings, sqlite_database, Event()).run_one()
 
 
-def test_a_job_whose_end_was_committed_though_the_answer_was_lost_has_ended_and_the_log_says_so(
+def test_a_job_whose_final_commit_looked_like_a_failure_has_ended_and_the_log_says_so(
     database: Database, settings: WorkerSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings.model_copy(update={"poll_s": 0.01})
     caplog.set_level("INFO")
-    cut = CutOff(database.url.render_as_string(hide_password=False), answers_lost=1, after=3)
+    broken = LostAnswers(database.url.render_as_string(hide_password=False), answers_lost=1, after=3)
 
-    job = run(cut, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
-    cut.dispose()
+    job = run(broken, settings, TINY | {"data": {"dataset": "npz", "path": "gone.npz"}})
+    broken.dispose()
 
-    assert cut.answers_lost == 0
+    assert broken.answers_lost == 0
     assert (job.state, job.attempt) == (JobState.FAILED, 1)
     assert "its end has to wait" in caplog.text
-    assert "failed; the answer of the database to that was lost" in caplog.text
-    assert "let go" not in caplog.text
+    assert "failed; the database's answer to the commit was lost" in caplog.text
+    assert "given up" not in caplog.text
 
 
-def test_a_job_that_was_given_up_while_its_runner_slept_is_let_go_and_the_log_says_so(
+def test_a_job_that_failed_while_its_runner_slept_is_given_up_and_the_log_says_so(
     sqlite_database: Database,
     settings: WorkerSettings,
     monkeypatch: pytest.MonkeyPatch,
@@ -144,10 +144,10 @@ def test_a_job_that_was_given_up_while_its_runner_slept_is_let_go_and_the_log_sa
 
     with sqlite_database.read() as tx:
         assert jobs.get(tx, job_id).state is JobState.FAILED
-    assert "let go: the lease is no longer ours" in caplog.text
+    assert "given up: the lease is no longer ours" in caplog.text
 
 
-def test_a_job_whose_end_cannot_be_written_is_told_as_failed_once_the_database_is_back(
+def test_a_job_whose_end_cannot_be_written_is_failed_once_the_database_is_back(
     sqlite_database: Database, settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings.model_copy(update={"poll_s": 0.01})
@@ -166,7 +166,7 @@ def test_a_job_whose_end_cannot_be_written_is_told_as_failed_once_the_database_i
 
 
 class ReadsFail(Database):
-    """A database of which the first reads are not answered."""
+    """A database whose first reads fail."""
 
     def __init__(self, url: str, times: int) -> None:
         super().__init__(url)
@@ -203,7 +203,7 @@ def test_a_job_waits_for_its_weights_while_the_database_is_away(
 
 
 @pytest.mark.parametrize("text", ["NUL: \0", "half a character: \udcff"])
-def test_a_reason_that_no_database_can_hold_is_told_all_the_same(
+def test_a_reason_with_characters_that_no_database_can_hold_is_stored_without_them(
     database: Database, settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     def broken(spec: Any) -> None:

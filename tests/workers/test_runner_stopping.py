@@ -1,4 +1,4 @@
-"""What a run may not end well without, where it is told to stop or its database goes away at the worst moment."""
+"""A run cannot succeed if its database stops answering or it is stopped before its last events are stored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from workers.recorder import Recorder
 
 
 def claim(database: Database) -> Lease:
-    """The lease of a new job."""
+    """Submit and claim a job; return its lease."""
     with database.begin() as tx:
         queue.submit(tx, TINY)
         claimed = queue.claim(tx, "runner-1", 60)
@@ -30,10 +30,10 @@ def claim(database: Database) -> Lease:
 
 
 class Away(Database):
-    """A database that does not answer until it is told to.
+    """A database that is away.
 
     Args:
-        asked: set once somebody has asked in vain.
+        asked: set at the first transaction.
     """
 
     def __init__(self, url: str, asked: Event) -> None:
@@ -48,7 +48,7 @@ class Away(Database):
 
 
 class Silent(Database):
-    """A database that takes a question and says nothing until it is told to, as a server that is stopped."""
+    """A database that does not answer until ``answers`` is set, like a stopped server."""
 
     def __init__(self, url: str, answers: Event) -> None:
         super().__init__(url)
@@ -61,7 +61,7 @@ class Silent(Database):
         yield
 
 
-def test_a_lease_counts_as_lost_once_the_database_has_said_nothing_for_so_long(sqlite_database: Database) -> None:
+def test_a_lease_counts_as_lost_once_the_database_has_been_silent_for_its_length(sqlite_database: Database) -> None:
     answers = Event()
     lease, silent = claim(sqlite_database), Silent(str(sqlite_database.url), answers)
 
@@ -72,13 +72,13 @@ def test_a_lease_counts_as_lost_once_the_database_has_said_nothing_for_so_long(s
             return False
 
         try:
-            with pytest.raises(LeaseLost, match="has said nothing for longer than the lease"):
+            with pytest.raises(LeaseLost, match="has not answered for longer than the lease"):
                 wait_until(ended, 10)
         finally:
             answers.set()
 
 
-def test_a_block_whose_last_events_could_not_be_written_before_the_runner_had_to_stop_does_not_end_well(
+def test_a_stopped_runner_whose_last_events_are_not_stored_does_not_end_its_run_well(
     sqlite_database: Database,
 ) -> None:
     lease = claim(sqlite_database)

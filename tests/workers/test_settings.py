@@ -20,5 +20,5 @@ def test_a_heartbeat_that_is_slower_than_the_lease_is_refused(tmp_path):
 
 
 def test_a_ray_client_address_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(ValidationError, match="SAFS_RAY_ADDRESS=auto"):
+    with pytest.raises(ValidationError, match=r"SAFS_RAY_ADDRESS is 'ray://head:10001'.*set SAFS_RAY_ADDRESS=auto"):
         WorkerSettings(home=tmp_path, ray_address="ray://head:10001")

@@ -1,4 +1,4 @@
-"""What a job remembers of itself and of others, on both databases."""
+"""The cache of stage outputs, trials and winners, on both databases."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from store.records import JobState, Lease
 from store.session import Database, Transaction
 from tests.pipeline.jobs import TINY
 from tests.workers.leases import take_over
-from workers import store_cache as memory_module
+from workers import store_cache as store_cache_module
 from workers.recorder import Recorder
 from workers.store_cache import StoreCache, stored_winner
 
@@ -40,12 +40,12 @@ def weights(tmp_path: Path) -> Path:
     return file
 
 
-def remember(database: Database, store: ArtifactStore, lease: Lease) -> Cache:
+def open_cache(database: Database, store: ArtifactStore, lease: Lease) -> Cache:
     return StoreCache(database, store, lease, lambda: None)
 
 
 def claim(database: Database, spec: dict[str, Any] = TINY, owner: str | None = None) -> Lease:
-    """The lease of a new job."""
+    """Submit and claim a job; return its lease."""
     with database.begin() as tx:
         queue.submit(tx, spec, owner=owner)
         claimed = queue.claim(tx, "test", 60)
@@ -54,26 +54,26 @@ def claim(database: Database, spec: dict[str, Any] = TINY, owner: str | None = N
 
 
 def win(database: Database, winner: dict[str, Any]) -> str:
-    """A job that succeeded with this winner; its id."""
+    """Store a job that succeeded with this winner; return its id."""
     lease = claim(database)
     with database.begin() as tx:
         queue.finish(tx, lease, JobState.SUCCEEDED, result={"winner": winner})
     return lease.job_id
 
 
-def test_an_output_is_recalled_by_the_same_job_and_by_another_with_its_origin(
+def test_an_output_is_found_by_the_same_job_and_by_another_with_its_origin(
     database: Database, lease: Lease, store: ArtifactStore, weights: Path
 ) -> None:
-    remember(database, store, lease).put("key", Stage.DENSE, weights)
+    open_cache(database, store, lease).put("key", Stage.DENSE, weights)
 
-    own = remember(database, store, lease).get("key")
-    others = remember(database, store, claim(database)).get("key")
+    own = open_cache(database, store, lease).get("key")
+    others = open_cache(database, store, claim(database)).get("key")
 
     assert own is not None
     assert own.file.read_bytes() == weights.read_bytes()
     assert own.origin == EARLIER_ATTEMPT
     assert others == CachedOutput(own.file, lease.job_id)
-    assert remember(database, store, lease).get("another key") is None
+    assert open_cache(database, store, lease).get("another key") is None
 
 
 def test_outputs_and_winners_stay_within_their_owner(database: Database, store: ArtifactStore, weights: Path) -> None:
@@ -95,12 +95,12 @@ def test_outputs_and_winners_stay_within_their_owner(database: Database, store: 
     assert {owner: len(cache.winners("lenet5", 3)) for owner, cache in found.items()} == {"ann": 1, "bob": 0, None: 0}
 
 
-def test_whoever_kept_an_output_first_stays(
+def test_the_first_output_under_a_key_stays(
     database: Database, lease: Lease, store: ArtifactStore, weights: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "other").write_bytes(b"other")
-    remember(database, store, lease).put("key", Stage.DENSE, weights)
-    later = remember(database, store, claim(database))
+    open_cache(database, store, lease).put("key", Stage.DENSE, weights)
+    later = open_cache(database, store, claim(database))
 
     later.put("key", Stage.DENSE, tmp_path / "other")
 
@@ -108,33 +108,33 @@ def test_whoever_kept_an_output_first_stays(
 
 
 @pytest.mark.parametrize("harm", ["damaged", "lost"])
-def test_an_output_whose_file_is_no_longer_what_was_kept_counts_as_absent_and_can_be_kept_anew(
+def test_an_output_whose_file_is_lost_or_damaged_is_evicted_and_can_be_stored_again(
     sqlite_database: Database, store: ArtifactStore, weights: Path, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     maker, finder = claim(sqlite_database), claim(sqlite_database)
-    remember(sqlite_database, store, maker).put("key", Stage.DENSE, weights)
+    open_cache(sqlite_database, store, maker).put("key", Stage.DENSE, weights)
     file = store.path(store.put(weights).sha256)
     file.unlink()
     if harm == "damaged":
         file.write_bytes(b"weights!" * 1000)
-    cache = remember(sqlite_database, store, finder)
+    cache = open_cache(sqlite_database, store, finder)
 
     found = cache.get("key")
     cache.put("key", Stage.DENSE, weights)
 
     assert found is None
-    assert "the output of stage dense is made anew" in caplog.text
+    assert "the output of stage dense is made again" in caplog.text
     assert cache.get("key") == CachedOutput(file, EARLIER_ATTEMPT)
     assert file.read_bytes() == weights.read_bytes()
 
 
-def test_a_runner_whose_lease_was_taken_over_keeps_nothing(
+def test_a_runner_without_its_lease_stores_nothing(
     database: Database, lease: Lease, store: ArtifactStore, weights: Path
 ) -> None:
     take_over(database, lease)
 
     with pytest.raises(LeaseLost):
-        remember(database, store, lease).put("key", Stage.DENSE, weights)
+        open_cache(database, store, lease).put("key", Stage.DENSE, weights)
 
 
 def test_trials_are_the_finished_ones_of_this_job_and_stage_by_number(
@@ -148,14 +148,14 @@ def test_trials_are_the_finished_ones_of_this_job_and_stage_by_number(
         recorder(TrialStarted(Stage.ACTIVATIONS, candidates[1]))
         recorder(TrialDone(Stage.TUNE, candidates[3], outcome))
 
-    assert remember(database, store, lease).trials(Stage.ACTIVATIONS) == [
+    assert open_cache(database, store, lease).trials(Stage.ACTIVATIONS) == [
         Trial(candidates[0], outcome),
         Trial(candidates[2], outcome),
     ]
-    assert remember(database, store, claim(database)).trials(Stage.ACTIVATIONS) == []
+    assert open_cache(database, store, claim(database)).trials(Stage.ACTIVATIONS) == []
 
 
-def test_winners_of_earlier_jobs_are_told_with_all_that_a_search_can_begin_with(
+def test_winners_of_earlier_jobs_have_all_that_a_search_can_start_from(
     database: Database, store: ArtifactStore
 ) -> None:
     config = {"assignment": {"relu1": "swish"}, "recipe": RECIPE.model_dump(mode="json"), "learnable_scalars": True}
@@ -163,7 +163,7 @@ def test_winners_of_earlier_jobs_are_told_with_all_that_a_search_can_begin_with(
     newer = win(database, stored_winner(config))
     win(database, {"assignment": {}, "recipe": {"learning_rate": "of another version"}, "learnable": True})
 
-    cache = remember(database, store, claim(database))
+    cache = open_cache(database, store, claim(database))
 
     found = cache.winners("lenet5", 5)
 
@@ -175,7 +175,7 @@ def test_winners_of_earlier_jobs_are_told_with_all_that_a_search_can_begin_with(
 
 
 class Away(Database):
-    """A database that does not answer the first few times."""
+    """A database whose first ``times`` reads fail."""
 
     def __init__(self, database: Database, times: int) -> None:
         self._database, self._times = database, times
@@ -189,10 +189,10 @@ class Away(Database):
             yield tx
 
 
-def test_a_database_that_is_away_is_asked_again_until_the_run_must_end(
+def test_reads_are_retried_while_the_database_is_away_until_the_run_must_end(
     sqlite_database: Database, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_module, "RETRY_S", 0.0)
+    monkeypatch.setattr(store_cache_module, "RETRY_S", 0.0)
     lease = claim(sqlite_database)
 
     def cancelled() -> None:

@@ -1,4 +1,4 @@
-"""A job's time limit, on a real Ray, while every trial hangs."""
+"""The time limit of a job on a real Ray while every trial hangs."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from store.records import Job, JobState
 from store.session import Database
 from tests.cli.conftest import wait_until
 from tests.pipeline.jobs import TINY
-from tests.workers.hung import LOCKED, STOPPED, hang_trainings, hanging, state
+from tests.workers.hanging import LOCKED, STOPPED, hang_trainings, hanging, state
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 
@@ -24,7 +24,7 @@ JOB = TINY | {"train": {"epochs": 1}, "resources": {"time_limit_s": LIMIT_S}}
 
 
 class Clock:
-    """As the module ``time``; a test puts it forward."""
+    """A stand-in for the module ``time`` whose monotonic clock the test can set forward."""
 
     ahead_s = 0.0
 

@@ -1,1 +1,1 @@
-"""Everything that knows Ray."""
+"""All code that uses Ray."""

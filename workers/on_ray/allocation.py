@@ -1,4 +1,4 @@
-"""What of the cluster a job's trainings get, and what of that its row keeps for the attempts to come."""
+"""The resources of a job's trainings, and the part of that choice that its row keeps for later attempts."""
 
 import logging
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def open_ray(attempt: Attempt) -> RayExecutor:
-    """Workers on this process's Ray: as many, and each with as much of a GPU, as suits the job."""
+    """Return an executor on this process's Ray, with the number of workers and GPU shares that suit the job."""
     spec, recorder = attempt.spec, attempt.recorder
     info = data.inspect(spec.data, attempt.settings.data_folder)
     blueprint, nodes = blueprint_for(spec, info), cluster_nodes()
@@ -40,13 +40,13 @@ def open_ray(attempt: Attempt) -> RayExecutor:
 
 
 def pin_in_flight(attempt: Attempt, chosen: int) -> int:
-    """How many trials the job keeps in flight: ``chosen``, unless an earlier attempt has begun with another."""
+    """Return the job's number of trials in flight: ``chosen``, or the number of an earlier attempt if one has begun."""
     what = "its number in flight"
     pinned = attempt.write(lambda tx: attempts.pin_in_flight(tx, attempt.claim.lease, chosen), what)
     if pinned != chosen:
         attempt.recorder(
             Note(
-                f"{pinned} trials are in flight, as in the first attempt at this job, so that its search goes on "
+                f"{pinned} trials are in flight, as in the first attempt at this job, so that its search continues "
                 f"with the same candidates; this machine would have chosen {chosen}"
             )
         )

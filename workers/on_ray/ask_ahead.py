@@ -1,4 +1,4 @@
-"""Asks a strategy in the background, so that a slow ask never leaves a worker without its next candidate."""
+"""Asks a strategy in a background thread, so that no worker waits for a slow ask."""
 
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -8,15 +8,16 @@ from safs.search.conductor import Conductor
 from safs.trials import Candidate, Outcome
 
 WAIT_S = 0.1
-"""For a candidate, while there is nothing else to do but to see whether the run must end."""
-LEAVE_S = 1.0
+"""Longest wait for a candidate in seconds. Between two waits, the caller checks whether the run must end."""
+JOIN_TIMEOUT_S = 1.0
+"""Longest wait for the thread, in seconds, if the block ended with an error."""
 
 
 class AskAhead:
-    """Owns a conductor in a thread of its own; candidates come out and outcomes go in by queues.
+    """Runs a conductor in a thread of its own; candidates and outcomes pass through queues.
 
-    Use it as a context manager; the thread ends with it. What the strategy raises, ``next`` raises. A block that is
-    left by an error does not wait for an ask that takes long: the ask ends alone, and nobody learns what it gave.
+    Use it as a context manager: the thread ends with the block. ``next`` raises what the strategy raised. A block that
+    ends with an error does not wait for a slow ask, which then ends by itself; its candidate is dropped.
     """
 
     def __init__(self, conductor: Conductor) -> None:
@@ -24,9 +25,9 @@ class AskAhead:
         self._outcomes: SimpleQueue[tuple[int, Outcome] | None] = SimpleQueue()
         self._candidates: SimpleQueue[Candidate | Exception | None] = SimpleQueue()
         self._awaited = 0
-        self._thread = Thread(target=self._work, name="ask-ahead", daemon=True)
+        self._thread = Thread(target=self._run, name="ask-ahead", daemon=True)
         self.finished = False
-        """Whether every candidate was handed out and told."""
+        """True once the strategy has no more candidates and has received all outcomes."""
 
     def __enter__(self) -> "AskAhead":
         self._thread.start()
@@ -34,37 +35,37 @@ class AskAhead:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._outcomes.put(None)
-        self._thread.join(None if error is None else LEAVE_S)
+        self._thread.join(None if error is None else JOIN_TIMEOUT_S)
 
     def next(self) -> Candidate | None:
-        """A candidate that is ready, or None; waits, ``WAIT_S`` at most, only while no outcome is awaited."""
+        """Return a candidate that is ready, else None; waits for one, up to ``WAIT_S``, only if no trial is running."""
         if self.finished:
             return None
         try:
-            found = self._candidates.get(block=self._awaited == 0, timeout=WAIT_S)
+            item = self._candidates.get(block=self._awaited == 0, timeout=WAIT_S)
         except Empty:
             return None
-        if isinstance(found, Exception):
-            raise found
-        if found is None:
+        if isinstance(item, Exception):
+            raise item
+        if item is None:
             self.finished = True
         else:
             self._awaited += 1
-        return found
+        return item
 
     def done(self, number: int, outcome: Outcome) -> None:
-        """Takes the outcome of the candidate with this number."""
+        """Pass on the outcome of candidate ``number``."""
         self._awaited -= 1
         self._outcomes.put((number, outcome))
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
             self._advance()
             while not self._conductor.finished:
-                told = self._outcomes.get()
-                if told is None:
+                item = self._outcomes.get()
+                if item is None:
                     return
-                self._conductor.done(*told)
+                self._conductor.done(*item)
                 self._advance()
             self._candidates.put(None)
         except Exception as error:

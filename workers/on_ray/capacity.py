@@ -1,4 +1,4 @@
-"""How a cluster is divided among trainings."""
+"""The division of a cluster among trainings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,22 +11,24 @@ from safs.spec.job import ResourcesSpec
 from workers.on_ray.gpu_probe import Probe
 
 SMALL_IMAGE = 64
-"""Up to this many pixels a side, a training keeps a GPU mostly waiting for Python, so several are packed on one."""
+"""Largest image side, in pixels, at which a training leaves its GPU mostly idle, so that several share one."""
 SMALL_SHARE = 0.25
+"""Fraction of a GPU for a training on small images."""
 MEMORY_SHARE = 0.85
-"""Of a GPU's memory that is given out; the rest is head-room for fragments, and for trials larger than the measured."""
+"""Fraction of a GPU's memory that is given out. The rest is for fragmentation and unusually large trials."""
 MOST_ON_A_GPU = 16
+"""Largest number of trainings on one GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine of the cluster; a training cannot span two."""
+    """A machine of the cluster. A training runs on one machine."""
 
     cpus: int
     gpus: int = 0
 
     def fits(self, cpus: int, gpus: float) -> int:
-        """How many trainings of this size run here at once; fractions of a GPU are packed GPU by GPU."""
+        """Return how many trainings of this size run here at once. A fraction of a GPU cannot span two GPUs."""
         by_cpus = self.cpus // cpus
         if not gpus:
             return by_cpus
@@ -35,34 +37,38 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one training gets, and how many run at once."""
+    """The resources of one training, and the number of trainings that run at once."""
 
     slots: int
-    """Trials in flight: what was asked for, or as many as run at once."""
+    """Number of trials in flight: the requested number, or by default ``workers``."""
     workers: int
-    """Trainings that really run at once."""
+    """Number of trainings that run at once; at most ``slots``."""
     cpus: int
+    """Cores of one training."""
     gpus: float
+    """GPUs of one training; may be a fraction."""
 
     @property
     def device(self) -> str:
+        """Torch device of a training: ``cuda`` or ``cpu``."""
         return "cuda" if self.gpus else "cpu"
 
     @property
     def threads(self) -> int:
-        """Torch threads of a training's process."""
+        """Number of torch threads of a training's process."""
         return self.cpus
 
     @property
     def packed(self) -> int:
-        """How many trainings share one device's memory: a GPU's, or without GPUs the machine's."""
+        """Number of trainings that share the memory of one device: of a GPU, or without GPUs of the machine."""
         return _per_gpu(self.gpus) if self.gpus else self.workers
 
     @property
-    def roomier(self) -> "Share":
-        """The share with half as many trainings on a device; slots, and with them the candidates, stay.
+    def less_packed(self) -> "Share":
+        """The share with half as many trainings on a device.
 
-        Also the cores of each stay: with other threads, a training's numbers would be others.
+        ``slots`` stays, so that the search proposes the same candidates. ``cpus`` stays, because another number of
+        threads would change a training's results.
         """
         packed = max(1, self.packed // 2)
         workers = max(1, self.workers * packed // self.packed)
@@ -70,21 +76,20 @@ class Share:
 
 
 def cluster_nodes() -> tuple[Node, ...]:
-    """The machines of the Ray that this process is connected to."""
+    """Return the living machines of the Ray cluster that this process is connected to."""
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return tuple(Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in resources)
 
 
 def pack(probe: Probe, *, cores: int, data_bytes: int = 0) -> float:
-    """The share of a GPU that one training gets, 1 over a whole number.
+    """Return the fraction of a GPU for one training, which is 1 over a whole number.
 
-    As many share a GPU as find room in ``MEMORY_SHARE`` of its memory, as keep it busy (kernels of two processes take
-    turns, so no more than fit beside each other in time), and as there are cores to drive them; ``MOST_ON_A_GPU`` at
-    most.
+    The number of trainings on a GPU is limited by ``MEMORY_SHARE`` of its memory, by its time (kernels of two
+    processes take turns, so their busy shares add up to at most 1), by the cores, and by ``MOST_ON_A_GPU``.
 
     Args:
-        cores: of a machine, for each of its GPUs.
-        data_bytes: of the images that each training holds on the GPU; the probe's own are too few to matter.
+        cores: number of cores of a machine for each of its GPUs.
+        data_bytes: bytes of images that each training holds on the GPU. Those of the probe are too few to matter.
     """
     by_memory = int(MEMORY_SHARE * probe.gpu_bytes) // (probe.memory_bytes + data_bytes)
     by_time = floor(1 / probe.busy + 1e-9)
@@ -92,11 +97,16 @@ def pack(probe: Probe, *, cores: int, data_bytes: int = 0) -> float:
 
 
 def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, measured: float | None = None) -> Share:
-    """The share of one training.
+    """Return the share of one training.
 
-    ``auto`` on a CPU cluster is one core a training: two trainings of one thread finish sooner than one of two.
-    On GPUs it is what was measured (see ``pack``); if nothing was, one GPU, or a quarter of one for small images. A
-    given ``trials_in_parallel`` runs that many if they fit. Cores that are left are shared out evenly.
+    On a cluster without GPUs, ``auto`` gives each training one core: two trainings of one thread finish sooner than
+    one training of two threads. On GPUs, ``auto`` is ``measured`` (see ``pack``), or without a measurement one GPU, or
+    a quarter of one for small images. A given ``trials_in_parallel`` runs that many trainings at once if they fit.
+    Cores that remain are divided evenly.
+
+    Args:
+        image_size: side of the network's input, in pixels.
+        measured: fraction of a GPU that ``pack`` found for one training; None if nothing was measured.
 
     Raises:
         SpecError: the cluster cannot run a single training of this size.
@@ -104,10 +114,10 @@ def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, mea
     gpus = _gpus(nodes, resources, image_size, measured)
     most = _at_once(nodes, 1, gpus)
     if most == 0:
-        held = f"{sum(node.cpus for node in nodes)} cores and {sum(node.gpus for node in nodes)} GPUs"
+        available = f"{sum(node.cpus for node in nodes)} cores and {sum(node.gpus for node in nodes)} GPUs"
         raise SpecError(
-            f"no node of the cluster can run a training with 1 core and {gpus:g} GPUs; it has {held} in all. Lower "
-            "resources.gpus_per_trial, leave it at 'auto', or add a worker node.",
+            f"no node of the cluster can run a training with 1 core and {gpus:g} GPUs; it has {available} in all. "
+            "Lower resources.gpus_per_trial, leave it at 'auto', or add a worker node.",
             field="resources.gpus_per_trial",
         )
     asked = most if resources.trials_in_parallel == "auto" else resources.trials_in_parallel

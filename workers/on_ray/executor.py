@@ -1,4 +1,4 @@
-"""Trainings on Ray: everything that a job trains or scores goes through one pool of reused actors."""
+"""The executor on Ray: all trainings and evaluations of a job run on one pool of reused actors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
@@ -33,22 +33,22 @@ from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Started
 from workers.on_ray.orders import Loan, LookOrder, TrainOrder, Unfinished
 from workers.on_ray.packing import PackedPool
-from workers.on_ray.retrying import Repeated, RetryingPool, Told
+from workers.on_ray.retrying import PoolMessage, Repeated, RetryingPool
 from workers.on_ray.shared_data import ObjectStore
 from workers.on_ray.trial_actor import RayTrial
 from workers.on_ray.tune_pool import WorkerPool
 
 POLL_S = 0.1
-"""How often a wait looks up, so that ``report`` can end the run and candidates that are ready are handed in."""
+"""Seconds between two pulses: how soon ``report`` can end the run, and candidates that became ready are submitted."""
 
 
 class RayExecutor:
-    """Runs a job's trainings on the Ray that ``ray.init`` has connected this process to.
+    """Runs a job's trainings on the Ray cluster that ``ray.init`` has connected this process to.
 
-    Use it as a context manager: its workers start with it and end with it, whatever they are doing.
+    Use it as a context manager: its workers end with the block, even in the middle of a training.
 
     Args:
-        share: what one training gets of the cluster, and how many run at once.
+        share: the resources of one training, and the number of trainings that run at once.
     """
 
     def __init__(self, share: Share) -> None:
@@ -91,14 +91,14 @@ class RayExecutor:
                         order = TrainOrder(shared, plan(candidate), keep=False, resume=loan, origin=begun_by)
                         running[self._pool.submit(order)] = candidate, loan
                 for message in self._messages(report):
-                    answer = _told(stage, running[message.ticket][0], message, report, _failed_outcome)
+                    answer = _handle(stage, running[message.ticket][0], message, report, _failed_outcome)
                     if answer is None:
                         continue
                     candidate, loan = running.pop(message.ticket)
                     outcome = answer.outcome if isinstance(answer, Unfinished) else answer
                     assert isinstance(outcome, Outcome)
                     trials.append(Trial(candidate, outcome))
-                    if isinstance(answer, Unfinished):  # Before the strategy is told, who may want it at once.
+                    if isinstance(answer, Unfinished):  # Stored first: the strategy may continue the trial at once.
                         snapshots.put(trials[-1], answer.snapshot, answer.size_bytes)
                     if loan is not None:
                         loan.end()
@@ -118,7 +118,7 @@ class RayExecutor:
         while len(results) < len(running):
             for message in self._messages(report):
                 candidate = running[message.ticket].candidate
-                trained = _told(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
+                trained = _handle(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
                 if isinstance(trained, Trained):
                     results[message.ticket] = trained
                     done(running[message.ticket], trained)
@@ -137,14 +137,14 @@ class RayExecutor:
                     case Answered(ticket, answer):
                         found[ticket] = answer
                     case Failed(_, reason, _, _):
-                        raise TrainingError(f"a network could not be looked at, its process failed: {reason}")
+                        raise TrainingError(f"a network could not be evaluated, because its process failed: {reason}")
                     case Repeated():
-                        _tell_repetition(None, None, message, report)
+                        _report_repetition(None, None, message, report)
                     case _:
                         pass
         return [found[ticket] for ticket in tickets]
 
-    def _messages(self, report: Report) -> Iterator[Told]:
+    def _messages(self, report: Report) -> Iterator[PoolMessage]:
         report(Pulse())
         yield from self._pool.receive(POLL_S)
         for note in self._pool.take_notes():
@@ -156,8 +156,10 @@ def _workers(share: Share) -> WorkerPool:
     return WorkerPool(tune.with_resources(bound, {"cpu": share.cpus, "gpu": share.gpus}), share.workers)
 
 
-def _told(stage: Stage, candidate: Candidate, message: Told, report: Report, failed: Callable[[str], Any]) -> Any:
-    """Reports what a message says of a training's progress; its answer if it has ended, else None."""
+def _handle(
+    stage: Stage, candidate: Candidate, message: PoolMessage, report: Report, failed: Callable[[str], Any]
+) -> Any:
+    """Report the progress in ``message``; return the answer of a training that ended, else None."""
     match message:
         case Started():
             report(TrialStarted(stage, candidate))
@@ -165,7 +167,7 @@ def _told(stage: Stage, candidate: Candidate, message: Told, report: Report, fai
             for metrics in epochs:
                 report(EpochDone(stage, candidate.number, metrics))
         case Repeated():
-            _tell_repetition(stage, candidate.number, message, report)
+            _report_repetition(stage, candidate.number, message, report)
         case Answered(_, answer):
             return answer
         case Failed(_, reason, _, _):
@@ -175,7 +177,7 @@ def _told(stage: Stage, candidate: Candidate, message: Told, report: Report, fai
     return None
 
 
-def _tell_repetition(stage: Stage | None, trial: int | None, message: Repeated, report: Report) -> None:
+def _report_repetition(stage: Stage | None, trial: int | None, message: Repeated, report: Report) -> None:
     what = "an evaluation" if stage is None else f"trial {trial} of the stage {stage}"
     if message.lost:
         report(WorkerLost(stage, trial, message.seconds))

@@ -1,4 +1,4 @@
-"""What one training takes of a GPU, measured by a short one: memory, and the share of its time in which kernels run."""
+"""A measurement of one training on a GPU: its peak memory, and the share of wall time in which its kernels run."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -19,53 +19,55 @@ from safs.networks import Blueprint
 from safs.pruning.masks import prunable_parameters
 
 EPOCHS = 3
-"""One to warm up, one to time, one to look into."""
-MOST_BATCHES, LEAST_BATCHES, VALIDATION_BATCHES = 20, 4, 2
+"""Epochs of the measured training: one to warm up, one that is timed, one that is profiled."""
+MOST_BATCHES, LEAST_BATCHES = 20, 4
+"""Range of the number of synthetic training batches."""
+VALIDATION_BATCHES = 2
 IMAGES_BYTES = 64 * 2**20
-"""Of synthetic training images; large ones get fewer batches."""
+"""Largest size of the synthetic training images. Large images get fewer batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one training takes of a GPU."""
+    """The demands of one training on a GPU."""
 
     memory_bytes: int
-    """At its peak, with what the process itself takes."""
+    """Peak memory of the training's process, CUDA's context included."""
     busy: float
-    """Share of the wall time in which its kernels run, in (0, 1]."""
+    """Share of wall time in which its kernels run, in (0, 1]."""
     gpu_bytes: int
     """Memory of the whole GPU."""
 
 
 class ProbeFailed(SafsError):
-    """The probe found nothing that can be packed by."""
+    """The measurement failed, so trainings cannot be packed by it."""
 
     code = "probe_failed"
 
 
 class Meter(Protocol):
-    """Reads a device; a test plays it."""
+    """Measures a device. Tests have a fake one."""
 
     def wait(self) -> None:
-        """Returns when the device has done what it was given."""
+        """Wait until the device has finished its queued work."""
 
     def kernel_s(self, work: Callable[[], object]) -> float:
-        """Does ``work``; the seconds in which the device was at work on it."""
+        """Run ``work`` and return the seconds in which the device ran kernels for it."""
 
     def memory_bytes(self) -> int:
-        """The most that this process has had of the device's memory, all in all."""
+        """Return the peak of the device's memory that this process has held, in bytes."""
 
     def gpu_bytes(self) -> int:
-        """The device's memory."""
+        """Return the total memory of the device, in bytes."""
 
 
 class CudaMeter:
-    """Reads the GPU of this process.
+    """Measures the GPU of this process.
 
-    The kernels' seconds come from ``torch.profiler``, the wall time that they are held against from an epoch without
-    it, because the profiler slows Python and not the GPU. Other ways were no good: CUDA events also count the gaps
-    between kernels, and ``nvidia-smi``'s utilisation is a mean over up to a second, of all processes, in which an
-    interval counts whole if any kernel ran in it.
+    Kernel seconds come from ``torch.profiler``. The wall time that they are compared with comes from an epoch without
+    the profiler, because the profiler slows Python down and not the GPU. Two alternatives were rejected: CUDA events
+    also count the gaps between kernels, and the utilisation of ``nvidia-smi`` is a mean over up to a second and over
+    all processes, in which an interval counts fully if any kernel ran in it.
     """
 
     def wait(self) -> None:
@@ -75,7 +77,7 @@ class CudaMeter:
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
             work()
             self.wait()
-        # Annotations such as Optimizer.step stand on the GPU's time line too, above the kernels that they hold.
+        # Annotations such as Optimizer.step are on the GPU's time line too, and enclose the kernels.
         kernels = (
             event
             for event in profile.key_averages()
@@ -84,8 +86,8 @@ class CudaMeter:
         return sum(float(event.self_device_time_total) for event in kernels) / 1e6
 
     def memory_bytes(self) -> int:
-        # What is used beyond what torch's allocator holds is the context of CUDA and its libraries. Another program on
-        # this GPU would count with it, once for each training: too much, which is the safe side.
+        # Memory beyond torch's allocator is the context of CUDA and its libraries. Another program on this GPU would be
+        # counted too, once for each training: an overestimate, which is safe.
         free, total = torch.cuda.mem_get_info()
         context = max(total - free - torch.cuda.memory_reserved(), 0)
         return context + torch.cuda.max_memory_reserved()
@@ -95,10 +97,10 @@ class CudaMeter:
 
 
 def measure(context: Context, training: Training, device: str, meter: Meter) -> Probe:
-    """What this training, of ``EPOCHS`` epochs, takes of the device.
+    """Run ``training``, of ``EPOCHS`` epochs, and return its demands on the device.
 
     Raises:
-        ProbeFailed: it broke down, or no kernel was seen.
+        ProbeFailed: the training broke down, or the profiler saw no kernel.
     """
     run = begin(context, training, device)
 
@@ -110,7 +112,7 @@ def measure(context: Context, training: Training, device: str, meter: Meter) -> 
     started = time.perf_counter()
     epoch()
     wall_s = time.perf_counter() - started
-    memory_bytes = meter.memory_bytes()  # Before the profiler takes memory of its own.
+    memory_bytes = meter.memory_bytes()  # Read before the profiler allocates memory of its own.
     kernel_s = meter.kernel_s(epoch)
     if (error := run.outcome().error) is not None:
         raise ProbeFailed(f"the training to be measured broke down: {error}")
@@ -120,16 +122,17 @@ def measure(context: Context, training: Training, device: str, meter: Meter) -> 
 
 
 def largest_operator(names: Iterable[str]) -> str:
-    """The operator that keeps most for its backward pass, with its scalars learning: the trial that needs most memory.
+    """Return the operator that saves most values for its backward pass, with learnable scalars.
 
-    Of equal ones the first; a network's own operators that are in no registry are left out.
+    A trial with it needs the most memory. Of equal operators, the first wins. A network's own operators, which are in
+    no registry, are ignored.
     """
     known = [name for name in names if name in OPERATORS]
     return max(known, key=kept_values, default="relu")
 
 
 def kept_values(name: str, elements: int = 1024) -> float:
-    """Values that the operator keeps for its backward pass, for each value of its input."""
+    """Return the number of values that the operator saves for its backward pass, per value of its input."""
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -139,12 +142,12 @@ def kept_values(name: str, elements: int = 1024) -> float:
     x = torch.linspace(-1, 1, elements, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = Activation(OPERATORS[name], learnable=True)(x * 1.0)
-    kept[result.untyped_storage().data_ptr()] = result  # The next layer keeps it.
+    kept[result.untyped_storage().data_ptr()] = result  # The next layer saves its input.
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / x.untyped_storage().nbytes()
 
 
 def synthetic_context(blueprint: Blueprint, batch_size: int, sparsity: float) -> Context:
-    """A context of noise: a few batches of the real size, and random masks that leave about the job's live weights."""
+    """Return a context with images of noise, batches of the real size, and random masks of about the job's sparsity."""
     return Context(
         blueprint,
         synthetic_split(blueprint, batches_for(blueprint, batch_size) * batch_size),
@@ -159,13 +162,13 @@ def synthetic_context(blueprint: Blueprint, batch_size: int, sparsity: float) ->
 
 
 def batches_for(blueprint: Blueprint, batch_size: int) -> int:
-    """Training batches of the probe: many enough to measure by, few enough that large images find room."""
+    """Return the number of training batches, from ``LEAST_BATCHES`` to ``MOST_BATCHES``; fewer for large images."""
     batch_bytes = batch_size * blueprint.channels * blueprint.image_size**2
     return min(max(IMAGES_BYTES // batch_bytes, LEAST_BATCHES), MOST_BATCHES)
 
 
 def synthetic_split(blueprint: Blueprint, images: int) -> TensorSplit:
-    """Noise of the network's shape, as bytes."""
+    """Return ``images`` uint8 images of noise in the network's input shape."""
     shape = (images, blueprint.channels, blueprint.image_size, blueprint.image_size)
     return TensorSplit(
         torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0)),

@@ -1,4 +1,4 @@
-"""Finds out how many trainings a cluster's GPUs should share, where a job leaves that open."""
+"""The number of trainings that share a GPU, measured for jobs with ``gpus_per_trial: auto``."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,28 +28,31 @@ from workers.on_ray.gpu_probe import (
 )
 
 TIME_LIMIT_S = 180.0
-"""For a GPU to get free and the probe to end; a job does not wait longer to learn what it can do without."""
+"""Longest wait, in seconds, for a free GPU and the measurement. After that, a rule of thumb is used."""
 POLL_S = 0.5
+"""Seconds between two checks whether the run must end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the probe has found, in words; ``gpus`` is None where it failed."""
+    """The result of the measurement."""
 
     gpus: float | None
+    """Fraction of a GPU for one training; None if the measurement failed."""
     message: str
+    """The result in words, for the job's events."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the probe runs, and what reads the device; a test without a GPU has another."""
+class ProbeTarget:
+    """The device on which the probe runs, and the meter that measures it. Tests have one without a GPU."""
 
     device: str = "cuda"
     gpus: float = 1.0
     meter: Meter = CudaMeter()  # noqa: RUF009  # has no state
 
 
-GPU = Place()
+GPU = ProbeTarget()
 
 
 def measured_share(
@@ -58,23 +61,23 @@ def measured_share(
     blueprint: Blueprint,
     nodes: Sequence[Node],
     check: Callable[[], None],
-    place: Place = GPU,
+    target: ProbeTarget = GPU,
 ) -> Measured | None:
-    """The share of a GPU for one training of this job, by a probe on one of the cluster's GPUs.
+    """Measure the fraction of a GPU that one training of this job needs, on one of the cluster's GPUs.
 
-    None where there is nothing to find out: the job says how much it wants, or there is no GPU. The GPUs of a cluster
-    are taken to be alike.
+    Returns None if the job gives ``gpus_per_trial`` or the cluster has no GPU. All GPUs of a cluster are assumed to be
+    alike.
 
     Args:
-        check: called while the probe runs; what it raises ends the wait.
+        check: called while the probe runs; raises if the run must end.
     """
     if spec.resources.gpus_per_trial != "auto" or not any(node.gpus for node in nodes):
         return None
     try:
         context, training = largest_training(spec, blueprint)
-        probe = probe_on_ray(context, training, check, place)
+        probe = probe_on_ray(context, training, check, target)
     except SafsError as error:
-        return Measured(None, f"What a trial takes of a GPU could not be measured, so a rule of thumb is used: {error}")
+        return Measured(None, f"The GPU share of a trial could not be measured, so a rule of thumb is used: {error}")
     cores = min(node.cpus // node.gpus for node in nodes if node.gpus)
     gpus = pack(probe, cores=cores, data_bytes=data_bytes(info, blueprint))
     return Measured(
@@ -85,9 +88,10 @@ def measured_share(
 
 
 def largest_training(spec: JobSpec, blueprint: Blueprint) -> tuple[Context, Training]:
-    """The training of a job that takes most, on noise: the operator that keeps most at every site, scalars learning.
+    """Return a training on noise with the largest demands that a trial of this job can have.
 
-    Its optimizer is Adam: no other of ours keeps more than two values a weight.
+    It has the operator that saves most values at every site, learnable scalars, and Adam, since no optimizer in the
+    registry keeps more than two values per weight.
     """
     with torch.device("meta"):
         sites = find_sites(blueprint.build())
@@ -98,27 +102,34 @@ def largest_training(spec: JobSpec, blueprint: Blueprint) -> tuple[Context, Trai
 
 
 def data_bytes(info: DataInfo, blueprint: Blueprint) -> int:
-    """Of the images that a training keeps on its GPU, as bytes of their stored size or the network's."""
+    """Return the bytes of the images that a training holds on its GPU, in their stored or the network's size."""
     side = min(info.image_size, blueprint.image_size)
     return (info.train + info.validation) * info.channels * side**2
 
 
 def probe_on_ray(
-    context: Context, training: Training, check: Callable[[], None], place: Place = GPU, limit_s: float = TIME_LIMIT_S
+    context: Context,
+    training: Training,
+    check: Callable[[], None],
+    target: ProbeTarget = GPU,
+    limit_s: float = TIME_LIMIT_S,
 ) -> Probe:
-    """What the training takes, measured in a process of its own with a whole GPU.
+    """Measure the training in a process of its own with a whole GPU.
+
+    Args:
+        limit_s: longest wait for a free GPU and the measurement, in seconds.
 
     Raises:
-        ProbeFailed: it broke down, its process did, or it took too long.
+        ProbeFailed: the training or its process failed, or the limit has passed.
     """
-    task = ray.remote(num_cpus=1, num_gpus=place.gpus, max_calls=1, max_retries=0)(measure)
-    running = task.remote(context, training, place.device, place.meter)
+    task = ray.remote(num_cpus=1, num_gpus=target.gpus, max_calls=1, max_retries=0)(measure)
+    running = task.remote(context, training, target.device, target.meter)
     deadline = time.monotonic() + limit_s
     try:
         while not ray.wait([running], timeout=min(POLL_S, limit_s))[0]:
             check()
             if time.monotonic() > deadline:
-                raise ProbeFailed(f"no GPU was free, or the measurement not done, within {limit_s:g} s")
+                raise ProbeFailed(f"no GPU was free, or the measurement did not end, within {limit_s:g} s")
         found = ray.get(running)
     except RayError as error:
         raise ProbeFailed(_first_line(error)) from error

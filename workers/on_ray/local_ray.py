@@ -1,7 +1,7 @@
-"""A Ray of this machine alone: it listens on loopback, and answers nobody without the token of this process.
+"""A local Ray: listens on loopback only, and answers no client without this process's token.
 
-Who can speak to Ray can run code. By default it listens on every interface of a Linux machine; the node address
-127.0.0.1 is not taken at its word, but turned into the machine's own.
+Every client of Ray can run code. By default Ray listens on every interface of a Linux machine, and it replaces the node
+address 127.0.0.1 by the machine's own.
 """
 
 import logging
@@ -18,16 +18,16 @@ TOKEN, TOKEN_FILE, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MOD
 
 
 def start_local_ray(cpus: int, **options: Any) -> None:
-    """Starts it and connects this process to it.
+    """Start a local Ray and connect this process to it.
 
     Args:
-        cpus: how many cores it has to give.
-        options: more of ``ray.init``'s.
+        cpus: number of cores that Ray offers.
+        options: further arguments of ``ray.init``.
     """
-    _demand_a_token()
-    with _only_loopback():
+    _require_token()
+    with _loopback_only():
         ray.init(
-            "local",  # Without it, Ray would join a cluster that somebody else has started on this machine.
+            "local",  # Any other address may join a Ray that another user has started on this machine.
             num_cpus=cpus,
             include_dashboard=False,
             _node_ip_address="127.0.0.1",
@@ -35,24 +35,24 @@ def start_local_ray(cpus: int, **options: Any) -> None:
         )
 
 
-def _demand_a_token() -> None:
-    """One of this process, in its environment and that of the processes it starts; Ray would write one to a file.
+def _require_token() -> None:
+    """Set a token in the environment of this process and its children, so that Ray writes none to a file.
 
-    Ray reads it once and keeps it, so a second start in this process has the same.
+    Ray reads the token once per process, so a second start in this process uses the same one.
     """
     os.environ.setdefault(TOKEN, secrets.token_hex(32))
     os.environ.pop(TOKEN_FILE, None)
-    # It cannot be turned off: without a mode in the environment, a Ray that starts asks for a token. It also warns that
-    # it does, and says how to turn it off.
+    # Without a mode in the environment, Ray asks for a token. Removing the variable prevents that a mode turns it off.
+    # Ray also warns of this default and says how to turn it off, so the warning is silenced.
     os.environ.pop(MODE, None)
     logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
 
 
 @contextmanager
-def _only_loopback() -> Iterator[None]:
-    """As ``RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0``, which Ray reads when it is imported: no other machine can join.
+def _loopback_only() -> Iterator[None]:
+    """Set the flag of ``RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0``, which Ray reads on import: no other machine can join.
 
-    Only while it starts, since a runner that joins a cluster needs the machine's address.
+    The flag is set only while Ray starts, since a runner that joins a cluster needs the machine's address.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False

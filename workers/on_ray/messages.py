@@ -1,4 +1,4 @@
-"""What a pool of workers tells of its orders, each under the ticket that the order was given."""
+"""Messages of a pool of workers. Each carries the ticket of the order that it is about."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -8,31 +8,37 @@ from safs.trials import EpochMetrics
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """A worker has begun the order."""
+
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
+    """A training has finished epochs."""
+
     ticket: int
     epochs: tuple[EpochMetrics, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
+    """The order has ended with an answer."""
+
     ticket: int
     answer: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The order's process raised, or its worker was lost."""
+    """The order has ended without an answer: it raised an exception, or its worker was lost."""
 
     ticket: int
     reason: str
     lost: bool = False
-    """Whether the worker was lost: its process died, or its node."""
+    """True if the worker was lost with its process or node."""
     final: bool = False
-    """Whether there is no point in another try."""
+    """True if a retry is pointless."""
 
 
 Message: TypeAlias = Started | Advanced | Answered | Failed

@@ -1,4 +1,4 @@
-"""A pool that goes on when memory runs out: what did not fit is repeated alone, and then fewer share a device."""
+"""A pool that survives out-of-memory errors: it retries the order alone, and packs fewer trainings on a device."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from workers.on_ray.messages import Advanced, Answered, Failed, Message, Started
 from workers.on_ray.orders import Order, OutOfMemory
 
 AHEAD = 2
-"""Orders that the pool has beyond those at work, so that no worker waits for this process."""
+"""Number of orders that the inner pool holds beyond the running ones, so that no worker waits for this process."""
 
 
 class Pool(Protocol):
-    """What ``ray_tune.WorkerPool`` does."""
+    """The interface of ``actor_pool.ActorPool``."""
 
     def submit(self, order: Order) -> int: ...
 
@@ -31,11 +31,11 @@ OpenPool: TypeAlias = Callable[[Share], Pool]
 class PackedPool:
     """A pool whose orders may run out of memory.
 
-    When one has, no more are handed in until all that run have ended. Then a pool with half as many trainings on a
-    device takes the place of this one (``Share.roomier``: new processes, so that nothing of the old ones stays in
-    memory), the order runs once more with no other beside it, and the rest goes on. If it runs out of memory again, or
-    had its device to itself in the first place, its answer says so. Orders are begun in the order in which they came,
-    apart from that repetition.
+    When an order has run out of memory, no other starts until all running ones have ended. Then a pool with half as
+    many trainings on a device replaces the inner pool (``Share.less_packed``; its processes are new, so no memory of
+    the old ones remains), the order is retried alone, and the waiting orders continue. If it runs out of memory again,
+    or had its device to itself in the first place, its answer says so. Apart from that retry, orders start in the
+    sequence of their submission.
 
     Args:
         open_pool: starts the workers of a share.
@@ -46,69 +46,69 @@ class PackedPool:
         self._pool = open_pool(share)
         self._waiting: deque[tuple[int, Order]] = deque()
         self._running: dict[int, tuple[int, Order]] = {}
-        self._short: deque[tuple[int, Order]] = deque()
-        """Ran out of memory beside others; to be repeated."""
+        self._out_of_memory: deque[tuple[int, Order]] = deque()
+        """Orders that ran out of memory beside others and are to be retried."""
         self._alone = False
-        """Whether the order that runs is a repetition."""
+        """True while a retried order runs alone."""
         self._crowded = False
-        """Whether an order has run out of memory under the share of now."""
+        """True if an order has run out of memory under the present share."""
         self._tickets = 0
         self._notes: list[str] = []
 
     def submit(self, order: Order) -> int:
-        """Hands the order in; returns the ticket under which messages speak of it."""
+        """Queue the order; return its ticket, which its messages carry."""
         self._tickets += 1
         self._waiting.append((self._tickets, order))
-        self._hand_in()
+        self._dispatch()
         return self._tickets
 
     def receive(self, timeout_s: float) -> list[Message]:
-        """The messages that have come; waits up to ``timeout_s`` for the first.
+        """Return the messages that have arrived; wait up to ``timeout_s`` seconds for the first.
 
-        An order that is repeated starts twice and tells its epochs twice; it is answered once.
+        A retried order starts twice and reports its epochs twice, but is answered once.
         """
-        told = [self._told(message) for message in self._pool.receive(timeout_s)]
-        self._hand_in()
-        return [message for message in told if message is not None]
+        messages = [self._handle(message) for message in self._pool.receive(timeout_s)]
+        self._dispatch()
+        return [message for message in messages if message is not None]
 
     def take_notes(self) -> list[str]:
-        """What a person should know that has not been taken yet."""
+        """Return the notes for people since the last call."""
         notes, self._notes = self._notes, []
         return notes
 
     def close(self) -> None:
-        """Ends the workers, also those that are at work."""
+        """End the workers, even in the middle of an order."""
         self._pool.close()
 
-    def _told(self, message: Message) -> Message | None:
-        """The message under our ticket; None if its order is to be repeated."""
+    def _handle(self, message: Message) -> Message | None:
+        """Return the message with our ticket; None if its order is to be retried."""
         match message:
-            case Started(theirs) | Advanced(theirs, _):
-                return replace(message, ticket=self._running[theirs][0])
-            case Failed(theirs, _, _, _):
-                return replace(message, ticket=self._ended(theirs)[0])
-            case Answered(theirs, answer):
+            case Started(inner) | Advanced(inner, _):
+                return replace(message, ticket=self._running[inner][0])
+            case Failed(inner, _, _, _):
+                return replace(message, ticket=self._ended(inner)[0])
+            case Answered(inner, answer):
                 alone = self._alone or self._share.packed == 1 or self._share.workers == 1
-                ticket, order = self._ended(theirs)
-                if (lack := lack_of_memory(answer)) is None:
+                ticket, order = self._ended(inner)
+                if (reason := out_of_memory_reason(answer)) is None:
                     return Answered(ticket, answer)
                 if alone:
-                    return infeasible(ticket, answer, lack)
-                self._short.append((ticket, order))
+                    return infeasible(ticket, answer, reason)
+                self._out_of_memory.append((ticket, order))
                 self._crowded = True
                 return None
             case _:
                 assert_never(message)
 
-    def _ended(self, theirs: int) -> tuple[int, Order]:
+    def _ended(self, inner: int) -> tuple[int, Order]:
         self._alone = False
-        return self._running.pop(theirs)
+        return self._running.pop(inner)
 
-    def _hand_in(self) -> None:
-        if self._short or self._alone:
+    def _dispatch(self) -> None:
+        if self._out_of_memory or self._alone:
             if not self._running:
                 self._make_room()
-                self._run(*self._short.popleft())
+                self._run(*self._out_of_memory.popleft())
                 self._alone = True
             return
         while self._waiting and len(self._running) < self._share.workers + min(self._share.workers, AHEAD):
@@ -120,33 +120,34 @@ class PackedPool:
     def _make_room(self) -> None:
         if not self._crowded:
             return
-        before, self._share = self._share, self._share.roomier
+        before, self._share = self._share, self._share.less_packed
         self._crowded = False
         where = "a GPU" if before.gpus else "this machine"
         self._notes.append(
-            f"{len(self._short)} of the trainings that shared {where} ran out of memory and are repeated alone. "
+            f"{len(self._out_of_memory)} of the trainings that shared {where} ran out of memory and are "
+            "repeated alone. "
             f"{before.packed} were packed on it; from now on it is {self._share.packed}."
         )
         self._pool.close()
         self._pool = self._open_pool(self._share)
 
 
-def lack_of_memory(answer: Any) -> str | None:
-    """What the device had no memory for, if the answer says that it had not; else None."""
+def out_of_memory_reason(answer: Any) -> str | None:
+    """Return the reason if the answer is an out-of-memory failure, else None."""
     match answer:
         case OutOfMemory(reason):
             return reason
         case Outcome() if answer.out_of_memory:
             return (answer.error or "").removeprefix(f"{OUT_OF_MEMORY}: ")
         case Trained():
-            return lack_of_memory(answer.outcome)
+            return out_of_memory_reason(answer.outcome)
         case _:
             return None
 
 
-def infeasible(ticket: int, answer: Any, lack: str) -> Message:
-    """What is told of an order for which there is no memory, however few run."""
-    error = f"{OUT_OF_MEMORY}, also alone: {lack}"
+def infeasible(ticket: int, answer: Any, reason: str) -> Message:
+    """Return the message for an order that ran out of memory although it ran alone."""
+    error = f"{OUT_OF_MEMORY}, also alone: {reason}"
     match answer:
         case Outcome():
             return Answered(ticket, replace(answer, error=error))

@@ -1,6 +1,6 @@
-"""A pool that repeats what its process did not survive: a worker that is lost is no fault of the trial.
+"""A pool that retries orders whose worker was lost or that raised an exception; see decision 022.
 
-See decision 022. What ends with an outcome, such as a loss that is not finite, is repeated by nobody.
+An order that ended with an outcome, such as a loss that is not finite, is not retried.
 """
 
 import time
@@ -12,29 +12,29 @@ from workers.on_ray.orders import Order
 from workers.on_ray.packing import PackedPool
 
 MOST_LOSSES = 3
-"""How many times an order is run again because its worker was lost. Then it may be the order that ends workers."""
+"""Number of retries after lost workers. After more losses, the order itself may be what kills its workers."""
 MOST_EXCEPTIONS = 1
-"""How many times because of an exception: the same one twice is final, and so is another after it."""
+"""Number of retries after exceptions. The second exception is final, the same one or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The order has failed and is run again, from its beginning."""
+    """The order has failed and is retried from its beginning."""
 
     ticket: int
     reason: str
     lost: bool
-    """Whether its worker was lost, rather than an exception raised."""
+    """True if its worker was lost, False if it raised an exception."""
     seconds: float
-    """Wall time since the order was begun, which is lost."""
+    """Wall time since the order began, which is lost; 0 if it had not begun."""
 
 
-Told: TypeAlias = Message | Repeated
+PoolMessage: TypeAlias = Message | Repeated
 
 
 @dataclass(slots=True)
 class _Attempts:
-    """An order that has not ended."""
+    """An order that has not ended, with its failures so far."""
 
     ticket: int
     order: Order
@@ -44,58 +44,58 @@ class _Attempts:
 
 
 class RetryingPool:
-    """A pool of which an order fails only when it has failed again; each is answered once.
+    """A pool that retries failed orders. Each order is answered or fails once, under its first ticket.
 
-    A repetition is handed in behind the orders that wait. It is answered under the ticket that the order has.
+    A retry is queued behind the waiting orders.
     """
 
     def __init__(self, pool: PackedPool) -> None:
         self._pool = pool
         self._running: dict[int, _Attempts] = {}
-        """By the ticket of the pool beneath."""
+        """Orders by their ticket in the inner pool."""
         self._tickets = 0
 
     def submit(self, order: Order) -> int:
-        """Hands the order in; returns the ticket under which messages speak of it."""
+        """Queue the order; return its ticket, which its messages carry."""
         self._tickets += 1
         self._begin(_Attempts(self._tickets, order))
         return self._tickets
 
-    def receive(self, timeout_s: float) -> list[Told]:
-        """The messages that have come; waits up to ``timeout_s`` for the first.
+    def receive(self, timeout_s: float) -> list[PoolMessage]:
+        """Return the messages that have arrived; wait up to ``timeout_s`` seconds for the first.
 
-        An order that is repeated starts again and tells its epochs again, after ``Repeated``.
+        After ``Repeated``, an order starts again and reports its epochs again.
         """
-        return [self._told(message) for message in self._pool.receive(timeout_s)]
+        return [self._handle(message) for message in self._pool.receive(timeout_s)]
 
     def take_notes(self) -> list[str]:
-        """What a person should know that has not been taken yet."""
+        """Return the notes for people since the last call."""
         return self._pool.take_notes()
 
     def close(self) -> None:
-        """Ends the workers, also those that are at work."""
+        """End the workers, even in the middle of an order."""
         self._pool.close()
 
     def _begin(self, attempts: _Attempts) -> None:
         attempts.began_s = None
         self._running[self._pool.submit(attempts.order)] = attempts
 
-    def _told(self, message: Message) -> Told:
+    def _handle(self, message: Message) -> PoolMessage:
         match message:
-            case Started(theirs):
-                attempts = self._running[theirs]
+            case Started(inner):
+                attempts = self._running[inner]
                 attempts.began_s = time.monotonic()
                 return Started(attempts.ticket)
-            case Advanced(theirs, epochs):
-                return Advanced(self._running[theirs].ticket, epochs)
-            case Answered(theirs, answer):
-                return Answered(self._running.pop(theirs).ticket, answer)
-            case Failed(theirs, _):
-                return self._failed(self._running.pop(theirs), message)
+            case Advanced(inner, epochs):
+                return Advanced(self._running[inner].ticket, epochs)
+            case Answered(inner, answer):
+                return Answered(self._running.pop(inner).ticket, answer)
+            case Failed(inner, _):
+                return self._failed(self._running.pop(inner), message)
             case _:
                 assert_never(message)
 
-    def _failed(self, attempts: _Attempts, failed: Failed) -> Told:
+    def _failed(self, attempts: _Attempts, failed: Failed) -> PoolMessage:
         attempts.lost += failed.lost
         attempts.raised += not failed.lost
         if failed.final or attempts.lost > MOST_LOSSES or attempts.raised > MOST_EXCEPTIONS:

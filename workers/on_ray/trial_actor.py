@@ -14,7 +14,7 @@ from safs.execution.work import Run
 from safs.trials import Outcome
 from store.crash_points import reach
 from telemetry import tracing
-from workers.job_spans import tell_trial
+from workers.job_spans import record_trial_span
 from workers.on_ray.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder, Unfinished
 from workers.on_ray.shared_data import SharedContext, unpack
 
@@ -91,7 +91,7 @@ class RayTrial(tune.Trainable):
             return {"epochs": epochs, "answer": None, "done": False}
         reach("trial.end")
         if self._order.origin is not None:
-            tell_trial(self._order.origin, self._began_ns, self._run.outcome().error)
+            record_trial_span(self._order.origin, self._began_ns, self._run.outcome().error)
         answer = self._run.trained() if self._order.keep else _judged(self._run)
         self._run = None
         return _answered(answer, epochs)

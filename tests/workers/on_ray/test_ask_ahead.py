@@ -12,7 +12,12 @@ FAIR = Outcome(0.5, {"accuracy": 0.5})
 
 
 class Counting:
-    """Proposes ``trials`` candidates; may be held back before a given one, or fail there."""
+    """Proposes ``trials`` candidates.
+
+    Args:
+        hold_at: number of the candidate before which it blocks until ``go`` is set; -1 never blocks.
+        fail_at: number of the candidate in whose place it raises; -1 never raises.
+    """
 
     asks_ahead = True
 
@@ -36,31 +41,31 @@ class Counting:
         self.told.append(candidate.number)
 
 
-def test_every_candidate_comes_out_once_and_in_order_and_is_told() -> None:
+def test_every_candidate_comes_out_once_and_in_order_and_the_strategy_gets_its_outcome() -> None:
     strategy = Counting(5)
-    seen: list[int] = []
+    candidates: list[int] = []
 
     with AskAhead(Conductor(strategy, window=2)) as asks:
         while not asks.finished:
             if (candidate := asks.next()) is not None:
-                seen.append(candidate.number)
+                candidates.append(candidate.number)
                 asks.done(candidate.number, FAIR)
 
-    assert seen == [0, 1, 2, 3, 4]
+    assert candidates == [0, 1, 2, 3, 4]
     assert strategy.told == [0, 1, 2, 3, 4]
 
 
-def test_a_slow_ask_keeps_nobody_waiting_while_outcomes_are_awaited() -> None:
+def test_next_does_not_wait_for_a_slow_ask_while_trials_run() -> None:
     strategy = Counting(3, hold_at=1)
 
     with AskAhead(Conductor(strategy, window=1)) as asks:
         first = asks.next()
         assert first is not None
-        # The window is full, and from here on the strategy thinks for as long as we like.
+        # The window is full, and the strategy blocks in its next ask.
         assert asks.next() is None
         asks.done(first.number, FAIR)
         strategy.go.set()
-        second = asks.next()  # Nothing is awaited any more, so this waits for the strategy.
+        second = asks.next()  # No trial is running, so this waits for the strategy.
 
     assert second is not None
     assert (first.number, second.number) == (0, 1)
@@ -74,7 +79,7 @@ def test_the_next_candidates_are_asked_while_the_first_are_running() -> None:
         while len(running) < 3:
             if (candidate := asks.next()) is not None:
                 running.append(candidate)
-        asks.done(0, FAIR)  # Lets the strategy be asked for a fourth, where it is held.
+        asks.done(0, FAIR)  # Now the strategy is asked for a fourth candidate, and blocks.
         assert asks.next() is None
         strategy.go.set()
         while (fourth := asks.next()) is None:
@@ -84,7 +89,7 @@ def test_the_next_candidates_are_asked_while_the_first_are_running() -> None:
     assert fourth.number == 3
 
 
-def test_what_the_strategy_raises_reaches_the_search() -> None:
+def test_next_raises_what_the_strategy_raised() -> None:
     with (
         AskAhead(Conductor(Counting(3, fail_at=0), window=1)) as asks,
         pytest.raises(ValueError, match="no more ideas"),
@@ -92,24 +97,24 @@ def test_what_the_strategy_raises_reaches_the_search() -> None:
         asks.next()
 
 
-def test_leaving_early_ends_the_thread() -> None:
+def test_the_thread_ends_with_the_block() -> None:
     with AskAhead(Conductor(Counting(100), window=1)) as asks:
         assert asks.next() is not None
 
     assert not asks._thread.is_alive()
 
 
-def test_a_run_that_must_end_does_not_wait_for_a_slow_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask_ahead, "LEAVE_S", 0.05)
+def test_a_block_that_ends_with_an_error_does_not_wait_for_a_slow_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask_ahead, "JOIN_TIMEOUT_S", 0.05)
     strategy = Counting(3, hold_at=0)
     asks = AskAhead(Conductor(strategy, window=1))
 
-    def look() -> None:
+    def interrupt() -> None:
         assert asks.next() is None
         raise Cancelled("cancelled by the user")
 
     with pytest.raises(Cancelled), asks:
-        look()
+        interrupt()
 
     assert asks._thread.is_alive()
     strategy.go.set()

@@ -16,16 +16,16 @@ HEAD_AND_TWO = (Node(cpus=0), Node(cpus=8), Node(cpus=8))
     [
         (LAPTOP, {}, 28, Share(slots=2, workers=2, cpus=1, gpus=0)),
         (LAPTOP, {"trials_in_parallel": 1}, 28, Share(slots=1, workers=1, cpus=2, gpus=0)),
-        # More in flight than fit: the candidates are those of eight in flight, two run at once.
+        # More in flight than fit: the search proposes as with eight in flight, and two run at once.
         (LAPTOP, {"trials_in_parallel": 8}, 28, Share(slots=8, workers=2, cpus=1, gpus=0)),
-        # A quarter of a GPU for small images, a whole one for large; cores are shared out.
+        # A quarter of a GPU for small images, a whole one for large images; the cores are divided.
         (GPU_MACHINE, {}, 32, Share(slots=16, workers=16, cpus=1, gpus=0.25)),
         (GPU_MACHINE, {}, 224, Share(slots=4, workers=4, cpus=4, gpus=1.0)),
-        # Three of 0.3 on each of four GPUs; a fourth would need parts of two.
+        # Three of 0.3 fit on each of the four GPUs; a fourth would need parts of two.
         (GPU_MACHINE, {"gpus_per_trial": 0.3}, 224, Share(slots=12, workers=12, cpus=1, gpus=0.3)),
         (GPU_MACHINE, {"gpus_per_trial": 0.6}, 224, Share(slots=4, workers=4, cpus=4, gpus=0.6)),
         (GPU_MACHINE, {"gpus_per_trial": 0}, 224, Share(slots=16, workers=16, cpus=1, gpus=0)),
-        # Three trainings on two nodes of eight cores: two share a node, so each gets four.
+        # Three trainings on two nodes with eight cores: two share a node, so each gets four cores.
         (HEAD_AND_TWO, {"trials_in_parallel": 3}, 28, Share(slots=3, workers=3, cpus=4, gpus=0)),
     ],
 )
@@ -35,7 +35,7 @@ def test_a_cluster_is_divided_node_by_node(
     assert divide(nodes, ResourcesSpec(**asked), image_size) == expected
 
 
-def test_gpus_that_no_node_has_are_refused_with_the_way_out() -> None:
+def test_gpus_that_no_node_has_are_refused_with_the_remedy() -> None:
     with pytest.raises(SpecError, match=r"no node of the cluster.*0\.5 GPUs.*2 cores and 0 GPUs.*'auto'") as error:
         divide(LAPTOP, ResourcesSpec(gpus_per_trial=0.5), 28)
 
@@ -50,19 +50,19 @@ def test_a_training_on_a_gpu_uses_cuda_and_as_many_threads_as_cores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "packed", "roomier"),
+    ("share", "packed", "less_packed"),
     [
         (Share(slots=16, workers=16, cpus=1, gpus=0.25), 4, Share(slots=16, workers=8, cpus=1, gpus=0.5)),
         (Share(slots=12, workers=12, cpus=1, gpus=0.3), 3, Share(slots=12, workers=4, cpus=1, gpus=1.0)),
-        # Three of the twelve that would fit: one of the six that still would.
+        # Three of the twelve that fit become one of the six that still fit.
         (Share(slots=3, workers=3, cpus=5, gpus=0.25), 4, Share(slots=3, workers=1, cpus=5, gpus=0.5)),
         (Share(slots=4, workers=4, cpus=4, gpus=1.0), 1, Share(slots=4, workers=4, cpus=4, gpus=1.0)),
         (Share(slots=5, workers=5, cpus=2, gpus=0.0), 5, Share(slots=5, workers=2, cpus=2, gpus=0.0)),
         (Share(slots=1, workers=1, cpus=2, gpus=0.0), 1, Share(slots=1, workers=1, cpus=2, gpus=0.0)),
     ],
 )
-def test_a_roomier_share_has_half_as_many_on_a_device_and_the_same_slots(
-    share: Share, packed: int, roomier: Share
+def test_a_less_packed_share_has_half_as_many_trainings_on_a_device_and_the_same_slots(
+    share: Share, packed: int, less_packed: Share
 ) -> None:
     assert share.packed == packed
-    assert share.roomier == roomier
+    assert share.less_packed == less_packed

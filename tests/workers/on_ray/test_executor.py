@@ -60,7 +60,7 @@ def _outcomes(events: list[Event]) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_ray_proposes_and_finds_the_same_as_a_plain_process(tmp_path: Path) -> None:
+def test_ray_proposes_the_same_candidates_and_finds_the_same_outcomes_as_one_process(tmp_path: Path) -> None:
     on_ray: list[Event] = []
     in_process: list[Event] = []
 
@@ -79,22 +79,22 @@ def test_ray_proposes_and_finds_the_same_as_a_plain_process(tmp_path: Path) -> N
     assert (parallel.directory / weights).read_bytes() == (serial.directory / weights).read_bytes()
 
 
-def test_cancelling_in_the_middle_of_a_search_ends_its_actors_and_gives_the_cores_back(tmp_path: Path) -> None:
-    seen: list[Event] = []
+def test_a_search_that_is_cancelled_ends_its_actors_and_frees_their_cores(tmp_path: Path) -> None:
+    events: list[Event] = []
 
     def cancel(event: Event) -> None:
-        seen.append(event)
+        events.append(event)
         if isinstance(event, TrialDone) and event.stage == "activations":
             raise Cancelled("cancelled by the user")
 
     with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
         _run(executor, tmp_path, cancel, {"activations": {"trials": 20, "epochs": 10}})
 
-    assert not any(isinstance(event, StageDone) and event.stage == "activations" for event in seen)
+    assert not any(isinstance(event, StageDone) and event.stage == "activations" for event in events)
     _wait_for_cores(2)
 
 
-def test_cancelling_in_the_middle_of_a_single_training_ends_it(tmp_path: Path) -> None:
+def test_a_single_training_that_is_cancelled_ends_and_frees_its_cores(tmp_path: Path) -> None:
     def cancel(event: Event) -> None:
         if isinstance(event, EpochDone):
             raise Cancelled("cancelled by the user")
@@ -118,8 +118,8 @@ def test_a_trial_that_diverges_is_an_outcome_and_the_search_goes_on() -> None:
     assert len([event for event in events if isinstance(event, TrialDone)]) == 4
 
 
-def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_goes_on() -> None:
-    # An operator that no registry has cannot come from a search; here it stands for a defect of ours in a trial.
+def test_a_trial_that_raises_is_an_outcome_and_the_search_goes_on() -> None:
+    # No search proposes an unknown operator; here it stands for a bug in a trial.
     assignments: list[dict[str, str]] = [{}, {"relu1": "no such operator"}, {}, {}]
 
     with RayExecutor(TWO_SLOTS) as executor:
@@ -131,9 +131,9 @@ def test_a_trial_that_its_process_does_not_survive_is_an_outcome_and_the_search_
     assert "unknown operator" in (trials[1].outcome.error or "")
 
 
-def test_a_promoted_trial_goes_on_from_its_snapshot_and_from_the_start_where_that_is_gone() -> None:
+def test_a_promoted_trial_continues_from_its_snapshot_or_starts_again_if_that_is_gone() -> None:
     short = Candidate(0, {}, 1, seed=3, horizon=3)
-    # Of the two that go on with the first, the second finds nothing: a snapshot is dropped once it was taken.
+    # Both continue the first trial. The second finds no snapshot, since a snapshot is dropped once it is taken.
     proposed = [short, replace(short, number=1, epochs=3, continues=0), replace(short, number=2, epochs=3, continues=0)]
     events: list[Event] = []
 
@@ -154,7 +154,7 @@ def test_a_promoted_trial_goes_on_from_its_snapshot_and_from_the_start_where_tha
     assert trials[1].outcome.metrics == trials[2].outcome.metrics
 
 
-def test_orders_say_which_trial_of_which_stage_they_are_and_carry_the_trace(
+def test_orders_carry_their_stage_number_and_trace(
     spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered: list[TrainOrder] = []
@@ -209,6 +209,6 @@ def _context() -> Context:
 
 
 def _wait_for_cores(cores: int) -> None:
-    """Until Ray has all cores back; pytest's time limit is the judge."""
+    """Wait until Ray has all cores back; pytest's timeout bounds the wait."""
     while ray.available_resources().get("CPU", 0) < cores:
         ray.wait([ray.put(None)], timeout=0.1)

@@ -1,4 +1,4 @@
-"""What the probe of a GPU measures and how trials are packed by it; without a GPU, with a meter that the test plays."""
+"""The probe of a GPU and the packing by it, without a GPU: the meter is a fake."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from workers.on_ray.gpu_probe import (
     measure,
     synthetic_split,
 )
-from workers.on_ray.gpu_share import Place, data_bytes, largest_training, measured_share, probe_on_ray
+from workers.on_ray.gpu_share import ProbeTarget, data_bytes, largest_training, measured_share, probe_on_ray
 
 GIB = 2**30
 LENET5 = Blueprint("lenet5", 1, 28, 10)
@@ -33,8 +33,8 @@ SPEC = JobSpec.model_validate(TINY | {"data": {"dataset": "digits", "batch_size"
 
 
 @dataclass(frozen=True, slots=True)
-class PlayedMeter:
-    """A GPU of 40 GiB on which a process takes 2, and of whose time kernels take what the test says."""
+class FakeMeter:
+    """A GPU with 40 GiB, of which a process takes 2. ``kernels_s`` is the time of its kernels."""
 
     kernels_s: float = 0.0
     memory: int = 2 * GIB
@@ -56,14 +56,14 @@ class PlayedMeter:
 @pytest.mark.parametrize(
     ("probe", "cores", "data", "trials"),
     [
-        (Probe(2 * GIB, 0.3, 40 * GIB), 16, 0, 3),  # A fourth would wait for the GPU.
-        (Probe(8 * GIB, 0.1, 40 * GIB), 16, 0, 4),  # 34 GiB are given out.
-        (Probe(8 * GIB, 0.1, 40 * GIB), 16, 1 * GIB, 3),  # Nine each.
+        (Probe(2 * GIB, 0.3, 40 * GIB), 16, 0, 3),  # A fourth would wait for GPU time.
+        (Probe(8 * GIB, 0.1, 40 * GIB), 16, 0, 4),  # 34 GiB are given out, 8 to each.
+        (Probe(8 * GIB, 0.1, 40 * GIB), 16, 1 * GIB, 3),  # 9 GiB each.
         (Probe(1 * GIB, 0.05, 40 * GIB), 6, 0, 6),  # One core each.
-        (Probe(1 * GIB, 0.01, 40 * GIB), 64, 0, 16),  # Never more.
+        (Probe(1 * GIB, 0.01, 40 * GIB), 64, 0, 16),  # The upper limit.
         (Probe(1 * GIB, 0.25, 40 * GIB), 64, 0, 4),
         (Probe(1 * GIB, 1.0, 40 * GIB), 64, 0, 1),
-        (Probe(60 * GIB, 0.1, 40 * GIB), 64, 0, 1),  # It will run out of memory, and say so.
+        (Probe(60 * GIB, 0.1, 40 * GIB), 64, 0, 1),  # Runs out of memory, which the trial reports.
         (Probe(1 * GIB, 0.1, 40 * GIB), 0, 0, 1),
     ],
 )
@@ -74,9 +74,9 @@ def test_trials_are_packed_by_memory_by_time_and_by_cores(probe: Probe, cores: i
     assert Node(cpus=trials, gpus=1).fits(1, share) == trials
 
 
-def test_the_operator_that_keeps_most_is_the_largest() -> None:
-    # With learning scalars: the input (for beta), relu's result (for alpha and for itself), and what the next layer
-    # reads. gelu needs its own input besides.
+def test_the_largest_operator_saves_most_values_for_its_backward_pass() -> None:
+    # With learnable scalars, relu saves its input (for beta), its result (for alpha and for itself), and the input of
+    # the next layer. gelu also saves its own input.
     assert kept_values("relu") == pytest.approx(3, abs=0.01)
     assert kept_values("gelu") == pytest.approx(4, abs=0.01)
     assert kept_values("relu") < kept_values("symexp") < kept_values("srs")
@@ -107,24 +107,24 @@ def test_large_images_get_fewer_batches() -> None:
 def test_the_probe_measures_memory_and_the_share_of_time_in_kernels() -> None:
     context, training = _short_training()
 
-    idle = measure(context, training, "cpu", PlayedMeter(kernels_s=1e-9))
-    full = measure(context, training, "cpu", PlayedMeter(kernels_s=1e9))
+    idle = measure(context, training, "cpu", FakeMeter(kernels_s=1e-9))
+    full = measure(context, training, "cpu", FakeMeter(kernels_s=1e9))
 
     assert 0 < idle.busy < 1e-3
     assert full == Probe(2 * GIB, 1.0, 40 * GIB)
 
 
-def test_a_probe_that_sees_no_kernel_or_breaks_down_has_failed() -> None:
+def test_a_probe_without_kernels_or_with_a_broken_training_fails() -> None:
     context, training = _short_training()
 
     with pytest.raises(ProbeFailed, match="no kernel"):
-        measure(context, training, "cpu", PlayedMeter(kernels_s=0.0))
+        measure(context, training, "cpu", FakeMeter(kernels_s=0.0))
     diverging = replace(training, recipe=training.recipe.model_copy(update={"learning_rate": 1e30}))
     with pytest.raises(ProbeFailed, match="broke down: the loss was not finite"):
-        measure(context, diverging, "cpu", PlayedMeter(kernels_s=1.0))
+        measure(context, diverging, "cpu", FakeMeter(kernels_s=1.0))
 
 
-def test_images_count_as_they_are_stored_or_as_the_network_reads_them() -> None:
+def test_images_count_with_the_smaller_of_their_stored_and_the_networks_size() -> None:
     assert data_bytes(DIGITS, LENET5) == 1500 * 64
     assert data_bytes(replace(DIGITS, image_size=500, channels=3), LENET5) == 1500 * 3 * 28 * 28
 
@@ -140,19 +140,17 @@ def _short_training() -> tuple[Context, Training]:
 
 
 @pytest.mark.parametrize(("nodes", "gpus"), [((Node(cpus=2),), "auto"), (GPU_MACHINE, 0.5), (GPU_MACHINE, 0)])
-def test_nothing_is_probed_without_a_gpu_or_where_the_job_says_what_it_wants(
-    nodes: tuple[Node, ...], gpus: float | str
-) -> None:
+def test_nothing_is_probed_without_a_gpu_or_with_a_given_gpu_share(nodes: tuple[Node, ...], gpus: float | str) -> None:
     spec = SPEC.model_copy(update={"resources": SPEC.resources.model_copy(update={"gpus_per_trial": gpus})})
 
     assert measured_share(spec, DIGITS, LENET5, nodes, _nothing) is None
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_the_probe_runs_on_ray_and_says_what_it_found_or_why_not() -> None:
+def test_the_probe_runs_on_ray_and_reports_its_result_or_its_failure() -> None:
     def share(kernels_s: float) -> tuple[float | None, str]:
-        place = Place("cpu", 0.0, PlayedMeter(kernels_s))
-        found = measured_share(SPEC, DIGITS, LENET5, GPU_MACHINE, _nothing, place)
+        target = ProbeTarget("cpu", 0.0, FakeMeter(kernels_s))
+        found = measured_share(SPEC, DIGITS, LENET5, GPU_MACHINE, _nothing, target)
         assert found is not None
         return found.gpus, found.message
 
@@ -167,18 +165,18 @@ def test_the_probe_runs_on_ray_and_says_what_it_found_or_why_not() -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_probe_that_waits_too_long_or_is_called_off_leaves_nothing_running() -> None:
+def test_a_probe_that_times_out_or_is_cancelled_leaves_nothing_running() -> None:
     context, training = largest_training(SPEC, LENET5)
     unending = replace(training, epochs=10**9)
 
-    def call_off() -> None:
+    def cancel() -> None:
         raise Cancelled("cancelled by the user")
 
-    nowhere = Place("cpu", 0.0, PlayedMeter())
+    unavailable = ProbeTarget("cpu", 0.0, FakeMeter())
     with pytest.raises(ProbeFailed, match="within 0 s"):
-        probe_on_ray(context, unending, _nothing, replace(nowhere, gpus=1.0), limit_s=0.0)
+        probe_on_ray(context, unending, _nothing, replace(unavailable, gpus=1.0), limit_s=0.0)
     with pytest.raises(Cancelled):
-        probe_on_ray(context, unending, call_off, replace(nowhere, gpus=1.0))
+        probe_on_ray(context, unending, cancel, replace(unavailable, gpus=1.0))
 
     while ray.available_resources().get("CPU", 0) < 2:
         ray.wait([ray.put(None)], timeout=0.1)

@@ -1,4 +1,4 @@
-"""The Ray that a runner starts: who can reach it, and who may speak to it."""
+"""The local Ray of a runner: it listens on loopback only and requires its token."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ import sys
 from ray._raylet import GcsClient
 print("answered", GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=10))
 """
-"""What everything begins with that speaks to a Ray: a question to its control service."""
+"""A request to Ray's control service, as every client makes it first."""
 
 
 @ray.remote(num_cpus=0)
@@ -29,15 +29,15 @@ class _Trial:
 
 @pytest.fixture
 def trial(local_ray: None) -> Iterator[psutil.Process]:
-    """A worker's process."""
+    """The process of a worker."""
     actor = _Trial.remote()
     yield psutil.Process(ray.get(actor.number.remote()))
     ray.kill(actor)
 
 
-def test_no_process_of_it_listens_beyond_loopback(trial: psutil.Process) -> None:
-    here = psutil.Process()
-    processes = [here, *here.children(recursive=True)]
+def test_no_process_of_a_local_ray_listens_beyond_loopback(trial: psutil.Process) -> None:
+    this_process = psutil.Process()
+    processes = [this_process, *this_process.children(recursive=True)]
 
     found = {
         (process.name(), listening.laddr.ip)
@@ -57,35 +57,35 @@ def _is_loopback(address: str) -> bool:
     return (mapped or parsed).is_loopback
 
 
-def test_only_who_knows_the_token_is_answered(local_ray: None, tmp_path: Path) -> None:
+def test_only_clients_with_the_token_are_answered(local_ray: None, tmp_path: Path) -> None:
     address = ray.get_runtime_context().gcs_address
     tokens = {"ours": os.environ[TOKEN], "another": "0" * 64, "none": None}
 
-    said = {name: _ask(address, token, tmp_path) for name, token in tokens.items()}
+    outputs = {name: _ask(address, token, tmp_path) for name, token in tokens.items()}
 
-    assert "answered" in said["ours"]
+    assert "answered" in outputs["ours"]
     for name in ("another", "none"):
-        assert "answered" not in said[name]
-        assert "InvalidAuthToken" in said[name]
+        assert "answered" not in outputs[name]
+        assert "InvalidAuthToken" in outputs[name]
 
 
 def _ask(address: str, token: str | None, home: Path) -> str:
-    """What somebody else's process on this machine is told; there is no token file in its home."""
+    """Return the output of a client in another process, whose home has no token file."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment = known | {"HOME": str(home), "RAY_AUTH_MODE": "token" if token else "disabled"}
     if token:
         environment[TOKEN] = token
-    asked = subprocess.run(
+    client = subprocess.run(
         [sys.executable, "-c", ASK, address], env=environment, capture_output=True, text=True, timeout=120
     )
-    return asked.stdout + asked.stderr
+    return client.stdout + client.stderr
 
 
 def test_the_token_is_in_no_file_and_in_no_command_line(trial: psutil.Process) -> None:
     token = os.environ[TOKEN]
-    here = psutil.Process()
+    this_process = psutil.Process()
 
     assert len(token) >= 32
-    assert not any(token in " ".join(process.cmdline()) for process in here.children(recursive=True))
+    assert not any(token in " ".join(process.cmdline()) for process in this_process.children(recursive=True))
     written = Path.home() / ".ray" / "auth_token"
     assert not written.exists() or written.read_text().strip() != token

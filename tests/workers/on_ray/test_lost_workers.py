@@ -1,4 +1,4 @@
-"""Trainings whose process is killed, or that raise, on a real Ray."""
+"""Trainings on a real Ray whose process is killed, or that raise."""
 
 from collections.abc import Mapping
 from dataclasses import astuple, replace
@@ -20,7 +20,7 @@ from safs.search.conductor import Conductor
 from safs.spec.job import DataSpec, Recipe
 from safs.trials import Candidate, Trial
 from tests.scripted import Scripted
-from tests.workers.deadly import DeadlySplit
+from tests.workers.crashing_split import CrashingSplit
 from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
 
@@ -32,11 +32,11 @@ CANDIDATES = [
     Candidate(2, {}, 1, seed=5),
 ]
 ONCE, ALWAYS = {5: 1}, {5: 1000}
-"""How many passes of training 5 raise."""
+"""Seed of a training -> number of its first passes that raise."""
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_search_whose_workers_die_and_raise_finds_what_a_plain_process_finds(tmp_path: Path) -> None:
+def test_a_search_whose_workers_die_and_raise_finds_the_same_as_one_process(tmp_path: Path) -> None:
     on_ray: list[Event] = []
     in_process: list[Event] = []
     (tmp_path / "ray").mkdir()
@@ -52,7 +52,7 @@ def test_a_search_whose_workers_die_and_raise_finds_what_a_plain_process_finds(t
         torch.set_num_threads(threads)
 
     assert (tmp_path / "ray" / "3-died").exists()
-    assert [_told(trial) for trial in found] == [_told(trial) for trial in expected]
+    assert [_without_times(trial) for trial in found] == [_without_times(trial) for trial in expected]
     assert [trial.outcome.error for trial in found] == [None, None, None]
     (lost,) = [event for event in on_ray if isinstance(event, WorkerLost)]
     assert (lost.stage, lost.trial) == (Stage.ACTIVATIONS, 1)
@@ -63,7 +63,7 @@ def test_a_search_whose_workers_die_and_raise_finds_what_a_plain_process_finds(t
     assert "The worker of trial 1 of the stage activations was lost, so it is run again: The actor died" in note
 
 
-def test_what_a_training_raises_twice_is_its_outcome_in_a_search_and_its_end_in_a_training(tmp_path: Path) -> None:
+def test_a_training_that_raises_twice_is_an_outcome_in_a_search_and_a_failure_in_a_training(tmp_path: Path) -> None:
     events: list[Event] = []
     executor, context = SerialExecutor(), _context(tmp_path, {}, ALWAYS)
 
@@ -91,12 +91,12 @@ def _search(executor: Executor, context: Context, events: list[Event]) -> list[T
 def _context(folder: Path, dies_in: Mapping[int, int], raises: Mapping[int, int]) -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     assert isinstance(splits.train, TensorSplit)
-    deadly = DeadlySplit(splits.train, folder, dies_in, raises)
+    deadly = CrashingSplit(splits.train, folder, dies_in, raises)
     return Context(Blueprint("lenet5", 1, 28, 10), deadly, splits.validation, 256, augment=False)
 
 
-def _told(trial: Trial) -> tuple[Any, ...]:
-    """All but what the clock says."""
+def _without_times(trial: Trial) -> tuple[Any, ...]:
+    """Return the trial without its seconds."""
     outcome = trial.outcome
     curve = [astuple(metrics)[:-1] for metrics in outcome.curve]
     return trial.candidate, outcome.loss, outcome.metrics, curve, outcome.error

@@ -1,4 +1,4 @@
-"""Trainings that run out of memory, on a real Ray."""
+"""Trainings on a real Ray that run out of memory."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from safs.search.random import RandomSearch
 from safs.spec.job import DataSpec, Recipe
 from safs.trials import Candidate
 from search_spaces import SPACES
-from tests.workers.hungry import HungrySplit
+from tests.workers.out_of_memory_split import OutOfMemorySplit
 from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
 from workers.on_ray.orders import OutOfMemory
-from workers.on_ray.packing import lack_of_memory
+from workers.on_ray.packing import out_of_memory_reason
 from workers.on_ray.trial_actor import RayTrial
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -33,7 +33,7 @@ def training(seed: int) -> Training:
     return Training({}, Recipe(), 1, seed)
 
 
-def test_trials_that_run_out_of_memory_are_repeated_alone_and_then_infeasible(tmp_path: Path) -> None:
+def test_trials_that_run_out_of_memory_are_retried_alone_and_then_fail(tmp_path: Path) -> None:
     events: list[Event] = []
     space = SPACES.activations(["relu1", "relu2"], ["relu", "swish", "tanh"], 0)
     strategy = RandomSearch(space, trials=5, epochs=1, seed=0)
@@ -62,25 +62,25 @@ def test_trials_that_run_out_of_memory_are_repeated_alone_and_then_infeasible(tm
     passes = (tmp_path / "passes").read_text().splitlines()
     assert [line for line in passes if line.startswith("11 ")][-1] == "11 beside none"
     assert all(line.endswith("beside none") for line in passes[-3:])
-    assert slots == 2  # What a search proposes follows from it, and must not from the memory.
+    assert slots == 2  # The candidates of a search depend on the slots, and must not depend on memory.
 
 
 def _context(folder: Path, failures: dict[int, int]) -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     assert isinstance(splits.train, TensorSplit)
-    hungry = HungrySplit(splits.train, folder, failures)
-    return Context(Blueprint("lenet5", 1, 28, 10), hungry, splits.validation, 256, augment=False)
+    split = OutOfMemorySplit(splits.train, folder, failures)
+    return Context(Blueprint("lenet5", 1, 28, 10), split, splits.validation, 256, augment=False)
 
 
 @pytest.mark.parametrize(
-    ("error", "lack"),
+    ("error", "out_of_memory"),
     [
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`\nmore"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_a_worker_tells_a_lack_of_memory_from_a_defect(
-    error: RuntimeError, lack: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_distinguishes_an_out_of_memory_error_from_other_errors(
+    error: RuntimeError, out_of_memory: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: RayTrial) -> None:
         raise error
@@ -88,10 +88,10 @@ def test_a_worker_tells_a_lack_of_memory_from_a_defect(
     monkeypatch.setattr(RayTrial, "_work", fail)
     worker = RayTrial.__new__(RayTrial)
 
-    if lack:
+    if out_of_memory:
         answer = worker.step()["answer"].take()
         assert answer == OutOfMemory("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
-        assert lack_of_memory(answer) == answer.reason
+        assert out_of_memory_reason(answer) == answer.reason
     else:
         with pytest.raises(RuntimeError, match="shapes"):
             worker.step()

@@ -1,4 +1,4 @@
-"""What becomes of orders whose workers are lost or raise; with a pool that a test plays, without Ray."""
+"""Orders whose workers are lost or that raise, with a fake pool."""
 
 from collections.abc import Callable
 from math import inf
@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from safs.trials import Outcome
-from tests.workers.played import PlayedPool, answer
+from tests.workers.fake_pool import FakePool, answer
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Message, Started
 from workers.on_ray.orders import PauseOrder
@@ -26,79 +26,79 @@ def raised(what: str) -> Callable[[int], Message]:
 
 
 @pytest.fixture
-def pools() -> list[PlayedPool]:
-    """The pools that were opened, from the first."""
+def pools() -> list[FakePool]:
+    """The inner pools, in the sequence in which they were opened."""
     return []
 
 
-def retrying(pools: list[PlayedPool], orders: int, packed: int = 2) -> RetryingPool:
-    """With orders 1 .. ``orders``, whose tickets are the same."""
+def retrying(pools: list[FakePool], orders: int, packed: int = 2) -> RetryingPool:
+    """Return a pool with orders 1 to ``orders``; each order's number is also its ticket."""
     share = Share(slots=2, workers=packed, cpus=1, gpus=0.0)
-    pool = RetryingPool(PackedPool(share, lambda one: PlayedPool(one, pools)))
+    pool = RetryingPool(PackedPool(share, lambda one: FakePool(one, pools)))
     assert [pool.submit(PauseOrder(float(number + 1))) for number in range(orders)] == list(range(1, orders + 1))
     return pool
 
 
 def test_an_order_whose_worker_is_lost_runs_again_and_is_answered_once_under_its_ticket(
-    pools: list[PlayedPool],
+    pools: list[FakePool],
 ) -> None:
     pool = retrying(pools, 2)
     for message in (Started, lambda ticket: Advanced(ticket, ()), lost):
-        pools[0].tell(1, message)
-    pools[0].tell(2, answer(GOOD))
+        pools[0].send(1, message)
+    pools[0].send(2, answer(GOOD))
 
     started, advanced, repeated, other = pool.receive(0)
     assert (started, advanced, other) == (Started(1), Advanced(1, ()), Answered(2, GOOD))
     assert isinstance(repeated, Repeated)
     assert (repeated.ticket, repeated.reason, repeated.lost) == (1, "The actor died.", True)
     assert 0 < repeated.seconds < 60
-    assert pools[0].has == [1]
+    assert pools[0].numbers == [1]
 
-    pools[0].tell(1, Started)
-    pools[0].tell(1, answer(GOOD))
+    pools[0].send(1, Started)
+    pools[0].send(1, answer(GOOD))
     assert pool.receive(0) == [Started(1), Answered(1, GOOD)]
-    assert pools[0].has == []
+    assert pools[0].numbers == []
 
 
-def test_an_order_that_loses_its_worker_again_and_again_fails_with_the_reason(pools: list[PlayedPool]) -> None:
+def test_an_order_that_loses_its_worker_again_and_again_fails_with_the_reason(pools: list[FakePool]) -> None:
     pool = retrying(pools, 1)
     for _ in range(MOST_LOSSES):
-        pools[0].tell(1, lost)
+        pools[0].send(1, lost)
         assert [type(message) for message in pool.receive(0)] == [Repeated]
 
-    pools[0].tell(1, lost)
+    pools[0].send(1, lost)
 
     assert pool.receive(0) == [Failed(1, "its worker was lost 4 times: The actor died.", lost=True)]
-    assert pools[0].has == []
+    assert pools[0].numbers == []
 
 
 @pytest.mark.parametrize("second", ["KeyError: 'a'", "KeyError: 'b'"])
-def test_what_an_order_raises_the_second_time_is_final(second: str, pools: list[PlayedPool]) -> None:
+def test_the_second_exception_of_an_order_is_final(second: str, pools: list[FakePool]) -> None:
     pool = retrying(pools, 1)
-    pools[0].tell(1, raised("KeyError: 'a'"))
+    pools[0].send(1, raised("KeyError: 'a'"))
     assert pool.receive(0) == [Repeated(1, "KeyError: 'a'", False, 0.0)]
 
-    pools[0].tell(1, lost)
+    pools[0].send(1, lost)
     assert pool.receive(0) == [Repeated(1, "The actor died.", True, 0.0)]
-    pools[0].tell(1, raised(second))
+    pools[0].send(1, raised(second))
 
     assert pool.receive(0) == [Failed(1, second)]
 
 
-def test_a_lost_worker_and_a_lack_of_memory_do_not_count_for_each_other(pools: list[PlayedPool]) -> None:
+def test_lost_workers_and_out_of_memory_errors_are_counted_apart(pools: list[FakePool]) -> None:
     pool = retrying(pools, 1)
-    pools[0].tell(1, lost)
+    pools[0].send(1, lost)
     pool.receive(0)
-    pools[0].tell(1, answer(SHORT))
+    pools[0].send(1, answer(SHORT))
     assert pool.receive(0) == []
     assert [one.share.workers for one in pools] == [2, 1]
 
-    pools[1].tell(1, lost)
+    pools[1].send(1, lost)
     assert [type(message) for message in pool.receive(0)] == [Repeated]
-    pools[1].tell(1, answer(SHORT))
+    pools[1].send(1, answer(SHORT))
 
-    (told,) = pool.receive(0)
-    assert isinstance(told, Answered)
-    assert told.answer.error == "out of memory, also alone: tried to allocate 2 GiB"
+    (message,) = pool.receive(0)
+    assert isinstance(message, Answered)
+    assert message.answer.error == "out of memory, also alone: tried to allocate 2 GiB"
     (note,) = pool.take_notes()
     assert "repeated alone" in note

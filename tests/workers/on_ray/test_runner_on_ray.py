@@ -1,4 +1,4 @@
-"""A runner with its real parts: a database, a Ray, artifacts on disk."""
+"""A runner with a real database, a real Ray, and artifacts on disk."""
 
 import json
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def _job(database: Database, job_id: str) -> Job:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite is what tests/cli/test_up.py runs on
-def test_a_job_is_run_to_its_end_and_its_files_verify_from_the_bytes(
+def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
     database: Database, settings: WorkerSettings, tmp_path: Path
 ) -> None:
     job_id = _submit(database, TINY)
@@ -58,7 +58,7 @@ def test_a_job_is_run_to_its_end_and_its_files_verify_from_the_bytes(
         for artifact in stored_files.of_job(tx, job_id).values():
             content = ArtifactStore(settings.artifacts_folder).path(artifact.sha256).read_bytes()
             (folder / RESULT_FILES[artifact.name][0]).write_bytes(content)
-        told = events.page(tx, job_id, limit=1000)
+        stored_events = events.page(tx, job_id, limit=1000)
         tuned = trials.list(tx, job_id, stage="tune").items
         curve = trials.curve(tx, job_id, "tune", 0)
     assert verify(folder).sparsity.live == 61_470 - 58_396
@@ -67,13 +67,13 @@ def test_a_job_is_run_to_its_end_and_its_files_verify_from_the_bytes(
     assert job.result["test_accuracy"] == next(
         row["test_accuracy"] for row in report["rows"] if row["name"] == report["result"]
     )
-    assert [event.number for event in told] == list(range(1, len(told) + 1))
+    assert [event.number for event in stored_events] == list(range(1, len(stored_events) + 1))
     assert [trial.number for trial in tuned] == [0, 1, 2]
     assert [point.epoch for point in curve] == [1]
 
 
 def _run_until(database: Database, settings: WorkerSettings, job_id: str, then: Callable[[Event], None]) -> None:
-    """Runs the job; calls ``then`` once its first epoch is in the database."""
+    """Run the job; call ``then`` with the stop event once its first epoch is in the database."""
     stopping, ended = Event(), Event()
 
     def watch() -> None:
@@ -92,7 +92,7 @@ def _run_until(database: Database, settings: WorkerSettings, job_id: str, then: 
         watcher.join()
 
 
-def test_a_job_that_is_cancelled_in_the_middle_of_a_training_ends_cancelled(
+def test_a_job_that_is_cancelled_during_a_training_ends_as_cancelled(
     sqlite_database: Database, settings: WorkerSettings
 ) -> None:
     job_id = _submit(sqlite_database, ENDLESS)
@@ -106,7 +106,7 @@ def test_a_job_that_is_cancelled_in_the_middle_of_a_training_ends_cancelled(
     assert _job(sqlite_database, job_id).state is JobState.CANCELLED
 
 
-def test_a_runner_that_is_asked_to_stop_hands_its_job_back_and_the_attempt_does_not_count(
+def test_a_stopped_runner_returns_its_job_to_the_queue_and_the_attempt_does_not_count(
     sqlite_database: Database, settings: WorkerSettings
 ) -> None:
     job_id = _submit(sqlite_database, ENDLESS)
@@ -117,7 +117,7 @@ def test_a_runner_that_is_asked_to_stop_hands_its_job_back_and_the_attempt_does_
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
 
 
-def test_a_job_that_fails_says_why_with_its_stage_and_keeps_its_trials(
+def test_a_failed_job_has_its_reason_and_stage_and_keeps_its_trials(
     sqlite_database: Database, settings: WorkerSettings
 ) -> None:
     job_id = _submit(

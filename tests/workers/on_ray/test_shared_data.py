@@ -17,7 +17,7 @@ def split(*, crop_and_flip):
 
 @pytest.mark.parametrize("kept", [None, InputSelection("pixel", (3, 50)), InputSelection("channel", (1,))])
 @pytest.mark.parametrize("crop_and_flip", [False, True])
-def test_a_split_travels_as_arrays_and_gives_the_same_batches(crop_and_flip, kept):
+def test_a_split_in_memory_is_sent_as_arrays_and_gives_the_same_batches(crop_and_flip, kept):
     sent = split(crop_and_flip=crop_and_flip)
     sent = sent if kept is None else select(sent, kept)
 
@@ -25,7 +25,7 @@ def test_a_split_travels_as_arrays_and_gives_the_same_batches(crop_and_flip, kep
     received = unpack(shared)
 
     assert type(received) is type(sent)
-    assert shared.split is None  # Arrays alone, which Ray maps without a copy.
+    assert shared.split is None  # Only arrays, which Ray maps without a copy.
     assert {str(array.dtype) for array in shared.arrays.values()} == {"uint8", "int64", "float32"}
     first, same = (
         next(part.batches(5, device=CPU, generator=torch.Generator().manual_seed(0), augment=True))
@@ -35,11 +35,11 @@ def test_a_split_travels_as_arrays_and_gives_the_same_batches(crop_and_flip, kep
     assert torch.equal(first[1], same[1])
 
 
-def test_a_split_of_files_travels_as_itself():
-    class Elsewhere:
+def test_a_split_of_files_is_sent_as_itself():
+    class FileSplit:
         """A split whose images are not in memory."""
 
-    sent = SelectedSplit(Elsewhere(), InputSelection("channel", (1,)))
+    sent = SelectedSplit(FileSplit(), InputSelection("channel", (1,)))
 
     received = unpack(pack(sent))
 

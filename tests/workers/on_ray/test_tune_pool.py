@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from benchmarks.noops import Noop
 from tests.cli.conftest import wait_until
-from tests.workers.hung import STOPPED, WAYS, Hung, state
+from tests.workers.hanging import STOPPED, WAYS, Hung, state
 from workers.on_ray.messages import Answered, Started
 from workers.on_ray.orders import PauseOrder
 from workers.on_ray.tune_parts import MOST_ENDED

@@ -1,4 +1,4 @@
-"""What hangs, each in its way; importable by the processes that Ray starts."""
+"""Workers and trainings that hang in different ways. Ray's workers import this module."""
 
 import ctypes
 import os
@@ -15,41 +15,42 @@ from ray import tune
 
 from safs.data import TensorSplit
 from safs.execution.work import Context
-from tests.workers.troubled import TroubledSplit
+from tests.workers.faulty_split import FaultySplit
 from workers.on_ray.shared_data import ObjectStore, SharedContext
 
 WAYS = STARTING, LOCKED, STOPPED = "starting", "holding Python's lock", "stopped"
-_FOR_EVER_S = 10**6
+_FOREVER_S = 10**6
 
 
 class Hung(tune.Trainable):
     """Hangs in the first way that no other has taken; its process id is in a file of that name in ``folder``."""
 
     def setup(self, config: dict[str, Any], **bound: Any) -> None:
-        self._way = next(way for way in WAYS if _takes(Path(bound["folder"]) / way))
+        self._way = next(way for way in WAYS if _take(Path(bound["folder"]) / way))
         if self._way == STARTING:
-            time.sleep(_FOR_EVER_S)
+            time.sleep(_FOREVER_S)
 
     def step(self) -> dict[str, Any]:
         _hang(self._way)
 
 
-class HangingSplit(TroubledSplit):
-    """With which two trainings hang; the id of each one's process is in a file of its way to hang in ``folder``.
+class HangingSplit(FaultySplit):
+    """A training split with which two trainings hang: one holds Python's lock, the other is stopped.
 
-    The first pass of all, and what comes when both ways are taken, is undisturbed.
+    Each leaves its process id in the file of ``folder`` that is named after its way to hang. The very first pass, and
+    all passes after both trainings hang, run undisturbed.
     """
 
     @contextmanager
-    def _at_work(self, seed: int, passes: int) -> Iterator[None]:
-        way = next((way for way in ("first", LOCKED, STOPPED) if _takes(self._folder / way)), "first")
+    def _pass(self, seed: int, passes: int) -> Iterator[None]:
+        way = next((way for way in ("first", LOCKED, STOPPED) if _take(self._folder / way)), "first")
         if way != "first":
             _hang(way)
         yield
 
 
 def hang_trainings(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Whoever trains on Ray has a ``HangingSplit`` for its training images from now on."""
+    """Replace the training split of all trainings on Ray by a ``HangingSplit`` until ``patch`` is undone."""
     share = ObjectStore.share
 
     def share_hanging(self: ObjectStore, context: Context) -> SharedContext:
@@ -60,7 +61,7 @@ def hang_trainings(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def hanging(folder: Path) -> bool:
-    """Whether both of ``HangingSplit``'s trainings hang by now."""
+    """Return True once both trainings of ``HangingSplit`` hang."""
     files = [folder / LOCKED, folder / STOPPED]
     if not all(file.exists() and file.read_text() for file in files):
         return False
@@ -68,24 +69,24 @@ def hanging(folder: Path) -> bool:
 
 
 def state(pid: int) -> str:
-    """The letter that stands for the process's state in /proc, T for stopped; nothing if it has ended."""
+    """Return the letter of the process's state in /proc, such as T for stopped; an empty string if it has ended."""
     try:
         letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    return letter.replace("Z", "")  # A zombie, whose parent has only not asked for it yet.
+    return letter.replace("Z", "")  # A zombie has ended; its parent has not collected it yet.
 
 
 def _hang(way: str) -> NoReturn:
-    """As ``way`` says; asked to stop, it does not."""
+    """Hang in this way, and ignore every signal that can be ignored."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     if way == STOPPED:
         os.kill(os.getpid(), signal.SIGSTOP)
-    ctypes.PyDLL(None).sleep(_FOR_EVER_S)  # No other thread of this process runs.
-    raise AssertionError("it has slept for ever")
+    ctypes.PyDLL(None).sleep(_FOREVER_S)  # PyDLL keeps the GIL, so no other thread of this process runs.
+    raise AssertionError("unreachable")
 
 
-def _takes(way: Path) -> bool:
+def _take(way: Path) -> bool:
     try:
         with way.open("x") as file:
             file.write(str(os.getpid()))

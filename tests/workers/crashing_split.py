@@ -1,4 +1,4 @@
-"""Images that end the process that reads them, or raise, on demand; importable by the processes that Ray starts."""
+"""A training split that kills its process, or raises, in chosen passes. Ray's workers import it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from safs.data import TensorSplit
 from store.crash_points import VARIABLE
-from tests.workers.troubled import TroubledSplit
+from tests.workers.faulty_split import FaultySplit
 
 
-class DeadlySplit(TroubledSplit):
-    """With which some trainings end their process, or raise, as often as the test says.
+class CrashingSplit(FaultySplit):
+    """A training split with which chosen trainings kill their process or raise.
 
     Args:
-        dies_in: seed -> the pass after which the process is killed, once.
-        raises: seed -> how many of its first passes raise.
+        dies_in: seed of a training -> number of the pass after which its process is killed, once.
+        raises: seed of a training -> number of its first passes that raise.
     """
 
     def __init__(self, split: TensorSplit, folder: Path, dies_in: Mapping[int, int], raises: Mapping[int, int]) -> None:
@@ -23,7 +23,7 @@ class DeadlySplit(TroubledSplit):
         self._dies_in, self._raises = dies_in, raises
 
     @contextmanager
-    def _at_work(self, seed: int, passes: int) -> Iterator[None]:
+    def _pass(self, seed: int, passes: int) -> Iterator[None]:
         if passes <= self._raises.get(seed, 0):
             raise ZeroDivisionError(f"training {seed} divides by zero")
         if passes == self._dies_in.get(seed):

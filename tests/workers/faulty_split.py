@@ -1,4 +1,4 @@
-"""Images with which trainings go wrong on demand; importable by the processes that Ray starts."""
+"""A training split whose passes can be made to fail. Ray's workers import it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from torch import Tensor
 from safs.data import TensorSplit
 
 
-class TroubledSplit(ABC):
-    """A training split that counts its passes, and leaves it to a subclass what becomes of each.
+class FaultySplit(ABC):
+    """A training split that counts its passes; a subclass decides what happens in each.
 
     Args:
-        folder: has a file for each seed of a training, with a line for each pass.
+        folder: holds one file per seed of a training, with one line per pass.
     """
 
     def __init__(self, split: TensorSplit, folder: Path) -> None:
@@ -25,7 +25,7 @@ class TroubledSplit(ABC):
     def __len__(self) -> int:
         return len(self._split)
 
-    def on(self, device: torch.device) -> "TroubledSplit":
+    def on(self, device: torch.device) -> "FaultySplit":
         return self
 
     def batches(
@@ -38,15 +38,15 @@ class TroubledSplit(ABC):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         assert generator is not None
         seed = generator.initial_seed()
-        with self._at_work(seed, self._count(seed)):
+        with self._pass(seed, self._count(seed)):
             yield from self._split.batches(batch_size, device=device, generator=generator, augment=augment)
 
     @abstractmethod
-    def _at_work(self, seed: int, passes: int) -> AbstractContextManager[None]:
-        """Goes around a pass.
+    def _pass(self, seed: int, passes: int) -> AbstractContextManager[None]:
+        """Return the context in which a pass runs.
 
         Args:
-            passes: of this seed, with this one.
+            passes: number of passes of this seed so far, this one included.
         """
 
     def _count(self, seed: int) -> int:

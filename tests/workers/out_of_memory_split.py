@@ -1,4 +1,4 @@
-"""Images for which there is too little memory, on demand; importable by the processes that Ray starts."""
+"""A training split that runs out of memory in chosen passes. Ray's workers import it."""
 
 import fcntl
 from collections.abc import Iterator, Mapping
@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 
 from safs.data import TensorSplit
-from tests.workers.troubled import TroubledSplit
+from tests.workers.faulty_split import FaultySplit
 
 
-class HungrySplit(TroubledSplit):
-    """With which some trainings run out of memory, as often as the test says.
+class OutOfMemorySplit(FaultySplit):
+    """A training split with which chosen trainings run out of memory.
 
-    Every pass writes its seed, and who else was at work, to ``passes`` in ``folder``.
+    Every pass appends a line to the file ``passes`` in ``folder``: its seed, and the trainings that run beside it.
 
     Args:
-        failures: seed of a training -> how many of its first passes lack memory.
+        failures: seed of a training -> number of its first passes that run out of memory.
     """
 
     def __init__(self, split: TensorSplit, folder: Path, failures: Mapping[int, int]) -> None:
@@ -25,9 +25,9 @@ class HungrySplit(TroubledSplit):
         self._failures = failures
 
     @contextmanager
-    def _at_work(self, seed: int, passes: int) -> Iterator[None]:
+    def _pass(self, seed: int, passes: int) -> Iterator[None]:
         mark = self._folder / f"at-work-{seed}"
-        with (self._folder / "lock").open("a") as lock:  # Two processes may come at once.
+        with (self._folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             present = sorted(file.name for file in self._folder.glob("at-work-*"))
             mark.touch()

@@ -1,4 +1,4 @@
-"""A pool of workers that a test plays, without Ray."""
+"""A pool of workers that a test controls, without Ray."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +8,13 @@ from workers.on_ray.messages import Answered, Failed, Message
 from workers.on_ray.orders import Order, PauseOrder
 
 
-class PlayedPool:
-    """A pool that tells what the test says; knows which orders it has, by the number that a pause has for seconds."""
+class FakePool:
+    """A pool whose messages come from the test. Orders are pauses; the number of an order is its seconds."""
 
-    def __init__(self, share: Share, pools: list["PlayedPool"]) -> None:
+    def __init__(self, share: Share, pools: list["FakePool"]) -> None:
         self.share, self.closed = share, False
         self.orders: dict[int, float] = {}
+        """Ticket -> number of each order that has not ended."""
         self._messages: list[Message] = []
         self._tickets = 0
         pools.append(self)
@@ -30,11 +31,11 @@ class PlayedPool:
         return messages
 
     def close(self) -> None:
-        assert not self.orders, "orders were at work"
+        assert not self.orders, "orders are running"
         self.closed = True
 
-    def tell(self, number: float, make: Callable[[int], Message]) -> None:
-        """Tells of the order with this number; forgets it if it has ended."""
+    def send(self, number: float, make: Callable[[int], Message]) -> None:
+        """Queue a message about order ``number``, made from its ticket; drop the order if the message ends it."""
         ticket = next(ticket for ticket, one in self.orders.items() if one == number)
         message = make(ticket)
         if isinstance(message, Answered | Failed):
@@ -42,9 +43,11 @@ class PlayedPool:
         self._messages.append(message)
 
     @property
-    def has(self) -> list[float]:
+    def numbers(self) -> list[float]:
+        """Numbers of the orders that have not ended."""
         return list(self.orders.values())
 
 
-def answer(found: Any) -> Callable[[int], Message]:
-    return lambda ticket: Answered(ticket, found)
+def answer(value: Any) -> Callable[[int], Message]:
+    """Return a maker of an answer with this value."""
+    return lambda ticket: Answered(ticket, value)
