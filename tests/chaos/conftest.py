@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,9 +65,9 @@ class Home:
             "database_url": self.database.url.render_as_string(hide_password=False),
         }
 
-    def runner(self, *, crash_at: str = "", once: bool = True, **settings: Any) -> Forked:
-        """A runner, which is at work."""
-        self.runners.append(self.forks.start(Order("runner", self.settings | settings, crash_at, once)))
+    def runner(self, *, crash_at: str = "", once: bool = True, holds: Sequence[int] = (), **settings: Any) -> Forked:
+        """A runner at work; ``holds`` are the trainings that it holds at their start (see ``Order``)."""
+        self.runners.append(self.forks.start(Order("runner", self.settings | settings, crash_at, once, tuple(holds))))
         return self.runners[-1]
 
     def ray_runner(self, *, cpus: int, crash_at: str = "") -> "subprocess.Popen[bytes]":

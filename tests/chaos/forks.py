@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,13 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Self
 
+from safs.events.kinds import Event as AnyEvent
+from safs.events.kinds import Pulse, Report, Stage, TrialStarted
+from safs.execution.executor import Done, NamedWork, Plan, Recall
+from safs.execution.serial import SerialExecutor
+from safs.execution.work import Context, Trained
+from safs.search.conductor import Conductor
+from safs.trials import Trial
 from store.crash_points import VARIABLE
 from tests.resume.attempts import ROOT, SerialRunner, import_all
 
@@ -32,21 +39,28 @@ class Order:
     Attributes:
         what: ``runner`` or ``api``.
         settings: of ``WorkerSettings`` or ``ApiSettings``; ``home`` at least.
-        crash_at: what ``SAFS_CRASH_AT`` says in it.
-        once: a runner that ends after one job.
+        crash_at: the value of ``SAFS_CRASH_AT`` in the process.
+        once: True for a runner that ends after one job.
+        holds: numbers of trainings, from 1 in the order in which the runner begins them, that are held at their start
+            until ``Forked.let_go``.
     """
 
     what: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     crash_at: str = ""
     once: bool = False
+    holds: tuple[int, ...] = ()
 
 
 class Forked:
-    """A process that was forked."""
+    """A process that was forked.
 
-    def __init__(self, forks: "Forks", pid: int) -> None:
-        self._forks, self.pid = forks, pid
+    Args:
+        home: folder of the service, where a held runner leaves its marks.
+    """
+
+    def __init__(self, forks: "Forks", pid: int, home: Path) -> None:
+        self._forks, self.pid, self._home = forks, pid, home
         self._code: int | None = None
 
     @property
@@ -55,6 +69,15 @@ class Forked:
         if self._code is None:
             self._code = self._forks.ask({"poll": self.pid})
         return self._code
+
+    def is_held(self, number: int) -> bool:
+        """True once the runner holds the training with this number; fails if the runner has ended."""
+        assert self.code is None, (self._home / "runner.log").read_text()
+        return _held(self._home, self.pid, number).exists()
+
+    def let_go(self, number: int) -> None:
+        """Lets the training with this number begin."""
+        _let_go(self._home, self.pid, number).touch()
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal."""
@@ -94,7 +117,7 @@ class Forks:
 
     def start(self, order: Order) -> Forked:
         """The process, which runs."""
-        return Forked(self, self.ask(asdict(order)))
+        return Forked(self, self.ask(asdict(order)), Path(order.settings["home"]))
 
     def ask(self, order: Mapping[str, Any]) -> Any:
         """What the process answers."""
@@ -172,11 +195,60 @@ def _be_runner(order: Order) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     settings = WorkerSettings(**{"cpus": 1, "poll_s": 0.1, **order.settings})
-    runner = SerialRunner(settings, Database(settings.database_url), stopping)
+    home = Path(order.settings["home"])
+    runner = SerialRunner(
+        settings,
+        Database(settings.database_url),
+        stopping,
+        make_executor=lambda slots: _HoldingExecutor(slots, home, order.holds),
+    )
     if order.once:
         runner.run_one()
     else:
         runner.run_forever()
+
+
+class _HoldingExecutor(SerialExecutor):
+    """Runs trainings in this process, and holds some of them at their start until the test lets them go."""
+
+    def __init__(self, slots: int, home: Path, holds: Sequence[int]) -> None:
+        super().__init__(slots=slots)
+        self._home, self._holds, self._begun = home, holds, 0
+
+    def search(
+        self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
+    ) -> list[Trial]:
+        return super().search(stage, conductor, plan, context, self._holding(report), recall)
+
+    def train(
+        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+    ) -> list[Trained]:
+        return super().train(stage, works, context, self._holding(report), done)
+
+    def _holding(self, report: Report) -> Report:
+        def held(event: AnyEvent) -> None:
+            report(event)
+            if isinstance(event, TrialStarted):
+                self._begun += 1
+                if self._begun in self._holds:
+                    self._hold(report)
+
+        return held
+
+    def _hold(self, report: Report) -> None:
+        """Waits for ``Forked.let_go``. Pulses go on, so that the run can be ended meanwhile."""
+        _held(self._home, os.getpid(), self._begun).touch()
+        while not _let_go(self._home, os.getpid(), self._begun).exists():
+            report(Pulse())
+            time.sleep(0.02)
+
+
+def _held(home: Path, pid: int, number: int) -> Path:
+    return home / f"runner-{pid}-held-{number}"
+
+
+def _let_go(home: Path, pid: int, number: int) -> Path:
+    return home / f"runner-{pid}-let-go-{number}"
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def check(home: Home, job_id: str, left: dict[looks.TrialKey, looks.Row], expect
     return job
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("point", RUNNER + LATE)
 def test_a_job_whose_runner_dies_there_ends_as_if_nothing_had_happened(
     point: str, sqlite_home: Home, undisturbed: Ended
@@ -91,8 +92,7 @@ def test_a_job_whose_runner_dies_there_ends_as_if_nothing_had_happened(
     assert (job.attempt, job.runners_lost) == (claims, claims - 1)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_job_on_postgresql_whose_runners_die_at_one_place_after_the_other_ends_as_if_nothing_had_happened(
+def test_a_job_whose_runners_die_at_one_place_after_the_other_ends_as_if_nothing_had_happened(
     home: Home, undisturbed: Ended
 ) -> None:
     job_id = home.submit()

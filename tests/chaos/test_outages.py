@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +92,14 @@ def test_a_postgresql_that_is_restarted_twice_disturbs_neither_runner_nor_api_no
     job_id = own_home.submit()
     with own_home.api() as api, ThreadPoolExecutor() as pool:
         heard = pool.submit(follow, api.url, job_id)
-        runner = own_home.runner()
-        for finished in (1, 3):
-            wait_until(lambda least=finished: len(looks.finished(own_home.database, job_id)) >= least)
+        runner = own_home.runner(holds=(2, 5))
+        for training in (2, 5):
+            wait_until(lambda number=training: runner.is_held(number))
+            wait_until(lambda least=training - 1: len(looks.finished(own_home.database, job_id)) >= least)
             before = looks.finished(own_home.database, job_id)
             restart(server)
             own_home.database.dispose()
+            runner.let_go(training)
             after = looks.finished(own_home.database, job_id)
             assert {key: after[key] for key in before} == before
         assert runner.wait() == 0, own_home.log()
@@ -144,27 +145,29 @@ def test_a_client_whose_connections_break_off_hears_each_event_once_and_fetches_
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_connections_to_the_database_that_are_cut_are_opened_again(home: Home, undisturbed: Ended) -> None:
-    database = home.database
     job_id = home.submit()
-    with database.begin() as tx:
-        ours = tx.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all()
-    runner = home.runner()
-    cuts = 0
-    while runner.code is None:
-        seen = len(looks.finished(database, job_id))
-        with suppress(AssertionError):
-            wait_until(lambda least=seen: len(looks.finished(database, job_id)) > least or runner.code is not None, 5)
-        with database.begin() as tx:
-            cut = text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE pid <> ALL(:ours) AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-            cuts += len(tx.execute(cut, {"ours": ours}).all())
+    with home.database.begin() as tx:
+        ours = list(tx.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all())
+    held = (1, 3, 4, 7)
+    runner = home.runner(holds=held)
+    for training in held:
+        wait_until(lambda number=training: runner.is_held(number))
+        wait_until(lambda: cut_connections(home.database, ours) > 0)
+        runner.let_go(training)
 
-    assert runner.code == 0
-    assert cuts >= 3
+    assert runner.wait() == 0, home.log()
     assert home.job(job_id).attempt == 1
-    assert looks.ended(database, job_id) == undisturbed
+    assert looks.ended(home.database, job_id) == undisturbed
+
+
+def cut_connections(database: Database, ours: list[int]) -> int:
+    """Ends every connection but ``ours`` and the one that asks; returns how many these were."""
+    cut = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> ALL(:ours) AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    with database.begin() as tx:
+        return len(tx.execute(cut, {"ours": ours}).all())
 
 
 def test_a_file_with_a_flipped_bit_and_one_that_is_cut_short_are_served_to_nobody_and_found_by_a_scrub(

@@ -49,6 +49,9 @@ JOBS: dict[str, dict[str, Any]] = {name: _pruned_by(name) for name in PRUNERS} |
 }
 """The methods by name, and one job whose result is physically smaller."""
 
+USUAL = {"magnitude", "rigl", "filter"}
+"""Jobs of ``make test``: one at one shot, one from scratch, and one whose result is smaller."""
+
 BUDGET: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 64},
     "sparsity": 0.9,
@@ -113,7 +116,9 @@ def jobs(client: Client, request: pytest.FixtureRequest) -> dict[str, RemoteJob]
     return {name: client.submit(BUDGET | job, name=name) for name, job in JOBS.items() if name in asked}
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in USUAL else pytest.mark.exhaustive) for name in JOBS]
+)
 def test_a_job_of_every_method_gives_a_network_that_verifies_loads_and_does_what_its_report_says(
     jobs: dict[str, RemoteJob], name: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -97,9 +97,16 @@ def database_url(home: str | Path) -> str:
 class SerialRunner(Runner):
     """A real runner, but for Ray: its trainings run one after the other in its own process."""
 
-    def __init__(self, settings: WorkerSettings, database: Database, stopping: Event, slots: int = 1) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        database: Database,
+        stopping: Event,
+        slots: int = 1,
+        make_executor: Callable[[int], Executor] = lambda slots: SerialExecutor(slots=slots),
+    ) -> None:
         def open_serial(attempt: RunnersAttempt) -> AbstractContextManager[Executor]:
-            return nullcontext(SerialExecutor(slots=pin_in_flight(attempt, slots)))
+            return nullcontext(make_executor(pin_in_flight(attempt, slots)))
 
         super().__init__(settings, database, stopping, open_serial)
 

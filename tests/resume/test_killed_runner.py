@@ -24,6 +24,9 @@ DEATHS = ((2, False), (5, True))
 """Finished trials in the database when an attempt dies, and whether it dies before they are committed."""
 SEVERAL_IN_FLIGHT = ("lahc", "smac", "asha")
 """One whose proposals depend on a state, one on a model, one on promotions."""
+USUAL = {("lahc", 1), ("asha", 1), ("tpe", 1), ("smac", 3)}
+"""Runs of ``make test``: one of each kind, and one with several in flight. In process, all are replayed in
+``tests/search/test_resume.py``."""
 STAGES = {"activations": "activations", "tune": "tune_alone", "joint": "joint"}
 CANDIDATES = {"activations": "activations", "tune_alone": "hyperparameters", "joint": "joint"}
 """Stage of a search -> the final candidate that asks for it."""
@@ -103,7 +106,12 @@ def started(told: list[Event], stage: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("strategy", "slots"), [*((name, 1) for name in STRATEGIES), *((name, 3) for name in SEVERAL_IN_FLIGHT)]
+    ("strategy", "slots"),
+    [
+        pytest.param(name, slots, marks=() if (name, slots) in USUAL else pytest.mark.exhaustive)
+        for slots, names in ((1, STRATEGIES), (3, SEVERAL_IN_FLIGHT))
+        for name in names
+    ],
 )
 def test_a_search_whose_runner_is_killed_goes_on_as_if_nothing_had_happened(
     strategy: str, slots: int, one: Attempts, another: Attempts, tmp_path: Path, migrated_sqlite_file: Path
