@@ -179,7 +179,7 @@ class CheckView(BaseModel):
             test=found.test,
             weights=found.weights,
             live=found.live,
-            sites=[SiteView(path=site.path, own=site.own) for site in found.sites],
+            sites=[SiteView(path=site.path, own=site.original) for site in found.sites],
             operators=list(found.operators),
             estimate=EstimateView.model_validate(estimate.as_json()),
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from safs import data, models
-from safs.activations.groups import own_operators, site_groups
+from safs.activations.groups import original_operators, site_groups
 from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.data.arrays import check_channels
@@ -84,7 +84,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         sites=sites,
         operators=operators,
         groups=groups,
-        own=own_operators(groups, sites),
+        own=original_operators(groups, sites),
         weights=total,
         live=total - round(spec.sparsity * total),
         train=info.train,

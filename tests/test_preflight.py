@@ -34,7 +34,9 @@ def test_a_good_job_tells_network_sites_operators_weights_and_images() -> None:
     found = checked({})
 
     assert found.blueprint == Blueprint("lenet5", channels=1, image_size=28, classes=10)
-    assert [(site.path, site.own) for site in found.sites] == [(f"relu{number}", "relu") for number in (1, 2, 3, 4)]
+    assert [(site.path, site.original) for site in found.sites] == [
+        (f"relu{number}", "relu") for number in (1, 2, 3, 4)
+    ]
     assert found.operators[0] == "relu"
     assert set(found.operators) == set(OPERATORS)
     # 150 + 2,400 + 48,000 + 10,080 + 840; 99% of 61,470 is 60,855.3.
@@ -186,10 +188,10 @@ def test_a_sparsity_that_leaves_fewer_weights_than_layers_says_the_highest_possi
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("mine.npz", "there is no 'mine.npz' under the data root"),
+        ("mine.npz", "data.path 'mine.npz' does not exist under the data root"),
         ("../mine.npz", "'../mine.npz' must be relative"),
         ("/etc/passwd", "'/etc/passwd' must be relative"),
-        ("mine\0.npz", "no NUL"),
+        ("mine\0.npz", "without NUL"),
     ],
 )
 def test_data_that_are_not_under_the_root_are_told(tmp_path: Path, path: str, message: str) -> None:
@@ -244,7 +246,7 @@ def test_weights_of_another_kind_of_numbers_are_refused(tmp_path: Path) -> None:
     dense = build("lenet5", channels=1, classes=10, image_size=28, seed=0).state_dict()
     save_file(dense | {"fc3.bias": torch.zeros(10, dtype=torch.int64)}, tmp_path / "dense.safetensors")
 
-    assert "fc3.bias has numbers of kind I64" in refused({}, weights=tmp_path / "dense.safetensors").message
+    assert "fc3.bias has dtype I64" in refused({}, weights=tmp_path / "dense.safetensors").message
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\x40\x00\x00\x00\x00\x00\x00\x00{"])
@@ -255,7 +257,7 @@ def test_weights_that_are_no_whole_safetensors_file_are_refused(tmp_path: Path, 
 
     assert isinstance(error, WeightsError)
     assert error.field == "model.weights"
-    assert "no readable safetensors file" in error.message
+    assert "not a readable safetensors file" in error.message
 
 
 def test_a_network_that_does_not_trace_is_told_with_the_line_that_stopped_it() -> None:

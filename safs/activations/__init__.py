@@ -1,1 +1,1 @@
-"""Activation operators, the module that applies one, and the surgery that puts them into any model."""
+"""Activation operators, the module that applies one, and the surgery that inserts them into a model."""

@@ -1,8 +1,8 @@
-"""Keeps in-place calls right when activations around them are replaced.
+"""Keeps the meaning of in-place calls when activations are replaced.
 
-``relu_(x)`` changes what every later reader of ``x`` sees, so a replacement must be seen by them too. And ``x += y``
-or an in-place dropout after an activation must not write into a tensor that the activation's gradient still needs:
-ReLU's does not mind, tanh's does; the identity's output even is its input.
+``relu_(x)`` changes ``x`` for every later reader, so the replacement must do the same. And ``x += y`` or an in-place
+dropout after an activation must not overwrite a tensor that the activation's gradient needs. ReLU's gradient does not
+need its output, but tanh's does, and the identity returns its input itself.
 """
 
 import operator
@@ -17,10 +17,10 @@ from safs.activations.calls import first_argument
 
 
 def replace_call(graph: Graph, node: Node, target: str, modules: Mapping[str, nn.Module], *, in_place: bool) -> Node:
-    """Puts a call of module ``target`` in the place of ``node``, an activation's call; returns the new node.
+    """Replace ``node``, the call of an activation, by a call of module ``target``; return the new node.
 
-    If the old one worked in place, later readers of its input read the new output instead. Where they could see the
-    input through a view made earlier, the output is written back into the input.
+    If the old call was in place, later readers of its input read the new output instead. If they can read the input
+    through an earlier view, the output is also copied into the input.
     """
     source = first_argument(node)
     assert source is not None
@@ -39,7 +39,7 @@ def replace_call(graph: Graph, node: Node, target: str, modules: Mapping[str, nn
 
 
 def isolate(graph: Graph, sites: Iterable[Node], modules: Mapping[str, nn.Module]) -> None:
-    """Gives sites whose input or output is overwritten later a private copy of it; ``sites`` call out of place."""
+    """Copy the input or output of every site that a later node overwrites; ``sites`` are calls out of place."""
     position = _positions(graph)
     written = [(node, _aliases(writes, modules)) for node in graph.nodes if (writes := _overwritten(node, modules))]
     for site in list(sites):
@@ -82,7 +82,7 @@ def _positions(graph: Graph) -> dict[Node, int]:
 
 
 def _aliases(node: Node, modules: Mapping[str, nn.Module]) -> set[Node]:
-    """``node`` and all nodes whose value may share memory with its value."""
+    """``node`` and all nodes whose values may share memory with its value."""
     found, waiting = {node}, [node]
     while waiting:
         for neighbour in _neighbours(waiting.pop(), modules):
@@ -99,7 +99,7 @@ def _neighbours(node: Node, modules: Mapping[str, nn.Module]) -> Iterator[Node]:
 
 
 def _passed_through(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
-    """The argument whose memory ``node``'s value may share: of views, of dropout in eval mode, of in-place calls."""
+    """The argument whose memory ``node``'s value may share: for a view, dropout in eval mode or an in-place call."""
     is_view = (
         (node.op == "call_method" and node.target in _VIEW_METHODS)
         or (node.op == "call_function" and node.target in _VIEW_FUNCTIONS)
@@ -109,7 +109,7 @@ def _passed_through(node: Node, modules: Mapping[str, nn.Module]) -> Node | None
 
 
 def _overwritten(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
-    """The argument into which ``node`` writes, if any."""
+    """The argument that ``node`` overwrites; None if it overwrites nothing."""
     match node.op:
         case "call_module":
             writes = bool(getattr(modules.get(str(node.target)), "inplace", False))

@@ -1,7 +1,7 @@
-"""Which calls in a traced model are activations: modules, functions and methods, in place or not.
+"""Recognises the calls of activations in a traced model: modules, functions and methods, in place or not.
 
-PReLU, RReLU, GLU, softmax and what happens inside MultiheadAttention or an LSTM are not: they hold weights, draw
-random numbers, change shapes or mix elements.
+PReLU, RReLU, GLU, softmax and the activations inside MultiheadAttention or an LSTM do not count, since they hold
+weights, draw random numbers, change shapes or mix elements.
 """
 
 import inspect
@@ -20,15 +20,16 @@ from safs.activations.operators import OPERATORS, Operator, scaled
 
 @dataclass(frozen=True, slots=True)
 class ActivationCall:
-    """What one call node does."""
+    """A call of an activation in a graph."""
 
     operator: Operator
-    """The node's own operator."""
+    """The operator that the model calls."""
     in_place: bool
+    """True if the call overwrites its input."""
 
 
 def activation_call(node: Node, modules: Mapping[str, nn.Module]) -> ActivationCall | None:
-    """What ``node`` does if it is a call of an activation, else None; ``modules`` are the traced model's by path."""
+    """The activation that ``node`` calls, None if it calls none; ``modules`` maps paths of the traced model."""
     match node.op:
         case "call_module":
             module = modules[str(node.target)]
@@ -48,21 +49,24 @@ def activation_call(node: Node, modules: Mapping[str, nn.Module]) -> ActivationC
 
 
 def first_argument(node: Node) -> Node | None:
-    """The node whose value a call reads first: the input of an activation, of a view, of an in-place operation."""
+    """The first argument of a call: the input of an activation, a view or an in-place operation; None if no node."""
     first = node.args[0] if node.args else node.kwargs.get("input")
     return first if isinstance(first, Node) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """One activation function and the ways to write it; ``defaults`` are its settings, in order."""
+    """An activation function and the ways to call it."""
 
     name: str
     function: Callable[..., Tensor]
     module: type[nn.Module]
     aliases: tuple[Callable[..., Any], ...] = ()
+    """Other functions that compute the same."""
     methods: tuple[str, ...] = ()
+    """Names of tensor methods that compute the same."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Settings -> default values, in the order of the function's arguments."""
 
 
 _KINDS = (
@@ -99,7 +103,7 @@ _BY_METHOD = {method: kind for kind in _KINDS for method in kind.methods}
 
 
 def _arguments(kind: _Kind, node: Node) -> dict[str, Any]:
-    """The call's arguments by name, defaults filled in. Builtins have no signature: they take input, then settings."""
+    """The call's arguments by name, with defaults. Builtins without a signature take the input, then the settings."""
     try:
         names = list(inspect.signature(kind.function).parameters)
     except ValueError:
@@ -112,7 +116,7 @@ def _name(target: Any) -> str:
 
 
 def _operator(kind: _Kind, settings: Mapping[str, Any]) -> Operator:
-    """The registry's operator where it is the same function, else one made of the call: ``leaky_relu(0.2)``."""
+    """The registry's operator for the same function, else one made from the call, such as ``leaky_relu(0.2)``."""
     if all(settings[name] == default for name, default in kind.defaults.items()):
         name, function = kind.name, kind.function
         if name in OPERATORS:
@@ -121,7 +125,11 @@ def _operator(kind: _Kind, settings: Mapping[str, Any]) -> Operator:
         name = f"{kind.name}({','.join(_short(value) for value in settings.values())})"
         function = partial(kind.function, **settings)
     return scaled(
-        name, function, f"alpha * {name}(beta x)", "The network's own activation.", f"torch.nn.{kind.module.__name__}"
+        name,
+        function,
+        f"alpha * {name}(beta x)",
+        "The network's original activation.",
+        f"torch.nn.{kind.module.__name__}",
     )
 
 

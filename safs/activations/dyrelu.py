@@ -1,4 +1,4 @@
-"""DyReLU-B, a ReLU whose slopes follow the input, and its way back to ReLU."""
+"""DyReLU-B, a ReLU whose slopes depend on the input, and its phase-out to ReLU."""
 
 from functools import partial
 
@@ -10,17 +10,19 @@ from safs.activations.surgery import find_sites, rewire
 from safs.activations.symbolic_trace import in_mode
 
 BRANCHES = 2
-"""Straight lines of which the largest is taken: the method's k."""
+"""Number of linear functions whose maximum is the output: the paper's k."""
 
 
 class DyReLU(nn.Module):
-    """DyReLU-B: y_c = max over k of a_k,c x_c + b_k,c, whose coefficients two small layers read off the mean of ``x``.
+    """DyReLU-B: y_c = max over k of a_k,c x_c + b_k,c, with coefficients that two small layers compute from mean x.
 
     theta = 2 sigmoid(fc2(relu(fc1(mean x)))) - 1; (a_1, a_2, b_1, b_2) = (1, 0, 0, 0) + theta * (1, 1, 1/2, 1/2).
 
-    Chen et al., "Dynamic ReLU" (2020), arXiv:2003.10027. ``beta`` phases it out: the coefficients become
-    beta (a_1, ..., b_2) + (1 - beta) (1, 0, 0, 0), and at 0 it is ReLU itself, as in EAST (Li et al., "Pushing the
-    Limits of Sparsity", 2025, arXiv:2411.13545). As initialised it is not ReLU; it would be with a zeroed ``fc2``.
+    ``beta`` in [0, 1] phases the function out: the coefficients become beta (a_1, ..., b_2) + (1 - beta) (1, 0, 0, 0),
+    which is ReLU at beta = 0. After initialisation it is not ReLU; with ``fc2`` set to zero it would be.
+
+    Chen et al., "Dynamic ReLU" (2020), arXiv:2003.10027. The phase-out is that of EAST: Li et al., "Pushing the Limits
+    of Sparsity" (2025), arXiv:2411.13545.
     """
 
     def __init__(self, channels: int, beta: float = 1.0) -> None:
@@ -31,7 +33,7 @@ class DyReLU(nn.Module):
         self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, channels, ...] -> the same shape; without further dimensions ``x`` is its own mean."""
+        """[batch, channels, ...] -> the same shape; the mean of [batch, channels] is ``x`` itself."""
         if self.beta == 0.0:
             return F.relu(x)
         mean = x.flatten(2).mean(2) if x.ndim > 2 else x
@@ -46,24 +48,25 @@ class DyReLU(nn.Module):
 
 
 def dynamic_relus(model: nn.Module, example: Tensor, seed: int) -> dict[str, DyReLU]:
-    """A fresh DyReLU for each ReLU site of ``model``, by site path; ``rewire(model, modules=...)`` puts them there.
+    """A new DyReLU for each ReLU site of ``model``, by site path, for ``rewire(model, modules=...)``.
 
     Args:
-        example: images [B, C, H, W] that the model takes, on its device.
-        seed: of their weights; the global generator stays as it was.
+        example: images [B, C, H, W] that the model accepts, on its device.
+        seed: decides the weights of the DyReLUs; torch's global generator is unchanged.
     """
     channels = site_channels(model, example)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        relus = {site.path: DyReLU(channels[site.path]) for site in find_sites(model) if site.own == "relu"}
+        relus = {site.path: DyReLU(channels[site.path]) for site in find_sites(model) if site.original == "relu"}
     return {path: relu.to(example.device) for path, relu in relus.items()}
 
 
 def site_channels(model: nn.Module, example: Tensor) -> dict[str, int]:
-    """Channels of what each activation reads, by site path: the second dimension of its input.
+    """Number of channels of each activation's input, its second dimension, by site path.
 
     Args:
-        example: images [B, C, H, W] that the model takes, on its device. The model stays as it is.
+        model: it is run in eval mode and is unchanged.
+        example: images [B, C, H, W] that the model accepts, on its device.
     """
     channels: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""Which sites share an operator: none, those of a block, or all. Large networks have too many to search one by one."""
+"""Groups of sites that share an operator. Large networks have too many sites to search an operator for each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -11,50 +11,50 @@ from safs.activations.surgery import Site, rewire
 
 Scope: TypeAlias = Literal["site", "block", "network"]
 Groups: TypeAlias = dict[str, tuple[str, ...]]
-"""Name -> paths of its sites; every site is in one group, and both are in the order of their calls."""
+"""Group name -> paths of its sites. Every site is in one group; groups and sites are in the order of the calls."""
 
 NETWORK = "network"
-FEWEST_BLOCKS = 4
-"""What makes a network of stages: ResNet, DenseNet, RegNet, Swin and ConvNeXt all have four, some a stem beside."""
+MIN_BLOCKS = 4
+"""Smallest number of blocks. ResNet, DenseNet, RegNet, Swin and ConvNeXt have four stages, some with a stem."""
 
 
 def site_groups(sites: Sequence[Site], scope: Scope, model: nn.Module, example: Tensor) -> Groups:
-    """The groups of ``sites`` that share an operator.
+    """Groups of ``sites`` that share an operator.
 
-    - ``site``: each on its own, named by its path.
-    - ``network``: all, as ``network``.
-    - ``block``: those of a block. A site's block is the module that holds it at the shallowest depth of the module
-      tree with at least four such modules; in ResNet the stages ``layer1`` .. ``layer4`` beside the stem, in DenseNet
-      ``features.denseblock1`` and so on, in a vision transformer each encoder layer. Sites that lie at that depth
-      themselves, as in a flat ``nn.Sequential``, form a block with their neighbours of the same container and the same
-      resolution: VGG's convolutions between two poolings (``features.2-5``), its classifier.
+    - ``site``: every site is its own group, named by its path.
+    - ``network``: all sites are one group, ``network``.
+    - ``block``: the sites of a block are a group. Blocks are the modules that hold sites at the shallowest depth of the
+      module tree with at least four such modules: ResNet's stem and its stages ``layer1`` to ``layer4``, DenseNet's
+      ``features.denseblock1`` and so on, each encoder layer of a vision transformer. Sites at that depth themselves, as
+      in a flat ``nn.Sequential``, form a block with neighbours of the same container and resolution: VGG's
+      convolutions between two poolings (``features.2-5``), its classifier.
 
-    Sites share an operator only if they have the same one to begin with, so that the network itself stays a point of
-    the search space, and no gate of a squeeze-and-excitation becomes what the features beside it become: where a
-    group's sites have several, it is split and the operators are appended (``features.3:silu``).
+    Sites share an operator only if the model has the same operator there. So the unchanged network is a point of the
+    search space, and the gate of a squeeze-and-excitation never follows the features beside it. A group with several
+    operators is split, and its parts are named by the operators (``features.3:silu``).
 
     Args:
-        sites: all of ``model``'s.
-        model: in any state, on any device; it is run once on ``example`` in eval mode for ``block``.
-        example: one image, [1, channels, height, width], on the model's device; meta tensors do.
+        sites: all sites of ``model``.
+        model: in any mode, on any device. For ``block`` it is run once on ``example`` in eval mode.
+        example: one image, [1, channels, height, width], on the model's device; a meta tensor is accepted.
     """
     match scope:
         case "site":
             return {site.path: (site.path,) for site in sites}
         case "network":
-            return _split_by_own({NETWORK: tuple(site.path for site in sites)}, sites)
+            return _split_by_original({NETWORK: tuple(site.path for site in sites)}, sites)
         case "block":
-            return _split_by_own(_blocks([site.path for site in sites], _resolutions(model, example)), sites)
+            return _split_by_original(_blocks([site.path for site in sites], _resolutions(model, example)), sites)
 
 
-def own_operators(groups: Mapping[str, Sequence[str]], sites: Iterable[Site]) -> dict[str, str]:
-    """Group -> the network's own operator at all its sites."""
-    own = {site.path: site.own for site in sites}
-    return {name: own[paths[0]] for name, paths in groups.items()}
+def original_operators(groups: Mapping[str, Sequence[str]], sites: Iterable[Site]) -> dict[str, str]:
+    """Group -> the operator that the network has at all its sites."""
+    operators = {site.path: site.original for site in sites}
+    return {name: operators[paths[0]] for name, paths in groups.items()}
 
 
 def _blocks(paths: Sequence[str], resolutions: Mapping[str, tuple[int, ...]]) -> Groups:
-    """Blocks by module path; those that are one site each join their neighbours of the same resolution."""
+    """Blocks by module path. Blocks that are a single site join neighbours of the same resolution."""
     depth = _depth(paths)
     members: Groups = {}
     for path in paths:
@@ -70,39 +70,39 @@ def _blocks(paths: Sequence[str], resolutions: Mapping[str, tuple[int, ...]]) ->
 
 
 def _depth(paths: Sequence[str]) -> int:
-    """The shallowest depth at which the paths, cut there, are at least four; the deepest if there is none."""
+    """The shallowest depth at which the truncated paths are at least ``MIN_BLOCKS``; else the deepest."""
     deepest = max(path.count(".") + 1 for path in paths)
     cut = ({".".join(path.split(".")[:depth]) for path in paths} for depth in range(1, deepest))
-    return next((depth for depth, blocks in enumerate(cut, start=1) if len(blocks) >= FEWEST_BLOCKS), deepest)
+    return next((depth for depth, blocks in enumerate(cut, start=1) if len(blocks) >= MIN_BLOCKS), deepest)
 
 
 def _run_name(blocks: Sequence[str]) -> str:
-    """``features.2-5`` for features.2 .. features.5."""
+    """Name of a run of blocks: ``features.2-5`` for features.2 to features.5."""
     first, last = blocks[0], blocks[-1]
     return first if first == last else f"{first}-{last.rpartition('.')[2]}"
 
 
-def _split_by_own(groups: Groups, sites: Sequence[Site]) -> Groups:
-    own = {site.path: site.own for site in sites}
+def _split_by_original(groups: Groups, sites: Sequence[Site]) -> Groups:
+    original = {site.path: site.original for site in sites}
     split: Groups = {}
     for name, paths in groups.items():
-        kinds = dict.fromkeys(own[path] for path in paths)
-        for kind in kinds:
-            members = tuple(path for path in paths if own[path] == kind)
-            split[name if len(kinds) == 1 else f"{name}:{kind}"] = members
+        operators = dict.fromkeys(original[path] for path in paths)
+        for operator in operators:
+            members = tuple(path for path in paths if original[path] == operator)
+            split[name if len(operators) == 1 else f"{name}:{operator}"] = members
     return split
 
 
 def _resolutions(model: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
-    """Site -> height and width of what comes out there; nothing for vectors and tokens."""
+    """Site path -> height and width of its output; empty for vectors and tokens."""
     found: dict[str, tuple[int, ...]] = {}
     rewired = rewire(model).eval()
     for path, activation in rewired.activations.items():
 
-        def note(module: nn.Module, given: object, output: Tensor, path: str = path) -> None:
+        def record(module: nn.Module, inputs: object, output: Tensor, path: str = path) -> None:
             found[path] = tuple(output.shape[2:]) if output.dim() == 4 else ()
 
-        activation.register_forward_hook(note)
+        activation.register_forward_hook(record)
     with torch.no_grad():
         rewired(example)
     return found

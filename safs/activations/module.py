@@ -1,4 +1,4 @@
-"""One site's activation: an operator with its scalars."""
+"""The activation of one site: an operator with its scalars."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +11,9 @@ from safs.errors import UnknownNameError
 
 
 class Activation(nn.Module):
-    """Applies an operator; its scalars are 0-dimensional parameters named as the operator names them.
+    """An operator with its scalars, which are 0-dimensional parameters under the names that the operator gives.
 
-    They learn if ``learnable`` is set or the operator always learns; ``values`` are their starts (default 1).
+    Scalars start at ``values``, or at 1. They are learned if ``learnable`` is True or the operator always learns them.
     While all of them are fixed at 1, the operator's plain form runs.
     """
 
@@ -33,19 +33,19 @@ class Activation(nn.Module):
         self._fixed_at_one = not self.learns and all(value == 1.0 for value in values.values())
 
     def forward(self, x: Tensor) -> Tensor:
-        """The operator's value at ``x``, of any shape and float dtype."""
+        """Apply the operator to ``x``, of any shape and float dtype."""
         if self._fixed_at_one and self.operator.plain is not None:
             return self.operator.plain(x)
         return self.operator.function(x, *(self._parameters[name] for name in self.operator.scalars))
 
     def scalars(self) -> dict[str, float]:
-        """The scalars' present values; one host sync each."""
+        """Current values of the scalars, by name; one host sync for each."""
         return {name: float(value.detach()) for name, value in self.named_parameters(recurse=False)}
 
     def extra_repr(self) -> str:
         return f"{self.operator.name}, learns={self.learns}"
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        """Also looks whether a loaded scalar ended the plain form; forward cannot, that would sync with the device."""
+        """Load the scalars, and check here if the plain form applies, since forward would sync with the device."""
         super()._load_from_state_dict(*args, **kwargs)
         self._fixed_at_one = not self.learns and all(value == 1.0 for value in self.scalars().values())

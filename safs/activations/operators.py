@@ -1,7 +1,7 @@
 """The activation operators that a search chooses from, as pure functions of an input and a few scalars.
 
-All are 0-dimensional and start at 1. They scale an operator from outside (``alpha``) and from inside (``beta``), as
-in SAFS (Loni et al. 2023, arXiv:2305.10964); three operators bring scalars of their own instead, and learn them always.
+Scalars are 0-dimensional and start at 1. ``alpha`` scales an operator's output and ``beta`` its input, as in SAFS
+(Loni et al. 2023, arXiv:2305.10964). Three operators have scalars that belong to the operator and are always learned.
 """
 
 import math
@@ -15,40 +15,40 @@ from torch import Tensor
 from safs.registry import Registry
 
 SYMEXP_LINEAR_FROM = 10.0
-"""symexp goes on as its tangent from here; e^10 = 22,026 still fits float16."""
+"""Input size from which symexp is linear; e^10 = 22,026 still fits float16."""
 SRS_LARGEST_EXPONENT = 40.0
-"""Half of float32's 88.7: the derivative of a quotient squares its denominator."""
+"""Largest exponent in srs: less than half of float32's 88.7, since a quotient's derivative squares its denominator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An activation function of an input of any shape, elementwise."""
+    """An elementwise activation function."""
 
     name: str
     function: Callable[..., Tensor]
-    """(x, *scalars) -> a new tensor like x."""
+    """(x, *scalars) -> a new tensor of the shape and dtype of x."""
     scalars: tuple[str, ...]
     """Names of the scalars, in the order in which ``function`` takes them."""
     plain: Callable[[Tensor], Tensor] | None
-    """``function`` with every scalar 1, without the multiplications; None where the scalars always learn."""
+    """``function`` with all scalars 1, without the multiplications; None if the scalars are always learned."""
     formula: str
     summary: str
     source: str
     always_trainable: bool = False
-    """Whether the scalars learn even in stage 1: they are the operator's own, not SAFS's alpha and beta."""
+    """True if the scalars are learned even in stage 1, since they belong to the operator and not to SAFS."""
 
 
 def symlog(u: Tensor) -> Tensor:
-    """sign(u) ln(|u| + 1), with its true derivative 1 at 0."""
+    """sign(u) ln(|u| + 1), with its exact derivative of 1 at 0."""
     positive = u >= 0
     size = torch.log1p(_magnitude(u, positive))
     return torch.where(positive, size, -size)
 
 
 def symexp(u: Tensor) -> Tensor:
-    """sign(u) (exp(|u|) - 1), exact for |u| <= 10; beyond, the tangent goes on, so that depth cannot overflow it.
+    """sign(u) (exp(|u|) - 1) for |u| <= 10, and its tangent beyond, so that deep networks do not overflow.
 
-    Value and derivative are continuous at the joint. The derivative at 0 is the true one, 1.
+    Value and derivative are continuous at |u| = 10. The derivative at 0 is exactly 1.
     """
     positive = u >= 0
     size = _magnitude(u, positive)
@@ -60,8 +60,8 @@ def symexp(u: Tensor) -> Tensor:
 def tanhsoft1(x: Tensor, alpha: Tensor) -> Tensor:
     """TanhSoft-1: tanh(alpha x) * softplus(x).
 
-    Biswas, Kumar, Banerjee, Pandey, "TanhSoft" (2020), arXiv:2009.03863. SAFS's code gives it a second scalar that
-    enters nothing; the published function has one.
+    Biswas, Kumar, Banerjee, Pandey, "TanhSoft" (2020), arXiv:2009.03863. SAFS's code gives it a second, unused scalar;
+    the published function has one.
     """
     return torch.tanh(alpha * x) * F.softplus(x)
 
@@ -69,8 +69,8 @@ def tanhsoft1(x: Tensor, alpha: Tensor) -> Tensor:
 def srs(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Soft-root-sign: x / (x / alpha + exp(-x / beta)).
 
-    The exponent is held at 40, where the value is below 1e-15, so that far-negative inputs have a gradient of 0 and
-    not NaN. The denominator has no zero while alpha > beta / e.
+    The exponent is clamped to 40, where the value is below 1e-15, so that large negative inputs have a gradient of 0
+    instead of NaN. The denominator has no zero if alpha > beta / e.
 
     Zhou, Li, Wang, "Soft-Root-Sign" (2020), arXiv:2003.00547.
     """
@@ -87,7 +87,7 @@ def acon(x: Tensor, p1: Tensor, p2: Tensor, beta: Tensor) -> Tensor:
 
 
 def swish(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """Swish: alpha * x * sigmoid(beta x); beta stands only inside the sigmoid.
+    """Swish: alpha * x * sigmoid(beta x). beta scales the input of the sigmoid only.
 
     Ramachandran, Zoph, Le, "Searching for Activation Functions" (2017), arXiv:1710.05941.
     """
@@ -110,7 +110,7 @@ def scaled(name: str, f: Callable[[Tensor], Tensor], formula: str, summary: str,
 
 
 def _magnitude(u: Tensor, positive: Tensor) -> Tensor:
-    """|u| with derivative 1 at 0, where abs() and sign() have 0: pruned networks have many inputs of exactly 0."""
+    """|u| with derivative 1 at 0. abs() has derivative 0 there, and pruned networks have many inputs of exactly 0."""
     return torch.where(positive, u, -u)
 
 
@@ -134,7 +134,7 @@ OPERATORS: Registry[Operator] = Registry(
                 "hardswish",
                 F.hardswish,
                 "alpha * beta x * relu6(beta x + 3) / 6",
-                "Swish made of straight lines and a parabola.",
+                "A piecewise approximation of Swish.",
                 "Howard et al., Searching for MobileNetV3 (2019), arXiv:1905.02244",
             ),
             Operator(
@@ -143,7 +143,7 @@ OPERATORS: Registry[Operator] = Registry(
                 ("alpha", "beta"),
                 F.silu,
                 "alpha * x * sigmoid(beta x)",
-                "Smooth, dips below zero, unbounded above.",
+                "Smooth, slightly negative below zero, unbounded above.",
                 "Ramachandran et al. (2017), arXiv:1710.05941",
             ),
             scaled(
@@ -178,7 +178,7 @@ OPERATORS: Registry[Operator] = Registry(
                 "logsigmoid",
                 F.logsigmoid,
                 "alpha * ln(sigmoid(beta x))",
-                "Softplus turned around, always negative.",
+                "Mirrored softplus, always negative.",
                 "Loni et al. (2023), arXiv:2305.10964",
             ),
             scaled(
@@ -201,7 +201,7 @@ OPERATORS: Registry[Operator] = Registry(
                 ("alpha",),
                 None,
                 "tanh(alpha x) * ln(1 + exp(x))",
-                "Softplus with a sign; alpha always learns.",
+                "Softplus times tanh; alpha is always learned.",
                 "Biswas et al. (2020), arXiv:2009.03863",
                 always_trainable=True,
             ),
@@ -211,7 +211,7 @@ OPERATORS: Registry[Operator] = Registry(
                 ("alpha", "beta"),
                 None,
                 "x / (x / alpha + exp(-x / beta))",
-                "Bounded above by alpha, fades out below; both scalars always learn.",
+                "Bounded above by alpha, tends to zero below; both scalars are always learned.",
                 "Zhou et al. (2020), arXiv:2003.00547",
                 always_trainable=True,
             ),
@@ -221,7 +221,7 @@ OPERATORS: Registry[Operator] = Registry(
                 ("p1", "p2", "beta"),
                 None,
                 "(p1 - p2) x * sigmoid(beta (p1 - p2) x) + p2 x",
-                "Learns whether to activate; starts as the identity; all three scalars always learn.",
+                "Learns how much to activate, starts as the identity; all three scalars are always learned.",
                 "Ma et al. (2021), arXiv:2009.04759",
                 always_trainable=True,
             ),
@@ -229,11 +229,11 @@ OPERATORS: Registry[Operator] = Registry(
                 "relu",
                 F.relu,
                 "alpha * max(beta x, 0)",
-                "The usual default.",
+                "Zero below zero, the identity above; the usual default.",
                 "Nair and Hinton, Rectified Linear Units (2010)",
             ),
-            scaled("identity", _same, "alpha * beta x", "No activation at all.", "The baseline"),
+            scaled("identity", _same, "alpha * beta x", "No activation function.", "The baseline"),
         )
     },
 )
-"""SAFS's thirteen candidates, and relu and identity, without which a search could not return a baseline."""
+"""SAFS's thirteen candidates, with relu and identity, which let a search return a baseline."""

@@ -1,4 +1,4 @@
-"""A model whose activation calls were replaced."""
+"""A model with replaced activation calls."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -11,14 +11,14 @@ from safs.activations.module import Activation
 from safs.errors import SurgeryError
 
 ACTIVATIONS = "_safs_activations"
-"""The one name that a rewired model's state has beside the model's own."""
+"""The only name that a rewired model adds to the names of the model."""
 
 
 class RewiredModel(nn.Module):
-    """Another model's parameters and buffers under their own names, with a forward for train and one for eval mode.
+    """A model's parameters and buffers under the same names, with a new forward for train mode and for eval mode.
 
-    Made by ``surgery.rewire``. The model's children, parameters and buffers are held by reference: what changes here
-    changes there. The state dict has the operators' scalars in addition, under ``_safs_activations``.
+    ``surgery.rewire`` makes it. The children, parameters and buffers are shared with the model, so a change in one
+    shows in the other. The state dict adds the operators' scalars under ``_safs_activations``.
     """
 
     def __init__(
@@ -40,18 +40,18 @@ class RewiredModel(nn.Module):
         self.training = model.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the model's own forward returns, of the same arguments."""
+        """Take the arguments of the model's forward, and return the same type."""
         return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
 
     @property
     def activations(self) -> Mapping[str, nn.Module]:
-        """Site path -> what is there, in the order of the calls: an ``Activation`` if it is no module of the caller."""
+        """Site path -> its ``Activation``, or the module given to ``rewire``, in the order of the calls."""
         modules = self._modules[ACTIVATIONS]
         assert isinstance(modules, nn.ModuleList)
         return MappingProxyType(dict(zip(self._site_paths, modules, strict=True)))
 
     def scalars(self) -> dict[str, dict[str, float]]:
-        """Site path -> scalar name -> present value, of every ``Activation``."""
+        """Site path -> scalar name -> current value, for every ``Activation``."""
         return {
             path: activation.scalars()
             for path, activation in self.activations.items()
@@ -59,24 +59,28 @@ class RewiredModel(nn.Module):
         }
 
     def activation_parameters(self) -> list[nn.Parameter]:
-        """What learns at the sites: scalars are to be exempt from weight decay, which would pull them from 1 to 0."""
+        """Parameters of the sites. Exempt them from weight decay, which would pull scalars from 1 to 0."""
         return [parameter for activation in self.activations.values() for parameter in activation.parameters()]
 
     def model_state(self) -> dict[str, Tensor]:
-        """The state dict of the model alone, by its own names; values are references, as in ``state_dict``."""
+        """The state dict without the operators' scalars, under the model's names. Values are references."""
         return {name: value for name, value in self.state_dict().items() if not name.startswith(f"{ACTIVATIONS}.")}
 
     def load_model_state(self, state: Mapping[str, Tensor]) -> None:
-        """Loads a state of the model alone, strictly (RuntimeError otherwise); the operators' scalars stay."""
-        own = {name: value for name, value in self.state_dict().items() if name.startswith(f"{ACTIVATIONS}.")}
-        self.load_state_dict({**state, **own})
+        """Load a state dict of the model, and keep the operators' scalars.
+
+        Raises:
+            RuntimeError: the names or shapes are not the model's.
+        """
+        scalars = {name: value for name, value in self.state_dict().items() if name.startswith(f"{ACTIVATIONS}.")}
+        self.load_state_dict({**state, **scalars})
 
 
 def _share(model: nn.Module, rewired: nn.Module) -> None:
     for name in (*model._parameters, *model._buffers, *model._modules):
         if name == ACTIVATIONS or hasattr(RewiredModel, name):
             raise SurgeryError(
-                f"model {type(model).__name__} has a member named {name!r}, which rewiring needs; rename it"
+                f"model {type(model).__name__} has a member named {name!r}, a name that rewiring needs; rename it"
             )
     for name, parameter in model._parameters.items():
         rewired.register_parameter(name, parameter)
@@ -87,7 +91,7 @@ def _share(model: nn.Module, rewired: nn.Module) -> None:
 
 
 def _compile(graph: Graph, description: str) -> Callable[..., Any]:
-    """The function that torch.fx writes for ``graph``; its first argument is the module that holds the parameters."""
+    """Compile the function that torch.fx writes for ``graph``. Its first argument is the rewired model."""
     code = graph.python_code("self")
     namespace = dict(code.globals)
     exec(compile(code.src, f"<rewired {description}>", "exec"), namespace)

@@ -1,7 +1,7 @@
-"""Finds the activation calls of a model and replaces them: torch.fx surgery on call sites.
+"""Finds the activation calls of a model and replaces them, by torch.fx.
 
-A site is one call, not one module: a ``nn.ReLU`` that a residual block uses twice is two sites, and ``F.relu``,
-``x.relu()`` and in-place forms count too. Models stay plain torch and know nothing of this.
+A site is one call, not one module: an ``nn.ReLU`` that a residual block calls twice is two sites. ``F.relu``,
+``x.relu()`` and in-place calls are sites, too. Models are plain torch modules and need no changes.
 """
 
 from collections import Counter, defaultdict
@@ -30,33 +30,33 @@ class Site:
     """One call of an activation."""
 
     path: str
-    """Path of the calling module and the name called there; ``#2`` marks the second such call: ``layer1.0.relu#2``."""
-    own: str
-    """Name of the operator that the model has there: of ``OPERATORS``, or its own, such as ``leaky_relu(0.2)``."""
+    """Path of the calling module and the called name; ``#2`` marks its second call, as in ``layer1.0.relu#2``."""
+    original: str
+    """Name of the operator that the model calls: one of ``OPERATORS``, or another such as ``leaky_relu(0.2)``."""
 
 
 def find_sites(model: nn.Module) -> tuple[Site, ...]:
-    """The sites of ``model`` in eval mode, in the order of their calls.
+    """Sites of ``model`` in eval mode, in the order of their calls.
 
     Raises:
-        SurgeryError: the model does not trace; the message names the line.
+        SurgeryError: torch.fx cannot trace the model; the message names the line.
     """
     calls = _calls(trace(model, training=False).graph, dict(model.named_modules()))
     return tuple(Site(path, found.call.operator.name) for path, found in _with_paths(calls).items())
 
 
 def candidate_operators(sites: Sequence[Site], names: Literal["all"] | Sequence[str] = "all") -> tuple[str, ...]:
-    """What a search may choose at every site: the model's own operators first, then ``names`` (or all), each once.
+    """Operators that a search may choose at every site: those of the model first, then ``names``, each once.
 
     Raises:
-        UnknownNameError: a name that is neither in ``OPERATORS`` nor the model's own.
+        UnknownNameError: a name is neither in ``OPERATORS`` nor an operator of the model.
     """
-    own = dict.fromkeys(site.own for site in sites)
+    original = dict.fromkeys(site.original for site in sites)
     wanted = tuple(OPERATORS) if names == "all" else names
     for name in wanted:
-        if name not in OPERATORS and name not in own:
-            raise UnknownNameError("operator", name, (*own, *OPERATORS), field="activations.operators")
-    return tuple(dict.fromkeys((*own, *wanted)))
+        if name not in OPERATORS and name not in original:
+            raise UnknownNameError("operator", name, (*original, *OPERATORS), field="activations.operators")
+    return tuple(dict.fromkeys((*original, *wanted)))
 
 
 def rewire(
@@ -67,16 +67,20 @@ def rewire(
     scalars: Mapping[str, Mapping[str, float]] | None = None,
     modules: Mapping[str, nn.Module] | None = None,
 ) -> RewiredModel:
-    """``model`` with ``assignment`` (site path -> operator name) at its sites; other sites keep their own operator.
+    """A copy of ``model``'s forward with other activations. Parameters and buffers are shared, under the same names.
 
-    The result shares the model's parameters and buffers under the model's names; calls that only train mode makes
-    (auxiliary heads) stay as they are. ``learnable`` lets alpha and beta learn at every site, ``scalars`` (site path
-    -> name -> value) are their starts. ``modules`` (site path -> module) stand at their sites themselves; their
-    parameters and buffers are the result's, beside the model's own.
+    Calls that only train mode makes, such as those of auxiliary heads, are unchanged.
+
+    Args:
+        assignment: site path -> operator name. Other sites keep the model's operator.
+        learnable: True learns alpha and beta at every site.
+        scalars: site path -> scalar name -> initial value, 1 by default.
+        modules: site path -> module that is called there instead of an operator. Its parameters and buffers become
+            part of the result, beside the model's.
 
     Raises:
-        SurgeryError: the model does not trace; the message names the line.
-        UnknownNameError: a site, operator or scalar that this model does not have.
+        SurgeryError: torch.fx cannot trace the model; the message names the line.
+        UnknownNameError: the model does not have a named site, operator or scalar.
     """
     assignment, scalars, modules = assignment or {}, scalars or {}, modules or {}
     members = dict(model.named_modules())
@@ -87,13 +91,13 @@ def rewire(
     _check_sites((*assignment, *scalars, *modules), sites)
     _check_operators(assignment.values(), operators)
 
-    anywhere = next(iter(model.parameters()), torch.empty(0))
+    reference = next(iter(model.parameters()), torch.empty(0))
     activations = {
         path: modules[path]
         if path in modules
         else Activation(
             operators[assignment.get(path, found.call.operator.name)], learnable=learnable, values=scalars.get(path)
-        ).to(anywhere.device)
+        ).to(reference.device)
         for path, found in sites.items()
     }
     nodes = {False: {path: found.node for path, found in sites.items()}, True: _counterparts(sites, calls[True])}
@@ -105,7 +109,7 @@ def rewire(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An activation call in a graph, and the name that it shares with calls like it."""
+    """An activation call in a graph, and its name, which other calls may share."""
 
     node: Node
     call: ActivationCall
@@ -118,7 +122,7 @@ def _calls(graph: Graph, modules: Mapping[str, nn.Module]) -> list[_Found]:
 
 
 def _call_name(node: Node, call: ActivationCall) -> str:
-    """``owner.name``: the attribute called, or the operator's bare name for functions and methods."""
+    """Name of a call, ``owner.name``: the called attribute, or the operator's name for a function or method."""
     owner = str(node.meta["owner"])
     if node.op == "call_module":
         attribute = str(node.target)
@@ -140,9 +144,10 @@ def _with_paths(calls: Iterable[_Found]) -> dict[str, _Found]:
 
 
 def _counterparts(sites: Mapping[str, _Found], training_calls: Iterable[_Found]) -> dict[str, Node]:
-    """The train graph's node for each site that train mode has too.
+    """The train graph's node for each site that train mode calls, too.
 
-    Calls of the same name pair up in order; where train mode makes more of them or fewer, those from the same lines.
+    Calls of the same name are paired in order. If train mode makes more or fewer of them, calls from the same lines
+    of code are paired.
     """
     evaluated, trained = defaultdict(list), defaultdict(list)
     for path, found in sites.items():
@@ -150,15 +155,15 @@ def _counterparts(sites: Mapping[str, _Found], training_calls: Iterable[_Found])
     for found in training_calls:
         trained[found.name].append((found.node, str(found.node.meta["line"])))
     pairs: dict[str, Node] = {}
-    for name, here in evaluated.items():
-        there = trained[name]
-        if len(here) == len(there):
-            blocks = [(0, 0, len(here))]
+    for name, in_eval in evaluated.items():
+        in_train = trained[name]
+        if len(in_eval) == len(in_train):
+            blocks = [(0, 0, len(in_eval))]
         else:
-            lines = [line for _, line in here], [line for _, line in there]
+            lines = [line for _, line in in_eval], [line for _, line in in_train]
             blocks = list(SequenceMatcher(None, *lines, autojunk=False).get_matching_blocks())
         for start, other, size in blocks:
-            pairs |= {here[start + k][0]: there[other + k][0] for k in range(size)}
+            pairs |= {in_eval[start + k][0]: in_train[other + k][0] for k in range(size)}
     return pairs
 
 

@@ -1,7 +1,7 @@
 """Symbolic tracing of a model in train mode and in eval mode.
 
-torch.fx runs ``forward`` once with stand-ins and writes down what is called, so that every ``if self.training`` is
-decided for good. Hence one trace a mode, as torchvision's feature extraction does it.
+torch.fx runs ``forward`` once with proxies and records the calls, so a trace takes one branch of every
+``if self.training``. That is why each mode is traced, as torchvision's feature extraction does.
 """
 
 import os
@@ -25,27 +25,27 @@ from safs.errors import SurgeryError
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a model does in one mode."""
+    """A model's graph in one mode."""
 
     graph: Graph
     constants: dict[str, Tensor]
-    """Tensors that ``forward`` makes from nothing (a ``torch.arange``), by the name that the graph reads."""
+    """Tensors that ``forward`` creates (with ``torch.arange``, for example), by the names that the graph reads."""
 
 
 def trace(model: nn.Module, *, training: bool) -> Trace:
-    """What ``model`` does in train or eval mode; its parameters, buffers and modes stay as they are.
+    """Trace ``model`` in train or eval mode. Its parameters, buffers and modes are unchanged.
 
-    Every node's ``meta`` holds ``owner``, the path of the module that calls, and ``line``, where in its code.
+    Every node's ``meta`` has ``owner``, the path of the calling module, and ``line``, the file and line of the call.
 
     Raises:
-        SurgeryError: ``forward`` depends on values or draws random numbers outside of the input's own operations.
+        SurgeryError: ``forward`` depends on tensor values, or draws random numbers independent of the input.
     """
     tracer = _Tracer()
     attributes = set(vars(model))
     with _TRACING, in_mode(model, training), _NoFrozenDraws():
         try:
             graph = tracer.trace(model)
-        except Exception as error:  # forward is foreign code that meets stand-ins: anything can come
+        except Exception as error:  # forward is the user's code and runs with proxies, so it can raise anything.
             raise SurgeryError(_where_it_stopped(model, error)) from error
         finally:
             made = {name: vars(model).pop(name) for name in set(vars(model)) - attributes}
@@ -54,7 +54,7 @@ def trace(model: nn.Module, *, training: bool) -> Trace:
 
 @contextmanager
 def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """``model`` in one mode, and every module back in its own afterwards."""
+    """Set ``model`` to train or eval mode, and restore the mode of every module afterwards."""
     before = {module: module.training for module in model.modules()}
     model.train(training)
     try:
@@ -65,7 +65,7 @@ def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 
 class _Tracer(Tracer):
-    """Records buffers as reads (a forward may update them) and where each call comes from."""
+    """Records buffers as reads, since a forward may update them, and the origin of each call."""
 
     proxy_buffer_attributes = True
 
@@ -78,16 +78,14 @@ class _Tracer(Tracer):
 
 
 class _NoFrozenDraws(TorchFunctionMode):
-    """Refuses random numbers that do not come from the input: the trace would hold one draw as a constant."""
+    """Refuses random numbers independent of the input, which the trace would record as a constant."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         if func in _DRAWS and not any(isinstance(value, Proxy) for value in (*args, *kwargs.values())):
-            raise RuntimeError(
-                "these random numbers would be the same in every call; draw them as torch.rand_like does"
-            )
+            raise RuntimeError("these random numbers would be the same in every call; draw them with torch.rand_like")
         return func(*args, **kwargs)
 
 
@@ -95,19 +93,19 @@ _DRAWS = frozenset(
     {torch.rand, torch.randn, torch.randint, torch.randperm, torch.normal, torch.bernoulli, torch.multinomial}
     | {torch.Tensor.bernoulli_, torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.random_}
 )
-_TRACING = threading.Lock()  # torch.fx patches nn.Module for the whole process while it traces
-_MACHINERY = (f"{Path(torch.__file__).parent}{os.sep}", __file__)  # with the separator, torchvision is model code
+_TRACING = threading.Lock()  # torch.fx patches nn.Module for the whole process while it traces.
+_TRACER_FILES = (f"{Path(torch.__file__).parent}{os.sep}", __file__)  # The separator keeps torchvision out.
 
 
 def _line_of_model_code(frame: FrameType | None) -> str:
-    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+    while frame is not None and frame.f_code.co_filename.startswith(_TRACER_FILES):
         frame = frame.f_back
     return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _where_it_stopped(model: nn.Module, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_MACHINERY)]
+    own = [frame for frame in frames if not frame.filename.startswith(_TRACER_FILES)]
     where = f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else "its forward"
     return (
         f"{_describe(model)} cannot be traced by torch.fx; it stopped at {where} "
@@ -121,7 +119,7 @@ def _describe(model: nn.Module) -> str:
 
 
 def _rename_constants(graph: Graph, made: dict[str, Any], mode: str) -> dict[str, Tensor]:
-    """Gives each mode's constants names of their own: torch.fx numbers both from 0."""
+    """Give the constants of each mode unique names, since torch.fx numbers both from 0."""
     names = {name: f"_safs_{mode}_constant{number}" for number, name in enumerate(sorted(made))}
     for node in graph.nodes:
         if node.op == "get_attr" and node.target in names:

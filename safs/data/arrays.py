@@ -1,4 +1,4 @@
-"""From arrays in memory to three tensor splits: what all data sets but image folders share."""
+"""Splits arrays in memory into three tensor splits, for all data sets but image folders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,20 @@ from safs.errors import DataError
 from safs.spec.job import DataSpec
 
 MEMORY_LIMIT_BYTES = 2 * 2**30
-"""Of all images of a data set, fitted; a larger one is kept at its own size and fitted a batch at a time."""
+"""Largest size of all images of a data set, once resized. Larger ones keep their size and are resized by batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a data set holds, without its pixels."""
+    """Sizes of a data set, known without reading its pixels."""
 
     channels: int
     image_size: int
     classes: int
     samples: int
-    """To be cut in train and validation, and in test where ``test_samples`` is None."""
+    """Images to split into train and validation, and into test if ``test_samples`` is None."""
     test_samples: int | None
+    """Images of an official test set; None if the data set has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """A data set in memory as it was published."""
+    """A data set in memory, not yet split, resized or normalised."""
 
     samples: Labelled
     test: Labelled | None
@@ -50,17 +51,17 @@ class Arrays:
 
 
 class ArraySource(Protocol):
-    """A data set that is read into memory whole; a module with these two functions is one."""
+    """A data set that is read into memory as a whole. A module with these two functions is one."""
 
     def outline(self, spec: DataSpec, root: Path | None) -> Outline:
-        """What it holds, from labels and headers; raises DataError where it is not there or malformed."""
+        """Sizes, from labels and headers; raises DataError if the data set is missing or malformed."""
 
     def read(self, spec: DataSpec, root: Path | None) -> Arrays:
-        """All of it, downloaded where need be; raises DataError where that fails."""
+        """All images and labels, downloaded if they are missing; raises DataError if that fails."""
 
 
 def inspect_arrays(source: ArraySource, spec: DataSpec, root: Path | None) -> DataInfo:
-    """The data set's sizes once it is cut as ``spec`` says."""
+    """Sizes of the data set after it is split as ``spec`` says."""
     outline = source.outline(spec, root)
     counts = _counts(outline.samples, outline.test_samples is not None, spec)
     test = counts.test if outline.test_samples is None else outline.test_samples
@@ -70,15 +71,15 @@ def inspect_arrays(source: ArraySource, spec: DataSpec, root: Path | None) -> Da
 def load_arrays(
     source: ArraySource, spec: DataSpec, root: Path | None, channels: int, image_size: int, seed: int
 ) -> Splits:
-    """The data set in three parts."""
+    """Read the data set and split it."""
     return split_arrays(source.read(spec, root), spec, channels, image_size, seed)
 
 
 def split_arrays(arrays: Arrays, spec: DataSpec, channels: int, image_size: int, seed: int) -> Splits:
-    """Cuts, fits to ``channels`` and ``image_size``, and normalises by the training part's mean and deviation.
+    """Split the images, resize them, and normalise them by the training split's mean and standard deviation.
 
     Raises:
-        DataError: the images have other channels than the network takes, or are too few.
+        DataError: the images have another number of channels than the network takes, or there are too few of them.
     """
     images, labels = arrays.samples.images, arrays.samples.labels
     check_channels(images.shape[1], channels)
@@ -106,17 +107,17 @@ def split_arrays(arrays: Arrays, spec: DataSpec, channels: int, image_size: int,
 
 
 def check_channels(has: int, wanted: int) -> None:
-    """Raises DataError where images of ``has`` channels cannot be given to a network that takes ``wanted``."""
+    """Raise DataError if a network with ``wanted`` input channels cannot read images with ``has`` channels."""
     if has not in (1, wanted):
         raise DataError(
             f"the images have {has} channels and the network takes {wanted}; only grey images are repeated. "
-            "Choose a network that takes as many.",
+            f"Choose a network that takes {has} channels.",
             field="data.dataset",
         )
 
 
 def as_labelled(images: NDArray[np.generic], labels: NDArray[np.generic]) -> Labelled:
-    """Arrays [N, C, H, W] and [N] as tensors of their own memory."""
+    """Arrays [N, C, H, W] and [N] as tensors; the labels are copied, images only if they are not contiguous."""
     return Labelled(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))
 
 

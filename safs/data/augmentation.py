@@ -7,26 +7,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PADDING = 4
-"""Pixels, on every side."""
+"""Width of the black border in pixels, on every side."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropAndFlip:
-    """Random crops of images padded with ``PADDING`` black pixels, half of them mirrored; what is usual for CIFAR.
+    """Random crops of images padded with ``PADDING`` black pixels, half of them mirrored: the usual CIFAR augmentation.
 
     He et al., "Deep Residual Learning" (2015), arXiv:1512.03385, section 4.2.
     """
 
     tops: Tensor
-    """int64 [n], 0 .. 2 * PADDING: the crop's first row."""
+    """First row of each crop, int64 [n], 0 to 2 * PADDING."""
     lefts: Tensor
-    """int64 [n], 0 .. 2 * PADDING: the crop's first column."""
+    """First column of each crop, int64 [n], 0 to 2 * PADDING."""
     flips: Tensor
-    """bool [n]."""
+    """True for images to mirror, bool [n]."""
 
     @classmethod
     def draw(cls, samples: int, generator: torch.Generator) -> "CropAndFlip":
-        """Draws for an epoch at once on the CPU, so that every device trains on the same crops."""
+        """Draw the crops of a whole epoch on the CPU, so that every device trains on the same ones."""
         tops, lefts = torch.randint(2 * PADDING + 1, (2, samples), generator=generator)
         return cls(tops, lefts, torch.rand(samples, generator=generator) < 0.5)
 
@@ -34,11 +34,11 @@ class CropAndFlip:
         return CropAndFlip(self.tops.to(device), self.lefts.to(device), self.flips.to(device))
 
     def batch(self, start: int, stop: int) -> "CropAndFlip":
-        """The draws of samples ``start`` to ``stop`` of the epoch."""
+        """Crops of the epoch's samples ``start`` to ``stop``."""
         return CropAndFlip(self.tops[start:stop], self.lefts[start:stop], self.flips[start:stop])
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Cropped and mirrored ``images``, [n, C, H, W] of any dtype; the shape stays."""
+        """Crop and mirror ``images``, [n, C, H, W] of any dtype; the shape stays the same."""
         samples, channels, height, width = images.shape
         padded = F.pad(images, (PADDING,) * 4)
         rows = torch.arange(height, device=images.device) + self.tops[:, None]

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 32x32 colour photographs, read (and downloaded where they are missing) by torchvision.
+"""CIFAR-10 and CIFAR-100: 32x32 colour photographs, read by torchvision and downloaded if they are missing.
 
 The files are pickles. torchvision compares their MD5 with the published one before it opens them.
 """
@@ -24,22 +24,22 @@ class CifarDataset:
     def outline(self, spec: DataSpec, root: Path | None) -> Outline:
         published, folder = self._torchvision(), required(root, spec.dataset)
         files = [name for name, _ in published.train_list + published.test_list]
-        here = all((folder / published.base_folder / name).exists() for name in files)
-        if not here and not reachable([published.url]):
+        complete = all((folder / published.base_folder / name).exists() for name in files)
+        if not complete and not reachable([published.url]):
             raise missing(spec.dataset, [folder / published.base_folder], [published.url])
         return Outline(channels=3, image_size=32, classes=self.classes, samples=50_000, test_samples=10_000)
 
     def read(self, spec: DataSpec, root: Path | None) -> Arrays:
         published, folder = self._torchvision(), required(root, spec.dataset)
         try:
-            train = published(str(folder), train=True, download=True)  # Downloads only what is missing or altered.
+            train = published(str(folder), train=True, download=True)  # Downloads files only if missing or altered.
             test = published(str(folder), train=False)
         except (RuntimeError, OSError) as error:
             raise missing(spec.dataset, [folder / published.base_folder], [published.url]) from error
         return Arrays(_labelled(train), _labelled(test), self.classes, crop_and_flip=True)
 
     def _torchvision(self) -> Any:
-        from torchvision import datasets  # Here: it takes a second, and only these data sets need it.
+        from torchvision import datasets  # The import takes a second, and only these data sets need it.
 
         return getattr(datasets, self.torchvision_name)
 

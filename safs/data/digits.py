@@ -1,4 +1,4 @@
-"""digits: 1,797 handwritten digits of 8x8 pixels that come with scikit-learn (UCI, Alpaydin and Kaynak 1998)."""
+"""digits: 1,797 handwritten digits of 8x8 pixels, part of scikit-learn (UCI, Alpaydin and Kaynak 1998)."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ def outline(spec: DataSpec, root: Path | None) -> Outline:
 
 
 def read(spec: DataSpec, root: Path | None) -> Arrays:
-    """The values 0 .. 16 are spread over 0 .. 255."""
-    from sklearn.datasets import load_digits  # Here: it takes a second, and only this data set needs it.
+    """Read the digits, their values 0 to 16 scaled to 0 to 255."""
+    from sklearn.datasets import load_digits  # The import takes a second, and only this data set needs it.
 
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]

@@ -1,4 +1,4 @@
-"""Splits reduced to the inputs that a network reads (see ``safs.inputs``)."""
+"""Splits reduced to the pixels or channels that a network reads; see ``safs.inputs``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,24 +14,24 @@ from safs.inputs import InputSelection, SelectInputs
 
 
 def select(split: Split, kept: InputSelection) -> Split:
-    """``split`` with batches of the kept inputs alone: [B, k, 1, 1] for pixels, [B, k, H, W] for channels.
+    """A split whose batches hold the kept inputs only: [B, k, 1, 1] for pixels, [B, k, H, W] for channels.
 
-    The values are exactly those of the full batches, normalised by mean and deviation of the channel that they come
-    from. Images in memory are reduced there, unless they are augmented or fitted first, batch by batch.
+    The values equal those of the full batches exactly: each input is normalised by the mean and standard deviation of
+    its channel. Images in memory are reduced once, unless each batch is augmented or resized first.
 
     Raises:
-        DataError: the images have fewer inputs than are kept.
+        DataError: ``kept`` names an input that the images do not have.
     """
     if isinstance(split, TensorSplit | FileSplit):
         _check(split, kept)
-    if isinstance(split, TensorSplit) and not split.crop_and_flip and _is_fitted(split):
+    if isinstance(split, TensorSplit) and not split.crop_and_flip and _has_final_size(split):
         return _reduced(split, kept)
     return SelectedSplit(split, kept)
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedSplit:
-    """A split whose batches are reduced after they have been augmented and normalised."""
+    """A split whose batches are augmented and normalised as a whole, then reduced to the kept inputs."""
 
     full: Split
     kept: InputSelection
@@ -45,11 +45,12 @@ class SelectedSplit:
 
     @property
     def mean(self) -> Tensor:
-        """float32 [C], of the full images."""
+        """Mean of the full images by channel, float32 [C]."""
         return self.full.mean
 
     @property
     def std(self) -> Tensor:
+        """Standard deviation of the full images by channel, float32 [C]."""
         return self.full.std
 
     @property
@@ -72,7 +73,7 @@ class SelectedSplit:
             yield reduce(images), labels
 
 
-def _is_fitted(split: TensorSplit) -> bool:
+def _has_final_size(split: TensorSplit) -> bool:
     return split.images.shape[1:] == (split.channels, split.image_size, split.image_size)
 
 
@@ -80,8 +81,9 @@ def _check(split: TensorSplit | FileSplit, kept: InputSelection) -> None:
     inputs = split.channels * (split.image_size**2 if kept.kind == "pixel" else 1)
     if kept.kept[-1] >= inputs:
         raise DataError(
-            f"{kept.kind} {kept.kept[-1]} is kept, and the images have {inputs} ({split.channels} x {split.image_size} "
-            f"x {split.image_size}); give the images that the inputs were chosen on.",
+            f"the network reads {kept.kind} {kept.kept[-1]}, and the images have {inputs} {kept.kind}s "
+            f"({split.channels} x {split.image_size} x {split.image_size}); give images of the size that the network "
+            "was pruned for.",
             field="data",
         )
 

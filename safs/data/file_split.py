@@ -1,4 +1,4 @@
-"""A split whose images stay in files and are decoded as batches are made."""
+"""A split whose images stay in files and are decoded for each batch."""
 
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
@@ -17,27 +17,31 @@ from safs.data.locations import open_resolved
 from safs.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
-"""Whatever a file is called. Pillow reads others too, some of them (EPS) by running another program."""
-MOST_PIXELS = 64_000_000
-"""Of a picture; decoded as RGB it takes three times as many bytes, and several are decoded at once."""
+"""Formats that are read, whatever the file's suffix. Pillow reads more, some (EPS) by running another program."""
+MAX_PIXELS = 64_000_000
+"""Largest number of pixels of a picture. As RGB it takes three bytes a pixel, and several are decoded at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSplit:
-    """Image files and labels; worker processes decode, the device augments and normalises."""
+    """Image files and labels. Worker processes decode the images; they are augmented and normalised on the device."""
 
     files: tuple[str, ...]
+    """Resolved paths, N of them."""
     labels: Tensor
-    """int64 [N]."""
+    """Labels from 0, int64 [N]."""
     mean: Tensor
+    """Mean of the training split by channel, float32 [C], in 0 to 255."""
     std: Tensor
-    """float32 [C], of the training split, in 0 .. 255."""
+    """Standard deviation of the training split by channel, float32 [C], in 0 to 255."""
     classes: int
     channels: int
     image_size: int
+    """Pixels a side of the images in a batch."""
     crop_and_flip: bool
+    """True if training batches are randomly cropped and mirrored."""
     workers: int
-    """Processes that decode; 0 decodes in this one."""
+    """Number of decoding processes; 0 decodes in the calling process."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -74,11 +78,11 @@ class FileSplit:
         return DataLoader(
             _Decoded(self),
             batch_size=batch_size,
-            sampler=order,  # type: ignore[arg-type]  # any iterable of indices with a length will do
+            sampler=order,  # type: ignore[arg-type]  # any sized iterable of indices works
             num_workers=self.workers,
             pin_memory=on_gpu,
-            multiprocessing_context="forkserver" if self.workers else None,  # Forking a process with threads may hang.
-            generator=torch.Generator(),  # Otherwise every pass would draw from torch's global one.
+            multiprocessing_context="forkserver" if self.workers else None,  # A forked process with threads may hang.
+            generator=torch.Generator(),  # Without it every epoch would draw from torch's global one.
         )
 
 
@@ -92,13 +96,13 @@ class _Decoded(Dataset[tuple[Tensor, Tensor]]):
 
 
 def decode(file: str, channels: int, image_size: int) -> Tensor:
-    """The picture as uint8 [C, image_size, image_size]: scaled by its shorter side, cropped to the middle square.
+    """Decode a picture to uint8 [C, image_size, image_size], scaled by its shorter side and cropped to the middle.
 
     Args:
         channels: 1 (grey) or 3 (RGB).
 
     Raises:
-        DataError: the file is no picture, damaged, or of absurd size.
+        DataError: the file is not a picture, is damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     with open_picture(file) as opened:
         picture = opened.convert("L" if channels == 1 else "RGB")
@@ -108,19 +112,19 @@ def decode(file: str, channels: int, image_size: int) -> Tensor:
 
 @contextmanager
 def open_picture(file: str) -> Iterator[Image.Image]:
-    """The picture, its pixels still undecoded; what goes wrong with it meanwhile becomes a DataError.
+    """Open a picture without decoding its pixels. Errors inside the block become DataError.
 
     Args:
-        file: a resolved path; links that have come into it since are not followed.
+        file: a resolved path. A link that has replaced a part of it since is not followed.
     """
     try:
         with open_resolved(Path(file)) as stream, Image.open(stream, formats=FORMATS) as opened:
-            if prod(opened.size) > MOST_PIXELS:
-                raise ValueError(f"it has {opened.size[0]} x {opened.size[1]} pixels; at most {MOST_PIXELS:,} are read")
+            if prod(opened.size) > MAX_PIXELS:
+                raise ValueError(f"it has {opened.size[0]} x {opened.size[1]} pixels; at most {MAX_PIXELS:,} are read")
             yield opened
     except UnidentifiedImageError as error:
         raise DataError(
             f"{file} cannot be read as a picture: it is none of {', '.join(FORMATS)}", field="data.path"
         ) from error
-    except Exception as error:  # Pillow's decoders raise whatever they trip over.
+    except Exception as error:  # Pillow's decoders raise all kinds of exceptions.
         raise DataError(f"{file} cannot be read as a picture: {error}", field="data.path") from error

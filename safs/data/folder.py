@@ -1,7 +1,7 @@
-"""image_folder: a user's own pictures under the data root, one sub folder a class.
+"""image_folder: the user's own pictures under the data root, in one folder for each class.
 
-``train/<class>/*``, with ``val/`` and ``test/`` beside it or cut from it; or ``<class>/*`` alone, cut into all three.
-Pictures are scaled by their shorter side and cropped to the middle square.
+The layout is ``train/<class>/*``, with ``val/`` and ``test/`` beside it or split off it; or ``<class>/*`` alone, which
+is split into all three. Pictures are scaled by their shorter side and cropped to the middle square.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +23,9 @@ from safs.spec.job import DataSpec
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
 STATISTICS_SAMPLES = 1024
-"""Training pictures, evenly spaced, that give mean and deviation where not all are decoded in advance."""
+"""Number of training pictures, evenly spaced, for mean and deviation if the pictures stay in files."""
 MAX_WORKERS = 8
-"""Decoding processes, at most; otherwise as many as torch has threads."""
+"""Largest number of decoding processes; below it, as many as torch has threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ def load(
     seed: int,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
 ) -> Splits:
-    """The pictures in three parts, decoded in advance where they take at most ``memory_limit_bytes`` as uint8."""
+    """The three splits, decoded in advance if they take at most ``memory_limit_bytes`` as uint8."""
     found = _find(spec, root)
-    check_channels(1 if channels == 1 else 3, channels)  # Decoding gives grey or RGB, whichever is asked for.
+    check_channels(1 if channels == 1 else 3, channels)  # Decoding converts to grey or RGB.
     train, validation, test = (found.pool.take(part) for part in cut(found.pool.labels, found.counts(spec), seed))
     parts = (train, found.validation or validation, found.test or test)
     crop_and_flip = spec.augment == "default"
@@ -87,7 +87,7 @@ def load(
 class _Found:
     classes: tuple[str, ...]
     pool: Pictures
-    """To train on, and to cut the parts from that are None."""
+    """Pictures to train on, and to split off the splits that are None."""
     validation: Pictures | None
     test: Pictures | None
 
@@ -139,20 +139,20 @@ def _pictures(folder: Path, inside: Path) -> list[Path]:
 
 
 def _inside(path: Path, inside: Path) -> Path:
-    """``path``, or where it leads if it is a link, unless that is out of the data root."""
+    """``path``, resolved if it is a link; raises DataError if the link leads out of ``inside``, the data root."""
     if not path.is_symlink():
         return path
     try:
         resolved = path.resolve()
     except RuntimeError as error:
-        raise DataError(f"{path} is a link that leads to itself.", field="data.path") from error
+        raise DataError(f"{path} is a link to itself.", field="data.path") from error
     if not resolved.is_relative_to(inside):
         raise DataError(f"{path} is a link that leads out of the data root.", field="data.path")
     return resolved
 
 
 def _decode_all(files: tuple[str, ...], channels: int, image_size: int) -> Tensor:
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # Pillow decodes without holding the interpreter's lock.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # Pillow releases the GIL while it decodes.
         return torch.stack(list(pool.map(lambda file: decode(file, channels, image_size), files)))
 
 

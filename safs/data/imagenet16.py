@@ -1,8 +1,8 @@
-"""ImageNet of 16x16 pixels: ``train_data_batch_1`` to ``_10`` and ``val_data`` in ``ImageNet16`` under the data root.
+"""ImageNet at 16x16 pixels: ``train_data_batch_1`` to ``_10`` and ``val_data`` in ``ImageNet16`` under the data root.
 
 Each file is a pickled dict of arrays: ``data``, uint8 [N, 768], the red, green and blue pixels row by row; ``labels``,
-N numbers from 1; ``mean``, [768]. They are read by ``pickles``, never unpickled. The published mean is left unread:
-as everywhere here, images are normalised by mean and deviation of the training split.
+N numbers from 1; ``mean``, [768]. ``safs.data.pickles`` reads the files; they are never unpickled. The published mean
+is not used: as for every data set, the training split gives the mean and standard deviation.
 
 Chrabaszcz, Loshchilov, Hutter, "A Downsampled Variant of ImageNet as an Alternative to the CIFAR datasets" (2017),
 arXiv:1707.08819.
@@ -33,21 +33,22 @@ _PIXELS = _CHANNELS * _SIZE**2
 
 @dataclass(frozen=True, slots=True)
 class ImageNet16:
-    """The first ``classes`` classes: 1,000, or 120 for the ImageNet16-120 of Dong and Yang (2020, arXiv:2001.00326).
+    """The first classes of ImageNet16; 120 of them are ImageNet16-120, Dong and Yang (2020, arXiv:2001.00326).
 
-    The published validation images, the only ones with labels, are the test split. Training images are cropped and
-    mirrored at random, padded with 4 pixels as by the authors' own script.
+    The published validation images are the test split, since the published test images have no labels. Training images
+    are randomly cropped and mirrored after padding with 4 pixels, as in the authors' script.
     """
 
     classes: int
+    """Number of classes to use: 1,000 or 120."""
 
     def outline(self, spec: DataSpec, root: Path | None) -> Outline:
-        """Reads every label and no pixel."""
+        """Sizes, from all labels and no pixels."""
         samples, test_samples = (sum(len(batch.labels) for batch in part) for part in self._open(spec, root))
         return Outline(_CHANNELS, _SIZE, self.classes, samples, test_samples)
 
     def read(self, spec: DataSpec, root: Path | None) -> Arrays:
-        """One file at a time into an array for all: a gigabyte for 1,000 classes."""
+        """Read the files one by one into a single array, which takes a gigabyte for 1,000 classes."""
         train, test = self._open(spec, root)
         return Arrays(_gather(train), _gather(test), self.classes, crop_and_flip=True)
 
@@ -56,8 +57,8 @@ class ImageNet16:
         absent = [name for name in (*TRAIN_FILES, *TEST_FILES) if not (folder / name).is_file()]
         if absent:
             raise DataError(
-                f"dataset {spec.dataset!r} has no {', '.join(absent)} in {folder}. Download ImageNet's downsampled "
-                "16x16 images from https://image-net.org/download-images (after logging in), and unpack them there.",
+                f"dataset {spec.dataset!r} has no {', '.join(absent)} in {folder}. Log in to "
+                "https://image-net.org/download-images, download the downsampled 16x16 images, and unpack them there.",
                 field="data.dataset",
             )
         return [self._batch(folder / name) for name in TRAIN_FILES], [self._batch(folder / name) for name in TEST_FILES]
@@ -67,7 +68,7 @@ class ImageNet16:
             with path.open("rb") as file:
                 content = parse(file)
                 if not isinstance(content, dict):
-                    raise ValueError(f"it holds a {type(content).__name__}, no dict")
+                    raise ValueError(f"it has a {type(content).__name__}, not a dict")
                 images = _images_of(content)
                 labels = _labels_of(content, images.shape[0], file)
         except (OSError, ValueError) as error:
@@ -81,9 +82,9 @@ class _Batch:
     path: Path
     images: StoredArray
     rows: NDArray[np.int64]
-    """Of the images that are used."""
+    """Row numbers of the images that are used."""
     labels: NDArray[np.int64]
-    """Of these images, from 0."""
+    """Labels of these images, from 0."""
 
     def read(self) -> NDArray[np.generic]:
         try:
@@ -98,23 +99,23 @@ def _images_of(content: dict[object, object]) -> StoredArray:
     if not isinstance(images, StoredArray):
         raise ValueError("it has no array 'data'")
     if images.dtype != np.uint8 or images.shape[1:] != (_PIXELS,) or images.shape[0] == 0:
-        raise ValueError(f"its 'data' holds {images.dtype} of shape {images.shape}, not uint8 of [N, {_PIXELS}]")
+        raise ValueError(f"its 'data' is {images.dtype} of shape {images.shape}, not uint8 [N, {_PIXELS}]")
     return images
 
 
 def _labels_of(content: dict[object, object], samples: int, file: BinaryIO) -> NDArray[np.int64]:
-    """Labels as they are stored, from 1: a list of numbers, or an array."""
+    """Labels as stored, from 1; the file has them as a list of numbers or as an array."""
     stored = content.get("labels")
     if isinstance(stored, list):
         labels = np.array([_number(label, file) for label in stored], dtype=np.int64)
     elif isinstance(stored, StoredArray) and stored.dtype.kind in "iu" and stored.shape == (samples,):
         labels = stored.read(file).astype(np.int64)
     else:
-        raise ValueError(f"it has no list or array 'labels' of {samples} whole numbers")
+        raise ValueError(f"it has no list or array 'labels' of {samples} integers")
     if len(labels) != samples:
         raise ValueError(f"it has {samples} images and {len(labels)} labels")
     if labels.min() < 1 or labels.max() > PUBLISHED_CLASSES:
-        raise ValueError(f"its labels are {labels.min()} to {labels.max()}, not within 1 to {PUBLISHED_CLASSES}")
+        raise ValueError(f"its labels are {labels.min()} to {labels.max()}, not in 1 to {PUBLISHED_CLASSES}")
     return labels
 
 
@@ -122,7 +123,7 @@ def _number(label: object, file: BinaryIO) -> int:
     if isinstance(label, StoredArray) and label.shape == () and label.dtype.kind in "iu":
         return int(label.read(file).astype(np.int64))
     if type(label) is not int:
-        raise ValueError("its 'labels' are not all whole numbers")
+        raise ValueError("its 'labels' are not all integers")
     return label
 
 
@@ -138,7 +139,7 @@ def _gather(batches: "Sequence[_Batch]") -> Labelled:
 
 def _refused(path: Path, why: object) -> DataError:
     return DataError(
-        f"{path} is refused: {why}. It must be a pickled dict of data, uint8 [N, {_PIXELS}], and N labels from 1 to "
-        f"{PUBLISHED_CLASSES}, and is read without running anything in it. Unpack the published file again.",
+        f"{path} is refused: {why}. It must be a pickled dict with data, uint8 [N, {_PIXELS}], and labels, N integers "
+        f"from 1 to {PUBLISHED_CLASSES}; nothing in it is executed. Unpack the published file again.",
         field="data.dataset",
     )

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 28x28 grey images in four idx files, downloaded by torchvision where they are missing."""
+"""MNIST and Fashion-MNIST: 28x28 grey images in four idx files, downloaded by torchvision if they are missing."""
 
 import gzip
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx
 
 @dataclass(frozen=True, slots=True)
 class IdxDataset:
-    """A data set in MNIST's files, plain or gzipped."""
+    """A data set in MNIST's file format, plain or gzipped."""
 
     torchvision_name: str
-    """The class that downloads it; its files are then under the root, in ``<name>/raw``."""
+    """Name of torchvision's class that downloads the files to ``<name>/raw`` under the data root."""
     system_folder: Path | None = None
-    """Where a system package puts the files."""
-    way_out: str = ""
-    """What else a user without a network can do."""
+    """Folder where a system package installs the files; None if there is no such package."""
+    hint: str = ""
+    """Another way to get the files without a network, added to the error message."""
 
     def outline(self, spec: DataSpec, root: Path | None) -> Outline:
         folder = self._find(root)
@@ -44,7 +44,7 @@ class IdxDataset:
         return Arrays(samples, test, CLASSES, crop_and_flip=False)
 
     def folders(self, root: Path | None) -> list[Path]:
-        """Where the files are looked for, in order."""
+        """Folders that may hold the files, in the order in which they are searched."""
         under_root = [] if root is None else [root / self.torchvision_name / "raw", root / self.torchvision_name]
         return under_root + ([] if self.system_folder is None else [self.system_folder])
 
@@ -65,14 +65,14 @@ class IdxDataset:
 
     def _missing(self, spec: DataSpec, root: Path | None) -> DataError:
         looked_in = self.folders(required(root, spec.dataset))
-        return missing(spec.dataset, looked_in, self._torchvision().mirrors, self.way_out)
+        return missing(spec.dataset, looked_in, self._torchvision().mirrors, self.hint)
 
     def _urls(self) -> list[str]:
         published = self._torchvision()
         return [f"{mirror}{published.resources[0][0]}" for mirror in published.mirrors]
 
     def _torchvision(self) -> Any:
-        from torchvision import datasets  # Here: it takes a second, and only a missing data set needs it.
+        from torchvision import datasets  # The import takes a second, and only a missing data set needs it.
 
         return getattr(datasets, self.torchvision_name)
 
@@ -80,14 +80,15 @@ class IdxDataset:
 def _labelled(images: NDArray[np.uint8], labels: NDArray[np.uint8], folder: Path) -> Labelled:
     if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max(initial=0) >= CLASSES:
         raise DataError(
-            f"the idx files in {folder} do not fit each other: images {images.shape}, labels {labels.shape}.",
+            f"the idx files in {folder} do not match: images {images.shape}, labels {labels.shape}, "
+            f"largest label {labels.max(initial=0)}; labels must be 0 to {CLASSES - 1}, one for each image.",
             field="data.dataset",
         )
     return as_labelled(images[:, None], labels)
 
 
 def _file(folder: Path, name: str) -> Path:
-    """The plain file where there is one, else the path of the gzipped one."""
+    """Path of the plain file if it exists, else of the gzipped one."""
     plain = folder / name
     return plain if plain.exists() else folder / f"{name}.gz"
 
@@ -98,7 +99,7 @@ def _shape_of(path: Path) -> tuple[int, ...]:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """An idx file of unsigned bytes: magic 0, 0, 8, dimensions; then their sizes, big-endian; then the bytes."""
+    """Read an idx file of unsigned bytes: magic 0, 0, 8, dimensions; then their sizes, big-endian; then the bytes."""
     with _open(path) as file:
         shape = _read_header(file, path)
         try:
@@ -107,7 +108,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
             raise DataError(f"{path} is damaged: {error}.", field="data.dataset") from error
     if len(content) != int(np.prod(shape)):
         raise DataError(
-            f"{path} holds {len(content)} values where its header says {shape}: it is truncated or no idx file.",
+            f"{path} has {len(content)} values, but its header says {shape}: it is truncated or not an idx file.",
             field="data.dataset",
         )
     return np.frombuffer(bytearray(content), dtype=np.uint8).reshape(shape)
@@ -120,7 +121,7 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[int, ...]:
     except (EOFError, OSError) as error:
         raise DataError(f"{path} is damaged: {error}.", field="data.dataset") from error
     if magic[:3] != b"\0\0\x08" or len(sizes) != 4 * magic[3] or not sizes:
-        raise DataError(f"{path} is no idx file of unsigned bytes.", field="data.dataset")
+        raise DataError(f"{path} is not an idx file of unsigned bytes.", field="data.dataset")
     return tuple(int(size) for size in np.frombuffer(sizes, dtype=">u4"))
 
 

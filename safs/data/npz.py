@@ -1,7 +1,7 @@
-"""npz: a user's own arrays, in one numpy archive under the data root.
+"""npz: the user's own arrays in one numpy archive under the data root.
 
 ``x`` is [N, H, W], [N, C, H, W] or [N, H, W, C] with 1 to 4 channels, uint8 or float; ``y`` is [N], integers from 0.
-``x_test`` and ``y_test`` may give the test split; without them it is cut from x. Nothing in the file is unpickled.
+``x_test`` and ``y_test`` may give the test split; without them it is split off x. Nothing in the file is unpickled.
 """
 
 import zipfile
@@ -19,17 +19,18 @@ from safs.errors import DataError
 from safs.spec.job import DataSpec
 
 MAX_CHANNELS = 4
-MOST_BYTES = 8 * 2**30
-"""Of an array, unpacked: it is read into memory."""
-MOST_SAMPLES = 20_000_000
-SHOWN = 10
-"""Names in a message."""
+MAX_BYTES = 8 * 2**30
+"""Largest size of an unpacked array, which is read into memory."""
+MAX_SAMPLES = 20_000_000
+"""Largest number of samples of an array."""
+MAX_NAMES = 10
+"""Largest number of array names in an error message."""
 Result = TypeVar("Result")
 _Header = tuple[tuple[int, ...], np.dtype[np.generic]]
 
 
 def outline(spec: DataSpec, root: Path | None) -> Outline:
-    """Reads the labels and the headers of the images."""
+    """Sizes, from the labels and the headers of the images."""
     path = path_under_root(spec, root)
     headers = _opened(path, lambda archive: {name: _header(archive, name) for name in _names(archive, path)})
     layout = _check_images(headers["x"], "x")
@@ -48,7 +49,7 @@ def outline(spec: DataSpec, root: Path | None) -> Outline:
 
 
 def read(spec: DataSpec, root: Path | None) -> Arrays:
-    """Float images keep their values as float32; labels count from 0 to the largest one there is."""
+    """Read the arrays; float images keep their values as float32."""
     described, path = outline(spec, root), path_under_root(spec, root)
     samples = _read_part(path, "x", "y")
     test = None if described.test_samples is None else _read_part(path, "x_test", "y_test")
@@ -56,11 +57,11 @@ def read(spec: DataSpec, root: Path | None) -> Arrays:
 
 
 def _names(archive: zipfile.ZipFile, path: Path) -> list[str]:
-    """The arrays that this data set needs, checked to be there."""
-    there = [name.removesuffix(".npy") for name in archive.namelist()]
-    needed = ["x", "y"] + (["x_test", "y_test"] if {"x_test", "y_test"} & set(there) else [])
-    if absent := [name for name in needed if name not in there]:
-        has = ", ".join(there[:SHOWN]) or "none"
+    """Names of the arrays that this data set needs; all of them are in the archive."""
+    present = [name.removesuffix(".npy") for name in archive.namelist()]
+    needed = ["x", "y"] + (["x_test", "y_test"] if {"x_test", "y_test"} & set(present) else [])
+    if absent := [name for name in needed if name not in present]:
+        has = ", ".join(present[:MAX_NAMES]) or "none"
         raise _error(f"{path.name} has no array {', '.join(map(repr, absent))}; it has {has}")
     return needed
 
@@ -73,19 +74,19 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Header:
         described = file.tell() + prod(shape) * dtype.itemsize
     announced = archive.getinfo(f"{name}.npy").file_size
     if dtype.hasobject:
-        raise _error(f"{name} holds {dtype}, which is pickled; Object arrays cannot be loaded")
+        raise _error(f"{name} holds {dtype}, which would be unpickled; object arrays are not loaded")
     if min(shape, default=0) < 0 or announced != described:
-        raise _error(f"{name} of shape {shape} and {dtype} takes {described} bytes, and the archive has {announced}")
-    if described > MOST_BYTES or (shape and shape[0] > MOST_SAMPLES):
+        raise _error(f"{name} of shape {shape} and {dtype} needs {described} bytes, and the archive has {announced}")
+    if described > MAX_BYTES or (shape and shape[0] > MAX_SAMPLES):
         raise _error(
-            f"{name} has {described:,} bytes; at most {MOST_BYTES:,} and {MOST_SAMPLES:,} samples are read. Give a "
-            "larger data set as an image_folder, which is read a batch at a time"
+            f"{name} has {described:,} bytes; at most {MAX_BYTES:,} and {MAX_SAMPLES:,} samples are read. Give a "
+            "larger data set as an image_folder, which is read batch by batch"
         )
     return shape, dtype
 
 
 def _check_images(header: _Header, name: str) -> tuple[int, int, int]:
-    """Channels, height and width of an array of images."""
+    """Channels, height and width of an array of images; raises DataError if it is none."""
     shape, dtype = header
     if dtype != np.uint8 and dtype.kind != "f":
         raise _error(f"{name} holds {dtype}; images are uint8 or float")
@@ -104,7 +105,8 @@ def _read_labels(path: Path, name: str, samples: int) -> NDArray[np.int64]:
     labels = _read_array(path, name)
     if labels.dtype.kind not in "iu" or labels.shape != (samples,):
         raise _error(
-            f"{name} has shape {labels.shape} and holds {labels.dtype}; it must hold {samples} integers, one an image"
+            f"{name} has shape {labels.shape} and holds {labels.dtype}; "
+            f"it must hold {samples} integers, one for each image"
         )
     if labels.min() < 0:
         raise _error(f"{name} holds the negative label {labels.min()}; labels count from 0")
@@ -118,10 +120,10 @@ def _read_part(path: Path, images_name: str, labels_name: str) -> Labelled:
     elif images.shape[1] > MAX_CHANNELS:
         images = images.transpose(0, 3, 1, 2)
     if images.dtype != np.uint8:
-        with np.errstate(over="ignore"):  # Becomes infinite, which is told next.
+        with np.errstate(over="ignore"):  # Overflow becomes infinite, which is refused next.
             images = images.astype(np.float32)
         if not np.isfinite(images).all():
-            raise _error(f"{images_name} holds values that are not finite numbers")
+            raise _error(f"{images_name} has values that are not finite")
     return as_labelled(images, _read_labels(path, labels_name, len(images)))
 
 
@@ -142,8 +144,8 @@ def _opened(path: Path, use: Callable[[zipfile.ZipFile], Result]) -> Result:
             return use(archive)
     except DataError:
         raise
-    except Exception as error:  # zipfile, its decompressors and numpy raise whatever they trip over.
-        raise _error(f"{path.name} is no readable numpy archive: {error}") from error
+    except Exception as error:  # zipfile, its decompressors and numpy raise all kinds of exceptions.
+        raise _error(f"{path.name} is not a readable numpy archive: {error}") from error
 
 
 def _error(what: str) -> DataError:

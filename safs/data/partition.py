@@ -1,4 +1,4 @@
-"""Cutting a data set in three parts that share no sample, by indices, from a seed alone."""
+"""Splits a data set by indices into three disjoint parts that depend on the seed only."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many samples a pool of training samples gives to each part."""
+    """Number of samples that the training samples give to each split."""
 
     train: int
     validation: int
@@ -20,14 +20,14 @@ class Counts:
 
 
 def counts_of(samples: int, validation_fraction: float, test_fraction: float) -> Counts:
-    """How ``samples`` are cut: test first, then validation as a share of what is left.
+    """Sizes of the splits: test first, then validation as a fraction of the remaining samples.
 
     Args:
-        validation_fraction, test_fraction: in [0, 1); 0 where the data set brings that part itself. A part that
-            is asked for has at least one sample.
+        validation_fraction, test_fraction: in [0, 1); 0 if the data set comes with that split. A split with a positive
+            fraction has at least one sample.
 
     Raises:
-        DataError: there is no sample left to train on.
+        DataError: no sample is left to train on.
     """
     test = max(1, round(test_fraction * samples)) if test_fraction else 0
     rest = samples - test
@@ -35,17 +35,17 @@ def counts_of(samples: int, validation_fraction: float, test_fraction: float) ->
     if rest - validation < 1:
         raise DataError(
             f"{samples} samples leave none to train on after {test} for test and {validation} for validation; "
-            "give more data, or smaller data.validation_fraction and data.test_fraction.",
+            "give more data, or lower data.validation_fraction and data.test_fraction.",
             field="data",
         )
     return Counts(rest - validation, validation, test)
 
 
 def cut(labels: Indices, counts: Counts, seed: int) -> tuple[Indices, Indices, Indices]:
-    """Indices of train, validation and test: disjoint, complete, stratified by class, each in ascending order.
+    """Ascending indices of train, validation and test. They are disjoint, complete and stratified by class.
 
     Args:
-        labels: int64 [N], N being the sum of ``counts``.
+        labels: int64 [N], where N is the sum of ``counts``.
     """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     rest, test = _take(shuffled, labels, counts.test)
@@ -54,12 +54,12 @@ def cut(labels: Indices, counts: Counts, seed: int) -> tuple[Indices, Indices, I
 
 
 def _take(pool: Indices, labels: Indices, samples: int) -> tuple[Indices, Indices]:
-    """``pool`` without ``samples`` of its indices, and those; each class gives its share, to one sample more or less.
+    """The rest of ``pool``, and ``samples`` indices taken from it, stratified to one sample per class.
 
-    Every (pool / samples)-th of the indices in the order of their classes: the total is exact, no class is favoured.
+    Takes every (pool / samples)-th index in the order of the classes, so the total is exact and no class is favoured.
     """
     by_class = pool[np.argsort(labels[pool], kind="stable")]
-    places = (2 * np.arange(samples) + 1) * len(pool) // max(1, 2 * samples)
+    positions = (2 * np.arange(samples) + 1) * len(pool) // max(1, 2 * samples)
     taken = np.zeros(len(pool), dtype=bool)
-    taken[places] = True
+    taken[positions] = True
     return by_class[~taken], by_class[taken]

@@ -1,9 +1,9 @@
-"""Pickles of numpy arrays and plain containers, read by a machine that can call nothing.
+"""Safe reader for pickles of numpy arrays and plain containers. It imports and calls nothing that a file names.
 
-``pickle`` makes a file's values by importing and calling whatever the file names. This machine runs the opcodes of
-protocols 2 to 5 that arrays, numbers, texts, lists, tuples and dicts need, on a stack of plain values. The names that
-numpy writes around an array stand for functions of this file; any other name, and any other opcode, is refused. Long
-contents stay in the file until an array is read, so memory and time are bounded by the file's size and ``MAX_OPCODES``.
+Python's ``pickle`` imports and calls whatever a file names. This reader runs only those opcodes of protocols 2 to 5
+that arrays, numbers, strings, lists, tuples and dicts need, on a stack of plain values. The names that numpy writes for
+an array are mapped to functions of ``safs.data.stored``. Any other name or opcode is refused. Long contents stay in the
+file until an array is read, so the file's size and ``MAX_OPCODES`` bound memory and time.
 """
 
 import os
@@ -15,22 +15,22 @@ from typing import BinaryIO
 from safs.data.stored import Content, Name, Span, StoredArray, StoredType, call
 
 MAX_FILE_BYTES = 256 * 2**20
-"""A tenth of ImageNet's training images takes 99 MB, and half as much again in protocol 2 of Python 3."""
+"""Largest file in bytes. One of ImageNet16's ten files has 99 MB, 1.5 times as much in Python 3's protocol 2."""
 MAX_OPCODES = 2_000_000
-"""The labels of a tenth take 130,000, and ten times that where each is a numpy scalar."""
+"""Largest number of opcodes. One ImageNet16 file needs 130,000, ten times as many if labels are numpy scalars."""
 SHORT = 256
-"""Bytes of a text or byte string that is read at once; a longer one stays in the file."""
+"""Longest string or byte string, in bytes, that is read at once; a longer one stays in the file as a ``Span``."""
 PROTOCOLS = range(2, 6)
 
 
 def parse(file: BinaryIO) -> object:
-    """The value of the pickle ``file``, with a ``StoredArray`` for every array.
+    """The value that ``file`` pickles, with a ``StoredArray`` in place of every array.
 
-    Numbers, texts and containers are Python's own. Byte strings that are keys of a dict, as Python 2 wrote them, become
-    texts; long texts and byte strings are ``Span``s.
+    Numbers, strings and containers are Python's. Byte strings that are dict keys, as Python 2 writes them, become
+    strings. Long strings and byte strings become ``Span``s.
 
     Raises:
-        ValueError: the file is damaged or too large, or holds anything else; the message says what.
+        ValueError: the file is damaged, too large, or holds anything else; the message says what.
     """
     size_bytes = os.fstat(file.fileno()).st_size
     if size_bytes > MAX_FILE_BYTES:
@@ -39,7 +39,7 @@ def parse(file: BinaryIO) -> object:
 
 
 class _Machine:
-    """A stack, the marks on it, and the memo; every operation checks what it finds there."""
+    """Pickle machine: a stack, marks and a memo. Every operation checks its operands."""
 
     def __init__(self, file: BinaryIO, size_bytes: int) -> None:
         self._file, self._position, self._size_bytes = file, 0, size_bytes
@@ -49,21 +49,21 @@ class _Machine:
 
     def run(self) -> object:
         if self.take(1) != b"\x80" or self.number("<B") not in PROTOCOLS:
-            raise ValueError(f"it is no pickle of protocol {PROTOCOLS[0]} to {PROTOCOLS[-1]}")
+            raise ValueError(f"it is not a pickle of protocol {PROTOCOLS[0]} to {PROTOCOLS[-1]}")
         for _ in range(MAX_OPCODES):
             code = self.take(1)
             if code == b".":
                 return self.pop()
             if code not in _OPERATIONS:
-                raise ValueError(f"it holds {_name_of(code)}, which no array or plain container needs")
+                raise ValueError(f"it has {_name_of(code)}, which no array or plain container needs")
             _OPERATIONS[code](self)
         raise ValueError(f"it has more than {MAX_OPCODES:,} instructions")
 
     def take(self, size: int) -> bytes:
-        """The next ``size`` bytes; small ones only."""
+        """The next ``size`` bytes; ``size`` is small."""
         content = self._file.read(size)
         if len(content) != size:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         self._position += size
         return content
 
@@ -72,10 +72,10 @@ class _Machine:
         return value
 
     def content(self, form: str, *, text: bool) -> str | Content:
-        """A text or a byte string whose length is of struct format ``form``."""
+        """A string or a byte string, preceded by its length in struct format ``form``."""
         size = self.number(form)
         if not 0 <= size <= self._size_bytes - self._position:
-            raise ValueError("it is cut short")
+            raise ValueError("it is truncated")
         if size <= SHORT:
             content = self.take(size)
             return content.decode() if text else content
@@ -84,10 +84,10 @@ class _Machine:
         return span
 
     def line(self) -> str:
-        """A name that ends with its line."""
+        """A name that ends with a newline."""
         line = self._file.readline(SHORT)
         if not line.endswith(b"\n"):
-            raise ValueError("it is cut short, or holds an absurdly long name")
+            raise ValueError(f"it is truncated, or has a name of more than {SHORT} bytes")
         self._position += len(line)
         return line[:-1].decode()
 
@@ -119,7 +119,7 @@ class _Machine:
 
     def recall(self, index: int) -> None:
         if index not in self._memo:
-            raise ValueError("it is damaged: it refers to a value that it has not given")
+            raise ValueError("it is damaged: it refers to a value that is not in the memo")
         self.push(self._memo[index])
 
     def push_tuple(self, size: int) -> None:
@@ -129,27 +129,27 @@ class _Machine:
     def append(self, values: list[object]) -> None:
         target = self.top()
         if type(target) is not list:
-            raise ValueError("it is damaged: it appends to what is no list")
+            raise ValueError("it is damaged: it appends to a value that is not a list")
         target.extend(values)
 
     def set_items(self, values: list[object]) -> None:
         target = self.top()
         if type(target) is not dict or len(values) % 2:
-            raise ValueError("it is damaged: it sets items of what is no dict")
+            raise ValueError("it is damaged: it sets items of a value that is not a dict, or an odd number of them")
         for key, value in zip(values[::2], values[1::2], strict=True):
-            if type(key) not in (str, bytes, int):  # Others could take exponential time to hash, or not be hashable.
-                raise ValueError(f"it has a dict with a key that is a {type(key).__name__}, neither a text nor an int")
+            if type(key) not in (str, bytes, int):  # Other keys may be unhashable, or take exponential time to hash.
+                raise ValueError(f"it has a dict with a key that is a {type(key).__name__}, not a str, bytes or int")
             target[key.decode("latin1") if isinstance(key, bytes) else key] = value
 
     def push_name(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise ValueError("it is damaged: a name is no text")
+            raise ValueError("it is damaged: a name is not a string")
         self.push(Name.known(module, name))
 
     def call(self) -> None:
         arguments, name = self.pop(), self.pop()
         if not isinstance(name, Name) or not isinstance(arguments, tuple):
-            raise ValueError("it is damaged: it calls what is no function")
+            raise ValueError("it is damaged: it calls a value that is not a function, or without a tuple")
         self.push(call(name, arguments))
 
     def build(self) -> None:
@@ -168,7 +168,7 @@ def _name_of(code: bytes) -> str:
 def _long(machine: _Machine) -> None:
     size = machine.number("<B")
     if size > 8:
-        raise ValueError(f"it holds a number of {size} bytes; at most 8 are read")
+        raise ValueError(f"it has an integer of {size} bytes; at most 8 are read")
     machine.push(int.from_bytes(machine.take(size), "little", signed=True))
 
 
@@ -183,7 +183,7 @@ def _set_item(machine: _Machine) -> None:
 
 
 _OPERATIONS: Mapping[bytes, Callable[[_Machine], object]] = {
-    b"\x95": lambda machine: machine.take(8),  # FRAME: only a hint how much to read ahead.
+    b"\x95": lambda machine: machine.take(8),  # FRAME: a hint how much to read ahead.
     b"N": lambda machine: machine.push(None),
     b"\x88": lambda machine: machine.push(True),
     b"\x89": lambda machine: machine.push(False),
@@ -223,4 +223,4 @@ _OPERATIONS: Mapping[bytes, Callable[[_Machine], object]] = {
     b"R": lambda machine: machine.call(),
     b"b": lambda machine: machine.build(),
 }
-"""By opcode; ``pickletools`` documents each."""
+"""Opcode -> operation; ``pickletools`` documents each opcode."""

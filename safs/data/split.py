@@ -1,4 +1,4 @@
-"""What every part of a data set looks like to a training, whether it lives in memory or in files."""
+"""The protocol of a split: a part of a data set as a training reads it, in memory or in files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,27 +9,28 @@ from torch import Tensor
 
 
 class Split(Protocol):
-    """Labelled images: the training, the validation or the test part of a data set."""
+    """Labelled images: the training, validation or test split of a data set."""
 
     @property
     def classes(self) -> int: ...
 
     @property
     def mean(self) -> Tensor:
-        """float32 [C], of the training split's images as they are stored, before they are normalised."""
+        """Mean of the stored training images by channel, before normalisation, float32 [C]."""
 
     @property
-    def std(self) -> Tensor: ...
+    def std(self) -> Tensor:
+        """Standard deviation of the stored training images by channel, float32 [C]."""
 
     @property
     def scale(self) -> float:
-        """The largest value of a stored image: 255 for bytes, 1 where the data set's own numbers are kept."""
+        """Largest value of a stored image: 255 for bytes, 1 for a data set of floats, which are kept as they are."""
 
     def __len__(self) -> int:
         """Number of images."""
 
     def on(self, device: torch.device) -> "Split":
-        """The split with its images on ``device`` where they live in memory; else itself."""
+        """The split with its images on ``device``; itself if its images are in files."""
 
     def batches(
         self,
@@ -39,17 +40,19 @@ class Split(Protocol):
         generator: torch.Generator | None = None,
         augment: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass: normalised float32 images [B, C, H, W] and int64 labels [B] on ``device``; the last may be short.
+        """Batches of one epoch on ``device``: normalised float32 images [B, C, H, W] and int64 labels [B].
+
+        The last batch may be smaller.
 
         Args:
-            generator: a CPU generator; shuffles, and draws the augmentation. None keeps the order.
-            augment: apply the data set's own augmentation; needs a generator.
+            generator: a CPU generator that shuffles the images and draws the augmentation; None keeps the order.
+            augment: True applies the data set's augmentation; it needs a generator.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """A data set cut in three parts that share no image."""
+    """The three splits of a data set; they share no image."""
 
     train: Split
     validation: Split
@@ -59,13 +62,15 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class DataInfo:
-    """What can be told about a data set without reading its pixels."""
+    """Sizes of a data set, known without reading its pixels."""
 
     channels: int
     image_size: int
-    """Pixels a side, before any resizing; the shorter side where images are not square."""
+    """Pixels a side before resizing; the shorter side if images are not square."""
     classes: int
     train: int
+    """Number of training images."""
     validation: int
+    """Number of validation images."""
     test: int
-    """Number of images in each split."""
+    """Number of test images."""

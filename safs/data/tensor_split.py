@@ -1,4 +1,4 @@
-"""A split that lives in memory as two tensors."""
+"""A split held in memory as two tensors."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,26 +13,27 @@ from torch import Tensor
 from safs.data.augmentation import CropAndFlip
 
 CHUNK = 4096
-"""Images that are converted at a time, so that float copies stay small."""
+"""Number of images converted at a time, so that float copies stay small."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSplit:
-    """Images and labels in memory; batches are gathered, augmented and normalised on the device."""
+    """Images and labels in memory. Batches are gathered on the images' device, and augmented on the training's."""
 
     images: Tensor
-    """[N, C, H, W], uint8, or float32 where the data set's own numbers are floats."""
+    """Images [N, C, H, W], uint8, or float32 if the data set stores floats."""
     labels: Tensor
-    """int64 [N]."""
+    """Labels from 0, int64 [N]."""
     mean: Tensor
+    """Mean of the training split by channel, float32 [C], in the units of ``images``."""
     std: Tensor
-    """float32 [C], of the training split, in the units of ``images``."""
+    """Standard deviation of the training split by channel, float32 [C], in the units of ``images``."""
     classes: int
     channels: int
     image_size: int
-    """What batches have; images that are stored smaller (see ``load``) are fitted a batch at a time."""
+    """Pixels a side of the images in a batch; images stored at another size are resized batch by batch."""
     crop_and_flip: bool = False
-    """The augmentation of this data set's training batches."""
+    """True if training batches are randomly cropped and mirrored."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -72,14 +73,14 @@ class TensorSplit:
             yield fit(images, self.channels, self.image_size).sub(mean).div_(std), labels.to(device)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """The split as numpy arrays over the same memory, so that an object store shares it without copies."""
+        """The split as numpy arrays over the same memory, so that an object store can share it without copies."""
         tensors = {"images": self.images, "labels": self.labels, "mean": self.mean, "std": self.std}
         shape = np.array([self.classes, self.channels, self.image_size, self.crop_and_flip], dtype=np.int64)
         return {name: tensor.cpu().numpy() for name, tensor in tensors.items()} | {"shape": shape}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "TensorSplit":
-        """The split over the memory of ``to_arrays``' arrays, which may be read-only: nothing here writes to it."""
+        """The split over the memory of arrays from ``to_arrays``, which may be read-only."""
         classes, channels, image_size, crop_and_flip = arrays["shape"].tolist()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
@@ -94,9 +95,9 @@ class TensorSplit:
 
 
 def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
-    """``images``, [N, C, H, W], with ``channels`` (grey is repeated) and ``image_size`` pixels a side (bilinear).
+    """Resize ``images``, [N, C, H, W], bilinearly to ``image_size`` pixels a side, and repeat grey to ``channels``.
 
-    Images that are not square are stretched. Downsizing is antialiased. The dtype stays; uint8 is rounded.
+    Images that are not square are stretched. Downsizing is antialiased. The dtype stays the same; uint8 is rounded.
     """
     if images.shape[1] != channels:
         images = images.expand(-1, channels, -1, -1)
@@ -107,7 +108,7 @@ def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
 
 
 def fit_in_chunks(images: Tensor, channels: int, image_size: int) -> Tensor:
-    """``fit`` for many images: one copy, or none where they fit already, and no float copy of the whole."""
+    """``fit`` for many images. Makes one copy, or none if the size is right, and no float copy of all of them."""
     if images.shape[1:] == (channels, image_size, image_size):
         return images
     fitted = torch.empty(len(images), channels, image_size, image_size, dtype=images.dtype)
@@ -117,9 +118,9 @@ def fit_in_chunks(images: Tensor, channels: int, image_size: int) -> Tensor:
 
 
 def mean_and_std(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel, float32 [C] each, of ``images`` [N, C, H, W].
+    """Mean and standard deviation by channel, float32 [C] each, of ``images`` [N, C, H, W].
 
-    The deviation of a constant channel is taken as 1, so that normalising never divides by zero.
+    A constant channel gets a deviation of 1, so that normalisation never divides by zero.
     """
     pixels = torch.zeros((), dtype=torch.float64)
     total = torch.zeros(images.shape[1], dtype=torch.float64)

@@ -19,7 +19,7 @@ from safs.registry import Registry
 
 
 def known_architectures() -> tuple[str, ...]:
-    """Every name that ``find`` knows, except timm's more than thousand (``timm/<name>``)."""
+    """Every name that ``find`` accepts, except ``timm/<name>``, of which there are more than a thousand."""
     return (*MODELS, *(f"{torchvision.PREFIX}{name}" for name in torchvision.torchvision_names()))
 
 
@@ -27,8 +27,8 @@ def find(architecture: str) -> ModelEntry:
     """The entry of ``MODELS``, ``torchvision/<name>`` or ``timm/<name>``.
 
     Raises:
-        UnknownNameError: there is no such network, or the name is no model builder.
-        SpecError: a timm network, and timm is not installed.
+        UnknownNameError: there is no network of this name, or the name is not a model builder.
+        SpecError: the name is a timm network, and timm is not installed.
     """
     if architecture.startswith(timm.PREFIX):
         return timm.timm_entry(architecture.removeprefix(timm.PREFIX))
@@ -41,19 +41,19 @@ def find(architecture: str) -> ModelEntry:
 
 
 def input_for(architecture: str, channels: int, image_size: int) -> InputShape:
-    """The input nearest to images of ``channels`` x ``image_size`` x ``image_size`` that the architecture takes."""
+    """The input that the architecture accepts nearest to ``channels`` x ``image_size`` x ``image_size``."""
     return find(architecture).nearest_input(InputShape(channels, image_size))
 
 
 def build(architecture: str, *, channels: int, classes: int, image_size: int, seed: int | None = None) -> nn.Module:
-    """The network, in train mode, for inputs [batch, channels, image_size, image_size] and that many classes.
+    """Build a network, in train mode, for inputs [batch, channels, image_size, image_size].
 
-    With a ``seed`` its weights are drawn from that, and the global generator stays as it was. Under
-    ``torch.device("meta")`` it costs no memory.
+    A ``seed`` decides the weights and leaves torch's global generator unchanged; None draws them from that generator.
+    Under ``torch.device("meta")`` the network takes no memory.
 
     Raises:
-        UnknownNameError: no such architecture.
-        SpecError: it does not take this input (``input_for`` says which).
+        UnknownNameError: there is no architecture of this name.
+        SpecError: the architecture does not accept this input; ``input_for`` gives one that it accepts.
     """
     entry, shape = find(architecture), InputShape(channels, image_size)
     on_meta = torch.get_default_device().type == "meta"
@@ -65,7 +65,7 @@ def build(architecture: str, *, channels: int, classes: int, image_size: int, se
 
 
 class _RealArithmetic(TorchFunctionMode):
-    """Lets builders calculate under ``torch.device("meta")``: RegNet's widths come from tensors that it reads."""
+    """Keeps small tensors of builders on the CPU under ``torch.device("meta")``; RegNet computes its widths by them."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -89,42 +89,42 @@ MODELS: Registry[ModelEntry] = Registry(
                 "lenet5",
                 lenet5,
                 lenet5_input,
-                "LeNet-5 with ReLU, 28 or 32 pixels, grey or colour.",
+                "LeNet-5 with ReLU for grey or colour images of 28 or 32 pixels.",
                 "LeCun et al. (1998)",
             ),
             ModelEntry(
                 "vgg16",
                 vgg16,
                 lambda wanted: _at_least(32, wanted),
-                "VGG-16 with batch norm for small images, from 32 pixels.",
+                "VGG-16 with batch norm for small images of at least 32 pixels.",
                 "Simonyan and Zisserman (2014), arXiv:1409.1556",
             ),
             ModelEntry(
                 "resnet18",
                 resnet18,
                 lambda wanted: _at_least(8, wanted),
-                "ResNet-18 for small images, from 8 pixels.",
+                "ResNet-18 for small images of at least 8 pixels.",
                 "He et al. (2015), arXiv:1512.03385",
             ),
             ModelEntry(
                 "resnet34",
                 resnet34,
                 lambda wanted: _at_least(8, wanted),
-                "ResNet-34 for small images, from 8 pixels.",
+                "ResNet-34 for small images of at least 8 pixels.",
                 "He et al. (2015), arXiv:1512.03385",
             ),
             ModelEntry(
                 "efficientnet_b0",
                 torchvision.efficientnet_b0,
                 lambda wanted: _at_least(32, wanted),
-                "EfficientNet-B0 with SiLU, from 32 pixels.",
+                "EfficientNet-B0 with SiLU for images of at least 32 pixels.",
                 "Tan and Le (2019), arXiv:1905.11946",
             ),
             ModelEntry(
                 "mlp",
                 mlp,
                 lambda wanted: wanted,
-                "A perceptron with batch norm and three hidden layers, images of any size.",
+                "A perceptron with batch norm and three hidden layers for images of any size.",
                 "Rumelhart, Hinton, Williams (1986)",
             ),
         )

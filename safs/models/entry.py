@@ -1,4 +1,4 @@
-"""What a models registry holds."""
+"""Entries of the registry of models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from safs.errors import SpecError
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """The images that a network takes: square, [batch, channels, image_size, image_size]."""
+    """Shape of the square images that a network accepts: [batch, channels, image_size, image_size]."""
 
     channels: int
     image_size: int
@@ -19,26 +19,27 @@ class InputShape:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """An architecture: how to build it, and which input it takes."""
+    """An architecture: how to build it, and which inputs it accepts."""
 
     name: str
     make: Callable[[InputShape, int], nn.Module]
-    """(an input that it takes, classes) -> the network, weights drawn from torch's global generator."""
+    """(an accepted input, classes) -> the network, with weights drawn from torch's global generator."""
     nearest_input: Callable[[InputShape], InputShape]
-    """The input that it takes for a wanted one."""
+    """(a wanted input) -> the nearest input that the architecture accepts."""
     summary: str
     source: str
+    """The paper or library that defines the architecture."""
 
     def build(self, shape: InputShape, classes: int) -> nn.Module:
-        """The network for exactly this input.
+        """Build the network for exactly this input.
 
         Raises:
-            SpecError: it does not take this input; the message names the nearest one that it takes.
+            SpecError: the architecture does not accept this input; the message names the nearest that it accepts.
         """
         nearest = self.nearest_input(shape)
         if nearest != shape:
             raise SpecError(
-                f"{self.name} does not take {_words(shape)}; the nearest input that it takes is {_words(nearest)}",
+                f"{self.name} does not accept {_words(shape)}; the nearest input that it accepts is {_words(nearest)}",
                 field="model.architecture",
             )
         return self.make(shape, classes)

@@ -1,7 +1,6 @@
-"""How a network differs from what its architecture builds: fewer units, fewer inputs, weights that layers share.
+"""Changes of a network's structure after its architecture built it: fewer units, fewer inputs, shared weights.
 
-A form is plain data. With the architecture's name it is all that is needed to build the network again and load a state
-into it.
+A form is plain data. The architecture's name and the form are enough to build the network again and load a state.
 """
 
 from collections.abc import Mapping
@@ -16,24 +15,24 @@ from safs.models.shared_weights import tie
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a network differs from what its architecture builds; the empty form is the architecture's own network."""
+    """Changes to the network that an architecture builds; the empty form changes nothing."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Parameter or buffer name -> shape, where it is not the architecture's own."""
+    """Parameter or buffer name -> its smaller shape."""
     inputs: InputSelection | None = None
-    """Which inputs the network reads; None is all. The network itself is fed the reduced input."""
+    """Pixels or channels that the network reads, as its reduced input; None means all."""
     shared: Mapping[str, str] = field(default_factory=dict)
-    """Weight name -> name of the weight, of an earlier layer, that it is; see ``safs.models.shared_weights``."""
+    """Weight name -> name of the earlier layer's weight that replaces it; see ``safs.models.shared_weights``."""
 
 
 def apply_form(form: Form, model: nn.Module) -> nn.Module:
-    """Resizes and ties ``model``'s layers in place and returns it; works on the meta device.
+    """Resize and tie ``model``'s layers in place, and return it. Works on the meta device.
 
-    Of a tensor that shrinks the leading part stays, so weights drawn from a seed are reproducible in every form.
+    A smaller tensor keeps its leading part, so weights drawn from a seed are reproducible in every form.
 
     Raises:
-        WeightsError: a name that the model does not have, a shape that is no part of its tensor's, a layer whose size
-            this function cannot change, or weights that cannot be shared.
+        WeightsError: the form names a tensor that the model does not have, gives a shape that does not fit inside the
+            tensor's, resizes a layer that cannot be resized, or ties weights that cannot be shared.
     """
     paths = dict.fromkeys(name.rpartition(".")[0] for name in form.shapes)
     modules = {path: _module(model, path) for path in paths}
@@ -41,7 +40,7 @@ def apply_form(form: Form, model: nn.Module) -> nn.Module:
         path, _, leaf = name.rpartition(".")
         _resize(modules[path], leaf, tuple(shape), name)
     for path, module in modules.items():
-        _follow(module, path)
+        _update_sizes(module, path)
     for user, owner in form.shared.items():
         tie(model, user, owner)
     return model
@@ -59,7 +58,7 @@ def _resize(module: nn.Module, leaf: str, shape: tuple[int, ...], name: str) -> 
     if old is None:
         raise WeightsError(f"the form names {name!r}, which the network does not have")
     if len(shape) != old.dim() or any(not 1 <= new <= size for new, size in zip(shape, old.shape, strict=True)):
-        raise WeightsError(f"the form gives {name!r} the shape {shape}, which is no part of {tuple(old.shape)}")
+        raise WeightsError(f"the form gives {name!r} the shape {shape}, which does not fit inside {tuple(old.shape)}")
     part = old.detach()[tuple(slice(size) for size in shape)].clone()
     if isinstance(old, nn.Parameter):
         module.register_parameter(leaf, nn.Parameter(part, requires_grad=old.requires_grad))
@@ -67,14 +66,14 @@ def _resize(module: nn.Module, leaf: str, shape: tuple[int, ...], name: str) -> 
         module._buffers[leaf] = part
 
 
-def _follow(module: nn.Module, path: str) -> None:
-    """Sets the sizes that ``module`` keeps as attributes to those of its tensors."""
+def _update_sizes(module: nn.Module, path: str) -> None:
+    """Set the sizes that ``module`` keeps as attributes from its resized tensors."""
     tensor = next((value for value in (*module.parameters(False), *module.buffers(False)) if value.dim()), None)
     assert tensor is not None
     size = tensor.shape[0]
     match module:
         case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-            _follow_convolution(module, module.weight)
+            _update_convolution(module, module.weight)
         case nn.Linear():
             module.out_features, module.in_features = module.weight.shape
         case nn.modules.batchnorm._NormBase():
@@ -90,11 +89,11 @@ def _follow(module: nn.Module, path: str) -> None:
         case _ if type(module).__module__.startswith("torch.nn."):
             raise WeightsError(f"the form resizes {path!r}; a {type(module).__name__} cannot be resized")
         case _:
-            pass  # A model's own module with bare parameters (a layer scale) keeps no sizes.
+            pass  # A model's custom module with bare parameters (a layer scale) has no size attributes.
 
 
-def _follow_convolution(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, weight: Tensor) -> None:
-    """A depthwise convolution stays one; any other keeps its number of groups."""
+def _update_convolution(module: nn.Conv1d | nn.Conv2d | nn.Conv3d, weight: Tensor) -> None:
+    """Set the sizes of a convolution. A depthwise one stays depthwise; any other keeps its number of groups."""
     if module.groups == module.in_channels == module.out_channels:
         module.groups = weight.shape[0] if module.groups > 1 else 1
     module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups

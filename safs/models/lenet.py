@@ -8,8 +8,8 @@ from safs.models.entry import InputShape
 class LeNet5(nn.Module):
     """Two convolutions and three linear layers; 61,470 prunable weights for 1 channel and 10 classes.
 
-    LeCun, Bottou, Bengio, Haffner (1998), with today's ReLU and max pooling. Images of 28 pixels are padded by the
-    first convolution to the published 32, so both sizes give the same weights.
+    LeCun, Bottou, Bengio, Haffner (1998), with ReLU and max pooling as usual today. The first convolution pads images
+    of 28 pixels to the published 32, so both sizes give the same weight shapes.
     """
 
     def __init__(self, channels: int, classes: int, image_size: int) -> None:
@@ -35,10 +35,10 @@ class LeNet5(nn.Module):
 
 
 def lenet5(shape: InputShape, classes: int) -> nn.Module:
-    """LeNet-5 for 28 or 32 pixels and 1 or 3 channels."""
+    """Build LeNet-5 for 28 or 32 pixels and 1 or 3 channels."""
     return LeNet5(shape.channels, classes, shape.image_size)
 
 
 def lenet5_input(wanted: InputShape) -> InputShape:
-    """28 or 32 pixels, whichever is nearer (32 for 30); grey or colour."""
+    """The nearest accepted input: 28 or 32 pixels (32 for 30), 1 or 3 channels."""
     return InputShape(1 if wanted.channels == 1 else 3, 28 if wanted.image_size < 30 else 32)

@@ -24,7 +24,7 @@ class MLP(nn.Module):
 
 
 class HiddenLayer(nn.Module):
-    """Linear, batch norm, ReLU."""
+    """A linear layer, batch norm and ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -39,5 +39,5 @@ class HiddenLayer(nn.Module):
 
 
 def mlp(shape: InputShape, classes: int) -> nn.Module:
-    """The perceptron for images of one size: the first layer has a weight a pixel."""
+    """Build the perceptron for images of one size; each unit of the first layer has one weight for each pixel."""
     return MLP(shape.channels * shape.image_size**2, classes)

@@ -6,9 +6,9 @@ from safs.models.entry import InputShape
 
 
 class ResNet(nn.Module):
-    """Four stages of basic blocks, of He, Zhang, Ren, Sun (2015, arXiv:1512.03385), in the form usual for CIFAR.
+    """Four stages of basic blocks by He, Zhang, Ren, Sun (2015, arXiv:1512.03385), in the usual CIFAR variant.
 
-    A 3x3 stem with stride 1 and no max pooling; the second activation of a block follows the addition.
+    The stem is a 3x3 convolution of stride 1 without max pooling. The second ReLU of a block follows the addition.
     """
 
     def __init__(self, channels: int, classes: int, blocks: tuple[int, int, int, int]) -> None:
@@ -35,7 +35,7 @@ class ResNet(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut, a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution if the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ class BasicBlock(nn.Module):
 
 
 def resnet18(shape: InputShape, classes: int) -> nn.Module:
-    """ResNet-18 for small images: two blocks a stage."""
+    """Build ResNet-18 for small images: two blocks in each stage."""
     return ResNet(shape.channels, classes, (2, 2, 2, 2))
 
 
 def resnet34(shape: InputShape, classes: int) -> nn.Module:
-    """ResNet-34 for small images."""
+    """Build ResNet-34 for small images: 3, 4, 6 and 3 blocks in the stages."""
     return ResNet(shape.channels, classes, (3, 4, 6, 3))
 
 

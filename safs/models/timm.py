@@ -1,4 +1,4 @@
-"""Networks of timm, by name, where timm is installed."""
+"""Networks of timm by name, if timm is installed."""
 
 from difflib import get_close_matches
 from functools import partial
@@ -11,14 +11,17 @@ from safs.models.entry import InputShape, ModelEntry
 
 PREFIX = "timm/"
 SMALLEST_IMAGE = 32
+"""Smallest image size, in pixels a side, of networks that halve their image five times."""
 
 
 def timm_entry(name: str) -> ModelEntry:
-    """The entry for a timm architecture, such as ``resnet18``; importing timm takes seconds, so only here.
+    """The entry for a timm architecture, such as ``resnet18``.
+
+    Imports timm, which takes seconds.
 
     Raises:
         SpecError: timm is not installed.
-        UnknownNameError: timm has no such architecture; of its more than thousand, the closest are listed.
+        UnknownNameError: timm has no architecture of this name; the ten closest names are listed.
     """
     if find_spec("timm") is None:
         raise SpecError(
@@ -50,7 +53,7 @@ def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
 
 
 def _nearest_input(name: str, wanted: InputShape) -> InputShape:
-    """The wanted channels; the wanted size unless the architecture's own is fixed or is known to be its least."""
+    """The wanted channels, and the wanted size unless the architecture has a fixed or a larger smallest size."""
     import timm
 
     config = timm.get_pretrained_cfg(name)
@@ -61,7 +64,7 @@ def _nearest_input(name: str, wanted: InputShape) -> InputShape:
         return InputShape(wanted.channels, native)
     if config.min_input_size:
         smallest = config.min_input_size[-1]
-    else:  # timm rarely tells the least size; five plain halvings (224 pixels to 7) take 32 pixels, other stems may not
+    else:  # timm rarely states the smallest size. Five plain halvings (224 pixels to 7) work from 32; others may not.
         halves_five_times = config.pool_size is not None and config.pool_size[-1] * 32 == native
         smallest = SMALLEST_IMAGE if halves_five_times else native
     return InputShape(wanted.channels, max(wanted.image_size, smallest))

@@ -1,7 +1,7 @@
 """Every classification network of torchvision, by name.
 
-torchvision is imported where it is used: it takes as long as torch itself, and a trial of one of our own networks, in
-a process of its own, does without it.
+torchvision is imported inside the functions. Its import takes as long as torch's, and a trial that runs in a new
+process does not need it unless it trains a torchvision network.
 """
 
 from functools import partial
@@ -12,11 +12,11 @@ from safs.models.entry import InputShape, ModelEntry
 
 PREFIX = "torchvision/"
 SMALLEST_IMAGE = 32
-"""Most of these networks halve their image five times; below 32 pixels less than one pixel would be left."""
+"""Smallest image size, in pixels a side. Most networks halve the image five times, to one pixel from 32."""
 
 
 def torchvision_names() -> tuple[str, ...]:
-    """torchvision's classification builders, without the prefix: ``resnet18``, not ``ResNet`` or ``resnet``."""
+    """Names of torchvision's classification builders, without the prefix: ``resnet18``, not ``ResNet``."""
     from torchvision import models
 
     return tuple(models.list_models(module=models))
@@ -34,7 +34,7 @@ def torchvision_entry(name: str) -> ModelEntry:
 
 
 def efficientnet_b0(shape: InputShape, classes: int) -> nn.Module:
-    """torchvision's EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) with a stem for the given channels."""
+    """Build torchvision's EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) with a stem for the given channels."""
     model: nn.Module = _make("efficientnet_b0", shape, classes)
     if shape.channels != 3:
         stem = model.get_submodule("features.0")
@@ -46,10 +46,10 @@ def efficientnet_b0(shape: InputShape, classes: int) -> nn.Module:
 
 
 def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
-    """The network as its builder makes it, without auxiliary heads.
+    """Call the builder, without auxiliary heads.
 
-    Those train through a weighted sum of three losses, and their output is no tensor; one loss over one output
-    trains every network here in the same way, and pruning them would spend weights on what is thrown away.
+    Auxiliary heads need a weighted sum of three losses and return a tuple of outputs. Without them one loss over one
+    output trains every network, and no weights are spent on heads that are discarded after training.
     """
     from torchvision.models import get_model
 
@@ -65,21 +65,21 @@ def _make(name: str, shape: InputShape, classes: int) -> nn.Module:
 
 
 def _nearest_input(name: str, wanted: InputShape) -> InputShape:
-    """Three channels, and the wanted size where the network takes it, else the next larger one that it takes."""
+    """Three channels, and the smallest accepted size that is at least the wanted one."""
     smallest, step = _sizes(name)
     image_size = max(wanted.image_size, smallest)
     return InputShape(3, -(-image_size // step) * step)
 
 
 def _sizes(name: str) -> tuple[int, int]:
-    """Smallest image size, and the number of pixels of which a size must be a multiple."""
+    """Smallest image size, and the number that a size must be a multiple of, both in pixels."""
     if name.startswith("vit_"):
         patch = int(name.rpartition("_")[2])
         return max(SMALLEST_IMAGE, 2 * patch), patch
     if name.startswith("maxvit_"):
-        return 224, 224  # four halvings, then windows of 7
+        return 224, 224  # Four halvings, then windows of 7 pixels.
     if name.startswith("swin_"):
-        return SMALLEST_IMAGE, 1  # pads its windows, so the weights' own minimum does not bind
+        return SMALLEST_IMAGE, 1  # Swin pads its windows, so the minimum that its weights state does not apply.
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(name)

@@ -5,12 +5,13 @@ from torch import Tensor, nn
 from safs.models.entry import InputShape
 
 CONFIGURATION_D = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Widths of the convolutions between two poolings."""
 
 
 class VGG16(nn.Module):
-    """Configuration D of Simonyan and Zisserman (2014, arXiv:1409.1556) in the form usual for CIFAR.
+    """Configuration D of Simonyan and Zisserman (2014, arXiv:1409.1556) in the usual CIFAR variant.
 
-    Batch norm after each of the 13 convolutions; average pooling and one linear layer instead of the three.
+    Batch norm follows each of the 13 convolutions. Average pooling and one linear layer replace three linear layers.
     """
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -29,7 +30,7 @@ class VGG16(nn.Module):
 
 
 def vgg16(shape: InputShape, classes: int) -> nn.Module:
-    """VGG-16 with batch norm for small images."""
+    """Build VGG-16 with batch norm for small images."""
     return VGG16(shape.channels, classes)
 
 

@@ -1,4 +1,4 @@
-"""Dense weights that a user brings: safetensors files, which hold no code."""
+"""Dense weights from the user, as safetensors files, which hold no code."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,56 +11,57 @@ from torch import Tensor, nn
 
 from safs.errors import WeightsError
 
-MISMATCHES_TOLD = 5
+MAX_MISMATCHES = 5
+"""Largest number of mismatches that an error message lists."""
 
 
 def check_dense_weights(path: Path, model: nn.Module) -> None:
-    """Checks from the file's header alone that its names, shapes and kinds of numbers are the model's.
+    """Check by the file's header only that its names, shapes and dtypes are the model's.
 
     ``model`` may be on the meta device.
 
     Raises:
-        WeightsError: no safetensors file, a truncated one, or one that does not fit; names the first mismatches.
+        WeightsError: the file is not a safetensors file, is truncated, or does not fit; lists the first mismatches.
     """
     with _open(path) as file:
         _check(file, model)
 
 
 def load_dense_weights(path: Path, model: nn.Module) -> None:
-    """Loads the file into ``model``, strictly; floats of another width are converted.
+    """Load the file into ``model``, strictly; floats of another width are converted.
 
     Raises:
-        WeightsError: as ``check_dense_weights``, or a weight that is not finite.
+        WeightsError: as for ``check_dense_weights``, or a weight is not finite.
     """
     with _open(path) as file:
         _check(file, model)
         state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     for name, value in state.items():
         if not torch.isfinite(value).all():
-            raise _error(path, f"{name} holds values that are not finite")
+            raise _error(path, f"{name} has values that are not finite")
     copy_state(state, model)
 
 
 def copy_state(state: Mapping[str, Tensor], model: nn.Module) -> None:
-    """Copies ``state`` into ``model``, strictly.
+    """Copy ``state`` into ``model``, strictly.
 
-    Unlike ``load_state_dict`` it asks for no version numbers (MNASNet does), which files and plain dicts do not have.
+    Unlike ``load_state_dict``, it needs no version numbers, which MNASNet reads and plain dicts do not have.
 
     Raises:
-        WeightsError: other names or shapes than the model's; the first few are named.
+        WeightsError: the names or shapes are not the model's; lists the first mismatches.
     """
-    own = model.state_dict()
-    wrong = [f"{name} is missing" for name in own if name not in state]
-    wrong += [f"{name} is unknown" for name in state if name not in own]
-    wrong += [
+    expected = model.state_dict()
+    mismatches = [f"{name} is missing" for name in expected if name not in state]
+    mismatches += [f"{name} is unknown" for name in state if name not in expected]
+    mismatches += [
         f"{name} is {tuple(state[name].shape)}, not {tuple(value.shape)}"
-        for name, value in own.items()
+        for name, value in expected.items()
         if name in state and state[name].shape != value.shape
     ]
-    if wrong:
-        raise WeightsError(f"the weights do not fit {type(model).__name__}: {'; '.join(wrong[:MISMATCHES_TOLD])}")
+    if mismatches:
+        raise WeightsError(f"the weights do not fit {type(model).__name__}: {'; '.join(mismatches[:MAX_MISMATCHES])}")
     with torch.no_grad():
-        for name, value in own.items():
+        for name, value in expected.items():
             value.copy_(state[name])
 
 
@@ -69,7 +70,7 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         file = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise _error(path, f"is no readable safetensors file ({error})") from error
+        raise _error(path, f"not a readable safetensors file ({error})") from error
     with file:
         yield file
 
@@ -83,17 +84,17 @@ def _check(file: Any, model: nn.Module) -> None:
         if name in given:
             mismatches += _differences(name, expected[name], given[name])
     if mismatches:
-        more = len(mismatches) - MISMATCHES_TOLD
-        told = "; ".join(mismatches[:MISMATCHES_TOLD]) + (f"; and {more} more" if more > 0 else "")
-        raise WeightsError(f"the weights do not fit {type(model).__name__}: {told}", field="model.weights")
+        more = len(mismatches) - MAX_MISMATCHES
+        listed = "; ".join(mismatches[:MAX_MISMATCHES]) + (f"; and {more} more" if more > 0 else "")
+        raise WeightsError(f"the weights do not fit {type(model).__name__}: {listed}", field="model.weights")
 
 
 def _differences(name: str, expected: Tensor, given: Any) -> Iterator[str]:
-    shape, kind = list(given.get_shape()), str(given.get_dtype())
+    shape, dtype = list(given.get_shape()), str(given.get_dtype())
     if shape != list(expected.shape):
         yield f"{name} has shape {shape}, the network {list(expected.shape)}"
-    if expected.is_floating_point() != kind.startswith(("F", "BF")):
-        yield f"{name} has numbers of kind {kind}, the network {expected.dtype}"
+    if expected.is_floating_point() != dtype.startswith(("F", "BF")):
+        yield f"{name} has dtype {dtype}, the network {expected.dtype}"
 
 
 def _error(path: Path, what: str) -> WeightsError:

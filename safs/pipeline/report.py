@@ -157,8 +157,8 @@ def _sites(found: Preflight, winner: Finalist) -> list[dict[str, Any]]:
     return [
         {
             "path": site.path,
-            "own": site.own,
-            "chosen": network.assignment.get(site.path, site.own),
+            "own": site.original,
+            "chosen": network.assignment.get(site.path, site.original),
             "scalars": network.scalars.get(site.path, {}),
         }
         for site in found.sites

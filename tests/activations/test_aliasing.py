@@ -1,4 +1,4 @@
-"""In-place activations: what the original computes, the rewired model computes."""
+"""In-place activations: the rewired model computes what the original computes."""
 
 import pytest
 import torch
@@ -103,7 +103,7 @@ FORWARDS = [
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("function", FORWARDS)
-def test_own_operators_give_the_values_and_gradients_of_the_original(function, training):
+def test_original_operators_give_the_values_and_gradients_of_the_model(function, training):
     model = InPlace(function).train(training)
     rewired, x = rewire(model), torch.randn(8, 4)
 
@@ -120,7 +120,7 @@ def test_own_operators_give_the_values_and_gradients_of_the_original(function, t
 
 @pytest.mark.parametrize("operator", ["tanh", "gelu", "identity"])
 @pytest.mark.parametrize("function", FORWARDS)
-def test_other_operators_train_where_the_original_overwrites_tensors(function, operator):
+def test_other_operators_have_gradients_although_the_model_overwrites_tensors(function, operator):
     model = InPlace(function).train()
     rewired = rewire(model, {site.path: operator for site in find_sites(model)}, learnable=True)
 
@@ -129,7 +129,7 @@ def test_other_operators_train_where_the_original_overwrites_tensors(function, o
     assert model.linear.weight.grad.isfinite().all()
 
 
-def test_a_replaced_in_place_call_is_seen_by_later_readers_of_its_input():
+def test_later_readers_of_the_input_read_the_output_of_a_replaced_in_place_call():
     model, x = InPlace(input_is_read_again), torch.randn(8, 4)
 
     rewired = rewire(model, {"relu": "tanh"})
@@ -137,7 +137,7 @@ def test_a_replaced_in_place_call_is_seen_by_later_readers_of_its_input():
     torch.testing.assert_close(rewired(x), 3 * torch.tanh(model.linear(x)))
 
 
-def test_two_in_place_calls_on_one_tensor_follow_each_other():
+def test_two_in_place_calls_on_one_tensor_apply_in_order():
     model, x = InPlace(two_in_place_calls), torch.randn(8, 4)
 
     rewired = rewire(model, {"hardtanh": "relu", "relu": "tanh"})
@@ -145,7 +145,7 @@ def test_two_in_place_calls_on_one_tensor_follow_each_other():
     torch.testing.assert_close(rewired(x), torch.tanh(F.relu(model.linear(x))))
 
 
-def test_a_replaced_in_place_call_on_a_view_is_seen_through_its_base():
+def test_a_replaced_in_place_call_on_a_view_changes_its_base():
     model, x = InPlace(written_through_a_view), torch.randn(8, 4)
 
     rewired = rewire(model, {"relu": "tanh"})
@@ -153,7 +153,7 @@ def test_a_replaced_in_place_call_on_a_view_is_seen_through_its_base():
     torch.testing.assert_close(rewired(x), torch.tanh(model.linear(x)))
 
 
-def test_identity_does_not_let_a_later_addition_reach_its_input():
+def test_a_later_in_place_addition_does_not_change_the_output_of_identity():
     model, x = InPlace(input_is_added_to_later), torch.randn(8, 4)
 
     rewired = rewire(model, {"relu": "identity"})

@@ -61,29 +61,30 @@ class Calls(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("own", "function"), [(own, function) for own, functions in FUNCTIONS.items() for function in functions]
+    ("operator", "function"),
+    [(operator, function) for operator, functions in FUNCTIONS.items() for function in functions],
 )
-def test_functions_and_methods_are_sites_with_their_settings(own, function):
+def test_functions_and_methods_are_sites_with_their_settings(operator, function):
     model, x = Calls(function), torch.linspace(-8, 8, 33)
 
     sites = find_sites(model)
 
-    assert [site.own for site in sites] == [own]
+    assert [site.original for site in sites] == [operator]
     assert torch.equal(rewire(model)(x), model(x))
 
 
-@pytest.mark.parametrize(("own", "module"), MODULES.items())
-def test_modules_are_sites_with_their_settings(own, module):
+@pytest.mark.parametrize(("operator", "module"), MODULES.items())
+def test_modules_are_sites_with_their_settings(operator, module):
     model, x = nn.Sequential(nn.Identity(), module), torch.linspace(-8, 8, 33)
 
     sites = find_sites(model)
 
-    assert [(site.path, site.own) for site in sites] == [("1", own)]
+    assert [(site.path, site.original) for site in sites] == [("1", operator)]
     assert torch.equal(rewire(model)(x.clone()), model(x.clone()))
 
 
 @pytest.mark.parametrize(
     "module", [nn.PReLU(), nn.RReLU(), nn.GLU(), nn.Softmax(-1), nn.TransformerEncoderLayer(4, 2, 8)]
 )
-def test_what_learns_draws_or_mixes_is_no_site(module):
+def test_modules_that_learn_draw_or_mix_are_not_sites(module):
     assert find_sites(nn.Sequential(module)) == ()

@@ -30,7 +30,7 @@ def random(*shape, seed=0):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_as_beta_goes_to_zero_it_becomes_relu(shape):
+def test_it_tends_to_relu_as_beta_tends_to_zero(shape):
     torch.manual_seed(0)
     relu, x = DyReLU(8), random(*shape)
     differences = []
@@ -39,13 +39,13 @@ def test_as_beta_goes_to_zero_it_becomes_relu(shape):
         relu.beta = beta
         differences.append((relu(x) - F.relu(x)).abs().max().item())
 
-    assert differences[0] > 0.05  # As initialised it is another function.
+    assert differences[0] > 0.05  # After initialisation it is another function.
     assert differences[1] < 0.01 * differences[0]
     assert differences[2] <= 1e-6
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_at_beta_zero_it_is_relu_itself_and_its_parameters_get_no_gradient(shape):
+def test_at_beta_zero_it_equals_relu_and_its_parameters_have_no_gradient(shape):
     relu, x = DyReLU(8, beta=0.0), random(*shape).requires_grad_()
 
     y = relu(x)
@@ -57,7 +57,7 @@ def test_at_beta_zero_it_is_relu_itself_and_its_parameters_get_no_gradient(shape
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_with_a_zeroed_second_layer_it_is_exactly_relu(shape):
+def test_with_a_second_layer_of_zeros_it_equals_relu(shape):
     relu, x = DyReLU(8), random(*shape)
     nn.init.zeros_(relu.fc2.weight)
     nn.init.zeros_(relu.fc2.bias)
@@ -65,7 +65,7 @@ def test_with_a_zeroed_second_layer_it_is_exactly_relu(shape):
     assert torch.equal(relu(x), F.relu(x))
 
 
-def test_values_worked_by_hand():
+def test_values_equal_those_worked_by_hand():
     relu = DyReLU(1)
     with torch.no_grad():
         relu.fc1.weight.fill_(1.0)
@@ -85,7 +85,7 @@ def test_values_worked_by_hand():
     torch.testing.assert_close(relu(x)[..., 0, :], half)
 
 
-def test_each_sample_has_coefficients_of_its_own():
+def test_coefficients_depend_on_the_sample_only():
     torch.manual_seed(0)
     relu, x = DyReLU(8), random(2, 8, 3, 3)
 
@@ -96,7 +96,7 @@ def test_each_sample_has_coefficients_of_its_own():
     assert torch.equal(changed[0], together[0])
 
 
-def test_channels_of_every_site_are_found_and_the_model_stays_as_it_is():
+def test_site_channels_are_found_and_the_model_is_unchanged():
     model = Net()
     model.norm.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -109,7 +109,7 @@ def test_channels_of_every_site_are_found_and_the_model_stays_as_it_is():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_placed_at_every_relu_it_leaves_the_models_own_state_alone():
+def test_dyrelus_at_every_relu_leave_the_model_state_unchanged():
     model, x = Net().eval(), random(4, 1, 6, 6)
     state = torch.random.get_rng_state()
     relus = dynamic_relus(model, x[:1], seed=3)

@@ -1,11 +1,11 @@
-"""Which sites share an operator."""
+"""Groups of sites that share an operator."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from safs import models
-from safs.activations.groups import Groups, Scope, own_operators, site_groups
+from safs.activations.groups import Groups, Scope, original_operators, site_groups
 from safs.activations.surgery import Site, find_sites
 from safs.networks import Blueprint
 
@@ -23,13 +23,13 @@ def sizes(groups: Groups) -> dict[str, int]:
     return {name: len(paths) for name, paths in groups.items()}
 
 
-def test_in_scope_site_each_stands_alone_under_its_path() -> None:
+def test_scope_site_gives_one_group_for_each_site() -> None:
     groups, sites = grouped("resnet18", "site")
 
     assert groups == {site.path: (site.path,) for site in sites}
 
 
-def test_in_scope_network_all_share() -> None:
+def test_scope_network_gives_one_group() -> None:
     groups, sites = grouped("resnet18", "network")
 
     assert groups == {"network": tuple(site.path for site in sites)}
@@ -38,17 +38,17 @@ def test_in_scope_network_all_share() -> None:
 @pytest.mark.parametrize(
     ("architecture", "expected"),
     [
-        # Two convolutions at 28 and 10 pixels a side, then the linear layers.
+        # Convolutions of 28 and of 10 pixels a side, then the linear layers.
         ("lenet5", {"relu1": 1, "relu2": 1, "relu3-relu4": 2}),
         ("mlp", {"hidden.0.relu": 1, "hidden.1.relu": 1, "hidden.2.relu": 1}),
-        # Between two poolings: 2, 2, 3, 3, 3 convolutions.
+        # 2, 2, 3, 3 and 3 convolutions between two poolings.
         (
             "vgg16",
             {"features.2-5": 2, "features.9-12": 2, "features.16-22": 3, "features.26-32": 3, "features.36-42": 3},
         ),
-        # Two residual blocks of two activations a stage.
+        # Each stage has two residual blocks with two activations.
         ("resnet18", {"relu": 1, "layer1": 4, "layer2": 4, "layer3": 4, "layer4": 4}),
-        # Two activations a dense layer: 6, 12, 24, 16 of them.
+        # 6, 12, 24 and 16 dense layers with two activations each.
         (
             "torchvision/densenet121",
             {
@@ -68,28 +68,30 @@ def test_in_scope_network_all_share() -> None:
         ("torchvision/swin_t", {"features.1": 2, "features.3": 2, "features.5": 6, "features.7": 2}),
     ],
 )
-def test_in_scope_block_stages_and_layers_share(architecture: str, expected: dict[str, int]) -> None:
+def test_scope_block_groups_the_sites_of_stages_and_layers(architecture: str, expected: dict[str, int]) -> None:
     groups, sites = grouped(architecture, "block")
 
     assert sizes(groups) == expected
     assert [path for paths in groups.values() for path in paths] == [site.path for site in sites]
 
 
-def test_gates_do_not_share_with_features() -> None:
+def test_gates_and_features_are_in_different_groups() -> None:
     groups, sites = grouped("efficientnet_b0", "block")
 
-    # Seven stages of 1, 2, 2, 3, 3, 4, 1 blocks with a gate each.
+    # Seven stages of 1, 2, 2, 3, 3, 4 and 1 blocks with one gate in each block.
     gates = {name: len(paths) for name, paths in groups.items() if name.endswith(":sigmoid")}
     assert gates == {f"features.{stage}:sigmoid": n for stage, n in enumerate((1, 2, 2, 3, 3, 4, 1), start=1)}
     assert len(groups) == 16
-    own = own_operators(groups, sites)
-    assert {own[name] for name in gates} == {"sigmoid"}
-    assert {operator for name, operator in own.items() if name not in gates} == {"silu"}
-    assert all(own[name] == site.own for site in sites for name, paths in groups.items() if site.path in paths)
+    original = original_operators(groups, sites)
+    assert {original[name] for name in gates} == {"sigmoid"}
+    assert {operator for name, operator in original.items() if name not in gates} == {"silu"}
+    assert all(
+        original[name] == site.original for site in sites for name, paths in groups.items() if site.path in paths
+    )
 
 
 class Branches(nn.Module):
-    """Calls a block, another, and the first again; and one module at two resolutions."""
+    """Calls block a, block b and block a again, and calls one module at two resolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +105,7 @@ class Branches(nn.Module):
         return torch.flatten(self.act(self.pool(self.act(self.act(x)))), 1)
 
 
-def test_calls_of_one_module_are_one_block_and_resolutions_part_neighbours() -> None:
+def test_calls_of_one_block_are_one_group_and_resolutions_separate_neighbours() -> None:
     model = Branches()
     sites = find_sites(model)
 
@@ -114,4 +116,4 @@ def test_calls_of_one_module_are_one_block_and_resolutions_part_neighbours() -> 
         "network:relu": ("a.1", "b.1", "a.1#2"),
         "network:tanh": ("act", "act#2", "act#3"),
     }
-    assert model.training  # The model is the caller's.
+    assert model.training  # The caller's model keeps its mode.

@@ -25,7 +25,7 @@ def test_learnable_scalars_get_gradients():
 
 
 @pytest.mark.parametrize(("name", "count"), [("acon", 3), ("srs", 2), ("tanhsoft1", 1)])
-def test_operators_with_scalars_of_their_own_always_learn_them(name, count):
+def test_operators_with_scalars_that_are_always_learned(name, count):
     activation = Activation(OPERATORS[name])
 
     assert [parameter.requires_grad for parameter in activation.parameters()] == [True] * count
@@ -50,12 +50,12 @@ def test_a_scalar_that_the_operator_lacks_is_refused():
         Activation(OPERATORS["gelu"], values={"gamma": 1.0})
 
 
-def test_a_deep_copy_learns_apart():
+def test_a_deep_copy_has_its_own_scalars():
     activation = Activation(OPERATORS["relu"], learnable=True)
-    twin = copy.deepcopy(activation)
+    copied = copy.deepcopy(activation)
 
     with torch.no_grad():
-        twin.alpha.fill_(5.0)
+        copied.alpha.fill_(5.0)
 
     assert activation.scalars()["alpha"] == 1.0
-    assert twin(torch.tensor(1.0)).item() == 5.0
+    assert copied(torch.tensor(1.0)).item() == 5.0

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from safs.activations.operators import OPERATORS, acon, srs, symexp, symlog
 
-VALUES_AT_ONES = {  # at x = -1, 0.5, 2 with every scalar 1
+VALUES_AT_ONES = {  # Values at x = -1, 0.5, 2 with all scalars 1.
     "relu6": (0, 0.5, 2),
     "hardswish": (-0.33333, 0.29167, 1.66667),
     "swish": (-0.26894, 0.31123, 1.76159),
@@ -23,7 +23,7 @@ VALUES_AT_ONES = {  # at x = -1, 0.5, 2 with every scalar 1
     "relu": (0, 0.5, 2),
     "identity": (-1, 0.5, 2),
 }
-VALUES_SCALED = {  # at x = 0.5 with alpha = 2, beta = 3, so f(1.5), by hand
+VALUES_SCALED = {  # Values at x = 0.5 with alpha = 2, beta = 3, worked by hand from f(1.5).
     "relu6": 3.0,
     "hardswish": 2 * 1.5 * 4.5 / 6,
     "swish": 2 * 0.5 / (1 + math.exp(-1.5)),
@@ -45,7 +45,7 @@ def ones(name: str) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_every_operator_keeps_the_registry_contract(name):
+def test_every_operator_satisfies_the_registry_contract(name):
     operator = OPERATORS[name]
     x = torch.linspace(-20, 20, 401).reshape(1, 401, 1).requires_grad_()
     scalars = [one.requires_grad_() for one in ones(name)]
@@ -71,26 +71,26 @@ def test_the_registry_holds_the_thirteen_candidates_with_relu_and_identity():
 
 
 @pytest.mark.parametrize(("name", "expected"), VALUES_AT_ONES.items())
-def test_values_with_all_scalars_one_are_those_of_the_published_table(name, expected):
+def test_values_with_all_scalars_one_equal_the_published_table(name, expected):
     y = OPERATORS[name].function(torch.tensor([-1.0, 0.5, 2.0]), *ones(name))
 
     torch.testing.assert_close(y, torch.tensor(expected, dtype=torch.float32), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("name", "expected"), VALUES_SCALED.items())
-def test_alpha_scales_outside_and_beta_inside(name, expected):
+def test_alpha_scales_the_output_and_beta_the_input(name, expected):
     y = OPERATORS[name].function(torch.tensor(0.5), torch.tensor(2.0), torch.tensor(3.0))
 
     assert y.item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_acon_mixes_its_two_slopes():
+def test_acon_interpolates_between_its_two_slopes():
     y = acon(torch.tensor(2.0), torch.tensor(2.0), torch.tensor(0.5), torch.tensor(1.0))
 
     assert y.item() == pytest.approx(3 / (1 + math.exp(-3)) + 1, abs=1e-5)  # (p1 - p2) x = 3, p2 x = 1
 
 
-def test_tanhsoft1_has_its_one_scalar_inside_the_tanh():
+def test_the_scalar_of_tanhsoft1_scales_the_input_of_tanh():
     y = OPERATORS["tanhsoft1"].function(torch.tensor(0.5), torch.tensor(3.0))
 
     assert y.item() == pytest.approx(math.tanh(1.5) * math.log(1 + math.exp(0.5)), abs=1e-5)
@@ -105,7 +105,7 @@ def test_odd_operators_have_derivative_one_at_exactly_zero(function):
     assert gradient.tolist() == [1, 1, 1, 1]
 
 
-def test_symexp_goes_on_as_its_tangent_beyond_ten():
+def test_symexp_continues_as_its_tangent_beyond_ten():
     x = torch.tensor([-12.0, 10.0, 12.0, 1e6], requires_grad=True)
 
     y = symexp(x)
@@ -117,7 +117,7 @@ def test_symexp_goes_on_as_its_tangent_beyond_ten():
     torch.testing.assert_close(gradient, torch.full((4,), joint))
 
 
-def test_srs_has_gradients_for_far_negative_inputs():
+def test_srs_has_finite_gradients_for_large_negative_inputs():
     x = torch.tensor([-1e4, -200.0, -60.0, 1e4], requires_grad=True)
     scalars = [torch.ones((), requires_grad=True), torch.ones((), requires_grad=True)]
 
@@ -127,14 +127,14 @@ def test_srs_has_gradients_for_far_negative_inputs():
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_gradients_agree_with_finite_differences(name):
+def test_gradients_equal_finite_differences(name):
     x = torch.tensor([-12.3, -3.7, -0.6, 0.4, 1.7, 5.3, 11.9], dtype=torch.float64, requires_grad=True)
     scalars = [torch.tensor(start, dtype=torch.float64, requires_grad=True) for start in (1.3, 0.7, 1.1)]
 
     assert torch.autograd.gradcheck(OPERATORS[name].function, (x, *scalars[: len(OPERATORS[name].scalars)]))
 
 
-def test_swish_with_all_scalars_one_is_exactly_silu():
+def test_swish_with_all_scalars_one_equals_silu_exactly():
     x = torch.linspace(-20, 20, 401)
 
     assert torch.equal(OPERATORS["swish"].plain(x), F.silu(x))

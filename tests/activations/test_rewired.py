@@ -8,7 +8,7 @@ from safs.activations.surgery import rewire
 
 
 class Net(nn.Module):
-    """A parameter and two buffers of its own, one of which is not saved, beside children."""
+    """A network with a parameter, a saved and an unsaved buffer, and children."""
 
     def __init__(self):
         super().__init__()
@@ -21,7 +21,7 @@ class Net(nn.Module):
         return self.body(x) * self.scale + self.offset + self.scratch + shift
 
 
-def test_names_of_the_state_are_the_models_own():
+def test_the_state_has_the_names_of_the_model():
     model = Net()
 
     rewired = rewire(model, {"body.2": "acon"})
@@ -40,7 +40,7 @@ def test_parameters_are_shared_with_the_model():
     assert all(one is other for one, other in zip(model.parameters(), rewired.parameters(), strict=False))
 
 
-def test_activation_parameters_are_the_scalars_alone():
+def test_activation_parameters_are_the_scalars_only():
     model = Net()
     rewired = rewire(model, {"body.2": "srs"})
 
@@ -52,7 +52,7 @@ def test_activation_parameters_are_the_scalars_alone():
     assert len(scalars) == 2
 
 
-def test_a_model_state_loads_and_leaves_the_scalars():
+def test_loading_a_model_state_keeps_the_scalars():
     rewired, other = rewire(Net(), scalars={"body.2": {"alpha": 3.0}}), Net()
 
     rewired.load_model_state(other.state_dict())
@@ -66,7 +66,7 @@ def test_a_model_state_that_does_not_fit_is_refused():
         rewire(Net()).load_model_state({**Net().state_dict(), "bias2": torch.zeros(())})
 
 
-def test_the_whole_state_carries_learned_scalars():
+def test_the_state_dict_includes_learned_scalars():
     learned = rewire(Net(), scalars={"body.2": {"alpha": 3.0, "beta": 0.5}}, learnable=True)
     fresh = rewire(Net(), learnable=True)
 
@@ -75,16 +75,16 @@ def test_the_whole_state_carries_learned_scalars():
     assert fresh.scalars() == {"body.2": {"alpha": 3.0, "beta": 0.5}}
 
 
-def test_modes_switch_as_the_originals_do():
+def test_switching_modes_gives_the_outputs_of_the_model():
     model, x = Net(), torch.randn(16, 3)
-    twin = rewire(copy.deepcopy(model))
+    copied = rewire(copy.deepcopy(model))
 
     for training in (True, False, True):
         torch.manual_seed(0)
         expected = model.train(training)(x)
         torch.manual_seed(0)
-        assert torch.equal(twin.train(training)(x), expected)
-        assert twin.body.training == training
+        assert torch.equal(copied.train(training)(x), expected)
+        assert copied.body.training == training
 
 
 def test_a_rewired_model_starts_in_the_models_mode():
@@ -100,15 +100,15 @@ def test_keyword_arguments_pass_through():
 
 def test_a_deep_copy_is_independent():
     rewired = rewire(Net().eval(), learnable=True)
-    x, twin = torch.randn(4, 3), copy.deepcopy(rewired)
+    x, copied = torch.randn(4, 3), copy.deepcopy(rewired)
     before = rewired(x)
 
     with torch.no_grad():
-        for parameter in twin.parameters():
+        for parameter in copied.parameters():
             parameter.add_(1)
 
     assert torch.equal(rewired(x), before)
-    assert not torch.equal(twin(x), before)
+    assert not torch.equal(copied(x), before)
 
 
 def test_dtype_moves_with_the_model():

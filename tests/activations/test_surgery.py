@@ -9,7 +9,7 @@ from safs.errors import SurgeryError, UnknownNameError
 
 
 class Mixed(nn.Module):
-    """A shared module, a function, a method and an activation inside a child."""
+    """A network with a shared module, a function, a method and an activation inside a child."""
 
     def __init__(self):
         super().__init__()
@@ -24,7 +24,7 @@ class Mixed(nn.Module):
 
 
 class OnlyTrains(nn.Module):
-    """Two calls of the same name in train mode, one of which eval mode makes too."""
+    """A network with two calls of one name in train mode, of which eval mode makes one."""
 
     def forward(self, x):
         if self.training:
@@ -33,7 +33,7 @@ class OnlyTrains(nn.Module):
 
 
 class TwoBranches(nn.Module):
-    """The same site written on two lines, one a mode."""
+    """A network whose only site is on another line in each mode."""
 
     def forward(self, x):
         if self.training:
@@ -41,7 +41,7 @@ class TwoBranches(nn.Module):
         return F.relu(x + 2)
 
 
-def test_sites_are_calls_in_their_order_with_unique_paths():
+def test_sites_are_the_calls_in_order_with_unique_paths():
     assert find_sites(Mixed()) == (
         Site("act", "relu"),
         Site("act#2", "relu"),
@@ -51,14 +51,14 @@ def test_sites_are_calls_in_their_order_with_unique_paths():
     )
 
 
-def test_a_module_under_several_parents_has_a_site_in_each():
+def test_a_module_in_two_parents_is_two_sites():
     shared = nn.ReLU()
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), shared), nn.Sequential(nn.Linear(2, 2), shared))
 
     assert [site.path for site in find_sites(model)] == ["0.1", "1.1"]
 
 
-def test_an_assignment_replaces_the_calls_it_names_and_no_other():
+def test_an_assignment_replaces_only_the_named_calls():
     model, x = Mixed(), torch.randn(3, 4)
 
     rewired = rewire(model, {"act#2": "tanh", "block.1": "symlog"})
@@ -76,7 +76,7 @@ def test_an_assignment_replaces_the_calls_it_names_and_no_other():
     ]
 
 
-def test_an_own_operator_can_be_used_at_another_site_of_the_model():
+def test_an_operator_of_the_model_can_be_assigned_to_another_site():
     model, x = Mixed(), torch.randn(3, 4)
 
     rewired = rewire(model, {"tanh": "leaky_relu(0.2)"})
@@ -85,7 +85,7 @@ def test_an_own_operator_can_be_used_at_another_site_of_the_model():
     torch.testing.assert_close(rewired(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_train_mode_keeps_the_calls_that_only_it_makes():
+def test_calls_that_only_train_mode_makes_are_unchanged():
     model, x = OnlyTrains(), torch.tensor([-3.0, 0.5, 2.0])
 
     rewired = rewire(model, {"relu": "tanh"})
@@ -94,7 +94,7 @@ def test_train_mode_keeps_the_calls_that_only_it_makes():
     torch.testing.assert_close(rewired.eval()(x), torch.tanh(x + 1))
 
 
-def test_a_site_written_twice_once_a_mode_is_one_site():
+def test_calls_on_different_lines_in_each_mode_are_one_site():
     rewired, x = rewire(TwoBranches(), {"relu": "tanh"}), torch.tensor([-3.0, 0.5])
 
     torch.testing.assert_close(rewired.train()(x), torch.tanh(x + 1))
@@ -109,7 +109,7 @@ def test_learnable_gives_every_site_alpha_and_beta():
     assert rewired.scalars()["block.1"] == {"alpha": 1.0, "beta": 1.0}
 
 
-def test_without_learnable_only_operators_with_scalars_of_their_own_learn():
+def test_without_learnable_only_always_learned_scalars_learn():
     rewired = rewire(Mixed(), {"act": "acon", "gelu": "srs"})
 
     learning = {
@@ -125,7 +125,7 @@ def test_without_learnable_only_operators_with_scalars_of_their_own_learn():
     }
 
 
-def test_given_scalars_are_the_starts():
+def test_given_scalars_are_the_initial_values():
     rewired = rewire(Mixed(), scalars={"tanh": {"alpha": 3.0}})
 
     assert rewired.scalars()["tanh"] == {"alpha": 3.0, "beta": 1.0}
@@ -133,7 +133,7 @@ def test_given_scalars_are_the_starts():
     torch.testing.assert_close(rewired(x), 3 * Mixed.forward(rewired, x))
 
 
-def test_a_given_module_stands_at_its_site_and_is_no_part_of_the_models_state():
+def test_a_given_module_is_called_at_its_site_and_is_not_in_the_model_state():
     model, x = Mixed(), torch.randn(3, 4)
     module = nn.PReLU(4, init=0.5)
 
@@ -148,7 +148,7 @@ def test_a_given_module_stands_at_its_site_and_is_no_part_of_the_models_state():
     assert "act" not in rewired.scalars()
 
 
-def test_candidates_are_the_own_operators_first_and_each_once():
+def test_candidates_start_with_the_models_operators_and_have_no_duplicates():
     sites = find_sites(Mixed())
 
     candidates = candidate_operators(sites)
@@ -159,7 +159,7 @@ def test_candidates_are_the_own_operators_first_and_each_once():
     assert candidate_operators(sites, ["swish", "tanh"]) == ("relu", "gelu", "leaky_relu(0.2)", "tanh", "swish")
 
 
-def test_unknown_candidates_sites_operators_and_scalars_are_told_with_the_known_ones():
+def test_errors_for_unknown_candidates_sites_operators_and_scalars_name_them():
     sites = find_sites(Mixed())
 
     with pytest.raises(UnknownNameError, match=r"unknown operator 'sqish'. Did you mean 'swish'") as caught:
@@ -177,7 +177,7 @@ def test_unknown_candidates_sites_operators_and_scalars_are_told_with_the_known_
         rewire(Mixed(), scalars={"act": {"p1": 1.0}})
 
 
-def test_a_member_with_a_name_that_rewiring_needs_is_refused():
+def test_a_member_with_a_reserved_name_is_refused():
     model = nn.Sequential()
     model.add_module("activations", nn.ReLU())
 

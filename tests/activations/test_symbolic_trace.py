@@ -29,7 +29,7 @@ class DrawsLike(nn.Module):
 
 
 class Positions(nn.Module):
-    """Makes a constant and keeps a running mean, as forwards do."""
+    """A network that creates constants and updates a running mean in its forward."""
 
     def __init__(self):
         super().__init__()
@@ -43,22 +43,24 @@ class Positions(nn.Module):
         return x * torch.tensor([1.0, 2.0, 3.0])
 
 
-def test_a_model_that_does_not_trace_is_told_with_file_and_line():
+def test_the_error_for_a_model_that_cannot_be_traced_has_file_and_line():
     lines, start = inspect.getsourcelines(Branches.forward)
     line = start + next(number for number, text in enumerate(lines) if "if x.sum()" in text)
 
     with pytest.raises(
-        SurgeryError, match=rf"model Branches .* stopped at .*test_tracing.py:{line}: if x.sum\(\) > 0:"
+        SurgeryError, match=rf"model Branches .* stopped at .*test_symbolic_trace.py:{line}: if x.sum\(\) > 0:"
     ):
         find_sites(nn.Sequential(Branches()).get_submodule("0"))
 
 
-def test_the_line_is_the_models_own_even_inside_a_container():
-    with pytest.raises(SurgeryError, match=r"model Sequential .* stopped at .*test_tracing.py:\d+: if x.sum\(\) > 0:"):
+def test_the_error_names_the_models_line_inside_a_container():
+    with pytest.raises(
+        SurgeryError, match=r"model Sequential .* stopped at .*test_symbolic_trace.py:\d+: if x.sum\(\) > 0:"
+    ):
         rewire(nn.Sequential(nn.Linear(2, 2), Branches()))
 
 
-def test_code_of_model_libraries_is_told_too():
+def test_the_error_names_lines_of_model_libraries():
     with torch.device("meta"):
         model = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
 
@@ -66,19 +68,19 @@ def test_code_of_model_libraries_is_told_too():
         find_sites(model)
 
 
-def test_random_draws_that_tracing_would_freeze_are_refused():
+def test_random_numbers_independent_of_the_input_are_refused():
     with pytest.raises(SurgeryError, match=r"model Draws .* stopped at .*torch.rand.*same in every call"):
         find_sites(Draws())
 
 
-def test_random_draws_like_the_input_stay_random():
+def test_random_numbers_like_the_input_stay_random():
     rewired, x = rewire(DrawsLike()), torch.ones(8)
 
     assert not torch.equal(rewired(x), rewired(x))
 
 
 @pytest.mark.parametrize("model", [Positions(), Branches()])
-def test_tracing_leaves_modes_and_attributes_as_they_were(model):
+def test_tracing_leaves_modes_and_attributes_unchanged(model):
     parent = nn.Sequential(nn.BatchNorm1d(3).eval(), model)
     attributes = [set(vars(module)) for module in parent.modules()]
 
@@ -101,7 +103,7 @@ def test_constants_that_forward_makes_move_with_the_model():
     assert rewired.train()(torch.randn(2, 3, device="meta")).device.type == "meta"
 
 
-def test_constants_are_no_part_of_the_state():
+def test_constants_are_not_in_the_model_state():
     rewired = rewire(Positions())
 
     assert list(rewired.model_state()) == list(Positions().state_dict())
@@ -118,7 +120,7 @@ def test_buffers_that_forward_updates_are_updated():
     torch.testing.assert_close(model.mean, x.mean(0) / 2)
 
 
-def test_two_threads_can_trace_at_once():
+def test_threads_can_trace_concurrently():
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: find_sites(Positions()), range(32)))
 

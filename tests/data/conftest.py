@@ -1,4 +1,4 @@
-"""Small real files in the layouts of the data sets."""
+"""Fixtures that write small real files in the layouts of the data sets."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ def _write_mnist(folder: Path, *, zipped: bool = False) -> None:
 
 
 def _write_cifar(root: Path, published: type[datasets.CIFAR10], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes 60 and 20 images, and tells torchvision their checksums in place of the published ones."""
+    """Write 60 and 20 images, and replace the published checksums in torchvision by theirs."""
     folder = root / published.base_folder
     folder.mkdir(parents=True)
     fine = published is datasets.CIFAR100
@@ -58,7 +58,7 @@ def _write_cifar(root: Path, published: type[datasets.CIFAR10], monkeypatch: pyt
 
 
 def _write_imagenet16(folder: Path, labels: Callable[[int], int]) -> None:
-    """Ten files of 6 training images and one of 20, with labels from 1, as Python 3 writes them."""
+    """Write ten files of 6 training images and one of 20, with labels from 1, as Python 3 writes them."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for name in [*(f"train_data_batch_{number}" for number in range(1, 11)), "val_data"]:
@@ -72,7 +72,7 @@ def _write_imagenet16(folder: Path, labels: Callable[[int], int]) -> None:
 
 
 def _write_pictures(folder: Path, counts: dict[str, int], size: tuple[int, int] = (12, 16), mode: str = "RGB") -> None:
-    """PNG files, ``counts`` of each class; every picture differs."""
+    """Write ``counts`` different PNG files of each class."""
     rng = np.random.default_rng(len(str(folder)))
     for label, samples in counts.items():
         (folder / label).mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def write_pictures() -> Callable[..., None]:
 
 @pytest.fixture
 def small_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[DataSpec, Path]]:
-    """A function from a data set's name to (spec, root) with small files in its layout."""
+    """A function that writes small files for a named data set, and returns its spec and its root."""
 
     def make(name: str) -> tuple[DataSpec, Path]:
         match name:
@@ -113,7 +113,7 @@ def small_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
                 _write_cifar(tmp_path, datasets.CIFAR100, monkeypatch)
             case "imagenet16":
                 _write_imagenet16(tmp_path / "ImageNet16", lambda number: 1 + 211 * (number % 5))
-            case "imagenet16_120":  # Every other image is of a class that is not used.
+            case "imagenet16_120":  # Every second image is of an unused class.
                 _write_imagenet16(tmp_path / "ImageNet16", lambda number: 500 if number % 2 else 20 * number + 1)
             case "image_folder":
                 _write_pictures(tmp_path / "mine", {"cat": 24, "dog": 16})

@@ -1,4 +1,4 @@
-"""CIFAR through torchvision."""
+"""CIFAR, read by torchvision."""
 
 import pytest
 from torchvision import datasets
@@ -9,7 +9,7 @@ from safs.spec.job import DataSpec
 
 
 @pytest.mark.parametrize(("name", "published"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)])
-def test_missing_files_that_cannot_be_downloaded_are_told(tmp_path, monkeypatch, name, published):
+def test_missing_files_that_cannot_be_downloaded_are_reported(tmp_path, monkeypatch, name, published):
     monkeypatch.setattr(published, "url", "http://127.0.0.1:9/cifar.tar.gz")
     spec = DataSpec(dataset=name)
 
@@ -19,7 +19,7 @@ def test_missing_files_that_cannot_be_downloaded_are_told(tmp_path, monkeypatch,
         load(spec, root=tmp_path, channels=3, image_size=32, seed=0)
 
 
-def test_published_sizes_are_told_without_opening_the_files(small_dataset):
+def test_inspect_gives_the_published_sizes_without_opening_the_files(small_dataset):
     spec, root = small_dataset("cifar10")
 
     info = inspect(spec, root)

@@ -1,4 +1,4 @@
-"""What every data set promises, on small real files in its own layout."""
+"""The contract of every data set, on small real files in its layout."""
 
 import pytest
 import torch
@@ -9,8 +9,9 @@ from safs.spec.job import DataSpec
 
 CPU = torch.device("cpu")
 PUBLISHED_SIZES = {"cifar10", "cifar100"}
-"""Data sets whose ``inspect`` tells the published sizes: counting them would read the pixels."""
+"""Data sets whose ``inspect`` gives the published sizes, since counting the images would read the pixels."""
 PHOTOGRAPHS = {"cifar10", "cifar100", "imagenet16", "imagenet16_120", "image_folder"}
+"""Data sets with an augmentation."""
 
 
 def everything(splits: Splits) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -18,7 +19,7 @@ def everything(splits: Splits) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_inspect_tells_what_load_gives(name, small_dataset):
+def test_inspect_gives_the_sizes_that_load_returns(name, small_dataset):
     spec, root = small_dataset(name)
 
     info = inspect(spec, root)
@@ -35,7 +36,7 @@ def test_inspect_tells_what_load_gives(name, small_dataset):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_images_take_the_channels_and_the_size_that_are_asked_for(name, small_dataset):
+def test_images_have_the_requested_channels_and_size(name, small_dataset):
     spec, root = small_dataset(name)
 
     splits = load(spec, root=root, channels=3, image_size=17, seed=0)
@@ -56,7 +57,7 @@ def test_training_images_are_normalised_by_channel(name, small_dataset):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_parts_share_no_image_and_depend_on_the_seed_alone(name, small_dataset):
+def test_splits_share_no_image_and_depend_on_the_seed_only(name, small_dataset):
     spec, root = small_dataset(name)
     info = inspect(spec, root)
     shape = {"channels": info.channels, "image_size": info.image_size}
@@ -75,7 +76,7 @@ def test_parts_share_no_image_and_depend_on_the_seed_alone(name, small_dataset):
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_batches_are_shuffled_by_a_generator_alone_and_lose_no_sample(name, small_dataset):
+def test_only_a_generator_shuffles_batches_and_no_sample_is_lost(name, small_dataset):
     spec, root = small_dataset(name)
     train = load(spec, root=root, channels=3, image_size=8, seed=0).train
 
@@ -90,7 +91,7 @@ def test_batches_are_shuffled_by_a_generator_alone_and_lose_no_sample(name, smal
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_only_photographs_are_augmented_and_only_where_asked(name, small_dataset):
+def test_only_photographs_are_augmented_and_only_on_request(name, small_dataset):
     spec, root = small_dataset(name)
 
     def first_batch(spec: DataSpec, augment: bool) -> torch.Tensor:
@@ -106,7 +107,7 @@ def test_only_photographs_are_augmented_and_only_where_asked(name, small_dataset
 
 @pytest.mark.parametrize("name", [name for name, entry in DATASETS.items() if entry.needs_path])
 @pytest.mark.parametrize("path", ["../outside", "/etc", "a/../../outside", "link", "nothing", None])
-def test_paths_that_lead_out_of_the_root_or_nowhere_are_refused(name, path, tmp_path):
+def test_paths_out_of_the_root_and_missing_paths_are_refused(name, path, tmp_path):
     (tmp_path / "outside").mkdir()
     root = tmp_path / "root"
     root.mkdir()
@@ -124,7 +125,7 @@ def test_a_data_set_of_files_needs_a_root(name):
         inspect(DataSpec(dataset=name, path="mine"), None)
 
 
-def test_an_unknown_data_set_lists_the_known_ones():
+def test_the_error_for_an_unknown_data_set_suggests_a_known_one():
     with pytest.raises(UnknownNameError, match="Did you mean 'cifar10'") as caught:
         inspect(DataSpec(dataset="cifar11"), None)
 

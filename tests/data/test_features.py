@@ -1,4 +1,4 @@
-"""Splits of the kept inputs: the values are those of the full batches to the last bit, wherever they are reduced."""
+"""Splits of kept inputs: values equal those of the full batches exactly, wherever the images are reduced."""
 
 import pickle
 from dataclasses import replace
@@ -16,13 +16,13 @@ from safs.spec.job import DataSpec
 CPU = torch.device("cpu")
 PIXELS, CHANNELS = InputSelection("pixel", (0, 7, 36, 100, 107)), InputSelection("channel", (0, 2))
 MEANS = [100.0, 100.0, 120.0, 140.0, 140.0]
-"""Pixels 0 and 7 are of the first channel, 36 of the second, 100 and 107 of the third."""
+"""Means of ``PIXELS``: 0 and 7 are in the first channel, 36 in the second, 100 and 107 in the third."""
 SELECTIONS = pytest.mark.parametrize("kept", [PIXELS, CHANNELS], ids=["pixel", "channel"])
 
 
 @pytest.fixture(params=["in memory", "float", "augmented", "fitted by batch", "files"])
 def full(request, write_pictures, tmp_path):
-    """A split of 9 images of 3 x 6 x 6."""
+    """A split of 9 images of 3 x 6 x 6, in every form that a split can have."""
     generator = torch.Generator().manual_seed(0)
     split = TensorSplit(
         torch.randint(0, 256, (9, 3, 6, 6), generator=generator, dtype=torch.uint8),
@@ -60,7 +60,7 @@ def passes(split, augment):
 
 @SELECTIONS
 @pytest.mark.parametrize("augment", [False, True])
-def test_batches_hold_the_kept_inputs_as_the_full_batches_have_them(full, kept, augment):
+def test_batches_equal_the_kept_inputs_of_the_full_batches(full, kept, augment):
     reduced = select(full, kept)
 
     assert len(reduced) == len(full) == 9
@@ -74,18 +74,18 @@ def test_batches_hold_the_kept_inputs_as_the_full_batches_have_them(full, kept, 
 
 
 @SELECTIONS
-def test_a_selected_split_survives_pickling_and_devices(full, kept):
+def test_a_selected_split_can_be_pickled_and_moved_to_a_device(full, kept):
     reduced = select(full, kept)
 
-    travelled = pickle.loads(pickle.dumps(reduced.on(CPU)))  # noqa: S301  # our own
+    restored = pickle.loads(pickle.dumps(reduced.on(CPU)))  # noqa: S301  # written by this test
 
-    assert len(travelled) == 9
-    for one, other in zip(passes(travelled, True), passes(reduced, True), strict=True):
+    assert len(restored) == 9
+    for one, other in zip(passes(restored, True), passes(reduced, True), strict=True):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
 
 
-def test_images_in_memory_shrink_and_keep_their_type(full):
+def test_images_in_memory_are_reduced_once_and_keep_their_dtype(full):
     reduced = select(full, PIXELS)
 
     if isinstance(full, TensorSplit) and not full.crop_and_flip and full.images.shape[1:] == (3, 6, 6):
@@ -98,12 +98,12 @@ def test_images_in_memory_shrink_and_keep_their_type(full):
 
 
 @pytest.mark.parametrize("kept", [InputSelection("pixel", (5, 108)), InputSelection("channel", (3,))])
-def test_images_with_fewer_inputs_than_are_kept_are_refused(full, kept):
-    with pytest.raises(DataError, match=rf"{kept.kind} {kept.kept[-1]} is kept, and the images have"):
+def test_images_without_a_kept_input_are_refused(full, kept):
+    with pytest.raises(DataError, match=rf"the network reads {kept.kind} {kept.kept[-1]}, and the images have"):
         select(full, kept)
 
 
-def test_grey_images_for_a_colour_network_are_reduced_as_it_sees_them():
+def test_repeated_grey_images_are_reduced_by_the_channels_of_the_network():
     train = load(DataSpec(dataset="digits"), root=None, channels=3, image_size=8, seed=0).train
 
     reduced = select(train, InputSelection("channel", (1,)))

@@ -1,4 +1,4 @@
-"""Folders of pictures, in memory and from files."""
+"""image_folder, decoded in advance and from files."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ SPEC = DataSpec(dataset="image_folder", path="mine")
 CPU = torch.device("cpu")
 
 
-def test_parts_that_are_there_are_used_and_the_others_cut_from_train(tmp_path, write_pictures):
+def test_existing_splits_are_used_and_the_others_are_split_off_train(tmp_path, write_pictures):
     write_pictures(tmp_path / "mine" / "train", {"cat": 20, "dog": 10})
     write_pictures(tmp_path / "mine" / "val", {"dog": 3})
 
@@ -34,7 +34,7 @@ def test_grey_pictures_have_one_channel(tmp_path, write_pictures):
     assert inspect(SPEC, tmp_path).channels == 1
 
 
-def test_pictures_beyond_the_memory_limit_come_from_files_as_the_same_pixels(tmp_path, write_pictures):
+def test_pictures_beyond_the_memory_limit_stay_in_files_and_give_the_same_pixels(tmp_path, write_pictures):
     write_pictures(tmp_path / "mine", {"cat": 20, "dog": 20})
 
     in_memory = folder.load(SPEC, tmp_path, 3, 10, 0).train
@@ -52,15 +52,15 @@ def test_pictures_beyond_the_memory_limit_come_from_files_as_the_same_pixels(tmp
         assert torch.equal(labels, other_labels)
 
 
-def test_decoding_processes_give_the_same_batches_and_draw_no_global_random_numbers(tmp_path, write_pictures):
+def test_worker_processes_give_the_same_batches_and_leave_the_global_generator(tmp_path, write_pictures):
     write_pictures(tmp_path / "mine", {"cat": 6, "dog": 6})
     split = folder.load(SPEC, tmp_path, 3, 10, 0, memory_limit_bytes=0).train
     before = torch.get_rng_state()
 
-    here = list(replace(split, workers=0).batches(4, device=CPU))
-    elsewhere = list(replace(split, workers=1).batches(4, device=CPU))
+    in_process = list(replace(split, workers=0).batches(4, device=CPU))
+    in_worker = list(replace(split, workers=1).batches(4, device=CPU))
 
-    assert all(torch.equal(mine[0], yours[0]) for mine, yours in zip(here, elsewhere, strict=True))
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(in_process, in_worker, strict=True))
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -77,7 +77,7 @@ def test_a_picture_is_scaled_by_its_shorter_side_and_cropped_to_the_middle(tmp_p
     assert bool((pixels == 200).all())
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path, write_pictures):
+def test_the_error_names_a_file_that_is_not_a_picture(tmp_path, write_pictures):
     write_pictures(tmp_path / "mine", {"a": 6, "b": 6})
     (tmp_path / "mine" / "b" / "broken.png").write_bytes(b"no picture")
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path, write_pictures):
         load(SPEC, root=tmp_path, channels=3, image_size=8, seed=0)
 
 
-def test_other_files_beside_the_pictures_are_left_out(tmp_path, write_pictures):
+def test_other_files_beside_the_pictures_are_ignored(tmp_path, write_pictures):
     write_pictures(tmp_path / "mine", {"a": 6, "b": 6})
     (tmp_path / "mine" / "README.txt").write_text("mine")
     (tmp_path / "mine" / "a" / "notes.txt").write_text("mine")
@@ -95,7 +95,7 @@ def test_other_files_beside_the_pictures_are_left_out(tmp_path, write_pictures):
     assert info.train + info.validation + info.test == 12
 
 
-def test_links_out_of_the_root_are_refused_wherever_they_are(tmp_path, write_pictures):
+def test_links_out_of_the_root_are_refused_for_folders_and_files(tmp_path, write_pictures):
     root = tmp_path / "root"
     write_pictures(tmp_path / "outside", {"c": 3})
     write_pictures(root / "mine", {"a": 6, "b": 6})
@@ -118,7 +118,7 @@ def test_links_out_of_the_root_are_refused_wherever_they_are(tmp_path, write_pic
         ({"mine/a": 1, "mine/b": 1}, "leave none to train on"),
     ],
 )
-def test_folders_that_are_no_data_set_are_refused(tmp_path, write_pictures, layout, message):
+def test_folders_in_another_layout_are_refused(tmp_path, write_pictures, layout, message):
     for path, samples in layout.items():
         write_pictures(tmp_path / path.rpartition("/")[0], {path.rpartition("/")[2]: samples})
 

@@ -1,4 +1,4 @@
-"""Files under the data root that somebody has put there to do harm: refused with a reason, and no link followed."""
+"""Malicious files under the data root: each is refused with a reason, and no link is followed."""
 
 import os
 import struct
@@ -13,7 +13,7 @@ from PIL import Image
 from safs.data import inspect, load
 from safs.data.file_split import decode
 from safs.data.locations import open_resolved
-from safs.data.npz import MOST_BYTES
+from safs.data.npz import MAX_BYTES
 from safs.errors import DataError
 from safs.spec.job import DataSpec
 
@@ -22,7 +22,7 @@ FOLDER = DataSpec(dataset="image_folder", path="mine")
 
 
 def _npy(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
-    """The header of an array, without what it promises."""
+    """The header of an array without its content."""
     text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
 
@@ -34,7 +34,7 @@ def _archive(path: Path, x: bytes, y: bytes, **options: int) -> None:
 
 
 def _with_announced_size(path: Path, size: int) -> None:
-    """Lies about the sizes of all members, in the archive's directory."""
+    """Write wrong sizes of all members into the archive's directory."""
     content = bytearray(path.read_bytes())
     place = 0
     while (place := content.find(b"PK\x01\x02", place)) >= 0:
@@ -49,20 +49,20 @@ GOOD_Y = _npy((4,), "<i8") + bytes(32)
 @pytest.mark.parametrize(
     ("x", "y", "words"),
     [
-        (_npy((10**6, 1000, 1000)), GOOD_Y, "takes 1000000000"),
+        (_npy((10**6, 1000, 1000)), GOOD_Y, "needs 1000000000"),
         (_npy((10**15, 8, 8)) + bytes(256), GOOD_Y, "the archive has"),
         (_npy((2**62, 2**62, 2**62)), GOOD_Y, "the archive has"),
         (_npy((-4, 8, 8)) + bytes(256), GOOD_Y, "shape"),
-        (_npy((4, 8, 8)) + bytes(256), _npy((10**12,), "<i8"), "takes 8000000000"),
+        (_npy((4, 8, 8)) + bytes(256), _npy((10**12,), "<i8"), "needs 8000000000"),
         (_npy((4, 8, 8)) + bytes(255), GOOD_Y, "the archive has"),
-        (_npy((4, 8, 8), "|O") + bytes(256), GOOD_Y, "pickled"),
-        (_npy((4, 8, 8)) + bytes(256), _npy((4,), "|O") + b"\x80\x02.", "Object arrays cannot be loaded"),
-        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65_535, GOOD_Y, "no readable numpy archive"),
-        (b"\x93NUMPY\x01\x00\x10\x00" + b"__import__('os')", GOOD_Y, "no readable numpy archive"),
-        (b"MZ" * 99, GOOD_Y, "no readable numpy archive"),
+        (_npy((4, 8, 8), "|O") + bytes(256), GOOD_Y, "object arrays are not loaded"),
+        (_npy((4, 8, 8)) + bytes(256), _npy((4,), "|O") + b"\x80\x02.", "object arrays are not loaded"),
+        (b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65_535, GOOD_Y, "not a readable numpy archive"),
+        (b"\x93NUMPY\x01\x00\x10\x00" + b"__import__('os')", GOOD_Y, "not a readable numpy archive"),
+        (b"MZ" * 99, GOOD_Y, "not a readable numpy archive"),
     ],
 )
-def test_arrays_that_promise_what_they_do_not_have_are_refused_before_memory_is_taken(
+def test_headers_that_do_not_match_their_content_are_refused_before_memory_is_allocated(
     tmp_path: Path, x: bytes, y: bytes, words: str
 ) -> None:
     _archive(tmp_path / "mine.npz", x, y)
@@ -71,17 +71,17 @@ def test_arrays_that_promise_what_they_do_not_have_are_refused_before_memory_is_
         inspect(NPZ, tmp_path)
 
 
-def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
     side = 30_000
     with zipfile.ZipFile(tmp_path / "mine.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("x.npy", "w", force_zip64=True) as member:
             member.write(_npy((10, side, side)))
         archive.writestr("y.npy", GOOD_Y)
     size = len(_npy((10, side, side))) + 10 * side**2
-    assert size > MOST_BYTES
+    assert size > MAX_BYTES
     content = bytearray((tmp_path / "mine.npz").read_bytes())
     place = content.find(b"PK\x01\x02")
-    extra = struct.pack("<HHQ", 1, 8, size)  # The announced size takes 64 bits, in an extra field.
+    extra = struct.pack("<HHQ", 1, 8, size)  # A size of 64 bits goes into an extra field.
     content[place + 24 : place + 28] = b"\xff\xff\xff\xff"
     content[place + 30 : place + 32] = struct.pack("<H", len(extra))
     content[place + 46 + 5 : place + 46 + 5] = extra
@@ -93,7 +93,7 @@ def test_an_archive_that_unpacks_to_more_than_memory_is_refused(tmp_path: Path) 
         inspect(NPZ, tmp_path)
 
 
-def test_an_archive_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None:
+def test_an_archive_with_wrong_sizes_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", x=np.zeros((40, 8, 8), np.uint8), y=np.arange(40) % 4)
     _with_announced_size(tmp_path / "mine.npz", 77)
 
@@ -112,14 +112,14 @@ def test_an_archive_with_a_damaged_byte_is_refused_or_read(tmp_path: Path, place
     try:
         load(NPZ, root=tmp_path, channels=1, image_size=8, seed=0)
     except DataError as error:
-        assert error.field == "data.path"  # noqa: PT017  # either is right
+        assert error.field == "data.path"  # noqa: PT017  # a readable archive is right, too
 
 
 @pytest.mark.parametrize("dataset", ["npz", "image_folder"])
 @pytest.mark.parametrize(
     "path", ["../mine.npz", "a/../../mine.npz", "/etc/passwd", "a\0b", "a" * 300, "a/" * 3000, "\ud800", "circle"]
 )
-def test_paths_that_lead_out_or_nowhere_are_refused(tmp_path: Path, dataset: str, path: str) -> None:
+def test_paths_out_of_the_root_and_unusable_paths_are_refused(tmp_path: Path, dataset: str, path: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "mine.npz").write_bytes(b"")
@@ -131,16 +131,16 @@ def test_paths_that_lead_out_or_nowhere_are_refused(tmp_path: Path, dataset: str
     assert caught.value.field == "data.path"
 
 
-def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_or_a_device_instead_of_a_file_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mine.npz")
 
-    with pytest.raises(DataError, match="no regular file"):
+    with pytest.raises(DataError, match="not a regular file"):
         inspect(NPZ, tmp_path)
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         open_resolved(Path("/dev/zero"))
 
 
-def test_a_link_that_takes_a_files_place_after_the_check_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_that_replaces_a_file_after_the_check_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "root" / "a").mkdir(parents=True)
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "picture.png").write_bytes(b"secret")
@@ -172,7 +172,7 @@ def test_links_that_stay_under_the_root_are_read(tmp_path: Path, write_pictures)
 
 
 def _png(width: int, height: int) -> bytes:
-    """A picture of that size whose pixels are left out."""
+    """A PNG file of the given size without pixel data."""
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", size), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -183,7 +183,7 @@ def _png(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(("width", "height"), [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (8001, 8001)])
 @pytest.mark.filterwarnings("default")
-def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(
+def test_an_oversized_picture_is_refused_before_it_is_decoded(
     tmp_path: Path, write_pictures, width: int, height: int
 ) -> None:
     write_pictures(tmp_path / "mine", {"a": 6, "b": 6})
@@ -203,9 +203,11 @@ def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(
         b"II*\x00\xff\xff\xff\xff",
         b"P6 9999999999 9999999999 255\n",
     ],
-    ids=["a program in PostScript", "PNG, cut short", "PNG of no size", "GIF", "TIFF", "PPM"],
+    ids=["a program in PostScript", "truncated PNG", "PNG of size 0", "GIF", "TIFF", "PPM"],
 )
-def test_what_only_calls_itself_a_picture_is_refused(tmp_path: Path, write_pictures, content: bytes) -> None:
+def test_files_of_other_formats_with_a_pictures_suffix_are_refused(
+    tmp_path: Path, write_pictures, content: bytes
+) -> None:
     write_pictures(tmp_path / "mine", {"a": 6, "b": 6})
     (tmp_path / "mine" / "a" / "000.png").write_bytes(content)
 
@@ -213,7 +215,7 @@ def test_what_only_calls_itself_a_picture_is_refused(tmp_path: Path, write_pictu
         load(FOLDER, root=tmp_path, channels=3, image_size=8, seed=0)
 
 
-def test_postscript_is_no_picture_even_where_pillow_can_read_it(tmp_path: Path) -> None:
+def test_postscript_is_refused_although_pillow_can_read_it(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.eps")
     (tmp_path / "picture.eps").rename(tmp_path / "picture.png")
 

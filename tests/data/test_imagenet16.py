@@ -1,4 +1,4 @@
-"""ImageNet of 16x16 pixels: the published layout in every way it was written, and whatever else lies there."""
+"""ImageNet at 16x16 pixels: the published layout from every writer, and files that do not follow it."""
 
 import pickle
 import struct
@@ -26,7 +26,7 @@ def batch(seed=0, labels=LABELS):
 
 
 def python2(value):
-    """Opcodes as Python 2's cPickle and numpy 1 write them in protocol 2, but for the memo."""
+    """Opcodes as Python 2's cPickle and numpy 1 write them in protocol 2, without the memo."""
     match value:
         case dict():
             return b"}(" + b"".join(python2(key) + python2(item) for key, item in value.items()) + b"u"
@@ -41,13 +41,13 @@ def python2(value):
         case str():
             return b"U" + bytes([len(value)]) + value.encode()
         case np.ndarray():
-            born = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + python2((0,)) + b"U\x01btR"
+            construct = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + python2((0,)) + b"U\x01btR"
             code, order = value.dtype.str[1:], value.dtype.str[0]
             dtype = (
                 b"cnumpy\ndtype\n" + python2((code, 0, 1)) + b"R" + python2((3, order, *[None] * 3, -1, -1, 0)) + b"b"
             )
             content = b"T" + struct.pack("<i", value.nbytes) + value.tobytes()
-            return born + b"(" + python2(1) + python2(value.shape) + dtype + b"\x89" + content + b"tb"
+            return construct + b"(" + python2(1) + python2(value.shape) + dtype + b"\x89" + content + b"tb"
     raise TypeError(type(value))
 
 
@@ -71,11 +71,11 @@ def write_all(root, write=WRITERS["protocol 3"]):
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_pixels_and_labels_are_those_of_the_files_however_they_were_written(tmp_path, writer):
+def test_pixels_and_labels_equal_the_files_for_every_writer(tmp_path, writer):
     write_all(tmp_path, WRITERS[writer])
     tested = batch(10)
-    if not writer.startswith("labels"):  # Checks the file itself: Python reads it, and as the same arrays.
-        content = pickle.loads((tmp_path / FOLDER / "val_data").read_bytes(), encoding="latin1")  # noqa: S301  # our own
+    if not writer.startswith("labels"):  # Checks the test's file: Python reads the same arrays.
+        content = pickle.loads((tmp_path / FOLDER / "val_data").read_bytes(), encoding="latin1")  # noqa: S301  # written by this test
         assert (content.get("data", content.get(b"data")) == tested["data"]).all()
 
     info = inspect(SPEC, tmp_path)
@@ -91,7 +91,7 @@ def test_pixels_and_labels_are_those_of_the_files_however_they_were_written(tmp_
     assert trained == {row.tobytes() for seed in range(10) for row in batch(seed)["data"]}
 
 
-def test_only_the_first_classes_are_used_where_120_are_asked_for(tmp_path):
+def test_imagenet16_120_uses_the_first_120_classes_only(tmp_path):
     write_all(tmp_path)
     spec = DataSpec(dataset="imagenet16_120")
 
@@ -103,7 +103,7 @@ def test_only_the_first_classes_are_used_where_120_are_asked_for(tmp_path):
     assert torch.equal(splits.test.images.flatten(1), torch.from_numpy(batch(10)["data"][[0, 2, 4, 5]]))
 
 
-def test_files_that_are_missing_are_named_with_where_to_get_them(tmp_path):
+def test_the_error_for_missing_files_names_them_and_their_source(tmp_path):
     write_all(tmp_path)
     (tmp_path / FOLDER / "train_data_batch_7").unlink()
     (tmp_path / FOLDER / "val_data").unlink()
@@ -121,11 +121,11 @@ PIXELS = GOOD["data"]
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([GOOD], "it holds a list, no dict"),
+        ([GOOD], "it has a list, not a dict"),
         ({"labels": LABELS}, "no array 'data'"),
         (GOOD | {"data": PIXELS.tolist()}, "no array 'data'"),
-        (GOOD | {"data": PIXELS.astype(np.int16)}, "'data' holds int16"),
-        (GOOD | {"data": PIXELS[:, :767]}, r"shape \(6, 767\), not uint8 of \[N, 768\]"),
+        (GOOD | {"data": PIXELS.astype(np.int16)}, "'data' is int16"),
+        (GOOD | {"data": PIXELS[:, :767]}, r"shape \(6, 767\), not uint8 \[N, 768\]"),
         (GOOD | {"data": PIXELS.reshape(6, 3, 16, 16)}, r"shape \(6, 3, 16, 16\)"),
         (GOOD | {"data": PIXELS[0]}, r"shape \(768,\)"),
         (GOOD | {"data": np.array(7, np.uint8)}, r"shape \(\)"),
@@ -139,16 +139,16 @@ PIXELS = GOOD["data"]
         (GOOD | {"labels": [*LABELS[:5], 1001]}, "labels are 1 to 1001"),
         (GOOD | {"labels": [*LABELS[:5], -(2**63)]}, "labels are -9223372036854775808 to"),
         (GOOD | {"labels": np.array([*LABELS[:5], 2**64 - 1], dtype=np.uint64)}, "labels are -1 to"),
-        (GOOD | {"labels": [*LABELS[:5], 2**64]}, "number of 9 bytes"),
-        (GOOD | {"labels": [*LABELS[:5], True]}, "not all whole numbers"),
-        (GOOD | {"labels": [*LABELS[:5], 2.0]}, "not all whole numbers"),
-        (GOOD | {"labels": [*LABELS[:5], np.float32(2)]}, "not all whole numbers"),
-        (GOOD | {"labels": [*LABELS[:5], np.arange(2)]}, "not all whole numbers"),
+        (GOOD | {"labels": [*LABELS[:5], 2**64]}, "integer of 9 bytes"),
+        (GOOD | {"labels": [*LABELS[:5], True]}, "not all integers"),
+        (GOOD | {"labels": [*LABELS[:5], 2.0]}, "not all integers"),
+        (GOOD | {"labels": [*LABELS[:5], np.float32(2)]}, "not all integers"),
+        (GOOD | {"labels": [*LABELS[:5], np.arange(2)]}, "not all integers"),
         (GOOD | {"labels": np.array(LABELS, dtype=object)}, "dtype 'O8'"),
         (GOOD | {"more": inspect}, "names 'safs.data.inspect'"),
     ],
 )
-def test_what_is_no_batch_is_refused_with_the_file_the_reason_and_the_way_out(tmp_path, content, message):
+def test_a_malformed_file_is_refused_with_its_path_a_reason_and_a_remedy(tmp_path, content, message):
     write_all(tmp_path)
     (tmp_path / FOLDER / "train_data_batch_3").write_bytes(pickle.dumps(content, 4))
 
@@ -158,7 +158,7 @@ def test_what_is_no_batch_is_refused_with_the_file_the_reason_and_the_way_out(tm
     assert caught.value.field == "data.dataset"
 
 
-def test_pixels_that_change_between_the_check_and_the_reading_are_told(tmp_path):
+def test_a_file_that_changes_between_check_and_reading_is_refused(tmp_path):
     write_all(tmp_path, WRITERS["protocol 2"])
     path = tmp_path / FOLDER / "val_data"
     _, tests = ImageNet16(1000)._open(SPEC, tmp_path)
@@ -173,7 +173,7 @@ WRITTEN = [WRITERS[name](batch(10, LABELS[:2])) for name in ("python 2", "protoc
 
 @st.composite
 def altered(draw):
-    """A good file, of which a byte or two, or a piece, is changed, cut out or doubled; pixels are left alone mostly."""
+    """A valid file with one or two pieces changed, removed or doubled, mostly outside of the pixels."""
     content = draw(st.sampled_from(WRITTEN))
     start, stop = content.find(PIXEL_START), content.find(b"labels")
     for _ in range(draw(st.integers(1, 2))):
@@ -191,7 +191,7 @@ OPCODES = [bytes([code]) for code in b"()]}NRbtueasqrhjcUTCBXKJM.0120Q\x80\x81\x
 
 @given(content=altered())
 @settings(max_examples=150, deadline=None)
-def test_an_altered_file_gives_what_python_reads_in_it_or_a_data_error(tmp_path_factory, content):
+def test_an_altered_file_gives_what_python_reads_or_a_data_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "altered"
     path.write_bytes(content)
 
@@ -206,8 +206,8 @@ def test_an_altered_file_gives_what_python_reads_in_it_or_a_data_error(tmp_path_
     assert 0 <= got.labels.min() <= got.labels.max() < 1000
     try:
         with warnings.catch_warnings(action="ignore"):
-            expected = pickle._loads(content, encoding="latin1")  # Only numpy's names are left in it by now.
-    except Exception:  # Python minds more: frames that do not fit, for one.
+            expected = pickle._loads(content, encoding="latin1")  # The reader has refused all names but numpy's.
+    except Exception:  # Python checks more, for example the sizes of frames.
         return
     assert (expected["data"] == pixels).all()
     assert (np.array(expected["labels"]) - 1 == got.labels).all()

@@ -19,7 +19,7 @@ NOWHERE = "http://127.0.0.1:9/"
 """The discard port: nothing listens there."""
 
 
-def test_the_folder_of_a_system_package_is_found_without_a_root(tmp_path, write_mnist):
+def test_files_of_a_system_package_are_found_without_a_data_root(tmp_path, write_mnist):
     write_mnist(tmp_path / "package", zipped=True)
     source = IdxDataset("FashionMNIST", system_folder=tmp_path / "package")
 
@@ -30,7 +30,7 @@ def test_the_folder_of_a_system_package_is_found_without_a_root(tmp_path, write_
     assert arrays.samples.labels.tolist() == [number % 10 for number in range(60)]
 
 
-def test_the_users_own_files_come_before_the_system_packages(tmp_path, write_mnist, write_idx):
+def test_files_under_the_data_root_take_precedence_over_a_system_package(tmp_path, write_mnist, write_idx):
     write_mnist(tmp_path / "package", zipped=True)
     write_mnist(tmp_path / "root" / "FashionMNIST" / "raw")
     write_idx(tmp_path / "root/FashionMNIST/raw/t10k-images-idx3-ubyte", np.full((20, 28, 28), 7), zipped=False)
@@ -42,16 +42,16 @@ def test_the_users_own_files_come_before_the_system_packages(tmp_path, write_mni
     assert bool((test.images == 7).all())
 
 
-def test_missing_files_that_cannot_be_downloaded_are_told_with_the_way_out(tmp_path, monkeypatch):
+def test_the_error_for_files_that_cannot_be_downloaded_has_folders_urls_and_hint(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [NOWHERE])
-    source = IdxDataset("FashionMNIST", system_folder=tmp_path / "none", way_out=" Install the package.")
+    source = IdxDataset("FashionMNIST", system_folder=tmp_path / "none", hint=" Install the package.")
 
     for attempt in (source.outline, source.read):
         with pytest.raises(DataError, match=r"FashionMNIST/raw.*none.*127\.0\.0\.1.*Install the package"):
             attempt(SPEC, tmp_path)
 
 
-def test_missing_files_are_downloaded_from_a_mirror_that_has_them(tmp_path, monkeypatch, write_mnist, capsys):
+def test_missing_files_are_downloaded_from_a_mirror(tmp_path, monkeypatch, write_mnist, capsys):
     write_mnist(tmp_path / "served", zipped=True)
     resources = [
         (file.name, hashlib.md5(file.read_bytes()).hexdigest()) for file in sorted((tmp_path / "served").iterdir())
@@ -68,25 +68,25 @@ def test_missing_files_are_downloaded_from_a_mirror_that_has_them(tmp_path, monk
         server.shutdown()
         thread.join()
 
-    assert (info.train, info.validation, info.test) == (54_000, 6_000, 10_000)  # published sizes, nothing read yet
+    assert (info.train, info.validation, info.test) == (54_000, 6_000, 10_000)  # The published sizes.
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (54, 6, 20)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no idx file", "empty", "bad gzip"])
-def test_damaged_files_are_named(tmp_path, write_mnist, damage):
+@pytest.mark.parametrize("damage", ["truncated", "not idx", "empty", "bad gzip"])
+def test_the_error_names_a_damaged_file(tmp_path, write_mnist, damage):
     folder = tmp_path / "MNIST" / "raw"
     write_mnist(folder, zipped=damage == "bad gzip")
     file = folder / ("train-images-idx3-ubyte" + (".gz" if damage == "bad gzip" else ""))
     content = file.read_bytes()
     file.write_bytes(
-        {"truncated": content[:-5], "no idx file": b"PK" + content, "empty": b"", "bad gzip": content[:300]}[damage]
+        {"truncated": content[:-5], "not idx": b"PK" + content, "empty": b"", "bad gzip": content[:300]}[damage]
     )
 
     with pytest.raises(DataError, match="train-images-idx3-ubyte"):
         IdxDataset("MNIST").read(DataSpec(dataset="mnist"), tmp_path)
 
 
-def test_labels_that_do_not_fit_the_images_are_refused(tmp_path, write_mnist, write_idx):
+def test_labels_that_do_not_match_the_images_are_refused(tmp_path, write_mnist, write_idx):
     write_mnist(tmp_path / "MNIST")
     write_idx(tmp_path / "MNIST/train-labels-idx1-ubyte", np.zeros(59), zipped=False)
 

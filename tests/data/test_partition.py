@@ -1,4 +1,4 @@
-"""Cutting by indices."""
+"""Splitting a data set by indices."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from safs.errors import DataError
     test=st.floats(0.01, 0.5),
     seed=st.integers(0, 100),
 )
-def test_parts_are_disjoint_complete_exact_and_stratified(labels, validation, test, seed):
+def test_splits_are_disjoint_complete_exact_and_stratified(labels, validation, test, seed):
     counts = counts_of(len(labels), validation, test)
 
     parts = cut(labels, counts, seed)
@@ -27,16 +27,16 @@ def test_parts_are_disjoint_complete_exact_and_stratified(labels, validation, te
         assert abs((labels[parts[2]] == label).sum() - share) <= 1
 
 
-def test_a_part_that_the_data_set_brings_itself_is_not_cut():
+def test_a_fraction_of_zero_takes_no_samples():
     assert counts_of(60_000, 0.1, 0.0) == Counts(train=54_000, validation=6_000, test=0)
 
 
-def test_the_test_part_is_cut_first_and_validation_from_the_rest():
+def test_validation_is_a_fraction_of_the_samples_that_test_leaves():
     # 359 = round(0.2 * 1797); 144 = round(0.1 * 1438).
     assert counts_of(1797, 0.1, 0.2) == Counts(train=1294, validation=144, test=359)
 
 
-def test_another_seed_cuts_otherwise():
+def test_another_seed_gives_another_split():
     labels = np.zeros(100, dtype=np.int64)
 
     first, second = (cut(labels, Counts(80, 10, 10), seed)[1].tolist() for seed in (0, 1))

@@ -1,4 +1,4 @@
-"""Tensor splits: fitting, statistics, sharing, augmentation."""
+"""Tensor splits: resizing, statistics, sharing, augmentation."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from safs.spec.job import DataSpec
 CPU = torch.device("cpu")
 
 
-def test_a_batch_is_normalised_by_hand():
+def test_a_normalised_batch_has_the_values_worked_by_hand():
     split = TensorSplit(
         images=torch.tensor([[[[10, 30]]], [[[20, 40]]]], dtype=torch.uint8).expand(2, 1, 2, 2),
         labels=torch.tensor([0, 1]),
@@ -31,7 +31,7 @@ def test_a_batch_is_normalised_by_hand():
     assert labels.tolist() == [0, 1]
 
 
-def test_statistics_are_those_of_numpy():
+def test_mean_and_deviation_equal_numpys():
     images = torch.randint(0, 256, (5000, 2, 3, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
     mean, std = mean_and_std(images)
@@ -40,11 +40,11 @@ def test_statistics_are_those_of_numpy():
     assert std.tolist() == pytest.approx(images.numpy().std((0, 2, 3)).tolist())
 
 
-def test_a_constant_channel_is_not_divided_by_zero():
+def test_a_constant_channel_has_a_deviation_of_one():
     assert mean_and_std(torch.full((4, 1, 2, 2), 7.0))[1].tolist() == [1.0]
 
 
-def test_grey_is_repeated_and_a_constant_image_stays_constant_in_any_size():
+def test_grey_is_repeated_and_a_constant_image_stays_constant_when_resized():
     fitted = fit(torch.full((2, 1, 8, 8), 200, dtype=torch.uint8), channels=3, image_size=13)
 
     assert fitted.shape == (2, 3, 13, 13)
@@ -64,14 +64,14 @@ def test_float_images_keep_their_values_and_batches_do_not_write_to_them():
     assert torch.equal(images, again)
 
 
-def test_colour_is_not_silently_made_grey():
+def test_colour_images_for_a_grey_network_are_refused():
     arrays = Arrays(Labelled(torch.zeros(9, 3, 4, 4), torch.arange(9) % 3), None, classes=3, crop_and_flip=False)
 
     with pytest.raises(DataError, match="3 channels and the network takes 1"):
         split_arrays(arrays, DataSpec(dataset="npz"), channels=1, image_size=4, seed=0)
 
 
-def test_images_too_large_for_memory_are_fitted_a_batch_at_a_time_to_the_same_pixels(monkeypatch):
+def test_images_beyond_the_memory_limit_are_resized_by_batch_to_the_same_pixels(monkeypatch):
     pixels = torch.randint(0, 256, (30, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     arrays = Arrays(Labelled(pixels, torch.arange(30) % 3), None, classes=3, crop_and_flip=False)
 
@@ -88,7 +88,7 @@ def test_images_too_large_for_memory_are_fitted_a_batch_at_a_time_to_the_same_pi
     assert torch.equal(in_advance[1], by_batch[1])
 
 
-def test_a_split_travels_as_read_only_arrays_without_a_copy():
+def test_a_split_is_rebuilt_from_read_only_arrays_without_a_copy():
     split = TensorSplit(
         torch.arange(12, dtype=torch.uint8).view(3, 1, 2, 2),
         torch.arange(3),
@@ -112,7 +112,7 @@ def test_a_split_travels_as_read_only_arrays_without_a_copy():
     assert torch.equal(sent[1], got[1])
 
 
-def test_crops_and_flips_are_those_of_a_loop_over_images():
+def test_crops_and_flips_equal_those_of_a_loop_over_images():
     images = torch.arange(5 * 2 * 6 * 6).view(5, 2, 6, 6)
     draws = CropAndFlip.draw(5, torch.Generator().manual_seed(0))
 
@@ -125,7 +125,7 @@ def test_crops_and_flips_are_those_of_a_loop_over_images():
         assert (augmented[number].numpy() == (expected[:, :, ::-1] if draws.flips[number] else expected)).all()
 
 
-def test_crops_reach_every_corner_and_half_are_flipped():
+def test_crops_start_at_every_offset_and_half_are_flipped():
     draws = CropAndFlip.draw(10_000, torch.Generator().manual_seed(0))
 
     assert set(draws.tops.tolist()) == set(draws.lefts.tolist()) == set(range(2 * PADDING + 1))

@@ -12,7 +12,7 @@ def prunable_weights(model: nn.Module) -> int:
 
 @pytest.mark.parametrize(("channels", "image_size"), [(3, 8), (1, 28), (3, 32), (1, 64)])
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_takes_the_input_it_names_and_learns_from_it(name, image_size, channels):
+def test_every_model_accepts_its_nearest_input_and_has_gradients(name, image_size, channels):
     shape = input_for(name, channels, image_size)
     model = build(name, channels=shape.channels, classes=7, image_size=shape.image_size, seed=0)
 
@@ -43,7 +43,7 @@ def test_every_model_builds_on_the_meta_device_with_the_same_state(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_seed_decides_the_weights_and_leaves_the_global_generator(name):
+def test_a_seed_decides_the_weights_and_leaves_the_global_generator_unchanged(name):
     shape = input_for(name, 1, 28)
     state = torch.get_rng_state()
 
@@ -66,7 +66,7 @@ def test_lenet5_has_the_published_number_of_weights_at_both_sizes(image_size):
 @pytest.mark.parametrize(
     ("wanted", "taken"), [((1, 8), (1, 28)), ((3, 29), (3, 28)), ((3, 30), (3, 32)), ((4, 99), (3, 32))]
 )
-def test_lenet5_takes_28_or_32_pixels_grey_or_colour(wanted, taken):
+def test_lenet5_accepts_28_or_32_pixels_in_grey_or_colour(wanted, taken):
     assert input_for("lenet5", *wanted) == InputShape(*taken)
 
 
@@ -80,7 +80,7 @@ def test_resnet18_and_vgg16_have_their_known_sizes():
     )  # convolutions, norms, classifier
 
 
-def test_resnet34_has_the_21_265_088_prunable_weights_that_sparse_training_papers_count():
+def test_resnet34_has_the_21_265_088_prunable_weights_of_sparse_training_papers():
     with torch.device("meta"):
         model = build("resnet34", channels=3, classes=10, image_size=32)
 
@@ -88,18 +88,18 @@ def test_resnet34_has_the_21_265_088_prunable_weights_that_sparse_training_paper
     assert [len(getattr(model, f"layer{stage}")) for stage in (1, 2, 3, 4)] == [3, 4, 6, 3]
 
 
-def test_resnet18_keeps_its_names_and_draws_the_weights_that_it_always_drew():
+def test_resnet18_has_the_names_and_weights_of_earlier_versions():
     state = build("resnet18", channels=3, classes=10, image_size=32, seed=0).state_dict()
 
-    last_drawn, drawn_before_it = state["layer4.1.conv2.weight"], state["fc.weight"]
+    last_drawn, drawn_before = state["layer4.1.conv2.weight"], state["fc.weight"]
     assert len(state) == 122
     assert last_drawn.flatten()[:3].tolist() == pytest.approx([0.00362327, 0.00946952, 0.00781633], rel=1e-4)
-    assert drawn_before_it.flatten()[:3].tolist() == pytest.approx([0.00101480, -0.03527169, 0.01955979], rel=1e-4)
+    assert drawn_before.flatten()[:3].tolist() == pytest.approx([0.00101480, -0.03527169, 0.01955979], rel=1e-4)
 
 
-def test_an_input_that_a_model_does_not_take_is_refused_with_the_nearest():
+def test_the_error_for_an_input_that_is_not_accepted_names_the_nearest():
     with pytest.raises(
-        SpecError, match="lenet5 does not take 1 x 30 x 30; the nearest input that it takes is 1 x 32 x 32"
+        SpecError, match="lenet5 does not accept 1 x 30 x 30; the nearest input that it accepts is 1 x 32 x 32"
     ):
         build("lenet5", channels=1, classes=10, image_size=30)
 
@@ -107,7 +107,7 @@ def test_an_input_that_a_model_does_not_take_is_refused_with_the_nearest():
 @pytest.mark.parametrize(
     "name", ["lenet", "torchvision/ResNet", "torchvision/resnet", "torchvision/list_models", "resnet50"]
 )
-def test_names_that_are_no_model_builder_are_unknown(name):
+def test_names_that_are_not_model_builders_are_unknown(name):
     with pytest.raises(UnknownNameError, match="unknown architecture") as caught:
         find(name)
 
@@ -115,6 +115,6 @@ def test_names_that_are_no_model_builder_are_unknown(name):
     assert "lenet5" in caught.value.known
 
 
-def test_known_architectures_are_all_found():
+def test_every_known_architecture_is_found():
     assert {find(name).name for name in known_architectures()} == set(known_architectures())
     assert {"lenet5", "mlp", "torchvision/resnet18"} <= set(known_architectures())

@@ -31,7 +31,7 @@ def network(architecture: str, **input_shape: int) -> nn.Module:
     return build(architecture, classes=10, seed=0, **{"channels": 1, "image_size": 28, **input_shape})
 
 
-def test_a_form_survives_json():
+def test_a_form_is_restored_from_json():
     form = Form({"fc.weight": (10, 3)}, InputSelection("pixel", (0, 5, 9)), {"b.weight": "a.weight"})
 
     restored = TypeAdapter(Form).validate_python(json.loads(json.dumps(dataclasses.asdict(form))))
@@ -48,7 +48,7 @@ def test_the_empty_form_changes_nothing():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_layers_that_shrink_say_so_and_compute():
+def test_smaller_layers_have_the_right_attributes_and_run():
     model = apply_form(NARROW_LENET, network("lenet5"))
 
     assert (model.conv1.out_channels, model.conv2.in_channels, model.conv2.out_channels) == (4, 4, 16)
@@ -58,14 +58,14 @@ def test_layers_that_shrink_say_so_and_compute():
     assert model.conv1.weight.requires_grad
 
 
-def test_weights_that_stay_are_the_first_of_the_architectures_own():
+def test_smaller_weights_are_the_leading_part_of_the_original():
     model = apply_form(NARROW_LENET, network("lenet5"))
 
     assert torch.equal(model.conv1.weight, network("lenet5").conv1.weight[:4])
     assert torch.equal(model.fc3.weight, network("lenet5").fc3.weight[:, :50])
 
 
-def test_a_state_goes_from_one_build_to_the_next():
+def test_a_state_loads_into_another_network_of_the_same_form():
     first, second = (apply_form(NARROW_LENET, build("lenet5", channels=1, classes=10, image_size=28)) for _ in "ab")
 
     second.load_state_dict(first.state_dict())
@@ -74,7 +74,7 @@ def test_a_state_goes_from_one_build_to_the_next():
     assert torch.equal(first(images), second(images))
 
 
-def test_norms_and_depthwise_convolutions_follow():
+def test_norms_and_depthwise_convolutions_are_resized():
     model = nn.Sequential(nn.Conv2d(6, 6, 3, groups=6), nn.BatchNorm2d(6), nn.PReLU(6), nn.Conv2d(6, 4, 1, groups=2))
     norms = nn.ModuleList([nn.GroupNorm(2, 8), nn.LayerNorm(8), nn.InstanceNorm2d(8, affine=True), nn.Embedding(5, 8)])
     narrow = dict.fromkeys(("0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "2.weight"), (4,))
@@ -93,7 +93,7 @@ def test_norms_and_depthwise_convolutions_follow():
     assert norms[3].embedding_dim == 6
 
 
-def test_it_works_without_memory():
+def test_a_form_applies_on_the_meta_device():
     with torch.device("meta"):
         model = apply_form(dataclasses.replace(NARROW_LENET, shared={}), network("lenet5"))
         tied = apply_form(TIED_RESNET, network("resnet18"))
@@ -112,7 +112,7 @@ def test_it_works_without_memory():
         (Form({"conv1.bias": (0,)}), r"\(0,\)"),
         (Form({"conv1.bias": (2, 2)}), r"\(2, 2\)"),
         (Form(shared={"conv1.weight": "conv2.weight"}), "owner first"),
-        (Form(shared={"conv2.weight": "conv1.weight"}), "one type and shape"),
+        (Form(shared={"conv2.weight": "conv1.weight"}), "differ in type or in the weight.s shape"),
         (Form(shared={"conv9.weight": "conv1.weight"}), "conv9"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_form_that_does_not_fit_is_refused(form, message):
         apply_form(form, network("lenet5"))
 
 
-def test_attention_is_not_resized():
+def test_resizing_attention_is_refused():
     with pytest.raises(WeightsError, match="MultiheadAttention"):
         apply_form(Form({"in_proj_weight": (6, 4)}), nn.MultiheadAttention(4, 2))
 
@@ -135,7 +135,7 @@ class TwoLayers(nn.Module):
         return self.second(self.first(x))
 
 
-def test_a_tied_layer_is_the_owners_times_its_scale():
+def test_a_tied_layer_uses_the_owners_weight_times_its_scale():
     model = TwoLayers()
     bias = model.second.bias
     apply_form(Form(shared={"second.weight": "first.weight"}), model)
@@ -148,17 +148,17 @@ def test_a_tied_layer_is_the_owners_times_its_scale():
     torch.testing.assert_close(model.second(x), -2 * (x @ model.first.weight.T + bias))
 
 
-def test_a_tied_weights_gradient_is_the_sum_over_its_users():
+def test_the_gradient_of_a_tied_weight_is_the_sum_over_its_layers():
     torch.manual_seed(0)
-    tied, apart = TwoLayers(), TwoLayers()
+    tied, untied = TwoLayers(), TwoLayers()
     apply_form(Form(shared={"second.weight": "first.weight"}), tied)
-    apart.load_state_dict({**tied.state_dict(), "second.weight": tied.first.weight}, strict=False)
+    untied.load_state_dict({**tied.state_dict(), "second.weight": tied.first.weight}, strict=False)
     x = torch.randn(4, 3)
 
     tied(x).square().sum().backward()
-    apart(x).square().sum().backward()
+    untied(x).square().sum().backward()
 
-    torch.testing.assert_close(tied.first.weight.grad, apart.first.weight.grad + apart.second.weight.grad)
+    torch.testing.assert_close(tied.first.weight.grad, untied.first.weight.grad + untied.second.weight.grad)
     assert tied.second.share_scale.grad is not None
 
 

@@ -14,7 +14,7 @@ from safs.models import InputShape, build, find, input_for
         ("tf_efficientnet_b0", (1, 32)),
     ],
 )
-def test_networks_take_the_images_channels_and_a_size_that_runs(name, taken):
+def test_networks_run_at_their_nearest_input_with_the_images_channels(name, taken):
     shape = input_for(f"timm/{name}", 1, 8)
 
     with torch.device("meta"):
@@ -25,7 +25,7 @@ def test_networks_take_the_images_channels_and_a_size_that_runs(name, taken):
     assert logits.shape == (2, 7)
 
 
-def test_an_unknown_name_is_told_with_the_closest_ones():
+def test_the_error_for_an_unknown_name_lists_the_closest_ones():
     with pytest.raises(UnknownNameError, match="unknown timm architecture 'timm/resnet19'") as caught:
         find("timm/resnet19")
 
@@ -33,7 +33,7 @@ def test_an_unknown_name_is_told_with_the_closest_ones():
     assert len(caught.value.known) <= 10
 
 
-def test_without_timm_the_error_says_what_to_install(monkeypatch):
+def test_the_error_without_timm_says_what_to_install(monkeypatch):
     monkeypatch.setattr("safs.models.timm.find_spec", lambda name: None)
 
     with pytest.raises(SafsError, match=r"pip install safs-service\[timm\]") as caught:

@@ -21,12 +21,12 @@ from safs.models.torchvision import torchvision_names
         ("swin_t", (3, 32), (3, 32)),
     ],
 )
-def test_the_nearest_input_is_the_next_size_that_runs(name, wanted, taken):
+def test_the_nearest_input_is_the_smallest_accepted_size_from_the_wanted_one(name, wanted, taken):
     assert input_for(f"torchvision/{name}", *wanted) == InputShape(*taken)
 
 
 def test_grey_images_are_refused():
-    with pytest.raises(SpecError, match="torchvision/resnet18 does not take 1 x 32 x 32"):
+    with pytest.raises(SpecError, match="torchvision/resnet18 does not accept 1 x 32 x 32"):
         build("torchvision/resnet18", channels=1, classes=10, image_size=32)
 
 
@@ -45,7 +45,7 @@ def test_networks_build_and_run_on_the_meta_device_at_their_smallest_input(name)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_networks_with_auxiliary_heads_are_built_without(name):
+def test_networks_are_built_without_auxiliary_heads(name):
     with torch.device("meta"):
         model = build(f"torchvision/{name}", channels=3, classes=7, image_size=299)
 
@@ -53,7 +53,7 @@ def test_networks_with_auxiliary_heads_are_built_without(name):
     assert model.training
 
 
-def test_names_are_classification_builders_alone():
+def test_names_are_classification_builders_only():
     names = torchvision_names()
 
     assert {"resnet18", "vit_b_16", "maxvit_t"} <= set(names)

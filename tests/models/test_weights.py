@@ -20,7 +20,7 @@ def test_weights_load_exactly(tmp_path):
     assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
 
 
-def test_half_precision_is_widened(tmp_path):
+def test_half_precision_is_converted_to_float32(tmp_path):
     source, target = lenet(1), lenet(2)
     save_file({name: value.half() for name, value in source.state_dict().items()}, tmp_path / "w.safetensors")
 
@@ -30,7 +30,7 @@ def test_half_precision_is_widened(tmp_path):
     assert torch.equal(target.conv1.weight, source.conv1.weight.half().float())
 
 
-def test_a_network_that_reads_a_version_from_its_state_loads_too(tmp_path):
+def test_a_network_that_reads_a_version_from_its_state_loads(tmp_path):
     source, target = (
         build("torchvision/mnasnet0_5", channels=3, classes=4, image_size=32, seed=seed) for seed in (1, 2)
     )
@@ -41,7 +41,7 @@ def test_a_network_that_reads_a_version_from_its_state_loads_too(tmp_path):
     assert all(torch.equal(value, target.state_dict()[name]) for name, value in source.state_dict().items())
 
 
-def test_the_check_needs_only_the_header_and_a_model_without_memory(tmp_path):
+def test_the_check_accepts_a_model_on_the_meta_device(tmp_path):
     save_file(lenet().state_dict(), tmp_path / "w.safetensors")
 
     with torch.device("meta"):
@@ -50,7 +50,7 @@ def test_the_check_needs_only_the_header_and_a_model_without_memory(tmp_path):
     check_dense_weights(tmp_path / "w.safetensors", model)
 
 
-def test_the_first_mismatches_are_named(tmp_path):
+def test_mismatches_are_listed(tmp_path):
     state = lenet().state_dict()
     del state["fc1.bias"]
     state["extra"] = torch.zeros(2)
@@ -63,13 +63,13 @@ def test_the_first_mismatches_are_named(tmp_path):
 
     assert str(caught.value) == (
         "the weights do not fit LeNet5: fc1.bias is missing; extra is not a name of this network; "
-        "conv1.bias has numbers of kind I64, the network torch.float32; "
+        "conv1.bias has dtype I64, the network torch.float32; "
         "fc3.weight has shape [100, 84], the network [10, 84]"
     )
     assert caught.value.field == "model.weights"
 
 
-def test_of_many_mismatches_the_rest_are_counted(tmp_path):
+def test_mismatches_beyond_the_limit_are_counted(tmp_path):
     save_file({"nothing": torch.zeros(1)}, tmp_path / "w.safetensors")
 
     with pytest.raises(WeightsError, match=r"conv1.weight is missing; .*; and 6 more$"):
@@ -77,10 +77,10 @@ def test_of_many_mismatches_the_rest_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a pickle", b"\xff" * 64])
-def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
+def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content):
     (tmp_path / "w.safetensors").write_bytes(content)
 
-    with pytest.raises(WeightsError, match=r"w.safetensors: is no readable safetensors file"):
+    with pytest.raises(WeightsError, match=r"w.safetensors: not a readable safetensors file"):
         check_dense_weights(tmp_path / "w.safetensors", lenet())
 
 
@@ -89,12 +89,12 @@ def test_a_truncated_file_is_refused(tmp_path):
     whole = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(whole[:-100])
 
-    with pytest.raises(WeightsError, match="is no readable safetensors file"):
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
         load_dense_weights(tmp_path / "w.safetensors", lenet())
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"none.safetensors: is no readable"):
+    with pytest.raises(WeightsError, match=r"none.safetensors: not a readable"):
         check_dense_weights(tmp_path / "none.safetensors", lenet())
 
 
@@ -104,7 +104,7 @@ def test_weights_that_are_not_finite_are_refused_before_any_is_loaded(tmp_path):
     save_file(state, tmp_path / "w.safetensors")
     before = model.conv1.weight.clone()
 
-    with pytest.raises(WeightsError, match=r"fc3.bias holds values that are not finite"):
+    with pytest.raises(WeightsError, match=r"fc3.bias has values that are not finite"):
         load_dense_weights(tmp_path / "w.safetensors", model)
 
     assert torch.equal(model.conv1.weight, before)

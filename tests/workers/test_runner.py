@@ -67,7 +67,7 @@ def test_a_job_whose_data_are_gone_fails_before_its_first_stage_and_stores_nothi
 
     assert job.state is JobState.FAILED
     assert job.error == JobError(
-        "data_unavailable", f"there is no 'gone.npz' under the data root ({settings.data_folder}).", None
+        "data_unavailable", f"data.path 'gone.npz' does not exist under the data root ({settings.data_folder}).", None
     )
     assert (job.stage, job.worker, job.result) == (None, None, None)
     assert job.finished_at is not None
