@@ -28,19 +28,19 @@ def backup(
 
     from cli.terminal import stderr, stdout
     from migrations import head_revision, require_head
-    from store.upkeep.archive import writing
+    from store.upkeep.archive import create_archive
     from store.upkeep.backup import back_up
 
     with opened(home) as at, byte_progress() as bars:
         require_head(at.database.engine)
         task = bars.add_task("saving", total=None)
-        with writing(target.absolute()) as archive:
+        with create_archive(target.absolute()) as archive:
             made = back_up(
                 at.database,
                 at.store,
                 archive,
                 revision=head_revision(),
-                tell=lambda done, total: bars.update(task, completed=done, total=total),
+                progress=lambda done, total: bars.update(task, completed=done, total=total),
             )
     rows = sum(table.rows for table in made.tables)
     stdout().print(f"{target}: {rows:,} rows, {made.artifacts - len(made.absent):,} files, {decimal(made.size_bytes)}")
@@ -71,9 +71,9 @@ def restore(
     """
     from cli.restore_run import restore_into
     from cli.terminal import stderr, stdout
-    from store.upkeep.archive import reading
+    from store.upkeep.archive import open_archive
 
-    with reading(source) as archive, opened(home) as at, byte_progress() as bars:
+    with open_archive(source) as archive, opened(home) as at, byte_progress() as bars:
         task = bars.add_task("restoring", total=None)
 
         def tell(what: str, done: int, total: int) -> None:

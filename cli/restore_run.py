@@ -12,10 +12,10 @@ from store.upkeep.backup import Manifest
 from store.upkeep.restore import (
     active_workers,
     clear,
-    hand_back,
     is_empty,
     load,
     read_manifest,
+    requeue_active,
     store_artifacts,
     verify,
 )
@@ -57,7 +57,7 @@ def restore_into(at: Opened, archive: Reader, *, replace: bool, tell: Tell) -> R
             load(tx, archive, manifest)
     finally:
         upgrade(url)  # If there are no rows, that much the sooner.
-    return Restored(manifest, hand_back(at.database))
+    return Restored(manifest, requeue_active(at.database))
 
 
 def _check_target(at: Opened, manifest: Manifest, replace: bool) -> None:
@@ -71,7 +71,7 @@ def _check_target(at: Opened, manifest: Manifest, replace: bool) -> None:
     require_head(at.database.engine)
     with at.database.read() as tx:
         empty, workers = is_empty(tx), active_workers(tx)
-    target = f"the database {at.database.shown_url}"
+    target = f"the database {at.database.redacted_url}"
     if workers:
         raise CommandError(f"{workers[0]} runs a job of {target}; stop the service first: runners hand jobs back")
     if not empty and not replace:

@@ -38,13 +38,13 @@ def collect(
     from cli.tables import facts_table
     from cli.terminal import stderr, stdout
     from migrations import require_head
-    from store.upkeep.collection import Kind, survey
+    from store.upkeep.collection import Kind, preview
     from store.upkeep.collection import collect as steps
 
     counts, size_bytes = Counter[Kind](), 0
     with opened(home) as at, stderr().status("looking for what nothing needs"):
         require_head(at.database.engine)
-        for step in (survey if dry_run else steps)(at.database, at.store, at.settings):
+        for step in (preview if dry_run else steps)(at.database, at.store, at.settings):
             counts[step.kind] += step.count
             size_bytes += step.size_bytes
     facts = {kind.value: f"{counts[kind]:,}" for kind in Kind if counts[kind]}
@@ -114,7 +114,7 @@ def _look_at_all(at: Opened) -> tuple[int, "list[Checked]"]:
 def _repaired(at: Opened, harmed: "Checked") -> bool:
     from store.upkeep.scrub import drop_outputs
 
-    if at.store.heal(harmed.sha256):
+    if at.store.repair(harmed.sha256):
         return True
     with at.database.begin() as tx:
         drop_outputs(tx, harmed.sha256)
@@ -124,18 +124,18 @@ def _repaired(at: Opened, harmed: "Checked") -> bool:
 def _harm_table(harmed: "Sequence[Checked]") -> "Table":
     from rich.table import Table
 
-    from store.upkeep.scrub import Use
+    from store.upkeep.scrub import ReferenceKind
 
     ways_out = {
-        Use.RESULT: "restore a backup, or submit the job again",
-        Use.UPLOAD: "restore a backup, or upload it again: what is put again heals",
-        Use.OUTPUT: "`safs scrub --repair`: it is made anew",
+        ReferenceKind.RESULT: "restore a backup, or submit the job again",
+        ReferenceKind.UPLOAD: "restore a backup, or upload it again: what is put again heals",
+        ReferenceKind.OUTPUT: "`safs scrub --repair`: it is made anew",
     }
     table = Table("content", "is", "used as", "by", "way out", box=None, header_style="bold", pad_edge=False)
     for each in harmed:
         content = f"{each.sha256[:12]}…"
-        for user in each.users:
-            table.add_row(content, each.condition, f"{user.use} {user.name!r}", user.id, ways_out[user.use])
+        for found in each.references:
+            table.add_row(content, each.condition, f"{found.kind} {found.name!r}", found.id, ways_out[found.kind])
     return table
 
 

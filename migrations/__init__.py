@@ -1,4 +1,4 @@
-"""The database's schema, from one version to the next. Driven from code: there is no alembic.ini."""
+"""Migrations of the database schema, run from code without an alembic.ini."""
 
 from migrations.commands import current, downgrade, head_revision, known_revisions, require_head, upgrade
 

@@ -1,4 +1,4 @@
-"""Upgrade, downgrade and look: what ``safs migrate`` and ``/readyz`` call."""
+"""Upgrade, downgrade and inspection of the schema, as used by ``safs migrate`` and ``/readyz``."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,16 +11,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, func, select
 
 from store.errors import SchemaMissing, SchemaNewer
-from store.session import Database, Transaction, read, shown
+from store.session import Database, Transaction, read, redacted
 
 LOCK_KEY = 0x5AF5
-"""PostgreSQL's advisory lock for migrating; SQLite's own lock of the file does it there."""
-_ELSEWHERE = "or set SAFS_HOME / SAFS_DATABASE_URL to where the service's is"
-"""Who forgot them looks at a database that is not the service's, and must not migrate that."""
+"""Key of the PostgreSQL advisory lock for migrations. On SQLite the lock of the database file serves the purpose."""
+_OR_ANOTHER = "or set SAFS_HOME / SAFS_DATABASE_URL to the service's database"
+"""End of error messages: without these variables a command may look at, and migrate, the wrong database."""
 
 
 def upgrade(database_url: str, revision: str = "head") -> None:
-    """Brings the schema up to ``revision``, in one transaction; two processes may try at once.
+    """Upgrade the schema to ``revision`` in one transaction; several processes can call this at the same time.
 
     Raises:
         SchemaNewer: a newer version of the program has migrated the database.
@@ -29,12 +29,12 @@ def upgrade(database_url: str, revision: str = "head") -> None:
 
 
 def downgrade(database_url: str, revision: str) -> None:
-    """Takes the schema back to ``revision``; ``base`` drops every table with all that is in it."""
+    """Downgrade the schema to ``revision``; ``base`` drops all tables with their content."""
     _migrate(database_url, lambda config: command.downgrade(config, revision))
 
 
 def current(database_url: str) -> str | None:
-    """The revision that the database is at, None if it has no schema yet."""
+    """The revision of the database's schema; None if it has no schema yet."""
     database = Database(database_url)
     try:
         with database.read() as tx:
@@ -44,32 +44,32 @@ def current(database_url: str) -> str | None:
 
 
 def head_revision() -> str:
-    """The newest revision that this program brings."""
+    """The newest revision that this version of the program has."""
     head = _scripts().get_current_head()
-    assert head is not None, "the package has lost its migrations"
+    assert head is not None, "the package has no migrations"
     return head
 
 
 def known_revisions() -> tuple[str, ...]:
-    """Every revision that this program can bring a database to, the newest first."""
+    """All revisions that this version of the program has, newest first."""
     return tuple(script.revision for script in _scripts().walk_revisions())
 
 
 def require_head(engine: Engine) -> None:
-    """Makes sure that the database's schema is the one that this program expects.
+    """Check that the database's schema is at the head revision.
 
     Raises:
-        SchemaMissing: it has none yet, or an older one.
-        SchemaNewer: a newer version of the program has migrated it.
+        SchemaMissing: the database has no schema yet, or an older one.
+        SchemaNewer: a newer version of the program has migrated the database.
     """
     with read(engine) as tx:
         found = _revision(tx)
     _refuse_newer(found, engine.url)
     if found != head_revision():
-        what = "has no schema yet" if found is None else f"is at the older revision {found}"
+        state = "has no schema yet" if found is None else f"is at the older revision {found}"
         raise SchemaMissing(
-            f"the database {shown(engine.url)} {what}, and this version needs {head_revision()}; run `safs migrate`, "
-            f"{_ELSEWHERE}"
+            f"the database {redacted(engine.url)} {state}, and this version needs {head_revision()}; run "
+            f"`safs migrate`, {_OR_ANOTHER}"
         )
 
 
@@ -90,9 +90,9 @@ def _migrate(database_url: str, change: Callable[[Config], None]) -> None:
 def _refuse_newer(found: str | None, url: URL) -> None:
     if found is not None and found not in known_revisions():
         raise SchemaNewer(
-            f"the database {shown(url)} is at revision {found}, which this version does not know (it goes up to "
+            f"the database {redacted(url)} is at revision {found}, which this version does not know (it goes up to "
             f"{head_revision()}): a newer version of the program has migrated it. Install that version again, restore "
-            f"a backup from before the upgrade, {_ELSEWHERE}"
+            f"a backup from before the upgrade, {_OR_ANOTHER}"
         )
 
 
@@ -102,9 +102,9 @@ def _scripts() -> ScriptDirectory:
 
 
 def make_config() -> Config:
-    """What an ``alembic.ini`` would say, without a database."""
+    """The Alembic configuration, without a database connection."""
     config = Config()
-    # The configuration reads % as the beginning of a variable.
+    # Alembic's configuration interpolates %.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config
 

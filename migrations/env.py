@@ -1,4 +1,4 @@
-"""Alembic runs this file for each command; ``migrations.commands`` hands it a connection inside a transaction."""
+"""Alembic's environment, run for each command; ``migrations.commands`` passes a connection inside a transaction."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The truth about jobs, trials, events, artifacts and uploads: plain functions over SQLite or PostgreSQL.
+"""Persistence of jobs, trials, events, artifacts and uploads: plain functions over SQLite or PostgreSQL.
 
 Callers own the transactions, and keep them short:
 
@@ -6,5 +6,5 @@ Callers own the transactions, and keep them short:
     with database.begin() as tx:
         job = queue.submit(tx, spec, name="lenet5 at 99%")
 
-A spec is plain JSON here; what it means is known at both edges, the API and the runner.
+The store treats a spec as plain JSON; the API and the runner interpret it.
 """

@@ -1,7 +1,7 @@
-"""API keys: who may come in, as whom, and what for.
+"""API keys with their owners, scopes and limits.
 
-A token is ``safs_<prefix>_<secret>``. The row is found by its prefix; of the whole token only the sha256 is stored. The
-secret has 192 random bits, so nobody finds it by trying hashes, and a slow hash would protect nothing more.
+A token is ``safs_<prefix>_<secret>``. The prefix finds the row, which stores only the sha256 of the whole token. The
+secret has 192 random bits, so it cannot be found by trying hashes, and a slow hash would add no protection.
 """
 
 import re
@@ -21,20 +21,21 @@ from store.session import Transaction
 from store.tables import api_keys
 
 OWNER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
-USE_NOTED_EVERY_S = 60
+USE_RECORDED_EVERY_S = 60
+"""Seconds between two updates of a key's ``last_used_at``."""
 
 _TOKEN = re.compile(r"safs_([0-9a-f]{8})_[0-9a-f]{48}")
 
 
 class Scope(StrEnum):
-    """What a key allows."""
+    """Permission of a key."""
 
     SUBMIT = "submit"
-    """Submit and cancel jobs, upload weights."""
+    """Submit and cancel the owner's jobs, upload weights."""
     READ = "read"
-    """Look at jobs, fetch results."""
+    """Read the owner's jobs and download their results."""
     ADMIN = "admin"
-    """Both, for all owners' jobs; and the service's metrics."""
+    """Both of the others for the jobs of all owners, and the service's metrics."""
 
 
 class KeyState(StrEnum):
@@ -45,7 +46,7 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What a key has in place of the service's defaults; None leaves a default."""
+    """Limits of a key; None stands for the service's default."""
 
     requests_per_minute: int | None = None
     queued_jobs: int | None = None
@@ -58,19 +59,19 @@ class ApiKey:
 
     prefix: str
     owner: str
-    """Whose jobs it sees. Keys of one owner see the same, so a key can be replaced."""
+    """Name whose jobs the key gives access to; several keys can have the same owner, so a key can be replaced."""
     scopes: frozenset[Scope]
     state: KeyState
-    """By the database's clock, when it was read."""
+    """State when the key was read, by the database's clock."""
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
-    """To the minute."""
+    """Time of the last use, accurate to ``USE_RECORDED_EVERY_S`` seconds; None if the key was never used."""
     limits: KeyLimits
 
     def allows(self, scope: Scope) -> bool:
-        """Whether ``scope`` is among its own; ``admin`` includes the others."""
+        """True if the key has ``scope``; ``admin`` includes the others."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
@@ -82,16 +83,18 @@ def create(
     lives_s: float | None = None,
     limits: KeyLimits = KeyLimits(),
 ) -> tuple[ApiKey, str]:
-    """A new key, and its token, which is stored nowhere.
+    """Create a key; returns it with its token, which is not stored.
 
     Args:
-        lives_s: until it expires; None for ever.
+        lives_s: seconds until the key expires; None for never.
 
     Raises:
-        InvalidValue: ``owner`` is no name, or there are no scopes.
+        InvalidValue: ``owner`` is not a valid name, or ``scopes`` is empty.
     """
     if not re.fullmatch(OWNER_PATTERN, owner):
-        raise InvalidValue(f"{owner!r} is no owner: 1 to 64 letters, digits and . _ @ -, a letter or digit first")
+        raise InvalidValue(
+            f"{owner!r} is not a valid owner; use 1 to 64 letters, digits and . _ @ -, beginning with a letter or digit"
+        )
     chosen = sorted(set(scopes))
     if not chosen:
         raise InvalidValue(f"a key needs a scope. Known: {', '.join(Scope)}")
@@ -110,27 +113,27 @@ def create(
 
 
 def get(tx: Transaction, prefix: str) -> ApiKey:
-    """The key, or ``KeyNotFound``."""
+    """The key with this prefix; raises ``KeyNotFound``."""
     row = tx.execute(_rows().where(api_keys.c.prefix == prefix)).mappings().one_or_none()
     if row is None:
-        raise KeyNotFound(f"there is no key {prefix!r}; `safs keys list` shows the prefixes of all")
+        raise KeyNotFound(f"there is no key {prefix!r}; `safs keys list` shows the prefixes of all keys")
     return _key_from(row)
 
 
 def list(tx: Transaction) -> tuple[ApiKey, ...]:
-    """All keys, the newest first."""
+    """All keys, newest first."""
     return tuple(map(_key_from, tx.execute(_rows().order_by(api_keys.c.created_at.desc())).mappings()))
 
 
 def revoke(tx: Transaction, prefix: str) -> ApiKey:
-    """Ends a key at once; the row stays. Doing it twice changes nothing. Raises ``KeyNotFound``."""
+    """Revoke a key; its row stays. Idempotent. Raises ``KeyNotFound``."""
     of_key = and_(api_keys.c.prefix == prefix, api_keys.c.revoked_at.is_(None))
     tx.execute(update(api_keys).where(of_key).values(revoked_at=now()))
     return get(tx, prefix)
 
 
 def find(tx: Transaction, token: str) -> ApiKey | None:
-    """The key of this token, whatever its state; None if there is none."""
+    """The key with this token, in any state; None if there is none."""
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
@@ -141,18 +144,18 @@ def find(tx: Transaction, token: str) -> ApiKey | None:
 
 
 def exist(tx: Transaction) -> bool:
-    """Whether a key was ever made; from then on nobody comes in without one."""
+    """True if any key was ever created; from then on every request needs a key."""
     return bool(tx.execute(select(exists(select(api_keys.c.prefix)))).scalar_one())
 
 
 def can_be_used(tx: Transaction) -> bool:
-    """Whether any key is active."""
+    """True if any key is active."""
     return bool(tx.execute(select(exists(select(api_keys.c.prefix).where(_state() == KeyState.ACTIVE)))).scalar_one())
 
 
 def note_use(tx: Transaction, prefix: str) -> None:
-    """Notes that the key is used now, if that was not noted within the last minute."""
-    stale = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < seconds_from_now(-USE_NOTED_EVERY_S))
+    """Set the key's time of last use, at most once every ``USE_RECORDED_EVERY_S`` seconds."""
+    stale = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < seconds_from_now(-USE_RECORDED_EVERY_S))
     tx.execute(update(api_keys).where(api_keys.c.prefix == prefix, stale).values(last_used_at=now()))
 
 

@@ -1,6 +1,6 @@
-"""What a runner writes to the row of the job that it holds: how far it is, what later attempts must keep to, faults.
+"""Writes of a runner to the row of the job that it holds: progress, values pinned for later attempts, faults.
 
-Every function raises ``LeaseLost`` where the job is no longer the runner's.
+Every function raises ``LeaseLost`` if the runner no longer holds the job.
 """
 
 from sqlalchemy import delete, func, select, update
@@ -12,19 +12,19 @@ from store.tables import jobs, trials
 
 
 def set_stage(tx: Transaction, lease: Lease, stage: str, progress: Json | None = None) -> None:
-    """Notes which stage the job is in, and begins its progress anew."""
+    """Set the job's stage, and its progress in that stage."""
     write(tx, lease, stage=stage, progress=progress)
 
 
 def set_progress(tx: Transaction, lease: Lease, progress: Json) -> None:
-    """Replaces the stage's progress."""
+    """Replace the progress of the stage."""
     write(tx, lease, progress=progress)
 
 
 def pin_in_flight(tx: Transaction, lease: Lease, slots: int) -> int:
-    """How many trials the job keeps in flight: what its first attempt said here, ``slots`` if this is the first.
+    """The number of trials in flight of the job: ``slots`` in the first attempt, and the same in all later ones.
 
-    What a search proposes depends on it, so it stays when another machine goes on with the job.
+    The proposals of a search depend on it, so it does not change when another machine resumes the job.
     """
     pinned = update(jobs).where(held_by(lease)).values(in_flight=func.coalesce(jobs.c.in_flight, slots))
     found = tx.execute(pinned.returning(jobs.c.in_flight)).scalar_one_or_none()
@@ -34,9 +34,9 @@ def pin_in_flight(tx: Transaction, lease: Lease, slots: int) -> int:
 
 
 def pin_program(tx: Transaction, lease: Lease, version: str) -> bool:
-    """Notes which version of the program runs the job; returns whether an earlier attempt ran another.
+    """Record the version of the program that runs the job; True if an earlier attempt ran with another version.
 
-    Then the trials of that attempt are removed: this program would not have made the same.
+    In that case the trials of the earlier attempts are deleted, since this version may compute other numbers.
     """
     hold(tx, lease)
     before = tx.execute(select(jobs.c.program).where(jobs.c.id == lease.job_id)).scalar_one()
@@ -48,14 +48,15 @@ def pin_program(tx: Transaction, lease: Lease, version: str) -> bool:
 
 
 def pin_gpus(tx: Transaction, lease: Lease, gpus_per_trial: float) -> None:
-    """Notes how much of a GPU each trial of the job holds, for its GPU-hours."""
+    """Record the share of a GPU that each trial of the job holds, from which its GPU-hours are computed."""
     write(tx, lease, gpus_per_trial=gpus_per_trial)
 
 
 def begin_batch(tx: Transaction, lease: Lease, number: int) -> bool:
-    """Whether batch ``number`` of this attempt (1, 2, ...) is still to be written; then it counts as written.
+    """Mark batch ``number`` (1, 2, ...) of this attempt as written; False if it was already.
 
-    Who was cut off in a commit cannot tell whether it happened: the second try learns it here.
+    After a connection is lost during a commit, the runner does not know whether the commit happened. The retry calls
+    this first, and writes the batch only if the result is True.
     """
     begun = update(jobs).where(held_by(lease), jobs.c.recorded_batch < number).values(recorded_batch=number)
     if tx.execute(begun.returning(jobs.c.id)).one_or_none() is not None:
@@ -65,7 +66,7 @@ def begin_batch(tx: Transaction, lease: Lease, number: int) -> bool:
 
 
 def note_lost_worker(tx: Transaction, lease: Lease, trials_repeated: int, seconds_lost: float) -> None:
-    """Adds to the job's faults a worker that was lost while its runner went on."""
+    """Add one lost Ray worker to the job's faults."""
     write(
         tx,
         lease,
@@ -76,7 +77,7 @@ def note_lost_worker(tx: Transaction, lease: Lease, trials_repeated: int, second
 
 
 def note_reuse(tx: Transaction, lease: Lease, stage: str, from_job: str) -> None:
-    """Notes that something of this stage was not made by this job but taken over from ``from_job``."""
+    """Record that the job reuses an output of ``from_job`` in this stage."""
     hold(tx, lease)
     reused: Json = tx.execute(select(jobs.c.reused).where(jobs.c.id == lease.job_id)).scalar_one() or {}
     makers = reused.get(stage, [])

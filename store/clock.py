@@ -1,4 +1,4 @@
-"""Time by the database's clock, so that runners whose clocks disagree agree on which lease has expired."""
+"""Time by the database's clock, so that runners with different clocks agree on which leases have expired."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime: TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, which sorts by time."""
+    """An aware UTC datetime: TIMESTAMPTZ on PostgreSQL, on SQLite text of fixed width that sorts by time."""
 
     impl = DateTime(timezone=True).with_variant(Text(), "sqlite")
     cache_ok = True
@@ -18,7 +18,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
-        assert value.tzinfo is not None, "a time without zone"
+        assert value.tzinfo is not None, "a datetime without a time zone"
         utc = value.astimezone(UTC)
         return utc if dialect.name != "sqlite" else f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
@@ -29,22 +29,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
-class now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function that it is
-    """The database's present moment, not the beginning of the transaction."""
+class now(FunctionElement[datetime]):  # noqa: N801 - named like the SQL function
+    """The current time of the database, not the time at which the transaction began."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 class seconds_from_now(FunctionElement[datetime]):  # noqa: N801 - as above
-    """``now()`` and so many seconds; negative ones are in the past."""
+    """``now()`` plus a number of seconds, which may be negative."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 class seconds_since(FunctionElement[float]):  # noqa: N801 - as above
-    """How many seconds ago a moment was."""
+    """The number of seconds from a point in time until ``now()``."""
 
     type = Double()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""Numbers that only grow and outlive the rows that they count: what deleted jobs took, leases that were lost."""
+"""Counters that only grow and outlive the rows that they count, such as totals of deleted jobs and lost leases."""
 
 from collections.abc import Mapping
 
@@ -9,13 +9,13 @@ from store.session import Transaction
 from store.tables import counters
 
 LEASE_LOSSES = "lease_losses"
-"""How often a runner learnt that its job was someone else's."""
+"""Name of the counter of lost leases."""
 
 
 def add(tx: Transaction, amounts: Mapping[str, float]) -> None:
-    """Adds to the counters of these names; one that is not there begins at 0."""
+    """Add ``amounts`` to the counters of these names; a counter that does not exist starts at 0."""
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    for name, amount in sorted(amounts.items()):  # always in this order, so that two who add to several never deadlock
+    for name, amount in sorted(amounts.items()):  # the same order in every transaction, to avoid deadlocks
         row = insert(counters).values(name=name, value=amount)
         more = {"value": counters.c.value + row.excluded.value}
         tx.execute(row.on_conflict_do_update(index_elements=[counters.c.name], set_=more))

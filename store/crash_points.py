@@ -1,9 +1,9 @@
-"""Places at which a process can be told to die by SIGKILL, to show that nothing finished is lost there.
+"""Named places in the code at which tests make a process kill itself by SIGKILL, to show that finished work survives.
 
-``SAFS_CRASH_AT=finish.before_commit`` kills the process when it comes there, ``SAFS_CRASH_AT=trial.epoch:3`` when it
-comes there for the third time; several are separated by commas. Processes that are started anew inherit the variable:
-``@`` and a path behind a place name a file that is made before the first of them dies there, and as long as it is
-there, nobody else does (``trial.epoch:3@/tmp/died``). Without the variable a place costs a comparison.
+``SAFS_CRASH_AT=finish.before_commit`` kills the process at that point, ``SAFS_CRASH_AT=trial.epoch:3`` at the third
+visit; several points are separated by commas. Restarted processes inherit the variable, so a point can be followed by
+``@`` and the path of a marker file (``trial.epoch:3@/tmp/died``): the file is created before the process dies, and
+while it exists, no other process dies at that point. Without the variable, a visit costs one lookup.
 """
 
 import os
@@ -31,27 +31,27 @@ POINTS = (
     "trial.epoch",
     "trial.end",
 )
-"""By who comes there: the API (submit, upload), a runner (claim to release), a Ray worker (trial)."""
+"""Points in the API (submit, upload), the runner (claim to release) and the Ray workers (trial)."""
 
 VARIABLE = "SAFS_CRASH_AT"
 _visits: Counter[str] = Counter()
 
 
 def reach(point: str) -> None:
-    """Dies here if this process was told to.
+    """Kill this process if ``SAFS_CRASH_AT`` names this visit of ``point``.
 
     Raises:
-        ValueError: ``SAFS_CRASH_AT`` names no place that there is.
+        ValueError: ``SAFS_CRASH_AT`` names an unknown point.
     """
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return
     _visits[point] += 1
-    for told in wanted.split(","):
-        place, _, marker = told.partition("@")
-        name, _, nth = place.partition(":")
+    for entry in wanted.split(","):
+        visit, _, marker = entry.partition("@")
+        name, _, nth = visit.partition(":")
         if name not in POINTS:
-            raise ValueError(f"{VARIABLE} names {name!r}; there are: {', '.join(POINTS)}")
+            raise ValueError(f"{VARIABLE} names the unknown crash point {name!r}. Known: {', '.join(POINTS)}")
         if name == point and _visits[point] >= int(nth or 1) and (not marker or _is_first(Path(marker))):
             os.kill(os.getpid(), signal.SIGKILL)
 

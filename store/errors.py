@@ -1,45 +1,45 @@
-"""Every error that the store raises on purpose.
+"""All errors of the store.
 
 StoreError
 ├── DatabaseUnavailable   the database cannot be reached, or stayed locked
-├── AccessDenied          the database does not let our role do what was to be done
+├── AccessDenied          the database role lacks a privilege
 ├── SchemaMissing         the database has not been migrated
 ├── SchemaNewer           a newer version of the program has migrated the database
 ├── InvalidValue          a value that the database cannot hold
-├── InvalidPageToken      a page token that we did not make
+├── InvalidPageToken      a page token that the service did not issue
 ├── NotFound
 │   ├── JobNotFound
 │   ├── TrialNotFound
 │   ├── UploadNotFound
 │   ├── ArtifactNotFound
+│   │   └── ArtifactDamaged   stored content whose hash no longer matches
 │   └── KeyNotFound
-│       └── ArtifactDamaged   content that is no longer what was put
-├── IdempotencyConflict   another request has been sent under this key
-├── QuotaExceeded         the owner has as much as the limits allow
-├── BadBackup             a backup that is damaged, incomplete, or of a version that this one cannot read
-├── StorageUnavailable    the object storage cannot be reached, or refuses us
-├── StorageFull           no space is left for content, or its limit is reached
-├── IncompatibleState     the job's state does not allow what was asked
+├── IdempotencyConflict   the Idempotency-Key was used with another request
+├── QuotaExceeded         the owner has reached a limit
+├── BadBackup             a backup that is damaged, incomplete, or of an unsupported version
+├── StorageUnavailable    the object storage cannot be reached, or refuses access
+├── StorageFull           the disk is full, or the limit for artifacts is reached
+├── IncompatibleState     the job's state does not allow the operation
 └── LeaseLost             the runner no longer holds the job; it must stop and write nothing more
 
-Each has a stable ``code`` for programs.
+Each class has a stable ``code`` for programs.
 """
 
 
 class StoreError(Exception):
-    """Root of this package's errors; the message names the value and the way out."""
+    """Base class of the store's errors; the message names the value and what to do."""
 
     code = "store_error"
 
 
 class DatabaseUnavailable(StoreError):
-    """The database cannot be reached, or stayed locked; trying again may help."""
+    """The database cannot be reached, or stayed locked; a retry may succeed."""
 
     code = "database_unavailable"
 
 
 class AccessDenied(StoreError):
-    """The database does not let our role do what was to be done; it takes an administrator, or another role."""
+    """The database role lacks a privilege; an administrator must grant it, or another role must be used."""
 
     code = "database_access_denied"
 
@@ -51,7 +51,7 @@ class SchemaMissing(StoreError):
 
 
 class SchemaNewer(StoreError):
-    """A newer version of the program has migrated the database; this one would misread it."""
+    """A newer version of the program has migrated the database; this version would misread it."""
 
     code = "schema_newer"
 
@@ -63,13 +63,13 @@ class InvalidValue(StoreError):
 
 
 class InvalidPageToken(StoreError):
-    """A page token that we did not make, or made for another list."""
+    """A page token that the service did not issue, or issued for another list."""
 
     code = "invalid_page_token"
 
 
 class NotFound(StoreError):
-    """Nothing has this id."""
+    """No row has this id."""
 
     code = "not_found"
 
@@ -81,7 +81,7 @@ class JobNotFound(NotFound):
 
 
 class TrialNotFound(NotFound):
-    """The job has no trial of this stage and number."""
+    """The job has no trial with this stage and number."""
 
     code = "trial_not_found"
 
@@ -99,25 +99,25 @@ class ArtifactNotFound(NotFound):
 
 
 class ArtifactDamaged(ArtifactNotFound):
-    """The stored content with this hash is no longer what was put: it has another hash now."""
+    """The stored content no longer has the hash that is its name."""
 
     code = "artifact_damaged"
 
 
 class BadBackup(StoreError):
-    """A backup that is damaged, incomplete, or of a version that this one cannot read."""
+    """A backup that is damaged, incomplete, or of a version that this one does not support."""
 
     code = "bad_backup"
 
 
 class StorageUnavailable(StoreError):
-    """The object storage cannot be reached, or refuses us; trying again may help."""
+    """The object storage cannot be reached, or refuses access; a retry may succeed."""
 
     code = "storage_unavailable"
 
 
 class StorageFull(StoreError):
-    """The disk, or the limit that was set for artifacts, has no room for this content."""
+    """The disk is full, or the limit for artifacts is reached."""
 
     code = "out_of_space"
 
@@ -129,13 +129,16 @@ class KeyNotFound(NotFound):
 
 
 class IdempotencyConflict(StoreError):
-    """Another request has been sent under this Idempotency-Key."""
+    """The Idempotency-Key was used with another request."""
 
     code = "idempotency_conflict"
 
 
 class QuotaExceeded(StoreError):
-    """The owner has as many jobs, or has used as many GPU-hours, as the limits allow."""
+    """The owner has reached the limit of queued jobs or of GPU-hours.
+
+    ``retry_after_s`` is the number of seconds after which a retry may succeed.
+    """
 
     code = "quota_exceeded"
 
@@ -145,12 +148,12 @@ class QuotaExceeded(StoreError):
 
 
 class IncompatibleState(StoreError):
-    """The job's state does not allow what was asked."""
+    """The job's state does not allow the operation."""
 
     code = "incompatible_state"
 
 
 class LeaseLost(StoreError):
-    """The runner no longer holds the job: its lease expired and was taken over, or the job ended."""
+    """The runner no longer holds the job: its lease expired and another runner claimed the job, or the job ended."""
 
     code = "lease_lost"

@@ -1,4 +1,4 @@
-"""A job's events, numbered from 1 without gaps: a reader that knows the last number it saw misses none."""
+"""Events of a job, numbered from 1 without gaps, so that a reader can resume after the last number it has seen."""
 
 from sqlalchemy import ColumnElement, Integer, bindparam, insert, select, update
 
@@ -10,7 +10,7 @@ from store.tables import events, jobs
 
 
 def append(tx: Transaction, lease: Lease, kind: str, data: Json) -> int:
-    """Adds an event of the runner and returns its number; raises ``LeaseLost``."""
+    """Append an event as the runner of the job; returns its number. Raises ``LeaseLost``."""
     number = _next_number(tx, held_by(lease))
     if number is None:
         raise lost(lease)
@@ -18,7 +18,7 @@ def append(tx: Transaction, lease: Lease, kind: str, data: Json) -> int:
 
 
 def announce(tx: Transaction, job_id: str, kind: str, data: Json) -> int:
-    """Adds an event of someone who holds no lease, such as the API; returns its number, raises ``JobNotFound``."""
+    """Append an event without a lease, as the API does; returns its number. Raises ``JobNotFound``."""
     number = _next_number(tx, jobs.c.id == job_id)
     if number is None:
         raise JobNotFound(f"there is no job {job_id!r}")
@@ -31,7 +31,7 @@ def page(tx: Transaction, job_id: str, after: int = 0, limit: int = 100) -> tupl
     return tuple(Event(*row) for row in rows)
 
 
-# Kept, because building it takes longer than answering it.
+# Built once: building the statement takes longer than running it.
 _PAGE = (
     select(*(events.c[name] for name in Event.__slots__))
     .where(events.c.job_id == bindparam("job_id"), events.c.number > bindparam("after"))
@@ -41,7 +41,7 @@ _PAGE = (
 
 
 def _next_number(tx: Transaction, which: ColumnElement[bool]) -> int | None:
-    # The counter's row stays locked until the commit, so numbers become visible in order.
+    # The job's row stays locked until the commit, so numbers become visible in order.
     counted = update(jobs).where(which).values(event_count=jobs.c.event_count + 1).returning(jobs.c.event_count)
     return tx.execute(counted).scalar_one_or_none()
 

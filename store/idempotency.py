@@ -1,4 +1,4 @@
-"""Answers to requests that carried an Idempotency-Key, so that a request that is sent again does nothing again."""
+"""Responses to requests with an Idempotency-Key, so that a repeated request is answered without a second effect."""
 
 from dataclasses import dataclass
 
@@ -10,32 +10,34 @@ from store.session import Transaction
 from store.tables import idempotency_keys
 
 KEPT_S = 86_400
+"""Seconds that a response is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that may come again."""
+    """A request that may be repeated."""
 
     owner: str | None
-    """Keys of different owners have nothing to do with each other."""
+    """Owner of the API key; equal idempotency keys of different owners are unrelated. None without a key."""
     key: str
+    """Value of the Idempotency-Key header."""
     sha256: str
-    """Of what it asks for."""
+    """Hash of the request's content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request was answered the first time."""
+    """Response to the first request."""
 
     job_id: str
     body: str
 
 
 def find(tx: Transaction, request: Request) -> Answer | None:
-    """The answer of the last 24 hours to this request; None if it is new.
+    """The response to this request in the last 24 hours; None if the request is new.
 
     Raises:
-        IdempotencyConflict: the key came with another request.
+        IdempotencyConflict: the key was used with another request.
     """
     of_key = (idempotency_keys.c.owner == (request.owner or ""), idempotency_keys.c.key == request.key)
     fresh = idempotency_keys.c.created_at > seconds_from_now(-KEPT_S)
@@ -46,13 +48,13 @@ def find(tx: Transaction, request: Request) -> Answer | None:
     sha256, job_id, body = row
     if sha256 != request.sha256:
         raise IdempotencyConflict(
-            f"the Idempotency-Key {request.key!r:.80} was sent with another job, {job_id}; a new job needs a new key"
+            f"the Idempotency-Key {request.key!r:.80} was used for another job, {job_id}; use a new key for a new job"
         )
     return Answer(job_id, body)
 
 
-def keep(tx: Transaction, request: Request, answer: Answer) -> None:
-    """Notes the answer, and forgets the owner's old ones; call ``quotas.hold`` and ``find`` first."""
+def save(tx: Transaction, request: Request, answer: Answer) -> None:
+    """Save the response, and delete the owner's expired ones; call ``owner_limits.lock`` and ``find`` first."""
     of_owner = idempotency_keys.c.owner == (request.owner or "")
     tx.execute(delete(idempotency_keys).where(of_owner, idempotency_keys.c.created_at <= seconds_from_now(-KEPT_S)))
     values = {"owner": request.owner or "", "key": request.key, "request_sha256": request.sha256}

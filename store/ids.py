@@ -1,4 +1,4 @@
-"""Ids that sort by the time of their making."""
+"""Ids that sort by the time of their creation."""
 
 import secrets
 import time
@@ -9,7 +9,7 @@ _RANDOM_DIGITS = 10  # 50 bits
 
 
 def new_id(prefix: str) -> str:
-    """``prefix_`` and 21 characters: microseconds since 1970, then randomness.
+    """A new id: ``prefix_``, 11 characters for the microseconds since 1970, and 10 random ones.
 
     >>> first, second = new_id("job"), new_id("job")
     >>> len(first), first.startswith("job_"), first < new_id("job") or first != second

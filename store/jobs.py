@@ -1,4 +1,4 @@
-"""Jobs as readers find them: one, its state, a page of them."""
+"""Queries for jobs: one job, its state, a page of jobs."""
 
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ from store.tables import jobs
 
 
 def get(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
-    """The job, or ``JobNotFound``; with ``owner`` also where it is somebody else's."""
+    """The job; raises ``JobNotFound``, also if ``owner`` is given and the job belongs to another owner."""
     given = _of(job_id=job_id, of_owner=owner)
     row = tx.execute(_one(*given), given).one_or_none()
     if row is None:
@@ -23,7 +23,7 @@ def get(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
 
 
 def state_of(tx: Transaction, job_id: str, owner: str | None = None) -> JobState:
-    """The state alone of what ``get`` finds: for those who want something that belongs to the job."""
+    """The state of the job; raises as ``get`` does."""
     given = _of(job_id=job_id, of_owner=owner)
     state = tx.execute(_one_state(*given), given).scalar_one_or_none()
     if state is None:
@@ -32,7 +32,7 @@ def state_of(tx: Transaction, job_id: str, owner: str | None = None) -> JobState
 
 
 def state_and_events(tx: Transaction, job_id: str) -> tuple[JobState, int]:
-    """The state, and the number of the last event (0 before the first), of one moment; or ``JobNotFound``."""
+    """(state, number of the last event) of one moment; 0 if there are no events. Raises ``JobNotFound``."""
     row = tx.execute(_STATE_AND_EVENTS, {"job_id": job_id}).one_or_none()
     if row is None:
         raise JobNotFound(f"there is no job {job_id!r}")
@@ -47,7 +47,13 @@ def list(
     limit: int = 50,
     page_token: str | None = None,
 ) -> Page[Job]:
-    """A page of jobs, the newest first; of one owner, or of all."""
+    """A page of jobs, newest first.
+
+    Args:
+        state: only jobs in this state; None for all.
+        owner: only jobs of this owner; None for all.
+        page_token: the ``next_token`` of the page before; None for the first page.
+    """
     before = None if page_token is None else str(key_of("jobs", page_token, (str,))[0])
     given = _of(in_state=state, of_owner=owner, before=before)
     found = [job_from(row) for row in tx.execute(_newest(*given), given | {"limit": limit + 1}).all()]
@@ -63,11 +69,11 @@ _FILTERS: dict[str, ColumnElement[bool]] = {
 
 
 def _of(**given: str | None) -> dict[str, str]:
-    """Those of ``_FILTERS`` that are wanted, with their values."""
+    """The names of the filters that apply, from ``_FILTERS``, with their values."""
     return {name: value for name, value in given.items() if value is not None}
 
 
-# Statements that readers send all the time are kept: building one takes longer than answering it.
+# Frequent statements are built once: building one takes longer than running it.
 @cache
 def _one(*filters: str) -> Select[Any]:
     return select(*JOB_COLUMNS).where(*(_FILTERS[name] for name in filters))

@@ -1,4 +1,4 @@
-"""The check that every write of a runner passes: the lease is still its own; and the write to the job's own row."""
+"""The check that every write of a runner makes: the runner still holds the lease of the job."""
 
 from sqlalchemy import ColumnElement, and_, select, update
 
@@ -10,18 +10,18 @@ from store.tables import jobs
 
 
 def hold(tx: Transaction, lease: Lease) -> None:
-    """Makes sure that ``lease`` is held until the transaction ends, or raises ``LeaseLost``.
+    """Lock the job's row until the transaction ends, or raise ``LeaseLost`` if ``lease`` is no longer held.
 
-    An expired lease that nobody has taken over yet is still held.
+    An expired lease is still held until another runner claims the job.
     """
-    # The row's lock keeps a claim from taking the job over before our transaction has committed.
+    # The row lock keeps another runner from claiming the job before this transaction has committed.
     held = select(jobs.c.id).where(held_by(lease)).with_for_update(key_share=True)
     if tx.execute(held).one_or_none() is None:
         raise lost(lease)
 
 
 def write(tx: Transaction, lease: Lease, **values: object) -> Job:
-    """Updates the row of the job under this lease, or raises ``LeaseLost``."""
+    """Update the job's row, or raise ``LeaseLost`` if ``lease`` is no longer held."""
     row = tx.execute(update(jobs).where(held_by(lease)).values(values).returning(*JOB_COLUMNS)).one_or_none()
     if row is None:
         raise lost(lease)
@@ -29,12 +29,12 @@ def write(tx: Transaction, lease: Lease, **values: object) -> Job:
 
 
 def held_by(lease: Lease) -> ColumnElement[bool]:
-    """SQL: this row of ``jobs`` is under this lease."""
+    """SQL condition: the row of ``jobs`` is held by this lease."""
     return and_(jobs.c.id == lease.job_id, jobs.c.lease_token == lease.token, jobs.c.state.in_(ACTIVE_STATES))
 
 
 def lost(lease: Lease) -> LeaseLost:
-    """The error to raise when no row is under this lease."""
+    """The error for a lease that is no longer held."""
     return LeaseLost(
-        f"the lease of job {lease.job_id} is no longer ours: it expired and was taken over, or the job ended"
+        f"the lease of job {lease.job_id} is lost: it expired and another runner claimed the job, or the job ended"
     )

@@ -1,4 +1,4 @@
-"""What jobs leave for others: outputs of stages, by the hash of what these depend on, and winners."""
+"""Results of jobs that later jobs reuse: stage outputs by key, and winning configurations."""
 
 from sqlalchemy import delete, select
 
@@ -14,30 +14,31 @@ _ROWS_AT_ONCE = 50
 
 
 def find(tx: Transaction, key: str) -> StageOutput | None:
-    """The output under ``key``, if there is one."""
+    """The stage output with this key, None if there is none."""
     row = tx.execute(select(*_COLUMNS).where(stage_outputs.c.key == key)).mappings().one_or_none()
     return None if row is None else StageOutput(**row)
 
 
-def keep(tx: Transaction, lease: Lease, key: str, stage: str, artifact: StoredArtifact) -> None:
-    """Keeps stored content as the output under ``key``; one that is there already stays. Raises ``LeaseLost``."""
+def save(tx: Transaction, lease: Lease, key: str, stage: str, artifact: StoredArtifact) -> None:
+    """Save stored content as the stage output of ``key``, unless there is one; raises ``LeaseLost``."""
     hold(tx, lease)
     register(tx, artifact)
     row = {"key": key, "stage": stage, "job_id": lease.job_id, "sha256": artifact.sha256}
     insert_if_absent(tx, stage_outputs, row)
 
 
-def forget(tx: Transaction, lease: Lease, output: StageOutput) -> None:
-    """Drops an output whose content is lost or damaged, so that another can take its place. Raises ``LeaseLost``."""
+def remove(tx: Transaction, lease: Lease, output: StageOutput) -> None:
+    """Delete a stage output whose content is missing or damaged, so that it can be saved anew; raises ``LeaseLost``."""
     hold(tx, lease)
     same = (stage_outputs.c.key == output.key, stage_outputs.c.sha256 == output.sha256)
     tx.execute(delete(stage_outputs).where(*same))
 
 
 def winners(tx: Transaction, job_id: str, architecture: str, limit: int) -> tuple[tuple[str, Json], ...]:
-    """(job id, winner) of jobs on this architecture that succeeded and named one, the newest first, no two alike.
+    """Distinct winning configurations of earlier jobs with this architecture, as (job id, winner), newest first.
 
-    Only jobs of the same owner that had ended when ``job_id`` was first begun: each attempt at it is told the same.
+    Only jobs of the same owner count that had succeeded when ``job_id`` was first started, so that every attempt at
+    ``job_id`` gets the same answer.
     """
     winner = jobs.c.result["winner"]
     begun = jobs.alias("begun")

@@ -1,4 +1,4 @@
-"""Keyset pages: a token names the last row seen, so rows that come and go shift nothing."""
+"""Keyset pagination: a token holds the key of the last row, so inserted and deleted rows do not shift the pages."""
 
 import binascii
 import json
@@ -18,13 +18,22 @@ _WORD = re.compile(r"[a-z0-9_]{1,64}")
 
 
 def page_of(kind: str, rows: Sequence[Item], limit: int, key: Callable[[Item], Key]) -> Page[Item]:
-    """The page made of ``rows``, of which the caller fetched one more than ``limit`` to learn whether more follow."""
+    """The page from ``rows``, of which the caller has fetched one more than ``limit`` to see if another page follows.
+
+    Args:
+        kind: name of the list, which the token is valid for.
+        key: returns the key of a row.
+    """
     items = tuple(rows[:limit])
     return Page(items, _token(kind, key(items[-1])) if len(rows) > limit else None)
 
 
 def key_of(kind: str, token: str, types: tuple[type[str] | type[int], ...]) -> Key:
-    """The key of the last row of the page before; ``InvalidPageToken`` if we did not make the token for this list."""
+    """The key in ``token``: that of the last row of the page before.
+
+    Raises:
+        InvalidPageToken: the token was not issued for the list ``kind``.
+    """
     if len(token) > _LONGEST_TOKEN:
         raise _invalid(token)
     try:
@@ -51,5 +60,7 @@ def _is_part(value: object, kind: type) -> bool:
 
 
 def _invalid(token: str) -> InvalidPageToken:
-    shown = token if len(token) <= 80 else f"{token[:80]}..."
-    return InvalidPageToken(f"{shown!r} is no page token of this list; take the one that the page before gave, or none")
+    shortened = token if len(token) <= 80 else f"{token[:80]}..."
+    return InvalidPageToken(
+        f"{shortened!r} is not a page token of this list; use the token of the page before, or none for the first page"
+    )

@@ -1,7 +1,7 @@
 """The queue of jobs: submit, claim, renew, release, finish, cancel.
 
-A runner holds a job by a lease that it renews. When it stops answering the lease expires, and the next claim takes the
-job over under a new token; whatever the old runner still writes is refused with ``LeaseLost``.
+A runner holds a job by a lease that it renews. If the runner stops, the lease expires, and the next claim takes the job
+over with a new token. Later writes of the old runner are refused with ``LeaseLost``.
 """
 
 import secrets
@@ -34,11 +34,11 @@ def submit(
     owner: str | None = None,
     traceparent: str | None = None,
 ) -> Job:
-    """Queues a job.
+    """Queue a job.
 
     Args:
-        max_attempts: runners that may stop answering in the middle of it before it is given up.
-        owner: whose it is; None without a key.
+        max_attempts: number of attempts after which the job fails if each of its runners stopped answering.
+        owner: owner of the key that submits the job; None without a key.
         traceparent: W3C trace context of the request.
     """
     values = {
@@ -56,12 +56,12 @@ def submit(
 
 
 def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
-    """Takes the oldest job that is queued or whose lease has expired; None if there is none.
+    """Claim the oldest job that is queued or whose lease has expired; None if there is none.
 
-    Expired jobs that must not run again are settled first: those being cancelled are cancelled, those whose attempts
-    are used up have failed.
+    Expired jobs that must not run again are ended first: a job that is being cancelled becomes cancelled, and a job
+    without attempts left becomes failed.
     """
-    _settle_expired(tx)
+    _end_expired(tx)
     oldest = (
         select(*JOB_COLUMNS)
         .where(or_(jobs.c.state == JobState.QUEUED, and_(_expired(jobs), ~_spent(jobs))))
@@ -106,15 +106,15 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
 
 
 def renew(tx: Transaction, lease: Lease, lease_s: float) -> bool:
-    """Moves the lease's end to ``lease_s`` from now; returns whether the job is to be cancelled."""
+    """Extend the lease to ``lease_s`` seconds from now; True if the job is to be cancelled."""
     state = write(tx, lease, lease_expires_at=seconds_from_now(lease_s)).state
     return state is JobState.CANCELLING
 
 
 def release(tx: Transaction, lease: Lease) -> Job:
-    """Hands the job back at once, for a runner that shuts down in good order; this attempt does not count.
+    """Return the job to the queue, for a runner that shuts down in good order; the attempt does not count.
 
-    A job that is being cancelled is cancelled instead.
+    A job that is being cancelled becomes cancelled instead.
     """
     cancelling = jobs.c.state == JobState.CANCELLING
     job = write(
@@ -134,19 +134,21 @@ def release(tx: Transaction, lease: Lease) -> Job:
 def finish(
     tx: Transaction, lease: Lease, state: JobState, *, result: Json | None = None, error: JobError | None = None
 ) -> Job:
-    """Ends the job: succeeded (with ``result``), failed (with ``error``) or cancelled."""
+    """End the job as succeeded (with ``result``), failed (with ``error``) or cancelled."""
     assert state.is_final, state
     assert (state is JobState.FAILED) == (error is not None), f"{state} with error {error}"
-    told = None if error is None else asdict(error)
-    job = write(tx, lease, state=state, result=result, error=told, finished_at=now(), **_totals(), **NO_LEASE)
+    end = {"state": state, "result": result, "error": None if error is None else asdict(error), "finished_at": now()}
+    job = write(tx, lease, **end, **_totals(), **NO_LEASE)
     _interrupt_trials(tx, job.id)
     return job
 
 
 def request_cancel(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
-    """Cancels a queued job at once; a running one is cancelling until its runner has stopped.
+    """Cancel a queued job at once; a running job becomes ``cancelling`` until its runner has stopped. Idempotent.
 
-    Raises ``IncompatibleState`` if it has finished, ``JobNotFound`` as ``get`` does. Asking twice changes nothing.
+    Raises:
+        IncompatibleState: the job has succeeded, failed or been cancelled.
+        JobNotFound: as ``jobs.get`` does.
     """
     queued = jobs.c.state == JobState.QUEUED
     cancelled = (
@@ -167,9 +169,9 @@ def request_cancel(tx: Transaction, job_id: str, owner: str | None = None) -> Jo
     return job_from(row)
 
 
-def _settle_expired(tx: Transaction) -> None:
-    dead = select(*JOB_COLUMNS).where(_expired(jobs), _spent(jobs)).with_for_update(skip_locked=True)
-    for job in tuple(job_from(row) for row in tx.execute(dead)):
+def _end_expired(tx: Transaction) -> None:
+    expired = select(*JOB_COLUMNS).where(_expired(jobs), _spent(jobs)).with_for_update(skip_locked=True)
+    for job in tuple(job_from(row) for row in tx.execute(expired)):
         message = f"the runner {job.worker!r} stopped answering in attempt {job.attempt} of {job.max_attempts}"
         if job.state is JobState.CANCELLING:
             end: Json = {"state": JobState.CANCELLED}
@@ -183,7 +185,7 @@ def _settle_expired(tx: Transaction) -> None:
 
 
 def _losses() -> dict[str, ColumnElement[Any]]:
-    """What a take-over adds to the job's faults; to be taken before its running trials are interrupted."""
+    """New values of the job's faults after a runner was lost; use before its running trials are interrupted."""
     of_job = trials.c.job_id == jobs.c.id
     running = select(func.count()).where(of_job, trials.c.state == TrialState.RUNNING).scalar_subquery()
     ended = (TrialState.DONE, TrialState.FAILED)
@@ -197,7 +199,7 @@ def _losses() -> dict[str, ColumnElement[Any]]:
 
 
 def _totals() -> dict[str, ColumnElement[Any]]:
-    """What a job notes of its trials when it ends, so that nobody has to add them up again."""
+    """Totals of the job's trials, stored when the job ends so that nothing has to aggregate the trials again."""
     run_here = (trials.c.job_id == jobs.c.id) & trials.c.recalled.is_(None) & trials.c.seconds.is_not(None)
     seconds = select(func.coalesce(func.sum(trials.c.seconds), 0.0)).where(run_here).scalar_subquery()
     return {

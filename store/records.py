@@ -1,4 +1,4 @@
-"""What the store hands out: frozen copies of rows, valid after the transaction that read them."""
+"""Records that the store returns: frozen copies of rows, valid after the transaction has ended."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,10 @@ Item = TypeVar("Item")
 
 
 class JobState(StrEnum):
-    """A job's life: queued -> running -> succeeded or failed; cancelling is running until the runner has noticed."""
+    """State of a job: queued -> running -> succeeded or failed.
+
+    ``cancelling`` is a running job whose cancellation was requested, until its runner has stopped.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -23,12 +26,12 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing will change any more."""
+        """True if the state cannot change any more."""
         return self in FINAL_STATES
 
 
 ACTIVE_STATES = (JobState.RUNNING, JobState.CANCELLING)
-"""A runner holds the lease of a job in these states, and in no other."""
+"""States in which a runner holds the lease of the job."""
 FINAL_STATES = (JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED)
 
 
@@ -36,19 +39,20 @@ class TrialState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-    """It broke down; ``error`` says why. An outcome like any other."""
+    """The trial raised; its ``error`` has the reason. The search goes on."""
     INTERRUPTED = "interrupted"
-    """The job ended or changed hands while it ran."""
+    """The job ended, or another runner took it over, while the trial ran."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job failed, in one sentence."""
+    """Reason for which a job failed."""
 
     code: str
     message: str
+    """One sentence."""
     stage: str | None = None
-    """The stage in which it happened, if one had begun."""
+    """Stage in which the job failed; None if no stage had begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +64,42 @@ class Job:
     stage: str | None
     progress: Json | None
     attempt: int
-    """How many times a runner has begun it; a runner that hands it back does not count."""
+    """Number of times that a runner has begun the job; a runner that hands it back in good order does not count."""
     max_attempts: int
     worker: str | None
-    """Who holds the lease now."""
+    """Name of the runner that holds the lease; None if there is none."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     result: Json | None
-    """A succeeded job's summary."""
+    """Summary of the result; None unless the job succeeded."""
     error: JobError | None
+    """Reason of the failure; None unless the job failed."""
     reused: dict[str, list[str]] | None
-    """Stage -> ids of the jobs that made what was used here; None if all was made by this job."""
+    """Mapping of stages to the ids of the jobs whose outputs were reused; None if nothing was reused."""
     owner: str | None
-    """Whose it is; None if it was submitted without a key."""
+    """Owner of the key that submitted the job; None if it was submitted without a key."""
     traceparent: str | None
-    """W3C trace context of the request that submitted it."""
+    """W3C trace context of the request that submitted the job; None if it had none."""
     runners_lost: int
-    """Runners that stopped answering while they had it."""
+    """Number of runners that stopped answering while they held the job."""
     workers_lost: int
-    """Ray workers that were lost while a runner went on."""
+    """Number of Ray workers that were lost while the runner went on."""
     trials_repeated: int
-    """Trials that were cut short by either, and run again."""
+    """Number of trials that were cut short by a lost runner or worker, and run again."""
     seconds_lost: float
-    """Wall time between the last thing that was finished before each loss and the moment when the work went on."""
+    """Wall time between the last finished trial before each loss and the moment when the work went on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to run a job and to write about it."""
+    """A runner's exclusive right to run a job and to write to its rows."""
 
     job_id: str
     token: str
-    """New at each claim: a runner that was taken for dead writes nothing more."""
+    """Random token, new at each claim, so that writes of an earlier holder are refused."""
     expires_at: datetime
-    """As of the claim, by the database's clock; ``queue.renew`` moves it on."""
+    """Expiry at the time of the claim, by the database's clock; ``queue.renew`` extends it in the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +110,20 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """What a trial found; a number that is not finite is stored as None."""
+    """Result of a trial; a number that is not finite is stored as None."""
 
     loss: float | None
     accuracy: float | None = None
-    """On the validation split, in [0, 1]."""
+    """Accuracy on the validation split, in [0, 1]."""
     cross_entropy: float | None = None
-    """On the validation split, in nats."""
+    """Cross entropy on the validation split, in nats."""
     best_epoch: int | None = None
-    """In which it had them."""
+    """Epoch with these values, from 1."""
     seconds: float = 0.0
     error: str | None = None
+    """Reason of a failure; None if the trial succeeded."""
     left: str | None = None
-    """Why it ended before its last epoch though it did not break down."""
+    """Reason for which a successful trial ended before its last epoch; None if it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +154,16 @@ class Trial:
     started_at: datetime
     finished_at: datetime | None
     horizon: int | None
-    """Epochs that its learning-rate schedule spans, where that is more than ``epochs``."""
+    """Number of epochs that the learning-rate schedule spans; None if that is ``epochs``."""
     continues: int | None
-    """Number of the trial of this stage that it went on with."""
+    """Number of the trial in the same stage from whose state this one started; None if it started from scratch."""
     recalled: str | None
-    """Id of the job that ran it, if that was another one."""
+    """Id of the other job that ran the trial; None if this job ran it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedTrial:
-    """A trial that is done or failed, with its curve."""
+    """A done or failed trial with its learning curve."""
 
     trial: Trial
     curve: tuple[CurvePoint, ...]
@@ -166,7 +172,7 @@ class FinishedTrial:
 @dataclass(frozen=True, slots=True)
 class Event:
     number: int
-    """1 for a job's first, then without gaps."""
+    """Consecutive number within the job, from 1."""
     kind: str
     at: datetime
     data: Json
@@ -192,12 +198,13 @@ class JobArtifact:
 
 @dataclass(frozen=True, slots=True)
 class StageOutput:
-    """What a stage made, under the hash of all that it depends on."""
+    """Output of a stage, stored under a key that later jobs can compute."""
 
     key: str
+    """Hash of everything that the output depends on."""
     stage: str
     job_id: str
-    """Who made it."""
+    """Id of the job that made it."""
     sha256: str
 
 
@@ -209,14 +216,15 @@ class Upload:
     filename: str
     created_at: datetime
     owner: str | None
-    """Whose it is; None if it was sent without a key."""
+    """Owner of the key that sent the file; None if it was sent without a key."""
     tensors: int | None
-    """How many the file holds; None if it came before they were counted."""
+    """Number of tensors in the file; None for uploads that are older than this column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """A part of a list; ``next_token`` asks for the part after it, None if this is the last."""
+    """One page of a list."""
 
     items: tuple[Item, ...]
     next_token: str | None
+    """Token of the next page; None if this is the last."""

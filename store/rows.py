@@ -1,6 +1,6 @@
-"""From rows of the tables to the records that callers see.
+"""Conversion of rows to records.
 
-By position, not by name: pages of jobs and trials are asked for all the time, and a row looks its columns up slowly.
+Columns are read by position, not by name: pages of jobs and trials are requested often, and a lookup by name is slow.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ TRIAL_COLUMNS = tuple(trials.c[name] for name in (*Trial.__slots__, *TrialOutcom
 
 
 def job_from(row: Row[Any]) -> Job:
-    """The job of a row that begins with ``JOB_COLUMNS``."""
+    """The job from a row that begins with ``JOB_COLUMNS``."""
     values = [*row[: len(JOB_COLUMNS)]]
     values[_STATE] = JobState(values[_STATE])
     if values[_ERROR] is not None:
@@ -29,10 +29,10 @@ def job_from(row: Row[Any]) -> Job:
 
 
 def trial_from(row: Row[Any]) -> Trial:
-    """The trial of a row of ``TRIAL_COLUMNS``."""
-    own = len(Trial.__slots__) - 1
-    values = [*row[:own]]
+    """The trial from a row of ``TRIAL_COLUMNS``."""
+    outcome_begins = len(Trial.__slots__) - 1
+    values = [*row[:outcome_begins]]
     state = values[_TRIAL_STATE] = TrialState(values[_TRIAL_STATE])
     has_outcome = state in (TrialState.DONE, TrialState.FAILED)
-    values.insert(_OUTCOME, TrialOutcome(*row[own:]) if has_outcome else None)
+    values.insert(_OUTCOME, TrialOutcome(*row[outcome_begins:]) if has_outcome else None)
     return Trial(*values)

@@ -1,8 +1,8 @@
-"""The database: an engine with its transactions.
+"""The database: connection pools and transactions.
 
-SQLite runs in WAL mode with foreign keys enforced. Python's driver would begin transactions on its own, late and
-deferred; we begin them ourselves, IMMEDIATE where something is written, so that two writers queue up for the lock
-at once instead of failing when the second wants to upgrade (SQLAlchemy manual, "Serializable isolation / Savepoints /
+SQLite runs in WAL mode with foreign keys enforced. Python's driver would begin transactions itself, late and deferred.
+We begin them explicitly, and IMMEDIATE where they may write, so that two writers wait for the lock at their beginning
+instead of failing when the second one upgrades its lock (SQLAlchemy manual, "Serializable isolation / Savepoints /
 Transactional DDL" of the pysqlite dialect).
 """
 
@@ -31,7 +31,7 @@ from store.errors import AccessDenied, DatabaseUnavailable, InvalidValue, Schema
 Transaction: TypeAlias = Connection
 """A connection inside a transaction that the caller began and will end."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 LOCK_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
@@ -43,10 +43,10 @@ _ACCESS_DENIED = "42501"
 
 
 class Database:
-    """A database and its pool of connections; safe to share between threads, not between processes."""
+    """A database with its connection pools; safe to share between threads, not between processes."""
 
     def __init__(self, url: str) -> None:
-        """Connects at the first transaction, not before.
+        """Create the pools; the first connection is made by the first transaction.
 
         Args:
             url: ``sqlite:///path`` or ``postgresql://user:password@host/name``.
@@ -55,67 +55,67 @@ class Database:
         make_engine = _sqlite_engine if self.url.get_backend_name() == "sqlite" else _postgresql_engine
         self.engine = make_engine(self.url)
         self._reader = _reader(self.engine)
-        self._answering = self._reader if make_engine is _sqlite_engine else _answering_engine(self.url)
+        self._autocommit_reader = self._reader if make_engine is _sqlite_engine else _autocommit_engine(self.url)
 
     def __repr__(self) -> str:
-        return f"Database({self.shown_url!r})"
+        return f"Database({self.redacted_url!r})"
 
     @property
-    def shown_url(self) -> str:
-        """The URL for people, without its password."""
-        return shown(self.url)
+    def redacted_url(self) -> str:
+        """The URL without its password."""
+        return redacted(self.url)
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         """A transaction that may write: committed at the end of the block, rolled back if it raises."""
-        with _errors_named(self.url), self.engine.begin() as tx:
+        with _errors_translated(self.url), self.engine.begin() as tx:
             yield tx
 
     def read(self) -> AbstractContextManager[Transaction]:
-        """A transaction that may only read; on SQLite it waits for no writer, and no writer waits for it."""
+        """A transaction that may only read; on SQLite, it does not wait for writers, nor do writers wait for it."""
         return _read(self._reader, self.url)
 
-    def ask(self, question: Callable[[Transaction], Answer]) -> Answer:
-        """What ``question`` reads, for those who answer many small questions and need no snapshot.
+    def query(self, read: Callable[[Transaction], Result]) -> Result:
+        """The result of ``read``, for frequent small queries that need no snapshot.
 
-        On PostgreSQL each of its statements is a transaction of its own, which leaves one round trip of four. A
-        connection that was lost while nobody used it is noticed by the question, which is then asked once more.
+        On PostgreSQL each statement is a transaction of its own, which takes one round trip instead of four. If the
+        pooled connection turns out to be lost, ``read`` is called once more on another connection.
         """
         try:
-            return self._ask(question)
+            return self._query(read)
         except DatabaseUnavailable as error:
             if not getattr(error.__cause__, "connection_invalidated", False):
                 raise
-            return self._ask(question)
+            return self._query(read)
 
-    def _ask(self, question: Callable[[Transaction], Answer]) -> Answer:
-        with _read(self._answering, self.url) as tx:
-            return question(tx)
+    def _query(self, read: Callable[[Transaction], Result]) -> Result:
+        with _read(self._autocommit_reader, self.url) as tx:
+            return read(tx)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """All that have connections of their own."""
-        return (self.engine,) if self._answering is self._reader else (self.engine, self._answering)
+        """The engines that have a connection pool of their own."""
+        return (self.engine,) if self._autocommit_reader is self._reader else (self.engine, self._autocommit_reader)
 
     def dispose(self) -> None:
-        """Closes all connections of the pools."""
+        """Close all connections of the pools."""
         for engine in self.engines:
             engine.dispose()
 
 
 def read(engine: Engine) -> AbstractContextManager[Transaction]:
-    """``Database.read`` for those who have the engine of a ``Database`` alone."""
+    """``Database.read``, given the engine of a ``Database``."""
     return _read(_reader(engine), engine.url)
 
 
 def _reader(engine: Engine) -> Engine:
-    """``engine`` for transactions that only read; it shares the pool."""
+    """``engine`` with the same pool, for transactions that only read."""
     return engine.execution_options(safs_read_only=True, postgresql_readonly=True)
 
 
 @contextmanager
 def _read(reader: Engine, url: URL) -> Iterator[Transaction]:
-    with _errors_named(url), reader.begin() as tx:
+    with _errors_translated(url), reader.begin() as tx:
         yield tx
 
 
@@ -123,28 +123,28 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Neither the URL nor the cause is shown: they may hold a password.
-        raise StoreError("this is no database URL, such as postgresql://user:password@host/name") from None
+        # The message has neither the URL nor the cause, since they may contain a password.
+        raise StoreError("not a database URL; one looks like postgresql://user:password@host/name") from None
     match parsed.get_backend_name():
         case "sqlite":
             return parsed
         case "postgresql" | "postgres":
             return parsed.set(drivername="postgresql+psycopg")
         case other:
-            raise StoreError(f"there is no support for {other!r} databases; choose sqlite or postgresql")
+            raise StoreError(f"{other!r} databases are not supported; choose sqlite or postgresql")
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    patience = {"connect_timeout": CONNECT_TIMEOUT_S}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=patience, **_JSON)
+    timeout = {"connect_timeout": CONNECT_TIMEOUT_S}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=timeout, **_JSON)
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
-def _answering_engine(url: URL) -> Engine:
-    """For ``Database.ask``: connections that commit each statement and refuse those that write."""
-    patience = {"connect_timeout": CONNECT_TIMEOUT_S}
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args=patience, **_JSON)
+def _autocommit_engine(url: URL) -> Engine:
+    """An engine for ``Database.query``: its connections commit each statement, and refuse those that write."""
+    timeout = {"connect_timeout": CONNECT_TIMEOUT_S}
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args=timeout, **_JSON)
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "connect", _refuse_writes)
     return engine
@@ -152,11 +152,13 @@ def _answering_engine(url: URL) -> Engine:
 
 def _sqlite_engine(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
-        raise StoreError("an SQLite database needs a file: each connection would have a memory of its own")
+        raise StoreError("an SQLite database needs a file: in memory, each connection would have its own database")
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseUnavailable(f"the folder of {shown(url)} cannot be made: {error}. Choose SAFS_HOME") from error
+        raise DatabaseUnavailable(
+            f"the folder of {redacted(url)} cannot be created: {error}. Set SAFS_HOME to a folder that can be written"
+        ) from error
     engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_S}, **_JSON)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -164,16 +166,16 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _to_json(value: Any) -> str:
-    # NaN and infinity are no JSON: PostgreSQL would refuse them, SQLite would keep them for a reader to trip over.
+    # JSON has no NaN and no infinity: PostgreSQL would refuse them, SQLite would store them and break readers.
     return json.dumps(value, allow_nan=False)
 
 
-# pydantic's reader takes a third of the time of Python's own, and a page of jobs is half a megabyte of specs.
+# pydantic's parser takes a third of the time of Python's own, and a page of jobs is half a megabyte of specs.
 _JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": from_json}
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:
-    """Lets the server notice within a minute that our machine has vanished, with what its transactions had locked."""
+    """Makes the server notice within a minute that the client's machine is gone, so that it releases its locks."""
     connection.autocommit = True
     for setting, value in (("idle", 30), ("interval", 10), ("count", 3)):
         connection.execute(f"SET tcp_keepalives_{setting} = {value}")
@@ -197,7 +199,7 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA query_only = 0")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
-    # Straight to the driver: neither can fail, and through SQLAlchemy they would cost more than most reads.
+    # Directly by the driver: neither statement can fail, and through SQLAlchemy they would cost more than most reads.
     cursor = connection.connection.cursor()
     cursor.execute("PRAGMA query_only = 1")
     cursor.execute("BEGIN")
@@ -205,21 +207,23 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _errors_named(url: URL) -> Iterator[None]:
-    """Turns the driver's errors into ours where they say something about the database or the values."""
+def _errors_translated(url: URL) -> Iterator[None]:
+    """Turns the driver's errors into errors of the store where they concern the database or the values."""
     try:
         yield
     except DatabaseError as error:
-        named = _named(error, url)
-        if named is None:
+        translated = _translated(error, url)
+        if translated is None:
             raise
-        raise named from error
+        raise translated from error
     except PoolTimeout as error:
-        raise DatabaseUnavailable(f"all connections to {shown(url)} are in use, and none came free: {error}") from error
+        raise DatabaseUnavailable(
+            f"all connections to {redacted(url)} are in use, and none became free: {error}"
+        ) from error
 
 
-def _named(error: DatabaseError, url: URL) -> StoreError | None:
-    cause, database = str(error.orig).strip(), shown(url)
+def _translated(error: DatabaseError, url: URL) -> StoreError | None:
+    cause, database = str(error.orig).strip(), redacted(url)
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
         return SchemaMissing(
@@ -239,14 +243,14 @@ def _named(error: DatabaseError, url: URL) -> StoreError | None:
 
 
 def _access_denied(cause: str, url: URL) -> AccessDenied:
-    who = f'the role "{url.username}"' if url.username else "our role"
+    role = f'the role "{url.username}"' if url.username else "the role of the service"
     return AccessDenied(
-        f"{who} may not do this in the database {shown(url)}: {cause}. Let an administrator GRANT CREATE ON SCHEMA "
-        f'public TO "{url.username or "ROLE"}" (or what else it lacks), or name in SAFS_DATABASE_URL another role, '
-        "such as the owner of the tables"
+        f"{role} lacks a privilege in the database {redacted(url)}: {cause}. Let an administrator GRANT CREATE ON "
+        f'SCHEMA public TO "{url.username or "ROLE"}" (or whatever privilege is missing), or use another role in '
+        "SAFS_DATABASE_URL, such as the owner of the tables"
     )
 
 
-def shown(url: URL) -> str:
+def redacted(url: URL) -> str:
     """The URL without its password."""
     return url.difference_update_query(["password"]).render_as_string(hide_password=True)

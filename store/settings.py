@@ -1,4 +1,4 @@
-"""Where the data lives, and what is kept of it for how long; the API's and the workers' settings inherit from these."""
+"""Settings for where data is stored and how long it is kept; base class of the API's and the runner's settings."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StoreSettings(BaseSettings):
-    """Read from the environment, with the prefix ``SAFS_``: ``SAFS_HOME``, ``SAFS_DATABASE_URL`` ...
+    """Settings from environment variables with the prefix ``SAFS_``, such as ``SAFS_HOME``.
 
     >>> StoreSettings(home="/srv/safs", database_url="").database_url
     'sqlite:////srv/safs/safs.db'
     """
 
-    # The URL may hold a password: it stays out of the repr and of validation errors.
+    # The URL may contain a password, so it is hidden in the repr and in validation errors.
     model_config = SettingsConfigDict(
         env_prefix="SAFS_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
@@ -21,16 +21,21 @@ class StoreSettings(BaseSettings):
     home: Path = Field(Path("~/.local/share/safs"), validate_default=True)
     """Folder of the SQLite database and of the artifacts."""
     database_url: str = Field("", repr=False, validate_default=True)
-    """``sqlite:///path`` or ``postgresql://user:password@host/name``; by default ``safs.db`` in ``home``."""
+    """``sqlite:///path`` or ``postgresql://user:password@host/name``. The default is ``safs.db`` in ``home``."""
     artifacts_url: str | None = Field(None, repr=False)
-    """Object storage for the artifacts, such as ``s3://bucket/prefix``; their folder is then a cache of it."""
+    """URL of the object storage for artifacts, such as ``s3://bucket/prefix``; the folder of artifacts is then a cache.
+
+    None stores artifacts in the folder alone.
+    """
     artifacts_limit_bytes: int | None = Field(None, ge=1)
-    """What all artifacts together may take on this machine's disk; by default as much as it has. More is refused, or,
-    where there is object storage, makes copies of what was used least recently go."""
+    """Limit on the size of all artifacts on this machine's disk; None for no limit.
+
+    Beyond it, new artifacts are refused; with object storage, the least recently used copies are evicted instead.
+    """
     retention_days: float | None = Field(None, gt=0)
-    """Jobs go so long after their end, and uploads so long after they came if no job names them; by default never."""
+    """Days after which ended jobs, and uploads that no job refers to, are deleted; None keeps them."""
     outputs_days: float = Field(30.0, gt=0)
-    """Stage outputs, which later jobs reuse, go so long after they were made."""
+    """Days after which stage outputs, which later jobs reuse, are deleted."""
 
     @property
     def artifacts_folder(self) -> Path:
@@ -39,19 +44,19 @@ class StoreSettings(BaseSettings):
 
     @field_validator("home")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
+    def _absolute_home(cls, home: Path) -> Path:
         return home.expanduser().absolute()
 
     @field_validator("artifacts_url")
     @classmethod
-    def _with_a_protocol(cls, url: str | None) -> str | None:
+    def _checked_artifacts_url(cls, url: str | None) -> str | None:
         if url is not None and "://" not in url:
             raise ValueError("SAFS_ARTIFACTS_URL must begin with a protocol, such as s3://bucket/prefix")
         return url
 
     @field_validator("database_url")
     @classmethod
-    def _of_a_known_kind(cls, url: str, info: ValidationInfo) -> str:
+    def _checked_database_url(cls, url: str, info: ValidationInfo) -> str:
         if not url and "home" in info.data:
             return f"sqlite:///{info.data['home'] / 'safs.db'}"
         if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):

@@ -1,7 +1,7 @@
-"""What an operator watches, from few statements whose number does not depend on how much there is.
+"""Statistics for operators, from a fixed number of statements.
 
-Jobs that have ended carry the totals of their trials, so only the trials of jobs in progress are looked at. What
-deleted jobs took is in ``counters``, under the names of ``TOTALS``.
+A job that has ended stores the totals of its trials, so only the trials of jobs in progress are aggregated. The totals
+of deleted jobs are in ``counters``, under the names in ``TOTALS``.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TOTALS = (
     "trials_repeated",
     "seconds_lost",
 )
-"""Columns of ``jobs``; before a job is deleted, its values are added to the counters of these names."""
+"""Columns of ``jobs`` whose values are added to the counters of the same names when a job is deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +33,23 @@ class Statistics:
     """The state of the service at one moment, and its totals since the first job."""
 
     jobs: dict[JobState, int]
-    """Every state is named."""
+    """Number of jobs in each state; every state is a key."""
     ended: dict[JobState, int]
-    """How many jobs have ever come to each final state, those that were deleted since among them."""
+    """Number of jobs that ever reached each final state, including deleted ones."""
     oldest_queued_s: float
-    """Since the job that is claimed next was submitted; 0 if none is queued."""
+    """Seconds since the submission of the job that is claimed next; 0 if none is queued."""
     late_leases: int
-    """Jobs whose runner has not renewed its lease in time, and that nobody has claimed yet."""
+    """Number of jobs with an expired lease that no runner has claimed yet."""
     lease_losses: int
+    """Number of times that a runner found its lease lost."""
     totals: dict[str, float]
-    """By the names of ``TOTALS``; trials that run are not in it yet."""
+    """Totals by the names in ``TOTALS``, without trials that are still running."""
     artifacts: int
     artifacts_bytes: int
 
 
 def read(tx: Transaction) -> Statistics:
-    """The statistics of now, from six statements."""
+    """The current statistics, from six statements."""
     by_state = {JobState(row["state"]): row for row in tx.execute(_JOBS).mappings()}
     counted = counters.read(tx)
     rows = [*by_state.values(), tx.execute(_IN_PROGRESS).mappings().one()]
@@ -74,7 +75,7 @@ def _sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
 _JOBS = select(jobs.c.state, func.count().label("jobs"), *(_sum(jobs.c[name]).label(name) for name in TOTALS)).group_by(
     jobs.c.state
 )
-# Ids sort by the time of their making.
+# Ids sort by the time of their creation.
 _OLDEST = select(seconds_since(jobs.c.created_at)).where(jobs.c.state == JobState.QUEUED).order_by(jobs.c.id).limit(1)
 _LATE = select(func.count()).where(jobs.c.state.in_(ACTIVE_STATES), jobs.c.lease_expires_at <= now())
 _IN_PROGRESS = select(

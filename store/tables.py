@@ -1,4 +1,4 @@
-"""The tables. Private to ``store`` and ``migrations``; a change here needs a migration."""
+"""Table definitions, private to ``store`` and ``migrations``. A change here needs a migration."""
 
 from enum import StrEnum
 

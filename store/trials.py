@@ -20,7 +20,7 @@ from store.tables import trial_epochs, trials
 from store.upsert import insert_or_update
 
 _POINT = tuple(trial_epochs.c[name] for name in CurvePoint.__slots__)
-_NOTHING_FOUND: Json = dict.fromkeys([*TrialOutcome.__slots__, "recalled", "finished_at"])
+_NO_OUTCOME: Json = dict.fromkeys([*TrialOutcome.__slots__, "recalled", "finished_at"])
 _FINISHED = trials.c.state.in_((TrialState.DONE, TrialState.FAILED))
 
 
@@ -36,12 +36,12 @@ def record_started(
     horizon: int | None = None,
     continues: int | None = None,
 ) -> None:
-    """Notes that a trial runs. What an earlier attempt at the job left under this number is replaced."""
+    """Record that a trial is running, replacing what an earlier attempt of the job has stored under this number."""
     hold(tx, lease)
     _replace_curve(tx, lease.job_id, stage, number, ())
     row = {"job_id": lease.job_id, "stage": stage, "number": number, "config": config, "epochs": epochs, "seed": seed}
     row |= {"horizon": horizon, "continues": continues}
-    insert_or_update(tx, trials, row | {"state": TrialState.RUNNING, "started_at": now()} | _NOTHING_FOUND)
+    insert_or_update(tx, trials, row | {"state": TrialState.RUNNING, "started_at": now()} | _NO_OUTCOME)
 
 
 def record_done(
@@ -59,10 +59,10 @@ def record_done(
     curve: Sequence[CurvePoint] = (),
     recalled: str | None = None,
 ) -> None:
-    """Notes what a trial found, whether or not its start was noted. Doing it twice is doing it once.
+    """Record the outcome of a trial, whether or not its start was recorded. Idempotent.
 
     Args:
-        recalled: id of the job that ran it, if that was another one.
+        recalled: id of the other job that ran the trial; None if this job ran it.
     """
     hold(tx, lease)
     row = {"job_id": lease.job_id, "stage": stage, "number": number, "config": config, "epochs": epochs, "seed": seed}
@@ -87,7 +87,7 @@ def list(
 
 
 def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
-    """The trial, or ``TrialNotFound``."""
+    """The trial; raises ``TrialNotFound``."""
     row = tx.execute(_ONE, {"job_id": job_id, "stage": stage, "number": number}).one_or_none()
     if row is None:
         raise TrialNotFound(f"job {job_id!r} has no trial {number} in stage {stage!r}")
@@ -95,14 +95,14 @@ def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
 
 
 def curve(tx: Transaction, job_id: str, stage: str, number: int) -> tuple[CurvePoint, ...]:
-    """The trial's epochs in order, none until it is done; raises ``TrialNotFound``."""
+    """The epochs of a trial in order, empty until the trial is done; raises ``TrialNotFound``."""
     rows = tx.execute(_CURVE, {"job_id": job_id, "stage": stage, "number": number}).all()
     if not rows:
         get(tx, job_id, stage, number)
     return tuple(CurvePoint(*row) for row in rows)
 
 
-# Statements that readers send all the time are kept: building one takes longer than answering it.
+# Frequent statements are built once: building one takes longer than running it.
 _ONE = select(*TRIAL_COLUMNS).where(
     *(trials.c[name] == bindparam(name) for name in ("job_id", "stage", "number")),
 )
@@ -125,9 +125,9 @@ def _page_query(*, of_stage: bool, after: bool) -> Select[Any]:
 
 
 def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, ...]:
-    """The trials of a stage that are done or failed, by number, with their curves: what a resumed search knows.
+    """The done and failed trials of a stage with their curves, in the order of their numbers.
 
-    A trial that was interrupted has found nothing, and is not among them.
+    A search is resumed from them. Interrupted trials are left out, since they have no outcome.
     """
     of_stage = and_(trials.c.job_id == job_id, trials.c.stage == stage, _FINISHED)
     query = select(*TRIAL_COLUMNS).where(of_stage).order_by(trials.c.number)
@@ -141,7 +141,7 @@ def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, .
 
 
 def is_finished(tx: Transaction, job_id: str, stage: str, number: int) -> bool:
-    """Whether this trial is done or failed."""
+    """True if the trial is done or failed."""
     which = and_(trials.c.job_id == job_id, trials.c.stage == stage, trials.c.number == number, _FINISHED)
     return tx.execute(select(trials.c.number).where(which)).one_or_none() is not None
 
@@ -159,5 +159,5 @@ def _epochs_of(job_id: str, stage: str, number: int) -> ColumnElement[bool]:
 
 
 def _finite(values: Json) -> Json:
-    """``values`` with None for NaN and infinities, which JSON has no word for."""
+    """``values`` with None for NaN and infinities, which JSON cannot represent."""
     return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Files that users sent, to be named in job specs by their id."""
+"""Uploaded files, which job specs refer to by id."""
 
 from sqlalchemy import insert, select
 
@@ -11,11 +11,12 @@ from store.tables import artifacts, uploads
 
 
 def create(tx: Transaction, artifact: StoredArtifact, filename: str, tensors: int, owner: str | None = None) -> Upload:
-    """Gives stored content an id.
+    """Create an upload from stored content.
 
     Args:
-        filename: what the user called it; shown, never used as a path.
-        tensors: how many the file holds.
+        filename: the user's name for the file; only displayed, never used as a path.
+        tensors: number of tensors in the file.
+        owner: owner of the key that sent the file; None without a key.
     """
     register(tx, artifact)
     upload_id = new_id("upload")
@@ -25,7 +26,7 @@ def create(tx: Transaction, artifact: StoredArtifact, filename: str, tensors: in
 
 
 def get(tx: Transaction, upload_id: str, owner: str | None = None) -> Upload:
-    """The upload, or ``UploadNotFound``; with ``owner`` also where it is somebody else's."""
+    """The upload; raises ``UploadNotFound``, also if ``owner`` is given and the upload belongs to another owner."""
     columns = (uploads.c.id, uploads.c.sha256, artifacts.c.size_bytes, uploads.c.filename, uploads.c.created_at)
     query = (
         select(*columns, uploads.c.owner, uploads.c.tensors)
@@ -38,10 +39,10 @@ def get(tx: Transaction, upload_id: str, owner: str | None = None) -> Upload:
     return Upload(**row)
 
 
-def hold(tx: Transaction, upload_id: str) -> None:
-    """Keeps the upload from being collected until the transaction ends, or raises ``UploadNotFound``.
+def lock(tx: Transaction, upload_id: str) -> None:
+    """Lock the upload against collection until the transaction ends; raises ``UploadNotFound``.
 
-    Who queues a job that names it calls this first: from then on the job keeps it.
+    Call it before queueing a job that refers to the upload. An upload that a job refers to is not collected.
     """
     held = select(uploads.c.id).where(uploads.c.id == upload_id).with_for_update(read=True, key_share=True)
     if tx.execute(held).one_or_none() is None:

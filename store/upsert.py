@@ -1,4 +1,4 @@
-"""INSERT ... ON CONFLICT, which SQLite and PostgreSQL share and SQLAlchemy keeps apart."""
+"""INSERT ... ON CONFLICT for both databases; SQLAlchemy has a separate construct for each."""
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -8,14 +8,14 @@ from store.session import Transaction
 
 
 def insert_or_update(tx: Transaction, table: Table, values: Json) -> None:
-    """Writes the row; one that has the same primary key gets these values, its other columns stay."""
+    """Insert the row, or update these columns of the row with the same primary key."""
     key = [column.name for column in table.primary_key]
     changed = {name: value for name, value in values.items() if name not in key}
     tx.execute(_insert(tx, table).values(values).on_conflict_do_update(index_elements=key, set_=changed))
 
 
 def insert_if_absent(tx: Transaction, table: Table, values: Json) -> None:
-    """Writes the row unless there is one with the same primary key."""
+    """Insert the row unless there is one with the same primary key."""
     tx.execute(_insert(tx, table).values(values).on_conflict_do_nothing())
 
 

@@ -1,1 +1,1 @@
-"""How processes tell what they do: logs as lines of JSON or of text, and traces by OpenTelemetry."""
+"""Logs as JSON or text, and traces with OpenTelemetry."""

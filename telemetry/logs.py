@@ -1,6 +1,6 @@
-"""Logs to standard error: for people as text, for programs as one JSON object a line.
+"""Logs to standard error: text for people, one JSON object per line for programs.
 
-What is known of the moment (which request, which job) is bound by ``bound`` once, and is in every line from within.
+``bound`` adds context, such as the request or the job, to every line that is logged inside its block.
 """
 
 import logging
@@ -18,25 +18,36 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 FIELDS = ("request", "owner", "job", "attempt", "stage", "trial", "trace_id")
-"""What can be bound or given as ``extra``, and the trace that is under way."""
-CHATTY = ("httpx", "httpcore", "urllib3", "fsspec", "botocore", "alembic", "matplotlib", "ray", "opentelemetry")
-TEXT = "%(asctime)s %(levelname)s %(message)s%(known)s"
+"""Context fields, set by ``bound`` or as ``extra``; ``trace_id`` is that of the current trace."""
+LIMITED = (
+    "httpx",
+    "httpcore",
+    "urllib3",
+    "fsspec",
+    "botocore",
+    "alembic",
+    "matplotlib",
+    "ray",
+    "opentelemetry",
+)
+"""Libraries whose loggers are limited to warnings."""
+TEXT = "%(asctime)s %(levelname)s %(message)s%(context)s"
 _WORD = re.compile(r"""[^\s=\[\]'"]+""")
 
-_bound: ContextVar[dict[str, str | int]] = ContextVar("bound", default={})  # noqa: B039 - never changed, only replaced
+_bound: ContextVar[dict[str, str | int]] = ContextVar("bound", default={})  # noqa: B039 - never mutated, only replaced
 
 
 class Format(StrEnum):
-    """What a line of the log looks like."""
+    """Format of a log line."""
 
     AUTO = "auto"
-    """Text on a terminal, else JSON."""
+    """Text if standard error is a terminal, else JSON."""
     TEXT = "text"
     JSON = "json"
 
 
 class Level(StrEnum):
-    """The least that is logged."""
+    """Lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -45,7 +56,7 @@ class Level(StrEnum):
 
 
 class LogSettings(BaseSettings):
-    """Read from the environment: ``SAFS_LOG_FORMAT`` and ``SAFS_LOG_LEVEL``."""
+    """Settings from the environment: ``SAFS_LOG_FORMAT`` and ``SAFS_LOG_LEVEL``."""
 
     model_config = SettingsConfigDict(env_prefix="SAFS_LOG_", env_ignore_empty=True, extra="ignore")
 
@@ -54,57 +65,58 @@ class LogSettings(BaseSettings):
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Sends the logs of this process to ``stream``, by default standard error, in place of wherever they went.
+    """Send the logs of this process to ``stream`` (default: standard error), replacing all other handlers.
 
-    Other libraries are kept at warnings at least: at ``debug``, theirs would drown ours.
+    Chatty libraries are limited to warnings, also at ``debug``.
     """
     stream = stream or sys.stderr
     as_text = settings.format is Format.TEXT or (settings.format is Format.AUTO and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_TextFormatter(TEXT) if as_text else _json_formatter())
-    handler.addFilter(_add_what_is_known)
+    handler.addFilter(_add_context)
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
-    for library in CHATTY:
+    for library in LIMITED:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
 @contextmanager
 def bound(**fields: str | int | None) -> Iterator[None]:
-    """While the block runs, lines of this thread or task have these of ``FIELDS``; None is left out.
+    """Add ``fields`` (names from ``FIELDS``) to the lines that this thread or task logs in the block.
 
-    A thread that is started within has them if it runs in a copy of the context (``contextvars.copy_context``).
+    Fields that are None are left out. A thread that is started in the block has the fields if it runs in a copy of the
+    context (``contextvars.copy_context``).
     """
-    known = {name: value for name, value in fields.items() if value is not None}
-    assert known.keys() <= set(FIELDS), known
-    token = _bound.set(_bound.get() | known)
+    given = {name: value for name, value in fields.items() if value is not None}
+    assert given.keys() <= set(FIELDS), given
+    token = _bound.set(_bound.get() | given)
     try:
         yield
     finally:
         _bound.reset(token)
 
 
-def _add_what_is_known(record: logging.LogRecord) -> bool:
-    known = dict(_bound.get())
-    if (context := trace.get_current_span().get_span_context()).is_valid:
-        known["trace_id"] = trace.format_trace_id(context.trace_id)
-    for name, value in known.items():
-        record.__dict__.setdefault(name, value)  # what the line itself says of them stays
-    told = [f"{name}={_word(record.__dict__[name])}" for name in FIELDS if name in record.__dict__]
-    record.known = f" [{' '.join(told)}]" if told else ""
+def _add_context(record: logging.LogRecord) -> bool:
+    fields = dict(_bound.get())
+    if (span := trace.get_current_span().get_span_context()).is_valid:
+        fields["trace_id"] = trace.format_trace_id(span.trace_id)
+    for name, value in fields.items():
+        record.__dict__.setdefault(name, value)  # values given as ``extra`` win
+    pairs = [f"{name}={_quoted(record.__dict__[name])}" for name in FIELDS if name in record.__dict__]
+    record.context = f" [{' '.join(pairs)}]" if pairs else ""
     return True
 
 
-def _word(value: object) -> str:
-    """``value``, in quotes if it could be taken for several fields or for the end of them."""
+def _quoted(value: object) -> str:
+    """``value`` as text, in quotes if it could be mistaken for several fields or for their end."""
     text = str(value)
     return text if _WORD.fullmatch(text) and text.isprintable() else repr(text)
 
 
 class _TextFormatter(logging.Formatter):
-    """One line a record, whatever callers have sent; a traceback follows indented, so none of it looks like a record.
+    """One line per record, whatever the message contains; a traceback follows, indented to look like no record.
 
-    Callers choose parts of messages (a request's path): control characters and whatever else does not print are
-    escaped, so they can neither begin a line nor command the terminal.
+    Users choose parts of messages, such as the path of a request. Characters that are not printable are escaped, so
+    they can neither start a new line nor control the terminal.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
@@ -122,7 +134,7 @@ def _indented(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    r"""``text`` with escapes for what does not print.
+    r"""``text`` with escapes for characters that are not printable.
 
     >>> _printable("naïve\nand \x1b[31mred")
     'naïve\\nand \\x1b[31mred'
@@ -135,5 +147,5 @@ def _json_formatter() -> logging.Formatter:
         ["levelname", "name", "message"],
         rename_fields={"levelname": "level", "name": "logger"},
         timestamp="time",
-        reserved_attrs=[*RESERVED_ATTRS, "known", "color_message"],  # the latter is uvicorn's, for terminals
+        reserved_attrs=[*RESERVED_ATTRS, "context", "color_message"],  # uvicorn sets color_message for terminals
     )

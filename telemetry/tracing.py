@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry, from the request that submits a job to its last trial.
+"""Traces with OpenTelemetry, from the request that submits a job to its last trial.
 
-Without OpenTelemetry's SDK every span is a no-op, and a caller's trace context is passed on as it came.
+Without OpenTelemetry's SDK every span is a no-op, and the caller's trace context is passed on unchanged.
 """
 
 import logging
@@ -16,21 +16,21 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 log = logging.getLogger(__name__)
 
 HEADER = "traceparent"
-ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""Any of these variables asks for traces; the exporter reads the rest of the OTEL_* variables itself."""
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""Traces are exported if any of these variables is set; the exporter reads the other OTEL_* variables itself."""
 EXPORT_EVERY_MS = 1000
-"""Rather than every five seconds: Ray ends the processes of trials without their exit handlers."""
+"""Milliseconds between two exports; shorter than OpenTelemetry's 5000, since Ray kills trials without exit handlers."""
 
 _W3C = TraceContextTextMapPropagator()
 
 
 def configure(service: str) -> None:
-    """Exports this process's spans to where the environment says; nothing if it says nothing.
+    """Export this process's spans to the endpoint in the environment; without one, do nothing.
 
     Args:
-        service: what the process is, unless ``OTEL_SERVICE_NAME`` says it.
+        service: name of the service, unless ``OTEL_SERVICE_NAME`` is set.
     """
-    if not any(os.environ.get(name) for name in ASKED_BY):
+    if not any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -38,7 +38,8 @@ def configure(service: str) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        log.warning("%s is set, but there are no traces: pip install 'safs-service[otel]' first", " or ".join(ASKED_BY))
+        variables = " or ".join(ENDPOINT_VARIABLES)
+        log.warning("%s is set, but traces are not exported: pip install 'safs-service[otel]' first", variables)
         return
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": service}
     provider = TracerProvider(resource=Resource.create(named))
@@ -51,12 +52,12 @@ def configure(service: str) -> None:
 def span(
     name: str, *, parent: str | None = None, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int | None
 ) -> Iterator[Span]:
-    """A span that lasts as long as the block; what the block raises is its error.
+    """A span around the block; an exception from the block is recorded as its error.
 
     Args:
-        parent: trace context that it belongs to; None is the span around it, if there is one. One that is no W3C
-            trace context begins a trace of its own.
-        attributes: get the prefix ``safs.``; None is left out.
+        parent: W3C trace context of the parent; None for the current span, if there is one. A value that is not a
+            valid trace context starts a new trace.
+        attributes: attributes of the span, to whose names ``safs.`` is prepended; None is left out.
     """
     tracer = trace.get_tracer("safs")
     named = _named(attributes)
@@ -64,26 +65,28 @@ def span(
         yield started
 
 
-def tell(name: str, *, parent: str | None, began_ns: int, error: str | None, **attributes: str | int | None) -> None:
-    """A span that began at ``began_ns`` (since 1970) and ends now; nothing without a trace that it belongs to."""
+def record_span(
+    name: str, *, parent: str | None, began_ns: int, error: str | None, **attributes: str | int | None
+) -> None:
+    """Record a span that began at ``began_ns`` (nanoseconds since 1970) and ends now; without a parent, do nothing."""
     if parent is None:
         return
     tracer = trace.get_tracer("safs")
-    told = tracer.start_span(name, context=_context(parent), start_time=began_ns, attributes=_named(attributes))
+    recorded = tracer.start_span(name, context=_context(parent), start_time=began_ns, attributes=_named(attributes))
     if error is not None:
-        told.set_status(StatusCode.ERROR, error)
-    told.end()
+        recorded.set_status(StatusCode.ERROR, error)
+    recorded.end()
 
 
 def traceparent() -> str | None:
-    """The trace context of now, for who goes on elsewhere; None if there is no trace."""
+    """The current W3C trace context, to be passed to another process; None if there is no trace."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return carrier.get(HEADER)
 
 
 def fail(reason: str) -> None:
-    """Marks the span of now as failed."""
+    """Mark the current span as failed."""
     trace.get_current_span().set_status(StatusCode.ERROR, reason)
 
 

@@ -56,4 +56,6 @@ def record_trial_span(origin: Origin, began_ns: int, error: str | None) -> None:
         began_ns: nanoseconds since 1970 at which the trial began.
         error: the reason of a failed trial; None if it succeeded.
     """
-    tracing.tell("trial", parent=origin.parent, began_ns=began_ns, error=error, stage=origin.stage, trial=origin.number)
+    tracing.record_span(
+        "trial", parent=origin.parent, began_ns=began_ns, error=error, stage=origin.stage, trial=origin.number
+    )

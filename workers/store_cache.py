@@ -74,7 +74,7 @@ class StoreCache:
         stored = self._retry(lambda: self._artifacts.put(file))
 
         def keep(tx: Transaction) -> None:
-            outputs.keep(tx, self._lease, owner_key(key, self._owner), stage.value, stored)
+            outputs.save(tx, self._lease, owner_key(key, self._owner), stage.value, stored)
             reach("stage.before_commit")
 
         self._write(keep)
@@ -98,7 +98,7 @@ class StoreCache:
             return self._retry(lambda: self._artifacts.intact_path(output.sha256))
         except ArtifactNotFound as error:
             log.warning("job %s: the output of stage %s is made again: %s", self._lease.job_id, output.stage, error)
-            self._write(lambda tx: outputs.forget(tx, self._lease, output))
+            self._write(lambda tx: outputs.remove(tx, self._lease, output))
             return None
 
     def _read(self, query: Callable[[Transaction], Value]) -> Value:

@@ -95,7 +95,7 @@ class Authentication:
         In a thread of its own, since on SQLite it may wait for a runner that writes, and those that answer are few.
         """
         now = time.monotonic()
-        if now - self._noted_at.get(key.prefix, -api_keys.USE_NOTED_EVERY_S) < api_keys.USE_NOTED_EVERY_S:
+        if now - self._noted_at.get(key.prefix, -api_keys.USE_RECORDED_EVERY_S) < api_keys.USE_RECORDED_EVERY_S:
             return
         self._noted_at[key.prefix] = now
         try:

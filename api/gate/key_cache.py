@@ -75,4 +75,4 @@ class KeyCache:
             key = None if token is None else api_keys.find(tx, token)
             return Found(key, any_key=key is not None or api_keys.exist(tx))
 
-        return self._database.ask(ask)
+        return self._database.query(ask)

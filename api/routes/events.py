@@ -70,7 +70,7 @@ def read_batch(database: Database, job_id: str, after: int, owner: str | None = 
         found = events.page(tx, job_id, after, READ_AT_ONCE)
         return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
 
-    return database.ask(ask)
+    return database.query(ask)
 
 
 def read_lines(database: Database, job_id: str, after: int) -> Batch[Line]:
@@ -81,7 +81,7 @@ def read_lines(database: Database, job_id: str, after: int) -> Batch[Line]:
 
 def look(database: Database, job_id: str) -> Head:
     """How far a job has come."""
-    state, newest = database.ask(lambda tx: jobs.state_and_events(tx, job_id))
+    state, newest = database.query(lambda tx: jobs.state_and_events(tx, job_id))
     return Head(newest, state.is_final)
 
 
@@ -90,7 +90,7 @@ def _page(database: Database, job_id: str, after: int, limit: int, owner: str | 
         jobs.state_of(tx, job_id, owner)
         return events.page(tx, job_id, after, limit + 1)
 
-    return as_json(answers.events(database.ask(ask), limit))
+    return as_json(answers.events(database.query(ask), limit))
 
 
 async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:

@@ -149,7 +149,7 @@ def list_jobs(
         raise ForbiddenError(
             f"this key sees the jobs of {who.sees!r}; those of {owner!r} need one with the scope 'admin'"
         )
-    page = use.database.ask(
+    page = use.database.query(
         lambda tx: jobs.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
     )
     return as_json(answers.page(map(answers.job, page.items), page.next_token))
@@ -172,7 +172,7 @@ def list_jobs(
 )
 def get_job(use: Use, who: Who, request: Request, job_id: str) -> Response:
     """State, stage and progress; why it failed; where its parts are."""
-    job = use.database.ask(lambda tx: jobs.get(tx, job_id, who.sees))
+    job = use.database.query(lambda tx: jobs.get(tx, job_id, who.sees))
     headers = {} if job.state.is_final else {"Retry-After": str(LOOK_AGAIN_S)}
     return versioned_json(request, answers.job(job), headers)
 
@@ -214,24 +214,24 @@ def _request(who: Caller, key: str, spec: JobSpec) -> idempotency.Request:
 
 
 def _answered(use: Services, request: idempotency.Request) -> Answer | None:
-    return use.database.ask(lambda tx: idempotency.find(tx, request))
+    return use.database.query(lambda tx: idempotency.find(tx, request))
 
 
 def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Request | None) -> tuple[Answer, bool]:
     """The answer, and whether it is that of an earlier request."""
     with use.database.begin() as tx:
-        owner_limits.hold(tx, who.owner)
+        owner_limits.lock(tx, who.owner)
         if request is not None and (before := idempotency.find(tx, request)) is not None:
             return before, True
         _check_quotas(tx, use.settings, who)
         if spec.model.weights is not None:
             with _upload_named():
-                uploads.hold(tx, spec.model.weights)
+                uploads.lock(tx, spec.model.weights)
         trace = tracing.traceparent()
         job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner, traceparent=trace)
         answer = Answer(job.id, answers.dump(answers.job(job)).decode())
         if request is not None:
-            idempotency.keep(tx, request, answer)
+            idempotency.save(tx, request, answer)
         reach("submit.before_commit")
     reach("submit.after_commit")
     return answer, False

@@ -38,7 +38,7 @@ def list_trials(
         jobs.state_of(tx, job_id, who.sees)
         return trials.list(tx, job_id, stage=stage, limit=limit, page_token=page_token)
 
-    page = use.database.ask(ask)
+    page = use.database.query(ask)
     return as_json(answers.page(map(answers.trial, page.items), page.next_token))
 
 
@@ -57,4 +57,4 @@ def get_curve(
         jobs.state_of(tx, job_id, who.sees)
         return trials.curve(tx, job_id, stage, number)
 
-    return as_json(answers.curve(stage, number, use.database.ask(ask)))
+    return as_json(answers.curve(stage, number, use.database.query(ask)))

@@ -68,7 +68,7 @@ async def upload(
 @router.get("/{upload_id}", summary="Look at an upload", responses=problem_responses("upload_not_found"))
 def get_upload(use: Use, who: Who, upload_id: str) -> UploadView:
     """Name, size and hash of the file, and how many tensors it holds."""
-    return UploadView.of(use.database.ask(lambda tx: uploads.get(tx, upload_id, who.sees)))
+    return UploadView.of(use.database.query(lambda tx: uploads.get(tx, upload_id, who.sees)))
 
 
 def _keep(use: Services, who: Caller, body: Readable, filename: str) -> Upload:

@@ -9,7 +9,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Written out, not imported from the store: a merged migration stays what it was when the store moves on.
+# Written out instead of imported from the store: a merged migration must not change when the store does.
 TIMESTAMP = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 

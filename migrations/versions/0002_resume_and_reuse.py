@@ -1,4 +1,4 @@
-"""What a search resumes from, and stages that other jobs can use."""
+"""Columns that a search is resumed from, and stage outputs that other jobs can reuse."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Owners and keys, faults survived, and what upkeep needs to know."""
+"""Owners and API keys, faults that jobs survived, and tables for maintenance."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def downgrade() -> None:
 
 
 def _count_the_ended() -> None:
-    """What a job notes at its end from now on, for those that have ended."""
+    """Fills the totals of jobs that have already ended; later jobs store them at their end."""
     op.execute(
         "UPDATE jobs SET trial_count = (SELECT count(*) FROM trials WHERE trials.job_id = jobs.id AND trials.state IN "
         "('done', 'failed')), trial_seconds = (SELECT coalesce(sum(seconds), 0) FROM trials WHERE trials.job_id = "

@@ -1,1 +1,1 @@
-"""Files by the hash of their content, on disk and in object storage."""
+"""Content-addressed files, on disk and in object storage."""

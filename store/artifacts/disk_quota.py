@@ -1,4 +1,4 @@
-"""A limit on what a folder holds, for machines whose disk is not the service's alone."""
+"""A limit on the bytes in a folder, for machines whose disk other programs use as well."""
 
 import os
 import threading
@@ -11,10 +11,11 @@ from store.errors import StorageFull
 MEASURE_EVERY_S = 60.0
 
 
-class Quota:
-    """Refuses bytes beyond ``limit_bytes``; those of other processes are seen within a minute.
+class DiskQuota:
+    """Refuses writes that would take the folder beyond ``limit_bytes``.
 
-    What the folder holds is measured by a walk over it: once a minute at most, and before anything is refused.
+    The folder is measured by walking over it: at most once a minute, and again before a write is refused. So bytes
+    written by other processes are counted within a minute.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -24,7 +25,7 @@ class Quota:
         self._measured_s = -float("inf")
 
     def take(self, size_bytes: int) -> None:
-        """Counts bytes that are about to be written; raises ``StorageFull`` if they do not fit."""
+        """Count bytes that are about to be written; raises ``StorageFull`` if they do not fit."""
         with self._lock:
             if time.monotonic() - self._measured_s > MEASURE_EVERY_S:
                 self._measure()
@@ -33,8 +34,8 @@ class Quota:
             if self._used_bytes + size_bytes > self._limit_bytes:
                 raise StorageFull(
                     f"{self._folder} holds {self._used_bytes} bytes, and SAFS_ARTIFACTS_LIMIT_BYTES allows "
-                    f"{self._limit_bytes}: {size_bytes} more do not fit. Raise it, or let `safs collect` make room "
-                    "(SAFS_RETENTION_DAYS, SAFS_OUTPUTS_DAYS)"
+                    f"{self._limit_bytes}: {size_bytes} more do not fit. Raise the limit, or free space with "
+                    "`safs collect` (SAFS_RETENTION_DAYS, SAFS_OUTPUTS_DAYS)"
                 )
             self._used_bytes += size_bytes
 
@@ -50,6 +51,6 @@ def _size_bytes(folder: str | Path) -> int:
             if entry.is_dir(follow_symlinks=False):
                 total += _size_bytes(entry.path)
                 continue
-            with suppress(FileNotFoundError):  # renamed or deleted while we looked
+            with suppress(FileNotFoundError):  # renamed or deleted since the listing
                 total += entry.stat(follow_symlinks=False).st_size
     return total

@@ -1,4 +1,4 @@
-"""Who may change a folder of artifacts now: any number of writers, or one who deletes."""
+"""A readers-writer lock on a folder of artifacts: shared by those who add files, exclusive for one who deletes."""
 
 import fcntl
 import os
@@ -13,18 +13,17 @@ _RETRY_S = 0.02
 
 
 class FolderLock:
-    """``flock`` on a file of the folder; the kernel lets go of it when its holder dies, however that dies.
+    """``flock`` on a file in the folder; the kernel releases it when the holder dies.
 
-    It counts between threads and between processes, and between machines where the file system passes it on (NFS 4
-    does).
+    It works between threads and processes, and between machines where the file system supports it (NFS 4 does).
     """
 
     def __init__(self, folder: Path, name: str = NAME) -> None:
         self._file = folder / name
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Held beside other writers; waits while somebody deletes."""
+    def shared(self) -> Iterator[None]:
+        """The shared lock, for adding files; waits while the exclusive lock is held."""
         descriptor = os.open(self._file, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -33,17 +32,20 @@ class FolderLock:
             os.close(descriptor)
 
     @contextmanager
-    def deleting(self, patience_s: float) -> Iterator[bool]:
-        """Held alone; False if writers did not let go for ``patience_s`` seconds, and then nothing may be deleted."""
-        # NFS gives the exclusive lock only to those who could write.
+    def exclusive(self, timeout_s: float) -> Iterator[bool]:
+        """The exclusive lock, for deleting files; False if it was not free within ``timeout_s`` seconds.
+
+        After False, nothing may be deleted.
+        """
+        # NFS grants an exclusive lock only on a file that is open for writing.
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            yield _alone(descriptor, time.monotonic() + patience_s)
+            yield _lock_exclusively(descriptor, time.monotonic() + timeout_s)
         finally:
             os.close(descriptor)
 
 
-def _alone(descriptor: int, deadline_s: float) -> bool:
+def _lock_exclusively(descriptor: int, deadline_s: float) -> bool:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The copies that one machine has of what is in object storage: those used least recently make room for others."""
+"""One machine's cache of the files in object storage; the least recently used copies are evicted first."""
 
 import os
 import re
@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.artifacts.folder_lock import FolderLock
-from store.artifacts.object_storage import Remote
+from store.artifacts.object_storage import ObjectStorage
 from store.errors import StorageUnavailable
 
 IN_USE_S = 3600.0
-"""Who was given a copy's path opens it within this time, and a file that is open can be read whatever becomes of it."""
-LOOK_AGAIN_S = 60.0
-"""The folder is walked over so often at most: other processes write to it as well."""
-PATIENCE_S = 1.0
+"""Seconds a copy is protected from eviction after its path was handed out.
+
+The caller opens the file within this time. An open file stays readable after it has been deleted.
+"""
+MEASURE_EVERY_S = 60.0
+"""Seconds after which the folder is measured again when a copy is added, since other processes write to it as well."""
+LOCK_TIMEOUT_S = 1.0
+"""Seconds to wait for the exclusive lock before one eviction is given up."""
 LOCK = ".cache-lock"
 
 _SUBFOLDER = re.compile(r"[0-9a-f]{2}")
@@ -28,49 +32,52 @@ class _Copy:
     path: Path
     size_bytes: int
     used_at_s: float
-    """Since 1970."""
+    """Time of the last use, in seconds since 1970."""
 
 
-class Cache:
-    """A folder of copies, by their sha256.
+class LocalCache:
+    """A folder of copies, named by their sha256.
 
-    The time of a copy's last use is its file's time of access, set by us whatever the file system does of itself.
+    The time of a copy's last use is the access time of its file. We set it ourselves, since many file systems do not.
 
     Args:
-        limit_bytes: what the copies may take. None evicts nothing, and so does what is in use, or what the storage
-            has not: then they take more.
+        limit_bytes: limit on the size of all copies; None for no limit. Copies that are in use, or that the object
+            storage does not have, are never evicted, so the cache can grow beyond the limit.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int | None, remote: Remote) -> None:
-        self._folder, self._limit_bytes, self._remote = folder, limit_bytes, remote
-        # Not the lock of those who write: a backup holds that for hours, and fetches everything meanwhile.
+    def __init__(self, folder: Path, limit_bytes: int | None, object_storage: ObjectStorage) -> None:
+        self._folder, self._limit_bytes, self._object_storage = folder, limit_bytes, object_storage
+        # Not the lock of the artifact store: a backup holds that for hours, and fetches files in the meantime.
         self._lock = FolderLock(folder, LOCK)
-        self._looked_s = -float("inf")
-        self._grown_bytes = 0
+        self._measured_s = -float("inf")
+        self._added_bytes = 0
         self._room_bytes = 0
 
-    def use(self, path: Path) -> bool:
-        """Whether there is a copy at ``path``; then it counts as used now, and stays for ``IN_USE_S`` seconds."""
+    def touch(self, path: Path) -> bool:
+        """Mark the copy at ``path`` as used now; False if there is no copy.
+
+        The copy is not evicted for the next ``IN_USE_S`` seconds.
+        """
         if not path.is_file():
             return False
-        with self._lock.writing():
+        with self._lock.shared():
             try:
                 os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
             except FileNotFoundError:
                 return False
-            except PermissionError:  # another user's, as of a command that root has run
+            except PermissionError:  # owned by another user, such as root
                 return True
         return True
 
-    def grew(self, size_bytes: int) -> None:
-        """Tells that a copy has come in, and evicts others if there are too many."""
+    def added(self, size_bytes: int) -> None:
+        """Note that a copy of ``size_bytes`` was added, and evict others if the limit is exceeded."""
         if self._limit_bytes is None:
             return
-        self._grown_bytes += size_bytes
-        if self._grown_bytes > self._room_bytes or time.monotonic() - self._looked_s > LOOK_AGAIN_S:
-            self._make_room(self._limit_bytes)
+        self._added_bytes += size_bytes
+        if self._added_bytes > self._room_bytes or time.monotonic() - self._measured_s > MEASURE_EVERY_S:
+            self._evict_down_to(self._limit_bytes)
 
-    def _make_room(self, limit_bytes: int) -> None:
+    def _evict_down_to(self, limit_bytes: int) -> None:
         copies = sorted(self._copies(), key=lambda copy: copy.used_at_s)
         taken_bytes = sum(copy.size_bytes for copy in copies)
         for copy in copies:
@@ -78,19 +85,18 @@ class Cache:
                 break
             if self._evict(copy):
                 taken_bytes -= copy.size_bytes
-        self._looked_s, self._grown_bytes = time.monotonic(), 0
-        self._room_bytes = max(
-            limit_bytes - taken_bytes, limit_bytes // 100
-        )  # Or a full folder would be walked always.
+        self._measured_s, self._added_bytes = time.monotonic(), 0
+        # At least 1%, or a full folder would be measured at every call.
+        self._room_bytes = max(limit_bytes - taken_bytes, limit_bytes // 100)
 
     def _evict(self, copy: _Copy) -> bool:
         try:
-            if self._remote.size_of(copy.path.name) != copy.size_bytes:
+            if self._object_storage.size_of(copy.path.name) != copy.size_bytes:
                 return False
         except StorageUnavailable:
             return False
-        with self._lock.deleting(PATIENCE_S) as alone, suppress(FileNotFoundError):
-            if alone and not _in_use(_used_at_s(copy.path.stat())):
+        with self._lock.exclusive(LOCK_TIMEOUT_S) as locked, suppress(FileNotFoundError):
+            if locked and not _in_use(_used_at_s(copy.path.stat())):
                 copy.path.unlink()
                 return True
         return False
@@ -100,7 +106,7 @@ class Cache:
             if not _SUBFOLDER.fullmatch(subfolder.name):
                 continue
             for path in subfolder.iterdir():
-                with suppress(FileNotFoundError):  # evicted by another process meanwhile
+                with suppress(FileNotFoundError):  # evicted by another process since the listing
                     if _HASH.fullmatch(path.name):
                         found = path.stat()
                         yield _Copy(path, found.st_size, _used_at_s(found))

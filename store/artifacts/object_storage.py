@@ -1,4 +1,4 @@
-"""Object storage behind the artifacts' folder: any that fsspec speaks to (S3, GCS, Azure, SFTP, a mounted folder)."""
+"""Object storage behind the folder of artifacts, through fsspec: S3, GCS, Azure, SFTP, a mounted folder, and others."""
 
 import hashlib
 import re
@@ -19,42 +19,43 @@ INCOMING = "incoming-"
 _SUBFOLDER = re.compile(r"[0-9a-f]{2}")
 _OURS = re.compile(rf"[0-9a-f]{{64}}|{INCOMING}[0-9a-f]{{32}}")
 _WHOLE_AT_ONCE = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "oci", "oss"})
-"""Protocols whose objects appear once they are whole; elsewhere a file grows before everybody's eyes."""
+"""Protocols whose objects become visible once the upload is complete; elsewhere, a partial file is visible."""
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
-"""What fsspec's file systems call the time of the last change."""
+"""Names under which fsspec's file systems give the time of the last change."""
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file of the storage that has, or was to have, a hash for its name."""
+class StoredObject:
+    """A file in the object storage: complete, named by its sha256, or a partial upload."""
 
     path: str
     size_bytes: int
     changed_at: datetime | None
-    """None where the storage does not say."""
+    """Time of the last change; None if the storage does not report it."""
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last part of the path."""
         return self.path.rpartition("/")[2]
 
 
-class Remote:
-    """Files by their sha256 under one address, such as ``s3://bucket/prefix``.
+class ObjectStorage:
+    """Files named by their sha256 under one URL, such as ``s3://bucket/prefix``.
 
-    Credentials are the storage's own affair: its environment variables, configuration files, instance roles.
+    Credentials come from the environment variables, configuration files or instance roles that the fsspec package for
+    the protocol reads.
     """
 
     def __init__(self, url: str) -> None:
-        """Connects at the first use, not before.
+        """Check the protocol; the first connection is made at the first use.
 
         Args:
-            url: as fsspec reads it.
+            url: a URL as fsspec reads it.
 
         Raises:
-            StoreError: nothing that is installed speaks its protocol.
+            StoreError: no installed package supports the protocol.
         """
-        import fsspec  # It takes a while, and most services keep their files in a folder.
+        import fsspec  # The import is slow, and most services have no object storage.
 
         self.protocol = urlsplit(url).scheme
         self._url = url
@@ -62,8 +63,8 @@ class Remote:
             fsspec.get_filesystem_class(self.protocol)
         except (ImportError, ValueError) as error:
             raise StoreError(
-                f"SAFS_ARTIFACTS_URL begins with {self.protocol}://, and nothing here speaks that: {error}. Install "
-                "that package on every machine of the service, or choose another address"
+                f"SAFS_ARTIFACTS_URL begins with {self.protocol}://, and no installed package supports that protocol: "
+                f"{error}. Install the package on every machine of the service, or choose another URL"
             ) from error
 
     def __str__(self) -> str:
@@ -71,7 +72,7 @@ class Remote:
         return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
     def upload(self, sha256: str, file: Path) -> None:
-        """Stores a copy of ``file``, in place of what was there; raises ``StorageUnavailable``."""
+        """Store a copy of ``file``, replacing an existing one; raises ``StorageUnavailable``."""
         with self._files() as (files, root):
             final = f"{root}/{sha256[:2]}/{sha256}"
             files.makedirs(f"{root}/{sha256[:2]}", exist_ok=True)
@@ -84,17 +85,20 @@ class Remote:
 
     @contextmanager
     def open(self, sha256: str) -> Iterator[BinaryIO]:
-        """The content as a stream, not checked; raises ``ArtifactNotFound`` or ``StorageUnavailable``."""
+        """The content as a stream, without a check of its hash.
+
+        Raises ``ArtifactNotFound`` or ``StorageUnavailable``.
+        """
         with self._files() as (files, root):
             try:
                 stream = files.open(f"{root}/{sha256[:2]}/{sha256}", "rb")
             except FileNotFoundError as error:
-                raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored at {self}") from error
+                raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored in {self}") from error
             with stream:
                 yield cast("BinaryIO", stream)
 
     def digest(self, sha256: str) -> str:
-        """The hash that the content has now; raises as ``open`` does."""
+        """The sha256 of the stored bytes; raises as ``open`` does."""
         found = hashlib.sha256()
         with self.open(sha256) as stream:
             while chunk := stream.read(CHUNK_BYTES):
@@ -102,15 +106,15 @@ class Remote:
         return found.hexdigest()
 
     def size_of(self, sha256: str) -> int | None:
-        """How many bytes the content has there, None if it is not there; raises ``StorageUnavailable``."""
+        """The size of the content in bytes, None if it is not stored; raises ``StorageUnavailable``."""
         with self._files() as (files, root):
             try:
                 return int(files.info(f"{root}/{sha256[:2]}/{sha256}")["size"])
             except FileNotFoundError:
                 return None
 
-    def list(self) -> Iterator[list[RemoteFile]]:
-        """All files whose names we chose, one subfolder after the other."""
+    def list(self) -> Iterator[list[StoredObject]]:
+        """All artifacts and partial uploads, one subfolder at a time; other files are left out."""
         with self._files() as (files, root):
             if not files.exists(root):
                 return
@@ -122,16 +126,16 @@ class Remote:
                     found = files.ls(entry["name"], detail=True)
                 yield _ours(found)
 
-    def look(self, file: RemoteFile) -> RemoteFile | None:
-        """The file as it is now, None if it is gone."""
+    def stat(self, file: StoredObject) -> StoredObject | None:
+        """The current size and time of the file, None if it no longer exists."""
         with self._files() as (files, _):
             try:
                 return next(iter(_ours([files.info(file.path)])), None)
             except FileNotFoundError:
                 return None
 
-    def delete(self, file: RemoteFile) -> None:
-        """Deletes it, if it is there."""
+    def delete(self, file: StoredObject) -> None:
+        """Delete the file if it exists."""
         with self._files() as (files, _):
             try:
                 files.rm_file(file.path)
@@ -140,23 +144,23 @@ class Remote:
 
     @contextmanager
     def _files(self) -> Iterator[tuple[Any, str]]:
-        """(fsspec's file system, our root in it); whatever it raises means that the storage is not available."""
+        """(fsspec's file system, the root path in it); any error in the block becomes ``StorageUnavailable``."""
         import fsspec
 
         try:
-            # What is listed must be what is there: other machines write as well.
+            # No cache of listings: other machines write to the same storage.
             files, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False)
             yield files, root.rstrip("/")
         except StoreError:
             raise
-        except Exception as error:  # each kind of storage has errors of its own
+        except Exception as error:  # each file system of fsspec has its own errors
             reason = f"{type(error).__name__}: {error}"
             raise StorageUnavailable(f"the object storage {self} does not work: {reason}") from error
 
 
-def _ours(entries: list[dict[str, Any]]) -> list[RemoteFile]:
+def _ours(entries: list[dict[str, Any]]) -> list[StoredObject]:
     files = [entry for entry in entries if entry["type"] == "file"]
-    found = [RemoteFile(entry["name"], int(entry["size"] or 0), _changed_at(entry)) for entry in files]
+    found = [StoredObject(entry["name"], int(entry["size"] or 0), _changed_at(entry)) for entry in files]
     return [file for file in found if _OURS.fullmatch(file.name)]
 
 

@@ -1,7 +1,7 @@
-"""Files by the hash of their content, and which job has which of them under which name.
+"""Content-addressed files, and the names under which jobs refer to them.
 
-Content is put first and attached after, in the transaction of whatever it proves: a crash between the two leaves
-a file that nothing names, never a name without its file.
+A file is stored first and attached to its job afterwards, in the transaction that depends on it. A crash between the
+two leaves a file without a reference, never a reference without its file.
 """
 
 import errno
@@ -16,10 +16,10 @@ from typing import IO, BinaryIO, Protocol
 
 from sqlalchemy import select
 
-from store.artifacts.disk_quota import Quota
+from store.artifacts.disk_quota import DiskQuota
 from store.artifacts.folder_lock import FolderLock
-from store.artifacts.local_cache import Cache
-from store.artifacts.object_storage import Remote
+from store.artifacts.local_cache import LocalCache
+from store.artifacts.object_storage import ObjectStorage
 from store.clock import now
 from store.crash_points import reach
 from store.errors import ArtifactDamaged, ArtifactNotFound, StorageFull
@@ -32,7 +32,7 @@ from store.upsert import insert_or_update
 
 CHUNK_BYTES = 1 << 20
 INCOMING = "incoming-"
-"""How the name of a file begins that is still being written."""
+"""Prefix of the names of files that are still being written."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -44,98 +44,107 @@ class Readable(Protocol):
 
 
 class ArtifactStore:
-    """A folder of files named by their sha256; a name appears once its content is whole and on the disk.
+    """A folder of files named by their sha256; a file appears under its name once it is complete and synced.
 
     Args:
-        limit_bytes: what all files together may take; None as much as the disk has.
-        remote: object storage that has every file; then the folder is this machine's cache of it, and what was used
-            least recently makes room.
+        limit_bytes: limit on the size of all files; None for no limit but the disk's.
+        object_storage: storage that holds every file. The folder is then this machine's cache of it, and the least
+            recently used files are evicted at the limit. None keeps all files in the folder.
     """
 
-    def __init__(self, folder: Path, *, limit_bytes: int | None = None, remote: Remote | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, limit_bytes: int | None = None, object_storage: ObjectStorage | None = None
+    ) -> None:
         self.folder = folder
-        self.remote = remote
+        self.object_storage = object_storage
         self.lock = FolderLock(folder)
-        self._quota = None if limit_bytes is None or remote is not None else Quota(folder, limit_bytes)
-        self._cache = None if remote is None else Cache(folder, limit_bytes, remote)
+        self._quota: DiskQuota | None = None
+        self._cache: LocalCache | None = None
+        if object_storage is not None:
+            self._cache = LocalCache(folder, limit_bytes, object_storage)
+        elif limit_bytes is not None:
+            self._quota = DiskQuota(folder, limit_bytes)
 
     def put(self, source: Path | Readable) -> StoredArtifact:
-        """Stores the content of a file or stream, read in small pieces; the same content twice is one file.
+        """Store the content of a file or stream, read in chunks; equal content is stored once.
 
         Raises:
-            StorageFull: it does not fit; nothing of it stays.
-            StorageUnavailable: the object storage did not take it.
+            StorageFull: the content does not fit; nothing of it stays.
+            StorageUnavailable: the upload to the object storage failed.
         """
         if isinstance(source, Path):
             with source.open("rb") as stream:
                 return self.put(stream)
-        with _named_if_full(self.folder):
+        with _storage_full_raised(self.folder):
             stored = self._write(source)
-        if self.remote is not None:
-            self.remote.upload(stored.sha256, self._location(stored.sha256))
+        if self.object_storage is not None:
+            self.object_storage.upload(stored.sha256, self._location(stored.sha256))
         if self._cache is not None:
-            self._cache.grew(stored.size_bytes)
+            self._cache.added(stored.size_bytes)
         return stored
 
     def path(self, sha256: str) -> Path:
-        """Where the content lies, to be read only; ``ArtifactNotFound`` if it is not here or no hash of ours.
+        """The path of the content, to be read only; its bytes are not checked, see ``intact_path``.
 
-        What is served or used goes through ``intact_path``. What only the object storage has is fetched, and raises
-        ``StorageUnavailable`` if that does not answer.
+        A file that only the object storage has is fetched first.
+
+        Raises:
+            ArtifactNotFound: ``sha256`` is not stored, or is no sha256.
+            StorageUnavailable: the object storage does not answer.
         """
         if _HASH.fullmatch(sha256) is None:
-            raise ArtifactNotFound(f"{sha256!r} is no sha256 of stored content")
+            raise ArtifactNotFound(f"{sha256!r} is not the sha256 of stored content")
         location = self._location(sha256)
-        if location.is_file() if self._cache is None else self._cache.use(location):
+        if location.is_file() if self._cache is None else self._cache.touch(location):
             return location
-        if self.remote is None:
+        if self.object_storage is None:
             raise ArtifactNotFound(f"no content with sha256 {sha256!r} is stored")
-        return self._fetch(sha256, self.remote)
+        return self._fetch(sha256, self.object_storage)
 
     def intact_path(self, sha256: str) -> Path:
-        """As ``path``, after a look at every byte; raises ``ArtifactDamaged`` if they are not what was put.
+        """As ``path``, after checking the hash of every byte; raises ``ArtifactDamaged`` on a mismatch.
 
-        Where there is object storage, a copy that is damaged here is replaced by the one there.
+        With object storage, a damaged copy in the folder is replaced by the stored one.
         """
         path = self.path(sha256)
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found == sha256:
             return path
-        if self.remote is None:
+        if self.object_storage is None:
             raise _damaged(sha256, found)
-        return self._fetch(sha256, self.remote)
+        return self._fetch(sha256, self.object_storage)
 
-    def check(self, sha256: str) -> None:
-        """Raises as ``intact_path`` if the content is not intact, in the object storage too, if there is one."""
-        if self.remote is not None:
-            found = self.remote.digest(sha256)
+    def verify(self, sha256: str) -> None:
+        """Check the content in the folder, and in the object storage if there is one; raises as ``intact_path``."""
+        if self.object_storage is not None:
+            found = self.object_storage.digest(sha256)
             if found != sha256:
                 raise _damaged(sha256, found)
-        if self.remote is None or self._location(sha256).is_file():
+        if self.object_storage is None or self._location(sha256).is_file():
             self.intact_path(sha256)
 
-    def heal(self, sha256: str) -> bool:
-        """Whether this machine had an intact copy of what the object storage has not, and has stored it there."""
-        if self.remote is None:
+    def repair(self, sha256: str) -> bool:
+        """Upload this machine's copy to the object storage; False if there is no intact copy or no object storage."""
+        if self.object_storage is None:
             return False
         location = self._location(sha256)
         try:
             self.intact_path(sha256)
         except ArtifactNotFound:
             return False
-        self.remote.upload(sha256, location)
+        self.object_storage.upload(sha256, location)
         return True
 
     def open(self, sha256: str) -> BinaryIO:
-        """The content as a stream, which the caller closes; ``ArtifactNotFound`` as for ``path``."""
+        """The content as a stream, which the caller closes; raises as ``path`` does."""
         return self.path(sha256).open("rb")
 
-    def _fetch(self, sha256: str, remote: Remote) -> Path:
-        with remote.open(sha256) as stream, _named_if_full(self.folder):
+    def _fetch(self, sha256: str, object_storage: ObjectStorage) -> Path:
+        with object_storage.open(sha256) as stream, _storage_full_raised(self.folder):
             stored = self._write(stream, expected=sha256)
         if self._cache is not None:
-            self._cache.grew(stored.size_bytes)
+            self._cache.added(stored.size_bytes)
         return self._location(sha256)
 
     def _write(self, source: Readable, expected: str | None = None) -> StoredArtifact:
@@ -146,15 +155,16 @@ class ArtifactStore:
                 if expected not in (None, stored.sha256):
                     raise _damaged(str(expected), stored.sha256)
                 final = self._location(stored.sha256)
-                # Whoever deletes looks under the lock at how old a file is: this one is new, also where it replaces.
-                with self.lock.writing():
+                # Deletion checks the age of a file under the exclusive lock. After this rename the file is new, also
+                # where it replaces an old one.
+                with self.lock.shared():
                     final.parent.mkdir(exist_ok=True)
                     reach("checkpoint.before_rename")
                     os.replace(incoming.name, final)
             except BaseException:
                 os.unlink(incoming.name)
                 raise
-        # A rename is durable once its folder is on the disk, and a new folder once the one above is.
+        # A rename is durable once its folder is synced, and a new folder once its parent is synced.
         _sync_folder(final.parent)
         _sync_folder(self.folder)
         reach("checkpoint.after_rename")
@@ -165,13 +175,16 @@ class ArtifactStore:
 
 
 def artifact_store(settings: StoreSettings) -> ArtifactStore:
-    """The store that ``settings`` name."""
-    remote = None if settings.artifacts_url is None else Remote(settings.artifacts_url)
-    return ArtifactStore(settings.artifacts_folder, limit_bytes=settings.artifacts_limit_bytes, remote=remote)
+    """The artifact store that ``settings`` describe."""
+    return ArtifactStore(
+        settings.artifacts_folder,
+        limit_bytes=settings.artifacts_limit_bytes,
+        object_storage=None if settings.artifacts_url is None else ObjectStorage(settings.artifacts_url),
+    )
 
 
 def attach(tx: Transaction, lease: Lease, name: str, artifact: StoredArtifact, media_type: str) -> None:
-    """Gives the job this content under ``name``, in place of what it had under it; raises ``LeaseLost``."""
+    """Attach the content to the job under ``name``, replacing what has this name; raises ``LeaseLost``."""
     hold(tx, lease)
     register(tx, artifact)
     row = {"job_id": lease.job_id, "name": name, "sha256": artifact.sha256, "media_type": media_type}
@@ -179,7 +192,7 @@ def attach(tx: Transaction, lease: Lease, name: str, artifact: StoredArtifact, m
 
 
 def of_job(tx: Transaction, job_id: str) -> dict[str, JobArtifact]:
-    """The job's files by name."""
+    """The files of the job's result, by name."""
     query = (
         select(job_artifacts.c.name, artifacts.c.sha256, artifacts.c.size_bytes, job_artifacts.c.media_type)
         .join_from(job_artifacts, artifacts)
@@ -190,15 +203,15 @@ def of_job(tx: Transaction, job_id: str) -> dict[str, JobArtifact]:
 
 
 def register(tx: Transaction, artifact: StoredArtifact) -> None:
-    """Makes the content known to the database, so that jobs and uploads can refer to it.
+    """Write the row of stored content, so that jobs and uploads can refer to it.
 
-    It counts as new again: until tomorrow it stays, whether or not anything refers to it.
+    The row's age starts again: for a day the content is kept even if nothing refers to it.
     """
     row = {"sha256": artifact.sha256, "size_bytes": artifact.size_bytes, "created_at": now()}
     insert_or_update(tx, artifacts, row)
 
 
-def _copy(source: Readable, target: IO[bytes], quota: Quota | None) -> StoredArtifact:
+def _copy(source: Readable, target: IO[bytes], quota: DiskQuota | None) -> StoredArtifact:
     digest, size_bytes = hashlib.sha256(), 0
     while chunk := source.read(CHUNK_BYTES):
         if quota is not None:
@@ -207,7 +220,7 @@ def _copy(source: Readable, target: IO[bytes], quota: Quota | None) -> StoredArt
         target.write(chunk)
         size_bytes += len(chunk)
     target.flush()
-    # Nobody writes to it any more: its name says what is in it.
+    # Read-only from now on, since the name is the hash of the content.
     os.fchmod(target.fileno(), 0o444)
     os.fsync(target.fileno())
     return StoredArtifact(digest.hexdigest(), size_bytes)
@@ -216,20 +229,21 @@ def _copy(source: Readable, target: IO[bytes], quota: Quota | None) -> StoredArt
 def _damaged(sha256: str, found: str) -> ArtifactDamaged:
     return ArtifactDamaged(
         f"the content with sha256 {sha256!r} is damaged: its sha256 is now {found!r}. "
-        "`safs scrub` lists all that is damaged, and the way out"
+        "`safs scrub` lists all damaged files and what to do about each"
     )
 
 
 @contextmanager
-def _named_if_full(folder: Path) -> Iterator[None]:
+def _storage_full_raised(folder: Path) -> Iterator[None]:
+    """Turns the errors of a full disk or quota into ``StorageFull``."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StorageFull(
-            f"the disk of {folder} has no room for this content: {error.strerror}. Free some, or let `safs collect` "
-            "make room (SAFS_RETENTION_DAYS, SAFS_OUTPUTS_DAYS)"
+            f"the disk of {folder} has no space for this content: {error.strerror}. Free some space, or run "
+            "`safs collect` (SAFS_RETENTION_DAYS, SAFS_OUTPUTS_DAYS)"
         ) from error
 
 

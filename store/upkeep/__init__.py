@@ -1,1 +1,1 @@
-"""Upkeep of a service's data: collection, backup, restore, scrub."""
+"""Maintenance of a service's data: collection, backup, restore, scrub."""

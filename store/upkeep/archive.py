@@ -1,4 +1,7 @@
-"""Where a backup lies: a folder, or one tar file. Nothing is unpacked under a name that a file brings along."""
+"""A backup on disk: a folder, or one tar file.
+
+No name from a tar file is ever used as a path.
+"""
 
 import os
 import shutil
@@ -15,28 +18,30 @@ SUFFIX = ".tar"
 
 
 class Writer(Protocol):
-    """Takes files, each once."""
+    """A backup that is being written; each name is added once."""
 
     def add(self, name: str, file: Path) -> None:
-        """Copies ``file`` into the backup as ``name``, such as ``tables/jobs.jsonl``."""
+        """Copy ``file`` into the backup as ``name``, such as ``tables/jobs.jsonl``."""
 
 
 class Reader(Protocol):
-    """Gives files back."""
+    """A backup that is being read."""
 
     def open(self, name: str) -> AbstractContextManager[BufferedReader]:
-        """The file as a stream; raises ``BadBackup`` if the backup has none of this name."""
+        """The file as a stream; raises ``BadBackup`` if the backup has no file of this name."""
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[Writer]:
-    """A new backup, which has its name once the block has ended well; a tar file if the name ends in ``.tar``.
+def create_archive(target: Path) -> Iterator[Writer]:
+    """A new backup: a tar file if the name ends in ``.tar``, else a folder.
+
+    It is written under a temporary name and renamed at the end of the block; nothing stays if the block raises.
 
     Raises:
-        FileExistsError: there is something of this name already.
+        FileExistsError: ``target`` exists.
     """
     if target.exists():
-        raise FileExistsError(f"{target} is already there; choose another name, or move it away")
+        raise FileExistsError(f"{target} already exists; choose another name, or move it away")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.partial")
     _remove(partial)
@@ -60,13 +65,13 @@ def writing(target: Path) -> Iterator[Writer]:
 
 
 @contextmanager
-def reading(source: Path) -> Iterator[Reader]:
-    """A backup that was made before; raises ``BadBackup`` if there is none."""
+def open_archive(source: Path) -> Iterator[Reader]:
+    """An existing backup; raises ``BadBackup`` if ``source`` is none."""
     if source.is_dir():
         yield _FolderReader(source)
         return
     try:
-        tar = tarfile.open(source, "r:")  # noqa: SIM115 - closed below, and errors of the block are not this one's
+        tar = tarfile.open(source, "r:")  # noqa: SIM115 - closed below; errors of the caller's block are not caught
     except (OSError, tarfile.TarError) as error:
         raise BadBackup(f"{source} is neither a folder nor a tar file that `safs backup` made: {error}") from error
     with tar:
@@ -124,7 +129,7 @@ class _TarReader:
         if stream is None:
             raise BadBackup(f"the backup {self._source} has no {name}")
         with stream:
-            yield cast("BufferedReader", stream)  # extractfile promises less than it gives
+            yield cast("BufferedReader", stream)  # extractfile is annotated with a wider type
 
     def _index(self) -> dict[str, tarfile.TarInfo]:
         if self._entries is None:

@@ -1,11 +1,12 @@
-"""A backup: every table from one moment as lines of JSON, every artifact, and a manifest that hashes them all.
+"""Writes a backup: every table as JSON lines from one snapshot, every artifact, and a manifest with their hashes.
 
-It says nothing of the database that it comes from, so what SQLite held can be restored into PostgreSQL and the other
-way round. ``store.upkeep.restore`` reads it.
+The format does not depend on the database, so a backup of SQLite can be restored into PostgreSQL and the other way
+round. ``store.upkeep.restore`` reads it.
 
-    manifest.json          what there is, with hashes; manifest.sha256 beside it is its own
-    tables/NAME.jsonl      a row a line, as a list of the columns' values
-    artifacts/ab/abcd...   files by their sha256
+    manifest.json          list of the tables with their hashes
+    manifest.sha256        hash of manifest.json
+    tables/NAME.jsonl      one row per line, as a list of the columns' values
+    artifacts/ab/abcd...   files named by their sha256
 """
 
 import hashlib
@@ -34,62 +35,65 @@ _ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class TableDump:
-    """A table of the backup."""
+    """A table in the backup."""
 
     name: str
     columns: dict[str, str]
-    """Name -> ``time``, ``json`` or ``plain``, in the order of a row's values."""
+    """Mapping of column names to ``time``, ``json`` or ``plain``, in the order of a row's values."""
     rows: int
     sha256: str
-    """Of its file."""
+    """Hash of the table's file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds."""
+    """Table of contents of a backup."""
 
     format: int
+    """Version of the backup format, ``FORMAT``."""
     revision: str
-    """Of the schema that the rows fit."""
+    """Revision of the database schema that the rows fit."""
     made_at: str
+    """UTC time of the backup, ISO 8601."""
     tables: tuple[TableDump, ...]
-    """In an order in which they can be filled."""
+    """Tables in an order that satisfies the foreign keys."""
     artifacts: int
+    """Number of artifacts that have a row."""
     size_bytes: int
-    """Of all artifacts."""
+    """Total size of the artifacts that have a row."""
     absent: tuple[str, ...]
-    """Hashes of artifacts that were damaged or missing when it was made: they are not in it."""
+    """Hashes of artifacts that were damaged or missing when the backup was made; the backup does not contain them."""
 
 
 def table_file(name: str) -> str:
-    """Where the rows of a table lie."""
+    """Name of the file with the rows of a table."""
     return f"tables/{name}.jsonl"
 
 
 def artifact_file(sha256: str) -> str:
-    """Where an artifact lies."""
+    """Name of the file of an artifact."""
     return f"artifacts/{sha256[:2]}/{sha256}"
 
 
 def back_up(
-    database: Database, store: ArtifactStore, archive: Writer, *, revision: str, tell: Callable[[int, int], None]
+    database: Database, store: ArtifactStore, archive: Writer, *, revision: str, progress: Callable[[int, int], None]
 ) -> Manifest:
-    """Writes all that the service knows, as of one moment, while it runs.
+    """Write all rows and artifacts of one moment to ``archive``; the service can run at the same time.
 
     Args:
-        revision: of the database's schema.
-        tell: called with (bytes of artifacts written, of all) as it goes on.
+        revision: revision of the database schema.
+        progress: called with (bytes of artifacts written, total bytes).
     """
-    # Nobody deletes files until we are through: rows may go meanwhile, which the snapshot does not see.
+    # The lock keeps the files of the snapshot: rows may be deleted meanwhile, and their files would follow.
     store.folder.mkdir(parents=True, exist_ok=True)
-    with store.lock.writing(), TemporaryDirectory(prefix="safs-backup-") as scratch:
+    with store.lock.shared(), TemporaryDirectory(prefix="safs-backup-") as scratch:
         made_at = datetime.now(UTC)
         with read(_snapshots(database)) as tx:
-            kept = (table for table in metadata.sorted_tables if table is not chores)
-            tables = tuple(_dump(tx, table, archive, Path(scratch)) for table in kept)
+            saved = (table for table in metadata.sorted_tables if table is not chores)
+            tables = tuple(_dump(tx, table, archive, Path(scratch)) for table in saved)
             count, size_bytes = tx.execute(_SIZE).one()
             hashes = _hashes(tx, Path(scratch))
-        absent = _copy_artifacts(store, archive, hashes, int(size_bytes), tell)
+        absent = _copy_artifacts(store, archive, hashes, int(size_bytes), progress)
         manifest = Manifest(FORMAT, revision, made_at.isoformat(), tables, count, int(size_bytes), tuple(absent))
         _add_manifest(manifest, archive, Path(scratch))
     return manifest
@@ -99,7 +103,7 @@ _SIZE = select(func.count(), func.coalesce(func.sum(artifacts.c.size_bytes), 0))
 
 
 def _snapshots(database: Database) -> Any:
-    """An engine whose transactions see one moment; on SQLite every one does."""
+    """An engine whose transactions read one snapshot; on SQLite, all transactions do."""
     if database.engine.dialect.name == "postgresql":
         return database.engine.execution_options(isolation_level="REPEATABLE READ")
     return database.engine
@@ -132,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 
 def _hashes(tx: Transaction, scratch: Path) -> Path:
-    """A file of (hash, size), so that as many as there are need no memory."""
+    """A file with the hash and size of each artifact; a list in memory could grow without bound."""
     file = scratch / "hashes"
     query = select(artifacts.c.sha256, artifacts.c.size_bytes).order_by(artifacts.c.sha256)
     with file.open("w") as stream:
@@ -142,9 +146,9 @@ def _hashes(tx: Transaction, scratch: Path) -> Path:
 
 
 def _copy_artifacts(
-    store: ArtifactStore, archive: Writer, hashes: Path, total_bytes: int, tell: Callable[[int, int], None]
+    store: ArtifactStore, archive: Writer, hashes: Path, total_bytes: int, progress: Callable[[int, int], None]
 ) -> Sequence[str]:
-    """Those that could not be copied, because they are damaged or missing."""
+    """Copies the artifacts; returns the hashes of those that are damaged or missing."""
     absent, done_bytes = [], 0
     with hashes.open() as lines:
         for line in lines:
@@ -154,7 +158,7 @@ def _copy_artifacts(
             except ArtifactNotFound:
                 absent.append(sha256)
             done_bytes += int(size_bytes)
-            tell(done_bytes, total_bytes)
+            progress(done_bytes, total_bytes)
     return absent
 
 

@@ -1,4 +1,4 @@
-"""Work that somebody has to do once in a while, whoever it is."""
+"""Periodic work that any one process of the service does on behalf of all."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def claim(tx: Transaction, name: str, every_s: float) -> bool:
-    """Whether the chore is the caller's to do now: nobody has claimed it within ``every_s`` seconds."""
+    """True if no process has claimed the chore within the last ``every_s`` seconds; the caller then does it."""
     insert_if_absent(tx, chores, {"name": name, "ran_at": _NEVER})
     due = update(chores).where(chores.c.name == name, chores.c.ran_at <= seconds_from_now(-every_s))
     return tx.execute(due.values(ran_at=now()).returning(chores.c.name)).one_or_none() is not None

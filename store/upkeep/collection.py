@@ -1,4 +1,4 @@
-"""Collection: deletes what nothing needs any more, in small steps, while the service runs."""
+"""Garbage collection: deletes expired and unreferenced data, in small steps, while the service runs."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -15,38 +15,39 @@ from store.upkeep import expiry
 from store.upkeep.orphans import delete_orphans, delete_remote_orphans, find_orphans, find_remote_orphans
 
 EVERY_S = 3600.0
-"""How often somebody should."""
+"""Seconds between two collections."""
 
 
 class Kind(StrEnum):
-    """What may go."""
+    """Kinds of data that are collected; the values are the words of the report."""
 
     JOB = "jobs"
     UPLOAD = "uploads"
     OUTPUT = "stage outputs"
     ANSWER = "idempotency keys"
-    ARTIFACT = "artifacts that nothing names"
+    ARTIFACT = "unreferenced artifacts"
     FILE = "files without a row"
     OBJECT = "objects without a row"
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What one step deleted; 0 where it only made way, as by deleting the events of a job."""
+    """Result of one step."""
 
     kind: Kind
     count: int
+    """Number of things deleted; 0 for an intermediate step, such as the deletion of a job's events."""
     size_bytes: int = 0
-    """On this machine's disk, or in the object storage."""
+    """Bytes freed on this machine's disk, or in the object storage."""
 
 
 def chore(store: ArtifactStore) -> str:
-    """The name under which collecting is claimed: with object storage each machine has a folder of its own to sweep."""
-    return "collect" if store.remote is None else f"collect on {socket.gethostname()}"
+    """Name of the chore: one for the service, or one per machine if each has its own folder beside object storage."""
+    return "collect" if store.object_storage is None else f"collect on {socket.gethostname()}"
 
 
 def collect(database: Database, store: ArtifactStore, settings: StoreSettings) -> Iterator[Removed]:
-    """Deletes step by step; each step is one short transaction, and whoever stops in between leaves nothing broken."""
+    """Collect step by step; each step is one short transaction, and it is safe to stop between two steps."""
     if settings.retention_days is not None:
         days = settings.retention_days
         yield from _jobs(database, days)
@@ -55,27 +56,27 @@ def collect(database: Database, store: ArtifactStore, settings: StoreSettings) -
     yield from _rows(database, Kind.ANSWER, expiry.delete_answers)
     yield from _artifacts(database)
     for orphans in find_orphans(database, store):
-        gone = delete_orphans(store, orphans)
-        yield Removed(Kind.FILE, len(gone), sum(orphan.size_bytes for orphan in gone))
-    if store.remote is not None:
-        for objects in find_remote_orphans(database, store.remote):
-            deleted = delete_remote_orphans(store.remote, objects)
-            yield Removed(Kind.OBJECT, len(deleted), sum(orphan.size_bytes for orphan in deleted))
+        removed = delete_orphans(store, orphans)
+        yield Removed(Kind.FILE, len(removed), sum(orphan.size_bytes for orphan in removed))
+    if store.object_storage is not None:
+        for objects in find_remote_orphans(database, store.object_storage):
+            removed_objects = delete_remote_orphans(store.object_storage, objects)
+            yield Removed(Kind.OBJECT, len(removed_objects), sum(orphan.size_bytes for orphan in removed_objects))
 
 
-def survey(database: Database, store: ArtifactStore, settings: StoreSettings) -> Iterator[Removed]:
-    """What ``collect`` would delete now. What those deletions would leave without a name is not in it yet."""
+def preview(database: Database, store: ArtifactStore, settings: StoreSettings) -> Iterator[Removed]:
+    """What ``collect`` would delete now, without what only becomes unreferenced by these deletions."""
     with database.read() as tx:
         if settings.retention_days is not None:
             yield _count(tx, Kind.JOB, jobs, expiry.old_jobs(tx, settings.retention_days))
             yield _count(tx, Kind.UPLOAD, uploads, expiry.old_uploads(settings.retention_days))
         yield _count(tx, Kind.OUTPUT, stage_outputs, expiry.old_outputs(tx, settings.outputs_days))
         yield _count(tx, Kind.ANSWER, idempotency_keys, expiry.old_answers())
-        yield _count(tx, Kind.ARTIFACT, artifacts, expiry.unnamed_artifacts())
+        yield _count(tx, Kind.ARTIFACT, artifacts, expiry.unreferenced_artifacts())
     for orphans in find_orphans(database, store):
         yield Removed(Kind.FILE, len(orphans), sum(orphan.size_bytes for orphan in orphans))
-    if store.remote is not None:
-        for objects in find_remote_orphans(database, store.remote):
+    if store.object_storage is not None:
+        for objects in find_remote_orphans(database, store.object_storage):
             yield Removed(Kind.OBJECT, len(objects), sum(orphan.size_bytes for orphan in objects))
 
 
@@ -100,12 +101,12 @@ def _rows(database: Database, kind: Kind, delete: Callable[[Transaction], int]) 
 def _artifacts(database: Database) -> Iterator[Removed]:
     while True:
         with database.read() as tx:
-            hashes = expiry.find_unnamed(tx)
+            hashes = expiry.find_unreferenced(tx)
         if not hashes:
             return
         with database.begin() as tx:
-            count = expiry.delete_unnamed(tx, hashes)
-        if not count:  # Somebody else deletes them.
+            count = expiry.delete_unreferenced(tx, hashes)
+        if not count:  # Another process deletes them.
             return
         yield Removed(Kind.ARTIFACT, count)
 

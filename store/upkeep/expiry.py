@@ -1,14 +1,14 @@
-"""Rows that nothing needs any more: what they are, and how they go, a few at a time.
+"""Expired and unreferenced rows: the conditions that select them, and their deletion in batches.
 
-Every function that deletes does a bounded amount of work in the caller's transaction and says how much; 0 says that
-nothing is left to do. Two may run beside each other, and beside everything else that the service does:
+Each function that deletes does a bounded amount of work in the caller's transaction and returns the number of deleted
+rows; 0 means that nothing is left. Two of them can run at the same time, and beside everything else in the service:
 
-- a job goes in pieces, its row last, and with the row its totals move to ``counters``;
-- an upload that a job is being submitted with is locked by ``uploads.hold``, and left alone;
-- an artifact that is being registered is locked by ``artifacts.register``, and new again after it.
+- a job is deleted in parts, its row last; its totals are added to ``counters`` in the same transaction as the row;
+- an upload that a job is being submitted with is locked by ``uploads.lock``, and skipped;
+- an artifact that is being registered is locked by ``stored_files.register``, and no longer old afterwards.
 
-PostgreSQL looks at a row's conditions as of the statement's begin. So rows are locked by one statement, and looked at
-again by the next, which sees all that was committed before the lock was ours.
+PostgreSQL evaluates a statement's conditions on a snapshot from the beginning of the statement. So one statement locks
+the rows, and the next checks them again: it sees everything that was committed before the lock was granted.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 500
 
 
 def old_jobs(tx: Transaction, days: float) -> ColumnElement[bool]:
-    """SQL: the job ended so long ago, no unfinished job works with what it made, and no quota counts its GPU-hours."""
+    """SQL: the job ended ``days`` ago, no unfinished job reuses its outputs, and no quota counts its GPU-hours."""
     counted = and_(jobs.c.owner.is_not(None), jobs.c.gpu_seconds > 0)
     return and_(
         jobs.c.state.in_(FINAL_STATES),
@@ -40,7 +40,7 @@ def old_jobs(tx: Transaction, days: float) -> ColumnElement[bool]:
 
 
 def old_outputs(tx: Transaction, days: float) -> ColumnElement[bool]:
-    """SQL: the stage output was made so long ago, and neither its maker nor another unfinished job works with it."""
+    """SQL: the stage output was made ``days`` ago, and no unfinished job made or reuses it."""
     unfinished = select(jobs.c.id).where(_unfinished())
     return and_(
         stage_outputs.c.created_at <= seconds_from_now(-days * DAY_S),
@@ -50,30 +50,31 @@ def old_outputs(tx: Transaction, days: float) -> ColumnElement[bool]:
 
 
 def old_uploads(days: float) -> ColumnElement[bool]:
-    """SQL: the upload is so old, and no job names it."""
+    """SQL: the upload is ``days`` old, and no job refers to it."""
     weights = jobs.c.spec[("model", "weights")].as_string()
     named = select(weights).where(weights.is_not(None))
     return and_(uploads.c.created_at <= seconds_from_now(-days * DAY_S), uploads.c.id.not_in(named))
 
 
 def old_answers() -> ColumnElement[bool]:
-    """SQL: nobody may ask for the answer under this idempotency key any more."""
+    """SQL: the idempotency key is older than a day."""
     return idempotency_keys.c.created_at <= seconds_from_now(-DAY_S)
 
 
-def unnamed_artifacts() -> ColumnElement[bool]:
-    """SQL: nothing has named the content for a day."""
-    users = (job_artifacts, stage_outputs, uploads)
+def unreferenced_artifacts() -> ColumnElement[bool]:
+    """SQL: the content was registered more than a day ago, and no row refers to it."""
+    referring = (job_artifacts, stage_outputs, uploads)
     return and_(
         artifacts.c.created_at <= seconds_from_now(-DAY_S),
-        *(~exists().where(user.c.sha256 == artifacts.c.sha256) for user in users),
+        *(~exists().where(table.c.sha256 == artifacts.c.sha256) for table in referring),
     )
 
 
 def delete_part_of_a_job(tx: Transaction, days: float) -> tuple[int, int]:
-    """(jobs, other rows) that went: trials with their curves, then events, then the job itself.
+    """Delete a part of the oldest expired job; returns the numbers of deleted (jobs, other rows).
 
-    With the job its totals are added to the counters of the same names, and 1 to ``jobs_<state>``.
+    Trials with their curves are deleted first, then events, then the job itself. In the same transaction, the job's
+    totals are added to the counters of the same names, and 1 to ``jobs_<state>``.
     """
     oldest = select(jobs.c.id).where(old_jobs(tx, days)).order_by(jobs.c.id).limit(1)
     job_id = tx.execute(oldest.with_for_update(skip_locked=True)).scalar_one_or_none()
@@ -82,49 +83,55 @@ def delete_part_of_a_job(tx: Transaction, days: float) -> tuple[int, int]:
     rows = _delete_trials(tx, job_id) or _delete_events(tx, job_id)
     if rows:
         return 0, rows
-    _release(tx, stage_outputs.c.job_id == job_id)
-    gone = delete(jobs).where(jobs.c.id == job_id).returning(jobs.c.state, *(jobs.c[name] for name in TOTALS))
-    row = tx.execute(gone).mappings().one()
+    _restart_age(tx, stage_outputs.c.job_id == job_id)
+    deletion = delete(jobs).where(jobs.c.id == job_id).returning(jobs.c.state, *(jobs.c[name] for name in TOTALS))
+    row = tx.execute(deletion).mappings().one()
     totals = {name: float(row[name] or 0) for name in TOTALS}
     counters.add(tx, totals | {f"jobs_{JobState(row['state'])}": 1.0})
     return 1, 0
 
 
 def delete_outputs(tx: Transaction, days: float) -> int:
-    """How many stage outputs went. Their content stays another day, for those who have just found it."""
+    """Delete expired stage outputs; returns their number.
+
+    Their content stays for another day, for jobs that have just looked it up.
+    """
     keys = tx.execute(select(stage_outputs.c.key).where(old_outputs(tx, days)).limit(_ROWS_AT_ONCE)).scalars().all()
     which = stage_outputs.c.key.in_(keys)
-    # The content before the output, as ``outputs.keep`` does: whoever locks in another order may wait for ever.
-    _release(tx, which)
+    # The artifact before the stage output, in the order of ``outputs.save``; another order could deadlock.
+    _restart_age(tx, which)
     return tx.execute(delete(stage_outputs).where(which)).rowcount
 
 
 def delete_uploads(tx: Transaction, days: float) -> int:
-    """How many uploads went."""
+    """Delete expired uploads; returns their number."""
     ids = _locked(tx, uploads.c.id, old_uploads(days))
     return tx.execute(delete(uploads).where(uploads.c.id.in_(ids), old_uploads(days))).rowcount
 
 
 def delete_answers(tx: Transaction) -> int:
-    """How many idempotency keys went."""
+    """Delete expired idempotency keys; returns their number."""
     key = tuple_(idempotency_keys.c.owner, idempotency_keys.c.key)
     few = select(idempotency_keys.c.owner, idempotency_keys.c.key).where(old_answers()).limit(_ROWS_AT_ONCE)
     return tx.execute(delete(idempotency_keys).where(key.in_(few))).rowcount
 
 
-def find_unnamed(tx: Transaction) -> Sequence[str]:
-    """Some hashes of artifacts that nothing names: reading takes longer than deleting, so it is done before."""
-    return tx.execute(select(artifacts.c.sha256).where(unnamed_artifacts()).limit(_ROWS_AT_ONCE)).scalars().all()
+def find_unreferenced(tx: Transaction) -> Sequence[str]:
+    """A batch of hashes of unreferenced artifacts.
+
+    The search takes longer than the deletion, so it runs in a transaction of its own that only reads.
+    """
+    return tx.execute(select(artifacts.c.sha256).where(unreferenced_artifacts()).limit(_ROWS_AT_ONCE)).scalars().all()
 
 
-def delete_unnamed(tx: Transaction, hashes: Sequence[str]) -> int:
-    """How many of those artifacts went: nothing names them still. Their files are orphans from now on."""
-    found = _locked(tx, artifacts.c.sha256, and_(artifacts.c.sha256.in_(hashes), unnamed_artifacts()))
-    return tx.execute(delete(artifacts).where(artifacts.c.sha256.in_(found), unnamed_artifacts())).rowcount
+def delete_unreferenced(tx: Transaction, hashes: Sequence[str]) -> int:
+    """Delete those of the artifacts that are still unreferenced; returns their number. Their files become orphans."""
+    found = _locked(tx, artifacts.c.sha256, and_(artifacts.c.sha256.in_(hashes), unreferenced_artifacts()))
+    return tx.execute(delete(artifacts).where(artifacts.c.sha256.in_(found), unreferenced_artifacts())).rowcount
 
 
 def known_artifacts(tx: Transaction, hashes: Sequence[str]) -> set[str]:
-    """Those of the hashes that have a row."""
+    """The subset of ``hashes`` that have a row."""
     found: set[str] = set()
     for begin in range(0, len(hashes), _ROWS_AT_ONCE):
         some = hashes[begin : begin + _ROWS_AT_ONCE]
@@ -137,10 +144,10 @@ def _locked(tx: Transaction, key: ColumnElement[str], which: ColumnElement[bool]
     return tx.execute(query).scalars().all()
 
 
-def _release(tx: Transaction, which: ColumnElement[bool]) -> None:
-    """Lets the content of these stage outputs count as new."""
-    released = artifacts.c.sha256.in_(select(stage_outputs.c.sha256).where(which))
-    tx.execute(update(artifacts).where(released).values(created_at=now()))
+def _restart_age(tx: Transaction, which: ColumnElement[bool]) -> None:
+    """Makes the artifacts of these stage outputs new, so that they stay for another day."""
+    content = artifacts.c.sha256.in_(select(stage_outputs.c.sha256).where(which))
+    tx.execute(update(artifacts).where(content).values(created_at=now()))
 
 
 def _delete_trials(tx: Transaction, job_id: str) -> int:
@@ -155,7 +162,7 @@ def _delete_events(tx: Transaction, job_id: str) -> int:
 
 
 def _makers_in_use(tx: Transaction) -> Sequence[str]:
-    """Ids of jobs whose stage outputs an unfinished job goes on with."""
+    """Ids of jobs whose stage outputs an unfinished job reuses."""
     reused = tx.execute(select(jobs.c.reused).where(_unfinished(), jobs.c.reused.is_not(None))).scalars()
     return sorted({maker for stages in reused for makers in stages.values() for maker in makers})
 

@@ -1,4 +1,7 @@
-"""Files of the artifacts' folder, and of the object storage, that no row names: what crashes and deleted rows leave."""
+"""Orphans: files in the folder of artifacts, or in the object storage, without a row.
+
+They are left by crashes and by the deletion of rows.
+"""
 
 import os
 import re
@@ -8,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.artifacts.object_storage import Remote, RemoteFile
+from store.artifacts.object_storage import ObjectStorage, StoredObject
 from store.artifacts.stored_files import INCOMING, ArtifactStore
 from store.session import Database
 from store.upkeep import expiry
 
-PATIENCE_S = 1.0
-"""How long writers are waited for; a backup holds the folder for longer, and then the files go another time."""
+LOCK_TIMEOUT_S = 1.0
+"""Seconds to wait for writers; during a backup, which takes longer, nothing is deleted."""
 
 _SUBFOLDER = re.compile(r"[0-9a-f]{2}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,9 +30,9 @@ class Orphan:
 
 
 def find_orphans(database: Database, store: ArtifactStore) -> Iterator[list[Orphan]]:
-    """Files of the folder, one subfolder after the other, that no row names and that are older than a day.
+    """Orphans in the folder that are older than a day, one subfolder at a time.
 
-    Files whose names we did not choose are not ours, and not among them.
+    Files whose names are neither a sha256 nor that of a partial file are left alone.
     """
     if not store.folder.is_dir():
         return
@@ -40,44 +43,44 @@ def find_orphans(database: Database, store: ArtifactStore) -> Iterator[list[Orph
 
 
 def delete_orphans(store: ArtifactStore, orphans: list[Orphan]) -> list[Orphan]:
-    """Those that went. One that was put again meanwhile is new, and stays."""
+    """Delete orphans; returns the deleted ones. A file that was stored again in the meantime is new, and stays."""
     if not orphans:
         return []
-    with store.lock.deleting(PATIENCE_S) as alone:
-        if not alone:
+    with store.lock.exclusive(LOCK_TIMEOUT_S) as locked:
+        if not locked:
             return []
-        gone = [orphan for orphan in orphans if _if_old(orphan.path) is not None]
-        for orphan in gone:
+        still_old = [orphan for orphan in orphans if _if_old(orphan.path) is not None]
+        for orphan in still_old:
             orphan.path.unlink(missing_ok=True)
-    return gone
+    return still_old
 
 
-def find_remote_orphans(database: Database, remote: Remote) -> Iterator[list[RemoteFile]]:
-    """As ``find_orphans``, in the object storage."""
-    for files in remote.list():
+def find_remote_orphans(database: Database, object_storage: ObjectStorage) -> Iterator[list[StoredObject]]:
+    """Orphans in the object storage that are older than a day, one subfolder at a time."""
+    for files in object_storage.list():
         old = [file for file in files if _is_old(file)]
         with database.read() as tx:
             known = expiry.known_artifacts(tx, [file.name for file in old])
         yield [file for file in old if file.name not in known]
 
 
-def delete_remote_orphans(remote: Remote, orphans: list[RemoteFile]) -> list[RemoteFile]:
-    """Those that went.
+def delete_remote_orphans(object_storage: ObjectStorage, orphans: list[StoredObject]) -> list[StoredObject]:
+    """Delete orphans; returns the deleted ones.
 
-    No lock reaches all machines: a file that is put again in the moment between the last look at its age and its
-    deletion is lost there, and stays with the machine that put it, whose ``safs scrub --repair`` stores it again.
+    No lock spans all machines. A file that is stored again between the last check of its age and its deletion is lost
+    in the object storage; the machine that stored it still has it, and its ``safs scrub --repair`` uploads it again.
     """
-    gone = []
+    deleted = []
     for orphan in orphans:
-        now = remote.look(orphan)
-        if now is not None and _is_old(now):
-            remote.delete(now)
-            gone.append(now)
-    return gone
+        current = object_storage.stat(orphan)
+        if current is not None and _is_old(current):
+            object_storage.delete(current)
+            deleted.append(current)
+    return deleted
 
 
-def _is_old(file: RemoteFile) -> bool:
-    """False also where the storage does not say when a file was changed."""
+def _is_old(file: StoredObject) -> bool:
+    """True if the file is older than a day; False if the storage does not report its age."""
     return file.changed_at is not None and file.changed_at.timestamp() < time.time() - expiry.DAY_S
 
 

@@ -1,6 +1,6 @@
-"""Restores what ``store.upkeep.backup`` wrote: every byte is checked, then files are stored, then all rows at once.
+"""Restores a backup of ``store.upkeep.backup``: check every byte, then store the files, then insert all rows at once.
 
-A restore that breaks off leaves files that no row names, which are collected, and no row.
+A restore that is interrupted leaves no rows, only files without a row, which are collected.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _TYPES: dict[str, TypeEngine[Any] | None] = {"time": UtcDateTime(), "json": Json
 
 
 def read_manifest(archive: Reader) -> Manifest:
-    """What the backup holds; raises ``BadBackup`` if it is not what was written, or of a newer format."""
+    """The backup's manifest; raises ``BadBackup`` if it is damaged, or of another format."""
     with archive.open(MANIFEST) as stream:
         text = stream.read()
     with archive.open(MANIFEST_HASH) as stream:
@@ -38,18 +38,18 @@ def read_manifest(archive: Reader) -> Manifest:
     found = json.loads(text)
     if found["format"] != FORMAT:
         raise BadBackup(
-            f"the backup has format {found['format']}, and this version reads {FORMAT}; restore it with the version "
-            "that made it"
+            f"the backup has format {found['format']}, and this version reads format {FORMAT}; restore it with the "
+            "version that made it"
         )
     tables = tuple(TableDump(**table) for table in found["tables"])
     return Manifest(**found | {"tables": tables, "absent": tuple(found["absent"])})
 
 
-def verify(archive: Reader, manifest: Manifest, tell: Callable[[int, int], None]) -> None:
-    """Looks at every byte of the backup; raises ``BadBackup`` that names the first file that is not what was written.
+def verify(archive: Reader, manifest: Manifest, progress: Callable[[int, int], None]) -> None:
+    """Check the hash of every file in the backup; raises ``BadBackup`` with the name of the first mismatch.
 
     Args:
-        tell: called with (bytes of artifacts looked at, of all) as it goes on.
+        progress: called with (bytes of artifacts checked, total bytes).
     """
     for dump in manifest.tables:
         _check(archive, table_file(dump.name), dump.sha256)
@@ -57,36 +57,36 @@ def verify(archive: Reader, manifest: Manifest, tell: Callable[[int, int], None]
     for sha256, size_bytes in _artifacts(archive, manifest):
         _check(archive, artifact_file(sha256), sha256)
         done_bytes += size_bytes
-        tell(done_bytes, manifest.size_bytes)
+        progress(done_bytes, manifest.size_bytes)
 
 
 def store_artifacts(
-    archive: Reader, manifest: Manifest, store: ArtifactStore, tell: Callable[[int, int], None]
+    archive: Reader, manifest: Manifest, store: ArtifactStore, progress: Callable[[int, int], None]
 ) -> None:
-    """Puts every artifact of the backup into ``store``; doing it twice does no harm."""
+    """Put every artifact of the backup into ``store``; idempotent."""
     done_bytes = 0
     for sha256, size_bytes in _artifacts(archive, manifest):
         with archive.open(artifact_file(sha256)) as stream:
             if store.put(stream).sha256 != sha256:
                 raise BadBackup(f"the backup's {artifact_file(sha256)} changed while it was read; try again")
         done_bytes += size_bytes
-        tell(done_bytes, manifest.size_bytes)
+        progress(done_bytes, manifest.size_bytes)
 
 
 def is_empty(tx: Transaction) -> bool:
-    """Whether the database holds nothing that a restore would mix with."""
-    kept = [table for table in metadata.sorted_tables if table not in (chores, counters)]
-    return not any(tx.execute(select(exists(select(literal(1)).select_from(table)))).scalar_one() for table in kept)
+    """True if no table has rows, other than the counters and chores of the service itself."""
+    checked = [table for table in metadata.sorted_tables if table not in (chores, counters)]
+    return not any(tx.execute(select(exists(select(literal(1)).select_from(table)))).scalar_one() for table in checked)
 
 
 def clear(tx: Transaction) -> None:
-    """Deletes every row."""
+    """Delete all rows of all tables."""
     for table in reversed(metadata.sorted_tables):
         tx.execute(delete(table))
 
 
 def load(tx: Transaction, archive: Reader, manifest: Manifest) -> None:
-    """Writes every row of the backup into the empty tables of its revision."""
+    """Insert every row of the backup into the empty tables of its revision."""
     for dump in manifest.tables:
         columns = [column(name, _TYPES[kind]) for name, kind in dump.columns.items()]
         table = light_table(dump.name, *columns)
@@ -95,10 +95,10 @@ def load(tx: Transaction, archive: Reader, manifest: Manifest) -> None:
             tx.execute(insert(table), some)
 
 
-def hand_back(database: Database) -> int:
-    """Queues jobs that ran when the backup was made, as their runners would have; how many those are.
+def requeue_active(database: Database) -> int:
+    """Queue the jobs that were running when the backup was made; returns their number.
 
-    Those that were being cancelled are cancelled.
+    Jobs that were being cancelled are cancelled.
     """
     active = select(jobs.c.id, jobs.c.lease_token, jobs.c.lease_expires_at).where(jobs.c.state.in_(ACTIVE_STATES))
     with database.begin() as tx:
@@ -109,13 +109,13 @@ def hand_back(database: Database) -> int:
 
 
 def active_workers(tx: Transaction) -> list[str]:
-    """Runners that hold a job in this database, and have said so in time."""
+    """Names of the runners that hold a job by a lease that has not expired."""
     held = jobs.c.state.in_(ACTIVE_STATES) & (jobs.c.lease_expires_at > now())
     return sorted(tx.execute(select(jobs.c.worker).where(held)).scalars())
 
 
 def _artifacts(archive: Reader, manifest: Manifest) -> Iterator[tuple[str, int]]:
-    """(hash, size in bytes) of every artifact that the backup has."""
+    """(hash, size in bytes) of every artifact in the backup."""
     absent = frozenset(manifest.absent)
     (dump,) = [dump for dump in manifest.tables if dump.name == "artifacts"]
     for row in _rows(archive, dump):

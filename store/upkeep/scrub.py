@@ -1,4 +1,4 @@
-"""Looks at every byte of every artifact that the database names, and says what is hit where one is not what it was."""
+"""Checks the hash of every artifact that has a row, and finds what refers to those that are damaged or missing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class Condition(StrEnum):
     MISSING = "missing"
 
 
-class Use(StrEnum):
-    """What content is to somebody."""
+class ReferenceKind(StrEnum):
+    """Kinds of rows that refer to content."""
 
     RESULT = "result"
     UPLOAD = "upload"
@@ -29,53 +29,56 @@ class Use(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """Somebody who names the content."""
+class Reference:
+    """A row that refers to the content."""
 
-    use: Use
+    kind: ReferenceKind
     id: str
-    """Of the job, or of the upload."""
+    """Id of the job or of the upload."""
     name: str
-    """Of the file, or of the stage."""
+    """Name of the file or of the stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One artifact, after a look at every byte."""
+    """Result of checking one artifact."""
 
     sha256: str
     size_bytes: int
     condition: Condition
-    users: tuple[User, ...] = ()
-    """Who is hit; of what is intact nobody is looked for."""
+    references: tuple[Reference, ...] = ()
+    """Rows that refer to the content; empty for intact content, where they are not looked up."""
 
     @property
     def is_cache(self) -> bool:
-        """Whether only stage outputs name it, which are made anew where they are missing."""
-        return all(user.use is Use.OUTPUT for user in self.users)
+        """True if only stage outputs refer to it, which are computed again when missing."""
+        return all(reference.kind is ReferenceKind.OUTPUT for reference in self.references)
 
 
 def size_of_all(tx: Transaction) -> tuple[int, int]:
-    """(artifacts, bytes) that there are to look at."""
+    """(number, total bytes) of all artifacts."""
     count, size_bytes = tx.execute(select(func.count(), func.coalesce(func.sum(artifacts.c.size_bytes), 0))).one()
     return count, int(size_bytes)
 
 
 def scrub(database: Database, store: ArtifactStore) -> Iterator[Checked]:
-    """Every artifact by its hash; what is harmed, and named by nobody any more, is left out: it will go."""
+    """Check every artifact, in the order of the hashes.
+
+    Damaged or missing artifacts without a reference are left out, since they are going to be collected.
+    """
     last = ""
     while rows := _page(database, last):
         for sha256, size_bytes in rows:
             condition = _condition(store, sha256)
             if condition is Condition.INTACT:
                 yield Checked(sha256, size_bytes, condition)
-            elif users := _users(database, sha256):
-                yield Checked(sha256, size_bytes, condition, users)
+            elif references := _references(database, sha256):
+                yield Checked(sha256, size_bytes, condition, references)
         last = rows[-1][0]
 
 
 def drop_outputs(tx: Transaction, sha256: str) -> int:
-    """Forgets the stage outputs with this content, so that jobs make them anew; how many those were."""
+    """Delete the stage outputs with this content, so that jobs compute them again; returns their number."""
     return tx.execute(delete(stage_outputs).where(stage_outputs.c.sha256 == sha256)).rowcount
 
 
@@ -88,7 +91,7 @@ def _page(database: Database, last: str) -> list[tuple[str, int]]:
 
 def _condition(store: ArtifactStore, sha256: str) -> Condition:
     try:
-        store.check(sha256)
+        store.verify(sha256)
     except ArtifactDamaged:
         return Condition.DAMAGED
     except ArtifactNotFound:
@@ -96,10 +99,15 @@ def _condition(store: ArtifactStore, sha256: str) -> Condition:
     return Condition.INTACT
 
 
-def _users(database: Database, sha256: str) -> tuple[User, ...]:
-    results = select(job_artifacts.c.job_id, job_artifacts.c.name).where(job_artifacts.c.sha256 == sha256)
-    sent = select(uploads.c.id, uploads.c.filename).where(uploads.c.sha256 == sha256)
-    kept = select(stage_outputs.c.job_id, stage_outputs.c.stage).where(stage_outputs.c.sha256 == sha256)
+def _references(database: Database, sha256: str) -> tuple[Reference, ...]:
+    queries = {
+        ReferenceKind.RESULT: select(job_artifacts.c.job_id, job_artifacts.c.name).where(
+            job_artifacts.c.sha256 == sha256
+        ),
+        ReferenceKind.UPLOAD: select(uploads.c.id, uploads.c.filename).where(uploads.c.sha256 == sha256),
+        ReferenceKind.OUTPUT: select(stage_outputs.c.job_id, stage_outputs.c.stage).where(
+            stage_outputs.c.sha256 == sha256
+        ),
+    }
     with database.read() as tx:
-        found = [(use, row) for use, query in zip(Use, (results, sent, kept), strict=True) for row in tx.execute(query)]
-    return tuple(User(use, row[0], row[1]) for use, row in found)
+        return tuple(Reference(kind, *row) for kind, query in queries.items() for row in tx.execute(query))

@@ -81,7 +81,7 @@ def test_the_token_is_shown_once_and_what_it_is_good_for_beside_it(safs: Safs) -
         (["--owner", "a", "--scopes", "submit,write"], CommandError, "submit, read, admin"),
         (["--owner", "a", "--scopes", "read", "--expires", "soon"], CommandError, "such as 90d, 12h, 30m"),
         (["--owner", "a", "--scopes", "read", "--expires", "0d"], CommandError, "such as 90d, 12h, 30m"),
-        (["--owner", "two words", "--scopes", "read"], InvalidValue, "'two words' is no owner"),
+        (["--owner", "two words", "--scopes", "read"], InvalidValue, "'two words' is not a valid owner"),
     ],
 )
 def test_a_wrong_value_is_told_with_what_would_be_right(

@@ -90,8 +90,8 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
 ) -> None:
     cache, both = store.put(io.BytesIO(b"cache")), store.put(io.BytesIO(b"both"))
     with database.begin() as tx:
-        outputs.keep(tx, lease, "key", "dense", cache)
-        outputs.keep(tx, lease, "other", "dense", both)
+        outputs.save(tx, lease, "key", "dense", cache)
+        outputs.save(tx, lease, "other", "dense", both)
         stored_files.attach(tx, lease, "checkpoint", both, "application/octet-stream")
     harm(store, cache.sha256)
 

@@ -153,7 +153,7 @@ def test_a_refused_schema_is_that_of_a_database_with_a_name_and_no_password(empt
 
     for told in (str(missing.value), *newer):
         assert (f"the database {url} " if of_sqlite else ":***@") in told
-        assert "or set SAFS_HOME / SAFS_DATABASE_URL to where the service's is" in told
+        assert "or set SAFS_HOME / SAFS_DATABASE_URL to the service's database" in told
         assert "hunter2" not in told
 
 

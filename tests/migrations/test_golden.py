@@ -17,7 +17,7 @@ from store import attempts, events, jobs, outputs, queue, statistics, trials
 from store.artifacts.stored_files import ArtifactStore
 from store.records import JobState
 from store.session import Database
-from store.upkeep.archive import reading
+from store.upkeep.archive import open_archive
 from store.upkeep.backup import Manifest
 from store.upkeep.restore import load, read_manifest, store_artifacts, verify
 from tests.api.conftest import from_this_machine
@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 def manifest(release: Path, store: ArtifactStore, empty_database_url: str) -> Manifest:
     """Of the release; its rows were written into the schema that it had, which this program has then upgraded."""
     database = Database(empty_database_url)
-    with reading(release) as archive:
+    with open_archive(release) as archive:
         found = read_manifest(archive)
         verify(archive, found, lambda done, of: None)
         store_artifacts(archive, found, store, lambda done, of: None)

@@ -71,7 +71,7 @@ def attach(database: Database, store: ArtifactStore, lease: Lease, content: byte
 def keep(database: Database, store: ArtifactStore, lease: Lease, key: str, content: bytes) -> StoredArtifact:
     stored = store.put(io.BytesIO(content))
     with database.begin() as tx:
-        outputs.keep(tx, lease, key, "dense", stored)
+        outputs.save(tx, lease, key, "dense", stored)
     return stored
 
 

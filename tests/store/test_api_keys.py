@@ -78,7 +78,7 @@ def test_use_is_noted_once_a_minute(database: Database) -> None:
 
 @pytest.mark.parametrize("owner", ["", " ", "-x", "two words", "a" * 65, "a\n", "ü", "a/b"])
 def test_what_is_no_owners_name_is_refused(sqlite_database: Database, owner: str) -> None:
-    with sqlite_database.begin() as tx, pytest.raises(InvalidValue, match="is no owner"):
+    with sqlite_database.begin() as tx, pytest.raises(InvalidValue, match="is not a valid owner"):
         api_keys.create(tx, owner, [Scope.READ])
 
 

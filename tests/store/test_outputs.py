@@ -42,7 +42,7 @@ def winners(database: Database, architecture: str, limit: int = 20, job_id: str 
 
 def test_an_output_is_found_under_its_key_with_its_maker(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        outputs.keep(tx, lease, "key", "dense", FIRST)
+        outputs.save(tx, lease, "key", "dense", FIRST)
 
     with database.read() as tx:
         assert outputs.find(tx, "key") == StageOutput("key", "dense", lease.job_id, FIRST.sha256)
@@ -51,11 +51,11 @@ def test_an_output_is_found_under_its_key_with_its_maker(database: Database, lea
 
 def test_the_first_output_under_a_key_stays(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        outputs.keep(tx, lease, "key", "dense", FIRST)
+        outputs.save(tx, lease, "key", "dense", FIRST)
         queue.submit(tx, {})
         later = queue.claim(tx, "runner-2", lease_s=60)
         assert later is not None
-        outputs.keep(tx, later.lease, "key", "dense", SECOND)
+        outputs.save(tx, later.lease, "key", "dense", SECOND)
 
         found = outputs.find(tx, "key")
 
@@ -65,13 +65,13 @@ def test_the_first_output_under_a_key_stays(database: Database, lease: Lease) ->
 
 def test_an_output_that_is_forgotten_makes_place_for_another(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        outputs.keep(tx, lease, "key", "dense", FIRST)
+        outputs.save(tx, lease, "key", "dense", FIRST)
         damaged = outputs.find(tx, "key")
         assert damaged is not None
-        outputs.forget(tx, lease, damaged)
-        outputs.keep(tx, lease, "key", "dense", SECOND)
+        outputs.remove(tx, lease, damaged)
+        outputs.save(tx, lease, "key", "dense", SECOND)
         # Another runner saw the damage too, and comes late.
-        outputs.forget(tx, lease, damaged)
+        outputs.remove(tx, lease, damaged)
 
         found = outputs.find(tx, "key")
 
@@ -81,14 +81,14 @@ def test_an_output_that_is_forgotten_makes_place_for_another(database: Database,
 
 def test_a_runner_whose_lease_was_taken_over_keeps_and_forgets_nothing(database: Database, lease: Lease) -> None:
     with database.begin() as tx:
-        outputs.keep(tx, lease, "key", "dense", FIRST)
+        outputs.save(tx, lease, "key", "dense", FIRST)
         kept = outputs.find(tx, "key")
         assert kept is not None
     take_over(database, lease)
 
     for write in (
-        lambda tx: outputs.keep(tx, lease, "other", "dense", SECOND),
-        lambda tx: outputs.forget(tx, lease, kept),
+        lambda tx: outputs.save(tx, lease, "other", "dense", SECOND),
+        lambda tx: outputs.remove(tx, lease, kept),
         lambda tx: attempts.pin_in_flight(tx, lease, 4),
         lambda tx: attempts.note_reuse(tx, lease, "dense", "job_1"),
     ):

@@ -35,10 +35,10 @@ def test_only_the_owners_own_jobs_in_the_queue_count(database: Database) -> None
         queue.request_cancel(tx, begun.id)
 
         owner_limits.check_queued(tx, "vision", 2)
-        with pytest.raises(QuotaExceeded, match="vision has 1 jobs in the queue, and may have 1") as refused:
+        with pytest.raises(QuotaExceeded, match="vision has 1 queued jobs, and the limit is 1") as refused:
             owner_limits.check_queued(tx, "vision", 1)
 
-    assert refused.value.retry_after_s == owner_limits.LOOK_AGAIN_S
+    assert refused.value.retry_after_s == owner_limits.RETRY_QUEUE_S
 
 
 def test_jobs_that_are_submitted_at_once_never_pass_the_limit(database: Database) -> None:
@@ -48,7 +48,7 @@ def test_jobs_that_are_submitted_at_once_never_pass_the_limit(database: Database
         barrier.wait()
         try:
             with database.begin() as tx:
-                owner_limits.hold(tx, "vision")
+                owner_limits.lock(tx, "vision")
                 owner_limits.check_queued(tx, "vision", 3)
                 queue.submit(tx, {}, owner="vision")
         except QuotaExceeded:
@@ -76,7 +76,7 @@ def test_gpu_hours_of_thirty_days_are_counted_and_the_way_back_is_as_long_as_it_
         owner_limits.check_gpu_hours(tx, "vision", 9.5)
         waits = {}
         for limit in (8, 5, 4, 0):
-            with pytest.raises(QuotaExceeded, match=rf"used 9\.0 GPU-hours of {limit}") as refused:
+            with pytest.raises(QuotaExceeded, match=rf"used 9\.0 GPU-hours, and the limit is {limit}") as refused:
                 owner_limits.check_gpu_hours(tx, "vision", limit)
             waits[limit] = refused.value.retry_after_s / 86_400
 

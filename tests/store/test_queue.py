@@ -228,7 +228,7 @@ def test_pages_are_complete_and_without_duplicates_while_jobs_are_submitted(data
     "token", ["", "x", "%%%", "bm90IGpzb24", "WyJ0cmlhbHMiLCAiam9iXzEiXQ", "WyJqb2JzIiwgMV0", "[]"]
 )
 def test_malformed_page_token_is_refused(database: Database, token: str) -> None:
-    with database.read() as tx, pytest.raises(InvalidPageToken, match="no page token"):
+    with database.read() as tx, pytest.raises(InvalidPageToken, match="not a page token"):
         jobs.list(tx, page_token=token)
 
 

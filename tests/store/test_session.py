@@ -41,20 +41,20 @@ def test_reading_transaction_cannot_write(database: Database) -> None:
 
 def test_a_question_cannot_write(database: Database) -> None:
     with pytest.raises((DBAPIError, DatabaseUnavailable), match=r"read-?only"):
-        database.ask(lambda tx: queue.submit(tx, {}))
+        database.query(lambda tx: queue.submit(tx, {}))
 
     with database.begin() as tx:
         queue.submit(tx, {})
-    assert len(database.ask(jobs.list).items) == 1
+    assert len(database.query(jobs.list).items) == 1
 
 
 def test_a_question_does_not_notice_that_its_connection_was_lost_while_it_lay_idle(postgresql_url: str) -> None:
     database = Database(postgresql_url)
-    before = database.ask(_backend)
+    before = database.query(_backend)
     with database.begin() as tx:
         tx.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": before})
 
-    assert database.ask(_backend) != before
+    assert database.query(_backend) != before
     database.dispose()
 
 
@@ -69,7 +69,7 @@ def test_a_question_that_loses_its_connection_twice_says_that_the_database_does_
         jobs.list(tx)
 
     with pytest.raises(DatabaseUnavailable, match="SAFS_DATABASE_URL"):
-        database.ask(lose)
+        database.query(lose)
 
     assert len(set(asked)) == 2
     database.dispose()

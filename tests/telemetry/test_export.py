@@ -66,7 +66,7 @@ def test_a_process_exports_its_spans_to_where_the_environment_says(collector: Co
 
 
 def test_without_an_endpoint_nothing_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in tracing.ASKED_BY:
+    for name in tracing.ENDPOINT_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
     tracing.configure("safs-runner")

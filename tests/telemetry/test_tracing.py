@@ -26,7 +26,7 @@ def test_spans_of_several_processes_are_one_trace(spans: InMemorySpanExporter) -
         stored = tracing.traceparent()
     with tracing.span("job", parent=stored, job="job_1", attempt=None), tracing.span("stage", stage="tune"):
         ordered = tracing.traceparent()
-    tracing.tell("trial", parent=ordered, began_ns=1_000, error=None, stage="tune", trial=3)
+    tracing.record_span("trial", parent=ordered, began_ns=1_000, error=None, stage="tune", trial=3)
 
     post, stage, job, trial = spans.get_finished_spans()
     assert {f"{span.context.trace_id:032x}" for span in (post, stage, job, trial)} == {CALLERS.split("-")[1]}
@@ -56,8 +56,8 @@ def test_what_fails_says_why(spans: InMemorySpanExporter) -> None:
 
 
 def test_what_is_told_afterwards_began_when_it_did_and_says_why_it_broke(spans: InMemorySpanExporter) -> None:
-    tracing.tell("trial", parent=CALLERS, began_ns=1_000, error="the loss is not finite", trial=0)
-    tracing.tell("trial", parent=None, began_ns=1_000, error=None)
+    tracing.record_span("trial", parent=CALLERS, began_ns=1_000, error="the loss is not finite", trial=0)
+    tracing.record_span("trial", parent=None, began_ns=1_000, error=None)
 
     (trial,) = spans.get_finished_spans()
     assert trial.start_time == 1_000

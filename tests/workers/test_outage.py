@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from store.artifacts.object_storage import Remote
+from store.artifacts.object_storage import ObjectStorage
 from store.artifacts.stored_files import ArtifactStore
 from store.errors import StorageUnavailable
 from store.records import StoredArtifact
@@ -23,7 +23,7 @@ def bucket(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path, bucket: Path) -> ArtifactStore:
-    return ArtifactStore(tmp_path / "artifacts", remote=Remote(f"file://{bucket}"))
+    return ArtifactStore(tmp_path / "artifacts", object_storage=ObjectStorage(f"file://{bucket}"))
 
 
 def test_a_put_waits_until_the_object_storage_is_back(store: ArtifactStore, bucket: Path) -> None:

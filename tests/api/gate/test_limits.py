@@ -84,7 +84,7 @@ def test_an_owner_with_a_full_queue_is_refused_until_a_job_leaves_it(settings: A
     assert [response.status_code for response in (first, others, by_another_key, after)] == [202] * 4
     assert refusal(full) == (429, "quota_exceeded")
     assert full.headers["retry-after"] == "60"
-    assert "vision has 1 jobs in the queue, and may have 1" in full.json()["detail"]
+    assert "vision has 1 queued jobs, and the limit is 1" in full.json()["detail"]
 
 
 def test_an_owner_without_gpu_hours_left_is_refused(settings: ApiSettings, make_key: MakeKey) -> None:

@@ -39,7 +39,7 @@ def test_a_folder_and_a_tar_file_hold_the_same(source: Service, backup: Path, tm
 
 
 def test_nothing_is_written_over(source: Service, backup: Path) -> None:
-    assert "is already there" in str(source.run("backup", str(backup)).exception)
+    assert "already exists" in str(source.run("backup", str(backup)).exception)
 
 
 def test_a_file_that_is_damaged_is_left_out_and_said(

@@ -25,7 +25,7 @@ from store.clock import now
 from store.records import Claim, CurvePoint, JobError, JobState, StoredArtifact, TrialOutcome
 from store.session import Database, Transaction
 from store.tables import chores
-from store.upkeep.archive import writing
+from store.upkeep.archive import create_archive
 from store.upkeep.backup import back_up
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ BEGUN = StageStarted(Stage.TUNE, trials=3, epochs=2)
 def main() -> None:
     """Makes the folder of the newest revision; one that is there stays, and that is an error."""
     revision = head_revision()
-    with TemporaryDirectory() as home, writing(HERE / revision) as archive:
+    with TemporaryDirectory() as home, create_archive(HERE / revision) as archive:
         url = f"sqlite:///{home}/safs.db"
         upgrade(url)
         database, store = Database(url), ArtifactStore(Path(home) / "artifacts")
@@ -67,7 +67,7 @@ def fill(database: Database, store: ArtifactStore, folder: Path) -> dict[str, st
         queue.request_cancel(tx, _submit(tx, "cancelled"))
         queued = _submit(tx, "queued")
         request = idempotency.Request(OWNER, "golden-1", "0" * 64)
-        idempotency.keep(tx, request, idempotency.Answer(queued, json.dumps({"id": queued})))
+        idempotency.save(tx, request, idempotency.Answer(queued, json.dumps({"id": queued})))
     return {"token": token, "upload": upload.id, "checkpoint": weights.sha256}
 
 
@@ -76,7 +76,7 @@ def _succeed(database: Database, store: ArtifactStore, folder: Path, weights: St
     others = {name: _put(store, folder, f"{name} of a job".encode()) for name in ("config", "report", "picture")}
     _run_trials(database, claim, "tune", 3)
     with database.begin() as tx:
-        outputs.keep(tx, claim.lease, "0" * 64, "dense", weights)
+        outputs.save(tx, claim.lease, "0" * 64, "dense", weights)
         attempts.note_reuse(tx, claim.lease, "prune", claim.job.id)
         for name, artifact in {"checkpoint": weights, **others}.items():
             stored_files.attach(tx, claim.lease, name, artifact, "application/octet-stream")

@@ -116,7 +116,7 @@ def test_a_storage_that_does_not_answer_keeps_nobody_from_what_is_here(
         used(store, each, OLD_S)
     put(store, 3)
     gone = next(each for each in stored if not here(store, each)[0])
-    monkeypatch.setattr(store.remote, "size_of", _refuse)
+    monkeypatch.setattr(store.object_storage, "size_of", _refuse)
 
     assert store.intact_path(gone.sha256).read_bytes() in map(content, range(3))
 
@@ -137,7 +137,7 @@ def test_a_copy_that_is_asked_for_just_before_it_would_go_stays(
         asked.append(store.intact_path(sha256))
         return SIZE
 
-    monkeypatch.setattr(store.remote, "size_of", ask_meanwhile)
+    monkeypatch.setattr(store.object_storage, "size_of", ask_meanwhile)
     put(store, 3)
 
     assert len(asked) == 3

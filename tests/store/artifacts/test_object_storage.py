@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from store import queue
-from store.artifacts.object_storage import Remote
+from store.artifacts.object_storage import ObjectStorage
 from store.artifacts.stored_files import ArtifactStore, artifact_store, attach
 from store.errors import ArtifactDamaged, ArtifactNotFound, StorageUnavailable, StoreError
 from store.records import Lease
@@ -84,12 +84,12 @@ def test_content_that_the_storage_has_damaged_is_never_used(
 
     assert [path.name for path in there.folder.rglob("*") if path.is_file()] == []
     assert here.intact_path(ABC).read_bytes() == b"abc"
-    with pytest.raises(ArtifactNotFound, match="is stored at file://"):
+    with pytest.raises(ArtifactNotFound, match="is stored in file://"):
         there.path("ab" * 32)
 
 
 def test_a_storage_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
-    store = ArtifactStore(tmp_path / "artifacts", remote=Remote("ftp://me:s3cret@127.0.0.1:9/prefix"))
+    store = ArtifactStore(tmp_path / "artifacts", object_storage=ObjectStorage("ftp://me:s3cret@127.0.0.1:9/prefix"))
 
     with pytest.raises(StorageUnavailable, match=r"ftp://127\.0\.0\.1/prefix does not work") as caught:
         store.put(io.BytesIO(b"abc"))
@@ -120,12 +120,12 @@ def test_scrub_looks_at_the_storage_and_an_intact_copy_heals_it(
     harm(bucket / "ba" / ABC)
 
     assert [found.condition for found in scrub.scrub(sqlite_database, there)] == [Condition.DAMAGED]
-    assert not there.heal(ABC)
-    assert here.heal(ABC)
+    assert not there.repair(ABC)
+    assert here.repair(ABC)
     assert [found.condition for found in scrub.scrub(sqlite_database, there)] == [Condition.INTACT]
     (bucket / "ba" / ABC).unlink()
     assert [found.condition for found in scrub.scrub(sqlite_database, here)] == [Condition.MISSING]
-    assert here.heal(ABC), "as what was there before there was a storage"
+    assert here.repair(ABC), "as what was there before there was a storage"
     assert [found.condition for found in scrub.scrub(sqlite_database, here)] == [Condition.INTACT]
 
 

@@ -126,14 +126,14 @@ def test_content_is_on_the_disk_before_its_name_and_its_name_before_its_row(
 
 def test_a_writer_waits_for_whoever_deletes_and_writers_do_not_wait_for_each_other(store: ArtifactStore) -> None:
     store.put(io.BytesIO(b"abc"))
-    with store.lock.deleting(patience_s=0) as alone:
+    with store.lock.exclusive(timeout_s=0) as alone:
         assert alone
         with (store.folder / LOCK).open() as writer, pytest.raises(BlockingIOError):
             fcntl.flock(writer, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
-    with store.lock.writing(), store.lock.writing(), store.lock.deleting(patience_s=0.03) as alone:
+    with store.lock.shared(), store.lock.shared(), store.lock.exclusive(timeout_s=0.03) as alone:
         assert not alone
-    with store.lock.deleting(patience_s=0) as alone:
+    with store.lock.exclusive(timeout_s=0) as alone:
         assert alone
 
 
@@ -173,7 +173,7 @@ def test_content_that_the_disk_has_no_room_for_leaves_nothing_and_what_was_there
     store = ArtifactStore(small_disk / "artifacts")
     store.put(io.BytesIO(b"abc"))
 
-    with pytest.raises(StorageFull, match=f"disk of {store.folder} has no room") as full:
+    with pytest.raises(StorageFull, match=f"disk of {store.folder} has no space") as full:
         store.put(io.BytesIO(bytes(2 << 20)))
 
     assert full.value.code == "out_of_space"

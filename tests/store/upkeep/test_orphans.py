@@ -67,7 +67,7 @@ def test_a_file_that_is_put_again_after_it_was_found_is_no_orphan(
     assert [orphan.path.name for orphan in found] == [stored.sha256]
     assert delete_orphans(store, found) == []
     age_files(store, 2)
-    with store.lock.writing():
+    with store.lock.shared():
         assert delete_orphans(store, found) == [], "somebody writes"
     assert delete_orphans(store, found) == found
 
@@ -82,12 +82,12 @@ def test_content_that_is_attached_while_its_row_would_go_keeps_its_row(
     age(database, artifact_rows, 2)
     other = begin(database)
     with database.read() as tx:
-        unnamed = expiry.find_unnamed(tx)
+        unnamed = expiry.find_unreferenced(tx)
     with database.begin() as tx:
         stored_files.attach(tx, other, "checkpoint", stored, "application/octet-stream")
 
     with database.begin() as tx:
-        assert (list(unnamed), expiry.delete_unnamed(tx, unnamed)) == ([stored.sha256], 0)
+        assert (list(unnamed), expiry.delete_unreferenced(tx, unnamed)) == ([stored.sha256], 0)
 
 
 def test_writers_and_collectors_that_never_stop_lose_no_content_that_has_a_name(

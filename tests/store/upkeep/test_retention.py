@@ -1,4 +1,4 @@
-"""Collection of rows: what goes, what stays, and what a survey says of both."""
+"""Collection of rows: what goes, what stays, and what a preview says of both."""
 
 import io
 import threading
@@ -23,7 +23,7 @@ from store.tables import trial_epochs as epoch_rows
 from store.tables import trials as trial_rows
 from store.tables import uploads as upload_rows
 from store.upkeep import chores
-from store.upkeep.collection import Kind, collect, survey
+from store.upkeep.collection import Kind, collect, preview
 from tests.store.belongings import add_trial, age, age_files, attach, begin, count, finish, keep, run
 
 
@@ -131,9 +131,9 @@ def test_an_upload_goes_once_no_job_names_it(database: Database, store: Artifact
 
     assert run(database, store, settings) == {Kind.UPLOAD: 1, Kind.ARTIFACT: 1, Kind.FILE: 1}
     with database.begin() as tx:
-        uploads.hold(tx, used.id)
+        uploads.lock(tx, used.id)
         with pytest.raises(UploadNotFound, match=unused.id):
-            uploads.hold(tx, unused.id)
+            uploads.lock(tx, unused.id)
     age(database, job_rows, 91, "finished_at")
     assert run(database, store, settings)[Kind.UPLOAD] == 1
 
@@ -148,7 +148,7 @@ def test_an_upload_that_a_job_is_being_submitted_with_stays(
 
     def submit() -> None:
         with database.begin() as tx:
-            uploads.hold(tx, upload.id)
+            uploads.lock(tx, upload.id)
             held.set()
             collected.wait(0.2)  # On SQLite the collector waits for this transaction, on PostgreSQL it goes on.
             queue.submit(tx, {"model": {"weights": upload.id}})
@@ -187,7 +187,7 @@ def test_a_survey_says_what_would_go_and_deletes_nothing(
     age_files(store, 2)
 
     told: Counter[str] = Counter()
-    for found in survey(database, store, settings):
+    for found in preview(database, store, settings):
         told[found.kind] += found.count
 
     assert +told == {Kind.JOB: 1, Kind.FILE: 1}
