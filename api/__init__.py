@@ -10,10 +10,10 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: "ApiSettings") -> None:
-    """Serves until SIGTERM or SIGINT; the app, and torch with it, is imported only now.
+    """Serve until SIGTERM or SIGINT. The app, and torch with it, is imported after the first checks have passed.
 
     Raises:
-        PermissionError: ``settings.host`` is reachable from other machines, and no key is asked.
+        PermissionError: ``settings.host`` is reachable from other machines and no usable API key exists.
         SchemaMissing, SchemaNewer: the database's schema is not the one of this version.
     """
     _check_schema(settings.database_url)
@@ -32,6 +32,6 @@ def _check_schema(database_url: str) -> None:
     try:
         require_head(database.engine)
     except DatabaseUnavailable as error:
-        _log.warning("%s. Requests are answered with 503 until then", error)
+        _log.warning("%s. The API starts anyway and answers requests with 503 until the database is reachable", error)
     finally:
         database.dispose()

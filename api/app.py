@@ -1,4 +1,4 @@
-"""The app: services made once, routes, errors."""
+"""The FastAPI app: services, middleware, routes, error handlers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api.deps import ANSWERING_THREADS, Catalog, Check, Estimator, Services
+from api.deps import REQUEST_THREADS, Catalog, Check, Estimator, Services
 from api.docs_page import add_docs_page
 from api.event_tail import Tail
 from api.gate.authentication import Authentication
@@ -17,7 +17,7 @@ from api.gate.middleware import BodyLimit, RequestId
 from api.openapi import DocumentedApp
 from api.problems import add_error_handlers
 from api.prometheus import Metrics
-from api.request_log import Observation
+from api.request_log import RequestLog
 from api.routes import catalog as catalog_routes
 from api.routes import events, health, jobs, results, trials, uploads
 from api.routes import metrics as metrics_routes
@@ -30,11 +30,11 @@ from store.artifacts.stored_files import artifact_store
 from store.session import Database
 
 _DESCRIPTION = """
-Send a network and a sparsity; get the best sparse checkpoint back. The service prunes the network to exactly that
+Submit a network and a sparsity, and download the best sparse checkpoint. The service prunes the network to exactly that
 sparsity, searches which activation function each layer of the *sparse* network should use, tunes its fine-tuning, and
-says what was gained over the default protocol (SAFS: Loni et al., 2023, arXiv:2305.10964).
+reports the gain over the default protocol (SAFS: Loni et al., 2023, arXiv:2305.10964).
 
-Every error is `application/problem+json` (RFC 9457) with a stable `code`.
+Every error response is `application/problem+json` (RFC 9457) with a stable `code`.
 """
 
 
@@ -45,17 +45,17 @@ def create_app(
     estimate: Estimator | None = None,
     catalog: Catalog = known_names,
 ) -> FastAPI:
-    """The app over the database and the artifacts that ``settings`` name; it connects at the first request.
+    """Create the app for the database and artifacts in ``settings``. It connects at the first request.
 
     Args:
-        check: tells what is wrong with a job before it runs.
-        estimate: tells how long it will take; None times it in a process of its own.
-        catalog: the names that a job may use.
+        check: validates a job before it is queued.
+        estimate: estimates the duration of a job; None times its trainings in a subprocess.
+        catalog: lists the names that a job spec can use.
     """
     database = Database(settings.database_url)
     tail = Tail(
-        partial(events.look, database),
-        partial(events.read_lines, database),
+        partial(events.read_head, database),
+        partial(events.read_encoded, database),
         interval_s=settings.events_interval_s,
         keep_alive_s=settings.keep_alive_s,
     )
@@ -63,7 +63,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         settings.home.mkdir(parents=True, exist_ok=True)
-        to_thread.current_default_thread_limiter().total_tokens = ANSWERING_THREADS
+        to_thread.current_default_thread_limiter().total_tokens = REQUEST_THREADS
         yield
         tail.close()
         await tail.drain()
@@ -88,7 +88,7 @@ def create_app(
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Observation, metrics=metrics)
+    app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(RequestId)
     add_docs_page(app)
     for routes in (jobs, trials, events, results, uploads, catalog_routes, health, metrics_routes):

@@ -1,4 +1,4 @@
-"""Answers as JSON; conditional and partial requests: ETag, If-None-Match, Range (RFC 9110)."""
+"""JSON responses, conditional requests and ranges: ETag, If-None-Match, Range (RFC 9110)."""
 
 import re
 from hashlib import sha256
@@ -6,25 +6,25 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from api.answers import dump
 from api.errors import RangeError
+from api.serializers import dump
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})?|-(\d{1,18})")
 
 
 def not_modified(request: Request, etag: str) -> bool:
-    """Whether the caller already has the version ``etag`` (weak comparison)."""
+    """True if If-None-Match says that the client already has the version ``etag`` (weak comparison)."""
     given = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     return "*" in given or etag.removeprefix("W/") in given
 
 
 def as_json(body: Any) -> Response:
-    """``body`` as an answer, as it is: the framework would check once more what we have made ourselves."""
+    """A JSON response with ``body``, which is not validated again as FastAPI would do."""
     return Response(dump(body), media_type="application/json")
 
 
 def versioned_json(request: Request, body: Any, headers: dict[str, str]) -> Response:
-    """``body`` with an ETag made from its bytes, or 304 where the caller has it already."""
+    """A JSON response with an ETag computed from its bytes, or 304 if the client already has this version."""
     content = dump(body)
     etag = f'"{sha256(content).hexdigest()[:32]}"'
     headers = {**headers, "ETag": etag, "Cache-Control": "no-cache"}
@@ -34,9 +34,12 @@ def versioned_json(request: Request, body: Any, headers: dict[str, str]) -> Resp
 
 
 def check_range(request: Request, file: Response, size_bytes: int) -> None:
-    """Raises ``RangeError`` if the caller asks for a range of bytes that ``file``, the answer, does not have.
+    """Check the Range header of a request for ``file``.
 
-    A range under an If-Range that is neither its ETag nor its Last-Modified is no request for a range.
+    A range is ignored if If-Range matches neither the ETag nor the Last-Modified of the response.
+
+    Raises:
+        RangeError: the header is malformed, or the file of ``size_bytes`` bytes does not have this range.
     """
     wanted, version = request.headers.get("range"), request.headers.get("if-range")
     if wanted is None or version not in (None, file.headers["etag"], file.headers["last-modified"]):
@@ -44,7 +47,8 @@ def check_range(request: Request, file: Response, size_bytes: int) -> None:
     unit, _, ranges = wanted.partition("=")
     if unit.strip().lower() != "bytes" or not all(_fits(one.strip(), size_bytes) for one in ranges.split(",")):
         raise RangeError(
-            f"the file has {size_bytes} bytes, and no range {wanted!r:.100}; ask as in 'bytes=0-1023'",
+            f"the file has {size_bytes} bytes and no range {wanted!r:.100}; send a header such as "
+            "'Range: bytes=0-1023'",
             size_bytes=size_bytes,
         )
 

@@ -1,4 +1,4 @@
-"""What endpoints need, and where it comes from."""
+"""Dependencies that FastAPI injects into endpoints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from typing import Annotated, Protocol
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
-from api.event_tail import Line, Tail
+from api.event_tail import EncodedEvent, Tail
 from api.gate.access import Caller
-from api.gate.concurrency import Places
+from api.gate.concurrency import ConcurrencyLimit
 from api.prometheus import Metrics
 from api.settings import ApiSettings
 from safs.catalog import CatalogEntry
@@ -20,61 +20,66 @@ from safs.spec.job import JobSpec
 from store.artifacts.stored_files import ArtifactStore
 from store.session import Database
 
-UPLOADS_AT_ONCE = 8
-"""Each holds a thread while it lasts; the threads are not those that answer other requests."""
-UPLOADS_OF_ONE = 2
-SLOW_AT_ONCE = 8
-"""Checks, timings and downloads, which take a thread for longer than others should wait for one."""
-ANSWERING_THREADS = 4
-"""More would not answer sooner: they wait for each other, for the interpreter and for connections to the database."""
+MAX_UPLOADS = 8
+"""Uploads received at the same time. Each holds a thread of ``Services.upload_threads`` until it ends."""
+MAX_UPLOADS_PER_OWNER = 2
+"""Uploads that one owner can have running or waiting for a slot."""
+SLOW_THREADS = 8
+"""Threads for checks, estimates and downloads, which would hold a request thread for too long."""
+REQUEST_THREADS = 4
+"""Threads that answer requests. More are not faster, because they wait for each other, for the interpreter and for
+database connections."""
 
 
 class Check(Protocol):
-    """``safs.preflight.check``."""
+    """The signature of ``safs.preflight.check``."""
 
     def __call__(self, spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight: ...
 
 
 Estimator = Callable[[JobSpec, Preflight], Estimate]
-"""``safs.estimates.estimate_in_subprocess``."""
+"""The signature of ``safs.estimates.estimate_in_subprocess``."""
 Catalog = Callable[[], dict[str, list[CatalogEntry]]]
+"""The signature of ``safs.catalog.catalog``: kind -> entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What lives as long as the app."""
+    """Objects that live as long as the app."""
 
     settings: ApiSettings
     database: Database
     artifacts: ArtifactStore
-    tail: Tail[Line]
+    tail: Tail[EncodedEvent]
     check: Check
     estimate: Estimator
     catalog: Catalog
     metrics: Metrics
-    checks: Places = field(default_factory=lambda: Places("checks of jobs", 1, 1))
-    """torch.fx patches ``nn.Module`` while it traces, so only one job at a time can be checked."""
-    estimates: Places = field(default_factory=lambda: Places("estimates", 1, 1))
-    """Two that are timed at once would both seem slow."""
-    uploads: Places = field(default_factory=lambda: Places("uploads", UPLOADS_AT_ONCE, UPLOADS_OF_ONE))
-    upload_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(UPLOADS_AT_ONCE))
-    slow_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SLOW_AT_ONCE))
+    checks: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit("job checks", 1, per_owner=1))
+    """One check at a time, because torch.fx patches ``nn.Module`` while it traces."""
+    estimates: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit("estimates", 1, per_owner=1))
+    """One estimate at a time, because two that run together slow each other down and would both be wrong."""
+    uploads: ConcurrencyLimit = field(
+        default_factory=lambda: ConcurrencyLimit("uploads", MAX_UPLOADS, per_owner=MAX_UPLOADS_PER_OWNER)
+    )
+    upload_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_UPLOADS))
+    slow_threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(SLOW_THREADS))
 
 
-# Both are coroutines because FastAPI runs what is not in a thread, which costs more than they do.
-async def services(request: Request) -> Services:
-    """The services of the app that answers ``request``."""
+# Both are coroutines because FastAPI runs plain functions in a thread, which costs more than the functions.
+async def _services(request: Request) -> Services:
     found: Services = request.app.state.services
     return found
 
 
-async def caller(request: Request) -> Caller:
-    """Who makes the request."""
+async def _caller(request: Request) -> Caller:
     found: Caller = request.state.caller
     return found
 
 
-Use = Annotated[Services, Depends(services)]
-Who = Annotated[Caller, Depends(caller)]
-PageToken = Annotated[str | None, Query(description="`next_page_token` of the page before.", max_length=500)]
-Limit = Annotated[int, Query(ge=1, le=500, description="Most items of a page.")]
+ServicesDep = Annotated[Services, Depends(_services)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+PageToken = Annotated[
+    str | None, Query(description="`next_page_token` of the previous page. Without it, the first page.", max_length=500)
+]
+Limit = Annotated[int, Query(ge=1, le=500, description="Maximum number of items on the page, 1 to 500.")]

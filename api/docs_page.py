@@ -1,4 +1,4 @@
-"""``/docs``: the page on which the API can be read and tried. It needs no network but the service's own."""
+"""``/docs``: Swagger UI, served from this service alone so that it works without internet."""
 
 import re
 from base64 import b64encode
@@ -16,7 +16,7 @@ _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png
 
 
 def add_docs_page(app: FastAPI) -> None:
-    """Adds the page, which runs no script but Swagger UI's and its own, and the files of Swagger UI beside it."""
+    """Add the page and the files of Swagger UI; its Content-Security-Policy allows no scripts but these."""
     script, style, picture = DOCS_FILES
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
@@ -26,9 +26,9 @@ def add_docs_page(app: FastAPI) -> None:
         swagger_favicon_url=picture,
     )
     html = bytes(page.body).decode()
-    own = " ".join(f"'sha256-{_hash(found)}'" for found in re.findall(r"<script>(.*?)</script>", html, re.DOTALL))
+    inline = " ".join(f"'sha256-{_hash(found)}'" for found in re.findall(r"<script>(.*?)</script>", html, re.DOTALL))
     policy = (
-        f"default-src 'none'; script-src 'self' {own}; style-src 'self' 'unsafe-inline'; "
+        f"default-src 'none'; script-src 'self' {inline}; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
     )
 
@@ -41,7 +41,7 @@ def add_docs_page(app: FastAPI) -> None:
 
 
 def _add_file(app: FastAPI, path: str) -> None:
-    """Adds one of Swagger UI's files, which fastapi-offline brings as swagger-ui-dist has them."""
+    """Serve one file of swagger-ui-dist, taken from the package fastapi-offline."""
     file = Path(str(files("fastapi_offline"))) / "static" / Path(path).name
     media_type = _MEDIA_TYPES[file.suffix]
 

@@ -1,21 +1,21 @@
-"""Every error that the API raises on purpose, and how every error is answered. Only here are their HTTP codes known.
+"""Errors that the API raises, and the HTTP status of every error code.
 
 ApiError
-├── UnauthorizedError     no key, or one that is not (any longer) a key of this service
-├── ForbiddenError        a key without the scope that this needs
-├── RateLimitedError      more requests a minute than the key may make
-├── UploadError           an upload that is no well-formed safetensors file
+├── UnauthorizedError     no API key, or one that is unknown, expired or revoked
+├── ForbiddenError        an API key without the required scope
+├── RateLimitedError      more requests per minute than the key may make
+├── UploadError           an upload that is not a valid safetensors file
 ├── UploadTooLargeError   an upload above ``SAFS_UPLOAD_LIMIT_BYTES``
-├── MediaTypeError        a body that is not announced as what the endpoint takes
-├── UnknownUploadError    ``model.weights`` names an upload that is not there
+├── MediaTypeError        a body whose Content-Type the endpoint does not accept
+├── UnknownUploadError    ``model.weights`` names an upload that does not exist
 ├── UnknownKindError      a kind that the catalog does not have
-├── NotFinishedError      a result that is asked for before the job has ended
+├── NotFinishedError      a result requested before the job has ended
 ├── NoResultError         a result of a job that ended without one
-├── RangeError            a Range header that no part of the file answers
-├── BusyError             as much of something is under way as the service takes
+├── RangeError            a Range header that the file cannot satisfy
+├── BusyError             a concurrency limit is reached
 └── NotReadyError         the service lacks something that it needs to work
 
-The errors of ``safs`` and ``store`` carry a ``code`` too; ``KINDS`` says for each code how it is answered.
+Errors of ``safs`` and ``store`` have a ``code`` too; ``PROBLEM_TYPES`` maps each code to its status and title.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from starlette.exceptions import HTTPException
 
 
 class ApiError(Exception):
-    """Root of this package's errors; ``field`` is the dotted path of what was wrong, where there is one."""
+    """Root of this package's errors. ``field`` is the dotted path of the invalid value, or None."""
 
     code = "internal_error"
 
@@ -36,7 +36,7 @@ class ApiError(Exception):
 
 
 class UnauthorizedError(ApiError):
-    """No key, or one that is not (any longer) a key of this service."""
+    """The request has no API key, or one that is unknown, expired or revoked."""
 
     code = "unauthorized"
 
@@ -46,13 +46,13 @@ class UnauthorizedError(ApiError):
 
 
 class ForbiddenError(ApiError):
-    """A key without the scope that this needs."""
+    """The API key lacks the scope that the request needs."""
 
     code = "forbidden"
 
 
 class RateLimitedError(ApiError):
-    """More requests a minute than the key may make."""
+    """The key has made more requests per minute than it may."""
 
     code = "rate_limited"
 
@@ -62,49 +62,49 @@ class RateLimitedError(ApiError):
 
 
 class UploadError(ApiError):
-    """An upload that is no well-formed safetensors file."""
+    """The upload is not a valid safetensors file."""
 
     code = "invalid_upload"
 
 
 class UploadTooLargeError(ApiError):
-    """An upload above the limit."""
+    """The upload is larger than ``SAFS_UPLOAD_LIMIT_BYTES``."""
 
     code = "upload_too_large"
 
 
 class MediaTypeError(ApiError):
-    """A body that is not announced as what the endpoint takes."""
+    """The endpoint does not accept the body's Content-Type."""
 
     code = "unsupported_media_type"
 
 
 class UnknownUploadError(ApiError):
-    """A job names an upload that is not there."""
+    """A job names an upload that does not exist."""
 
     code = "unknown_upload"
 
 
 class UnknownKindError(ApiError):
-    """A kind that the catalog does not have."""
+    """The catalog has no such kind."""
 
     code = "unknown_kind"
 
 
 class NotFinishedError(ApiError):
-    """A result that is asked for before the job has ended."""
+    """The job has not ended, so it has no result yet."""
 
     code = "job_not_finished"
 
 
 class NoResultError(ApiError):
-    """A result of a job that ended without one."""
+    """The job ended without a result."""
 
     code = "no_result"
 
 
 class RangeError(ApiError):
-    """A Range header that no part of the file answers."""
+    """The file cannot satisfy the Range header."""
 
     code = "range_not_satisfiable"
 
@@ -114,81 +114,87 @@ class RangeError(ApiError):
 
 
 class BusyError(ApiError):
-    """As much of something is under way as the service takes."""
+    """A concurrency limit is reached and no slot came free in time."""
 
     code = "busy"
 
 
 class NotReadyError(ApiError):
-    """The service lacks something that it needs to work."""
+    """The service lacks something that it needs to work, such as a migrated database or disk space."""
 
     code = "not_ready"
 
 
 class BodyTooLargeError(HTTPException):
-    """A body above the limit. Of the framework's kind: it is raised while the framework reads the body."""
+    """The body is larger than ``SAFS_BODY_LIMIT_BYTES``.
+
+    An ``HTTPException``, because it is raised while FastAPI reads the body and other exceptions would be wrapped there.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        super().__init__(413, f"the body has more than the {limit_bytes} bytes that SAFS_BODY_LIMIT_BYTES allows")
+        super().__init__(413, f"the body is larger than {limit_bytes} bytes, the limit set by SAFS_BODY_LIMIT_BYTES")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """How a code is answered."""
+class ProblemType:
+    """The HTTP status and title of a problem."""
 
     status: int
     title: str
     retryable: bool = False
+    """True if the same request can succeed later."""
 
 
-KINDS: Mapping[str, Kind] = {
-    "malformed_json": Kind(400, "The body is not JSON"),
-    "malformed_request": Kind(400, "The request cannot be read"),
-    "invalid_page_token": Kind(400, "The page token is not one of this list"),
-    "unauthorized": Kind(401, "This needs an API key"),
-    "forbidden": Kind(403, "The API key does not allow this"),
-    "not_found": Kind(404, "There is nothing at this address"),
-    "job_not_found": Kind(404, "There is no such job"),
-    "trial_not_found": Kind(404, "There is no such trial"),
-    "upload_not_found": Kind(404, "There is no such upload"),
-    "artifact_not_found": Kind(404, "The content is no longer stored"),
-    "unknown_kind": Kind(404, "The catalog has no such kind"),
-    "no_result": Kind(404, "The job ended without a result"),
-    "method_not_allowed": Kind(405, "This address does not take this method"),
-    "job_not_finished": Kind(409, "The job has not ended yet", retryable=True),
-    "incompatible_state": Kind(409, "The job's state does not allow this"),
-    "body_too_large": Kind(413, "The body is too large"),
-    "upload_too_large": Kind(413, "The upload is too large"),
-    "unsupported_media_type": Kind(415, "The body has the wrong media type"),
-    "range_not_satisfiable": Kind(416, "The file has no such range"),
-    "invalid_request": Kind(422, "The request has values that are not allowed"),
-    "invalid_value": Kind(422, "The request has text that cannot be stored"),
-    "unknown_name": Kind(422, "A name is not known"),
-    "invalid_spec": Kind(422, "Parts of the job do not fit each other"),
-    "impossible_sparsity": Kind(422, "The network cannot have this sparsity"),
-    "data_unavailable": Kind(422, "The data set is missing or malformed"),
-    "invalid_weights": Kind(422, "The weights do not fit the architecture"),
-    "untraceable_model": Kind(422, "The model cannot be traced"),
-    "incompressible_model": Kind(422, "No filters or neurons of the model can be removed"),
-    "unknown_upload": Kind(422, "The job names an upload that is not there"),
-    "invalid_upload": Kind(422, "The upload is not a safetensors file"),
-    "artifact_damaged": Kind(500, "The content is damaged on the disk; `safs scrub` there lists what is"),
-    "idempotency_conflict": Kind(422, "The Idempotency-Key was sent with another job"),
-    "rate_limited": Kind(429, "The key may not make so many requests a minute", retryable=True),
-    "quota_exceeded": Kind(429, "The owner has as much as the limits allow", retryable=True),
-    "internal_error": Kind(500, "Something broke inside the service"),
-    "database_unavailable": Kind(503, "The database does not answer", retryable=True),
-    "schema_missing": Kind(503, "The database has not been migrated", retryable=True),
-    "not_ready": Kind(503, "The service is not ready", retryable=True),
-    "busy": Kind(503, "The service has much to do", retryable=True),
-    "storage_unavailable": Kind(503, "The object storage does not answer", retryable=True),
-    "out_of_space": Kind(507, "The service has no disk space left", retryable=True),
+PROBLEM_TYPES: Mapping[str, ProblemType] = {
+    "malformed_json": ProblemType(400, "The body is not valid JSON"),
+    "malformed_request": ProblemType(400, "The request cannot be parsed"),
+    "invalid_page_token": ProblemType(400, "The page token does not belong to this list"),
+    "unauthorized": ProblemType(401, "A valid API key is required"),
+    "forbidden": ProblemType(403, "The API key lacks the required scope"),
+    "not_found": ProblemType(404, "No resource exists at this address"),
+    "job_not_found": ProblemType(404, "No such job exists"),
+    "trial_not_found": ProblemType(404, "No such trial exists"),
+    "upload_not_found": ProblemType(404, "No such upload exists"),
+    "artifact_not_found": ProblemType(404, "The content is no longer stored"),
+    "unknown_kind": ProblemType(404, "The catalog has no such kind"),
+    "no_result": ProblemType(404, "The job ended without a result"),
+    "method_not_allowed": ProblemType(405, "This address does not support this method"),
+    "job_not_finished": ProblemType(409, "The job has not ended yet", retryable=True),
+    "incompatible_state": ProblemType(409, "The job's state does not allow this"),
+    "body_too_large": ProblemType(413, "The body is too large"),
+    "upload_too_large": ProblemType(413, "The upload is too large"),
+    "unsupported_media_type": ProblemType(415, "The Content-Type is not supported"),
+    "range_not_satisfiable": ProblemType(416, "The file has no such range"),
+    "invalid_request": ProblemType(422, "The request has invalid values"),
+    "invalid_value": ProblemType(422, "The request has text that cannot be stored"),
+    "unknown_name": ProblemType(422, "A name is unknown"),
+    "invalid_spec": ProblemType(422, "Parts of the job spec contradict each other"),
+    "impossible_sparsity": ProblemType(422, "The network cannot have this sparsity"),
+    "data_unavailable": ProblemType(422, "The data set is missing or malformed"),
+    "invalid_weights": ProblemType(422, "The weights do not fit the architecture"),
+    "untraceable_model": ProblemType(422, "The model cannot be traced by torch.fx"),
+    "incompressible_model": ProblemType(422, "The model has no filters or neurons that can be removed"),
+    "unknown_upload": ProblemType(422, "The job names an upload that does not exist"),
+    "invalid_upload": ProblemType(422, "The upload is not a valid safetensors file"),
+    "artifact_damaged": ProblemType(
+        500, "The stored content is damaged; `safs scrub` on the service's machine lists damaged files"
+    ),
+    "idempotency_conflict": ProblemType(422, "The Idempotency-Key was already used for another job"),
+    "rate_limited": ProblemType(429, "The key has made too many requests", retryable=True),
+    "quota_exceeded": ProblemType(429, "The owner has reached a quota", retryable=True),
+    "internal_error": ProblemType(500, "An unexpected error occurred in the service"),
+    "database_unavailable": ProblemType(503, "The database is unavailable", retryable=True),
+    "schema_missing": ProblemType(503, "The database has not been migrated", retryable=True),
+    "not_ready": ProblemType(503, "The service is not ready", retryable=True),
+    "busy": ProblemType(503, "The service is busy", retryable=True),
+    "storage_unavailable": ProblemType(503, "The object storage is unavailable", retryable=True),
+    "out_of_space": ProblemType(507, "The service has no disk space left", retryable=True),
 }
 
-CODES_OF_HTTP: Mapping[int, str] = {
+CODES_BY_STATUS: Mapping[int, str] = {
     400: "malformed_request",
     404: "not_found",
     405: "method_not_allowed",
     413: "body_too_large",
 }
-"""The framework's own errors by their status."""
+"""Codes of the errors that FastAPI and Starlette raise, by status."""

@@ -1,8 +1,8 @@
-"""Follows the events of jobs for many listeners at once: idle listeners hold neither a thread nor a session.
+"""Follows the events of jobs for many listeners. An idle listener holds neither a thread nor a database connection.
 
-One task a followed job looks into SQL every interval, however many listen. A listener reads its own pages, and only
-when there is news, so each has all events in order, from whichever number it starts; those that want the same page at
-the same time share one reading of it.
+One task for each followed job polls the database at a fixed interval, however many listeners the job has. A listener
+reads pages only when new events exist, from the number where it starts, so it gets all events in order. Listeners that
+want the same page at the same time share one read.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ _log = logging.getLogger(__name__)
 
 
 class Numbered(Protocol):
-    """What a tail can follow."""
+    """An event with a number; numbers of a job's events increase by one."""
 
     @property
     def number(self) -> int: ...
 
 
 EventT = TypeVar("EventT", bound=Numbered)
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """An event as it is sent: written once, however many listen."""
+class EncodedEvent:
+    """An event as server-sent text, encoded once for all listeners."""
 
     number: int
     text: str
@@ -38,76 +38,78 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[EventT]):
-    """Events in order."""
+    """Consecutive events of a job."""
 
     events: Sequence[EventT]
     ended: bool
-    """The job has ended and these are its last events."""
+    """True if the job has ended and no events follow these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far a job has come."""
+    """The newest event of a job and whether the job has ended."""
 
     newest: int
-    """The number of its last event, 0 before the first."""
+    """Number of the last event, 0 before the first."""
     ended: bool
+    """True if the job has ended."""
 
 
 @dataclass(slots=True)
-class _Watch:
-    """What the listeners of one job share."""
+class _FollowedJob:
+    """State that the listeners of one job share."""
 
     head: Head = Head(newest=0, ended=False)
     listeners: int = 0
-    gone: bool = False
+    closed: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
     def has_news(self, after: int) -> bool:
-        return self.gone or self.head.ended or self.head.newest > after
+        return self.closed or self.head.ended or self.head.newest > after
 
 
 class Tail(Generic[EventT]):
     """Serves ``follow`` to any number of listeners.
 
     Args:
-        look: job id -> its head; runs once an interval for each followed job.
-        read: (job id, after) -> the next events. Like ``look`` it runs in a worker thread.
-        interval_s: time between two looks.
-        keep_alive_s: a listener that has waited this long gets an empty batch.
+        read_head: job id -> its head; called in a worker thread, once per interval for each followed job.
+        read_page: (job id, after) -> the next events; called in a worker thread.
+        interval_s: seconds between two calls of ``read_head`` for a job.
+        keep_alive_s: seconds after which a listener without new events gets an empty batch.
     """
 
     def __init__(
         self,
-        look: Callable[[str], Head],
-        read: Callable[[str, int], Batch[EventT]],
+        read_head: Callable[[str], Head],
+        read_page: Callable[[str, int], Batch[EventT]],
         *,
         interval_s: float,
         keep_alive_s: float,
     ) -> None:
-        self._look = look
-        self._read = read
+        self._read_head = read_head
+        self._read_page = read_page
         self._interval_s = interval_s
         self._keep_alive_s = keep_alive_s
-        self._watches: dict[str, _Watch] = {}
-        self._readings: dict[tuple[str, int], asyncio.Task[Batch[EventT]]] = {}
+        self._jobs: dict[str, _FollowedJob] = {}
+        self._reads: dict[tuple[str, int], asyncio.Task[Batch[EventT]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def follow(self, job_id: str, after: int) -> AsyncIterator[Batch[EventT]]:
-        """Batches of the events after number ``after``; the last one has ``ended``.
+        """Yield batches of the events after number ``after``; the last batch has ``ended``.
 
-        Without ``ended`` it stops when the tail closes or the database cannot be read: the listener comes again.
+        The iteration stops without ``ended`` if the tail is closed or the database cannot be read. The client then
+        reconnects.
         """
-        watch = self._watch(job_id)
-        watch.listeners += 1
+        job = self._followed(job_id)
+        job.listeners += 1
         try:
-            while not watch.gone:
+            while not job.closed:
                 batch = await self._page(job_id, after)
                 yield batch
                 if batch.ended:
@@ -115,81 +117,82 @@ class Tail(Generic[EventT]):
                 if batch.events:
                     after = batch.events[-1].number
                 else:
-                    await self._news(watch, after)
+                    await self._wait_for_news(job, after)
         finally:
-            watch.listeners -= 1
+            job.listeners -= 1
 
     @property
     def listeners(self) -> int:
-        """How many streams are open."""
-        return sum(watch.listeners for watch in self._watches.values())
+        """Number of open streams."""
+        return sum(job.listeners for job in self._jobs.values())
 
     def close(self) -> None:
-        """Ends all streams, so that the server can stop; their clients resume at the next one."""
+        """End all streams, so that the server can stop. Clients reconnect to the next server."""
         self._closed = True
-        for watch in self._watches.values():
-            watch.gone = True
-            watch.wake()
+        for job in self._jobs.values():
+            job.closed = True
+            job.notify()
         for task in self._tasks:
             task.cancel()
 
     async def drain(self) -> None:
-        """Returns when nothing is read any more, after ``close``: the database may be let go."""
+        """Wait for all reads to end after ``close``; the database can be disposed of then."""
         await asyncio.gather(*self._tasks, *self._threads, return_exceptions=True)
 
     async def _page(self, job_id: str, after: int) -> Batch[EventT]:
-        """The next events, read now or by another listener who has begun to."""
+        """The next events, from a new read or from one that another listener has started."""
         key = job_id, after
-        if key not in self._readings:
-            reading = self._in_thread(partial(self._read, job_id, after))
-            self._readings[key] = reading
-            reading.add_done_callback(lambda _: self._readings.pop(key))
-        # A listener who leaves must not take the page away from the others.
-        return await asyncio.shield(self._readings[key])
+        if key not in self._reads:
+            reading = self._in_thread(partial(self._read_page, job_id, after))
+            self._reads[key] = reading
+            reading.add_done_callback(lambda _: self._reads.pop(key))
+        # A listener that is cancelled must not cancel the read of the others.
+        return await asyncio.shield(self._reads[key])
 
-    def _in_thread(self, call: Callable[[], Answer]) -> asyncio.Task[Answer]:
-        """A call in a thread, which nobody can stop: ``drain`` waits for it."""
+    def _in_thread(self, call: Callable[[], Result]) -> asyncio.Task[Result]:
+        """Run a call in a thread. It cannot be cancelled, so ``drain`` waits for it."""
         task = asyncio.create_task(run_in_threadpool(call))
         self._threads.add(task)
         task.add_done_callback(self._threads.discard)
         return task
 
-    def _watch(self, job_id: str) -> _Watch:
-        if job_id not in self._watches:
-            watch = self._watches[job_id] = _Watch(gone=self._closed)
-            task = asyncio.create_task(self._keep_looking(job_id, watch))
+    def _followed(self, job_id: str) -> _FollowedJob:
+        if job_id not in self._jobs:
+            job = self._jobs[job_id] = _FollowedJob(closed=self._closed)
+            task = asyncio.create_task(self._poll(job_id, job))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
-        return self._watches[job_id]
+        return self._jobs[job_id]
 
-    async def _keep_looking(self, job_id: str, watch: _Watch) -> None:
+    async def _poll(self, job_id: str, job: _FollowedJob) -> None:
         try:
-            while not (watch.gone or watch.head.ended):
+            while not (job.closed or job.head.ended):
                 await asyncio.sleep(self._interval_s)
-                if not watch.listeners:
+                if not job.listeners:
                     return
-                head = await asyncio.shield(self._in_thread(partial(self._look, job_id)))
-                if head != watch.head:
-                    watch.head = head
-                    watch.wake()
+                head = await asyncio.shield(self._in_thread(partial(self._read_head, job_id)))
+                if head != job.head:
+                    job.head = head
+                    job.notify()
         finally:
-            self._watches.pop(job_id, None)
-            watch.gone = not watch.head.ended
-            watch.wake()
+            self._jobs.pop(job_id, None)
+            job.closed = not job.head.ended
+            job.notify()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             _log.error("a stream of events ended early", exc_info=error)
 
-    async def _news(self, watch: _Watch, after: int) -> None:
-        """Returns when there is something to read after number ``after``, or when it is time for a sign of life.
+    async def _wait_for_news(self, job: _FollowedJob, after: int) -> None:
+        """Wait for an event after number ``after``, for at most ``keep_alive_s``.
 
-        What a listener says it has is between the two of them: it may name a number that the job has not reached.
+        ``after`` comes from the client, so it may be a number that the job has not reached; it concerns this listener
+        alone.
         """
         try:
             async with asyncio.timeout(self._keep_alive_s):
-                while not watch.has_news(after):
-                    await watch.changed.wait()
+                while not job.has_news(after):
+                    await job.changed.wait()
         except TimeoutError:
             pass

@@ -1,27 +1,27 @@
-"""The OpenAPI document, with what FastAPI cannot know: what needs a key, and that every error is a problem."""
+"""The OpenAPI document, completed with API keys and problem responses."""
 
 from typing import Any
 
 from fastapi import FastAPI
 
-from api.gate.access import OPEN, needed_scope
+from api.gate.access import PUBLIC_PATHS, needed_scope
 from api.problems import Problem
 
 KEY = {
     "type": "http",
     "scheme": "bearer",
     "description": (
-        "An API key, as `safs keys create` shows it. While no key has been made, requests from the service's own "
+        "An API key, created with `safs keys create`. Before the first key is created, requests from the service's own "
         "machine need none."
     ),
 }
 
 
 class DocumentedApp(FastAPI):
-    """FastAPI, but its document says what needs a key, and problems where FastAPI would put errors of its own."""
+    """A FastAPI app whose document states the required scopes, and problems in place of FastAPI's own errors."""
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made at the first call."""
+        """The document, generated at the first call and then cached."""
         if self.openapi_schema is None:
             self.openapi_schema = _with_problems(super().openapi())
         return self.openapi_schema
@@ -36,9 +36,9 @@ def _with_problems(document: dict[str, Any]) -> dict[str, Any]:
     document["components"]["securitySchemes"] = {"key": KEY}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            if path not in OPEN:
+            if path not in PUBLIC_PATHS:
                 operation["security"] = [{"key": []}]
                 operation["description"] += f"\n\nNeeds a key with the scope `{needed_scope(method.upper(), path)}`."
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                del operation["responses"]["422"]  # FastAPI's own, which this API never answers
+                del operation["responses"]["422"]  # FastAPI's own error, which this API never returns
     return document

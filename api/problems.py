@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): what every error of the API looks like on the wire."""
+"""Error responses of the API as problem details (RFC 9457)."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from api.errors import CODES_OF_HTTP, KINDS, ApiError, RangeError, RateLimitedError, UnauthorizedError
+from api.errors import CODES_BY_STATUS, PROBLEM_TYPES, ApiError, RangeError, RateLimitedError, UnauthorizedError
 from api.security_headers import SECURITY_HEADERS
 from api.validation import FieldError, field_errors
 from safs.errors import SafsError
@@ -21,43 +21,47 @@ _log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-ID"
 RETRY_AFTER_S = 5
-
+"""Retry-After of retryable problems that know no better time."""
 
 _HEADERS: Mapping[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
-    429: {"Retry-After": {"description": "Seconds until it is worth trying again.", "schema": {"type": "integer"}}},
+    429: {
+        "Retry-After": {"description": "Seconds until the request can be sent again.", "schema": {"type": "integer"}}
+    },
 }
 
 
 class Problem(BaseModel):
-    """What every error looks like (RFC 9457); programs go by ``code``."""
+    """Body of every error response (RFC 9457). Programs should test `code`."""
 
-    type: str = Field(description="A URI of the kind of problem: `urn:safs:problem:` and the code.")
-    title: str = Field(description="The kind of problem for people; the same for every occurrence.")
-    status: int = Field(description="The HTTP status code.")
-    detail: str = Field(description="What went wrong this time, and the way out.")
-    code: str = Field(description="The kind of problem for programs; stable.")
-    errors: list[FieldError] = Field(description="What is wrong with which part of the request.")
-    request_id: str = Field(description="Names this request in the service's log; also in the X-Request-ID header.")
-    retryable: bool = Field(description="Whether the same request may succeed later.")
+    type: str = Field(description="URI of the problem type: `urn:safs:problem:` followed by the code.")
+    title: str = Field(description="Problem type for people; the same for every occurrence.")
+    status: int = Field(description="HTTP status code.")
+    detail: str = Field(description="Description of this occurrence, and how to fix it.")
+    code: str = Field(description="Problem type for programs; stable across versions.")
+    errors: list[FieldError] = Field(
+        description="Invalid fields or parameters of the request; empty if no single field is invalid."
+    )
+    request_id: str = Field(description="Id of this request in the service's log; also in the X-Request-ID header.")
+    retryable: bool = Field(description="True if the same request can succeed later.")
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Makes ``app`` answer every error, its own and the framework's, as a problem."""
-    app.add_exception_handler(ApiError, answer_named)
-    app.add_exception_handler(SafsError, answer_named)
-    app.add_exception_handler(StoreError, answer_named)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(Exception, _answer_unexpected)
+    """Make ``app`` respond to every error, including those of FastAPI, with a problem."""
+    app.add_exception_handler(ApiError, respond_to_error)
+    app.add_exception_handler(SafsError, respond_to_error)
+    app.add_exception_handler(StoreError, respond_to_error)
+    app.add_exception_handler(RequestValidationError, _respond_to_invalid_request)
+    app.add_exception_handler(HTTPException, _respond_to_http_error)
+    app.add_exception_handler(Exception, _respond_to_unexpected_error)
 
 
 def problem_responses(*codes: str, needs_key: bool = True) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's ``responses`` of an endpoint that may answer these codes, or those that any may."""
+    """OpenAPI's ``responses`` of an endpoint for these codes and those that every endpoint can return."""
     responses: dict[int | str, dict[str, Any]] = {}
-    refused = ("unauthorized", "forbidden", "rate_limited") if needs_key else ()
-    for code in (*codes, *refused, "database_unavailable", "internal_error"):
-        kind = KINDS[code]
+    key_codes = ("unauthorized", "forbidden", "rate_limited") if needs_key else ()
+    for code in (*codes, *key_codes, "database_unavailable", "internal_error"):
+        kind = PROBLEM_TYPES[code]
         example = _problem(code, kind.title + ".", request_id="0b6f4e6c8f0a4d0e9a55d5b0f6a1c2d3").model_dump()
         media = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
         response = responses.setdefault(kind.status, {"description": "", "content": {PROBLEM_JSON: media}})
@@ -68,7 +72,7 @@ def problem_responses(*codes: str, needs_key: bool = True) -> dict[int | str, di
     return responses
 
 
-def respond(
+def problem_response(
     code: str,
     detail: str,
     request: Request,
@@ -76,21 +80,21 @@ def respond(
     errors: Iterable[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The problem ``code`` as an answer to ``request``."""
+    """The problem ``code`` as a response to ``request``."""
     request_id: str = request.state.request_id
     problem = _problem(code, detail, request_id=request_id, errors=errors)
-    again = {"Retry-After": str(RETRY_AFTER_S)} if problem.retryable else {}
+    retry_after = {"Retry-After": str(RETRY_AFTER_S)} if problem.retryable else {}
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,
-        # Also here: what breaks unexpectedly is answered outside of the middleware that adds them elsewhere.
-        headers={**SECURITY_HEADERS, **again, **(headers or {}), REQUEST_ID_HEADER: request_id},
+        # Responses to unexpected errors do not pass the middleware that adds the security headers to others.
+        headers={**SECURITY_HEADERS, **retry_after, **(headers or {}), REQUEST_ID_HEADER: request_id},
         media_type=PROBLEM_JSON,
     )
 
 
 def _problem(code: str, detail: str, *, request_id: str, errors: Iterable[FieldError] = ()) -> Problem:
-    kind = KINDS[code]
+    kind = PROBLEM_TYPES[code]
     return Problem(
         type=f"urn:safs:problem:{code}",
         title=kind.title,
@@ -103,17 +107,17 @@ def _problem(code: str, detail: str, *, request_id: str, errors: Iterable[FieldE
     )
 
 
-async def answer_named(request: Request, error: Exception) -> Response:
-    """The answer to an error of ours."""
+async def respond_to_error(request: Request, error: Exception) -> Response:
+    """The response to an error that this project raises on purpose."""
     assert isinstance(error, ApiError | SafsError | StoreError)
-    if error.code not in KINDS:  # meant for runners, so it is a defect if it gets here
-        return await _answer_unexpected(request, error)
-    if isinstance(error, StoreError) and KINDS[error.code].status >= 500:
+    if error.code not in PROBLEM_TYPES:  # an error for runners, which must not occur in the API
+        return await _respond_to_unexpected_error(request, error)
+    if isinstance(error, StoreError) and PROBLEM_TYPES[error.code].status >= 500:
         _log.error("request %s: %s", request.state.request_id, error)
-        return respond(error.code, f"{KINDS[error.code].title}; {_see_log(request)}", request)
+        return problem_response(error.code, f"{PROBLEM_TYPES[error.code].title}; {_see_log(request)}", request)
     field = getattr(error, "field", None)
     errors = [FieldError(field=field, message=str(error))] if field else []
-    return respond(error.code, str(error), request, errors=errors, headers=_headers_of(error))
+    return problem_response(error.code, str(error), request, errors=errors, headers=_headers_of(error))
 
 
 def _headers_of(error: Exception) -> dict[str, str]:
@@ -128,46 +132,52 @@ def _headers_of(error: Exception) -> dict[str, str]:
             return {}
 
 
-async def _answer_invalid(request: Request, error: Exception) -> Response:
+async def _respond_to_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
-        return respond("malformed_json", f"the body is not JSON: {found[0]['ctx']['error']}", request)
+        return problem_response("malformed_json", f"the body is not valid JSON: {found[0]['ctx']['error']}", request)
     content_type = request.headers.get("content-type", "")
     if isinstance(error.body, bytes) and "json" not in content_type:
-        detail = f"the body came as {content_type or 'no type'}; send it as application/json"
-        return respond("unsupported_media_type", detail, request)
+        detail = f"the Content-Type is {content_type or 'missing'}; send the body as application/json"
+        return problem_response("unsupported_media_type", detail, request)
     errors = field_errors(found, error.body)
     more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
-    return respond("invalid_request", f"{errors[0].field}: {errors[0].message}{more}", request, errors=errors)
+    return problem_response("invalid_request", f"{errors[0].field}: {errors[0].message}{more}", request, errors=errors)
 
 
-async def _answer_http(request: Request, error: Exception) -> Response:
+async def _respond_to_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = CODES_OF_HTTP.get(error.status_code, "malformed_request")
+    code = CODES_BY_STATUS.get(error.status_code, "malformed_request")
     details = {
-        "not_found": f"there is nothing at {request.url.path}; /docs lists what there is",
-        "method_not_allowed": f"{request.url.path} does not take {request.method}; /docs lists what it takes",
+        "not_found": f"no resource exists at {request.url.path}; /docs lists all addresses",
+        "method_not_allowed": f"{request.url.path} does not support {request.method}; /docs lists the methods",
     }
     headers = dict(error.headers or {})
     if code == "method_not_allowed" and (documented := _methods(request)):
         headers["Allow"] = ", ".join(sorted(documented))
-    return respond(code, details.get(code, error.detail), request, headers=headers)
+    return problem_response(code, details.get(code, error.detail), request, headers=headers)
 
 
 def _methods(request: Request) -> set[str]:
-    """What the address takes, by the document: the framework names the methods of the first endpoint there alone."""
+    """The methods of the request's path in the OpenAPI document. Starlette names those of the first route alone."""
     paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
     fitting = [found for path, found in paths.items() if compile_path(path)[0].match(request.url.path)]
     return {method.upper() for found in fitting for method in found}
 
 
-async def _answer_unexpected(request: Request, error: Exception) -> Response:
-    """Says nothing of the inside; the log has the rest under the request id."""
-    _log.error("request %s: %s %s broke", request.state.request_id, request.method, request.url.path, exc_info=error)
-    return respond("internal_error", f"something broke; {_see_log(request)}", request)
+async def _respond_to_unexpected_error(request: Request, error: Exception) -> Response:
+    """A response without internals; the log has the traceback under the request id."""
+    _log.error(
+        "request %s: %s %s failed unexpectedly",
+        request.state.request_id,
+        request.method,
+        request.url.path,
+        exc_info=error,
+    )
+    return problem_response("internal_error", f"an unexpected error occurred; {_see_log(request)}", request)
 
 
 def _see_log(request: Request) -> str:
-    """Instead of what only the operator should read, such as the database's address."""
-    return f"the service's log has more under request {request.state.request_id}"
+    """A pointer to the log, in place of details for the operator alone, such as the database's address."""
+    return f"the service's log has the details under request id {request.state.request_id}"

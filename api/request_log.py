@@ -1,4 +1,4 @@
-"""What is told of every request: a line of the log, an observation for the metrics, a span of its trace."""
+"""One log line, one metrics observation and one trace span for every request."""
 
 import logging
 import time
@@ -16,18 +16,18 @@ from telemetry import logs, tracing
 
 _log = logging.getLogger(__name__)
 
-QUIET = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: logged for debugging only, as long as nothing is wrong."""
-REFUSED = 400
-"""The least status that says that something is wrong."""
-BROKE = 500
-"""The status of a request that raised: it is answered further out."""
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+"""Paths that machines poll. Successful requests are logged at level DEBUG."""
+ERROR_STATUS = 400
+"""The lowest status of an error."""
+SERVER_ERROR = 500
+"""The status of a request whose handler raised; the response is made by an outer middleware."""
 
 
-class Observation:
-    """Tells of every request once its answer has ended; belongs directly within ``RequestId``.
+class RequestLog:
+    """Middleware that reports every request after its response has ended. Add it directly inside ``RequestId``.
 
-    Only the route's template is told, and none of the query, the headers or the body: they may hold secrets.
+    It reports the route's template and no part of the query, headers or body, since they can hold secrets.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
@@ -40,47 +40,47 @@ class Observation:
             await self.app(scope, receive, send)
             return
         method: str = scope["method"]
-        status, begun_s, answered_s = BROKE, time.perf_counter(), None
+        status, started_s, responded_s = SERVER_ERROR, time.perf_counter(), None
 
-        async def send_noting(message: Message) -> None:
-            nonlocal status, answered_s
+        async def send_and_observe(message: Message) -> None:
+            nonlocal status, responded_s
             if message["type"] == "http.response.start":
-                status, answered_s = message["status"], time.perf_counter()
+                status, responded_s = message["status"], time.perf_counter()
             await send(message)
 
         parent = Headers(scope=scope).get(tracing.HEADER)
         request_id = scope["state"]["request_id"]
         span = tracing.span(method, parent=parent, kind=SpanKind.SERVER, request=request_id)
-        with span as started, logs.bound(request=request_id):
+        with span as current, logs.bound(request=request_id):
             try:
-                await self.app(scope, receive, send_noting)
+                await self.app(scope, receive, send_and_observe)
             finally:
                 ended_s = time.perf_counter()
                 route = self._template(scope)
-                self._metrics.note_request(method, route, status, (answered_s or ended_s) - begun_s)
-                started.update_name(f"{method} {route}")
-                if status >= BROKE:
-                    tracing.fail(f"answered {status}")
-                _tell(scope, method, route, status, ended_s - begun_s)
+                self._metrics.observe_request(method, route, status, (responded_s or ended_s) - started_s)
+                current.update_name(f"{method} {route}")
+                if status >= SERVER_ERROR:
+                    tracing.fail(f"status {status}")
+                _write(scope, method, route, status, ended_s - started_s)
 
     def _template(self, scope: Scope) -> str:
-        """The path of the endpoint that answered, with the names of its parameters in place of their values.
+        """The path template of the request's route.
 
-        Where a request was refused before any endpoint, that of the first whose address it is, whatever the method.
+        For a request that was refused before routing: the first template that matches its path, whatever the method.
         """
-        if (answered := getattr(scope.get("route"), "path", None)) is not None:
-            return str(answered)
+        if (template := getattr(scope.get("route"), "path", None)) is not None:
+            return str(template)
         if not self._templates:
             self._templates = {path: compile_path(path)[0] for path in scope["app"].openapi()["paths"]}
         return next((path for path, fits in self._templates.items() if fits.match(scope["path"])), NO_ROUTE)
 
 
-def _tell(scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
-    told: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(1000 * seconds, 1)}
+def _write(scope: Scope, method: str, route: str, status: int, seconds: float) -> None:
+    extra: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": round(1000 * seconds, 1)}
     if (job_id := scope.get("path_params", {}).get("job_id")) is not None:
-        told["job"] = job_id
+        extra["job"] = job_id
     key: ApiKey | None = scope["state"].get("key")
     if key is not None:
-        told |= {"owner": key.owner, "key": key.prefix}
-    level = logging.DEBUG if route in QUIET and status < REFUSED else logging.INFO
-    _log.log(level, "%s %s %d in %.1f ms", method, route, status, 1000 * seconds, extra=told)
+        extra |= {"owner": key.owner, "key": key.prefix}
+    level = logging.DEBUG if route in QUIET_PATHS and status < ERROR_STATUS else logging.INFO
+    _log.log(level, "%s %s %d in %.1f ms", method, route, status, 1000 * seconds, extra=extra)

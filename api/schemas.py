@@ -1,174 +1,201 @@
-"""What the API answers."""
+"""Request and response bodies of the API, as they appear in the OpenAPI document.
+
+The class names are the schema names, and generated clients use them as type names.
+"""
 
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from safs.estimates import Estimate
+from safs.estimates import Estimate as JobEstimate
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
-from store.records import JobState, TrialState, Upload
+from store import records
+from store.records import JobState, TrialState
 
-Item = TypeVar("Item")
+ItemT = TypeVar("ItemT")
 
 FILLED_BY_PRESET = ("train", "prune", "activations", "tune", "joint", "final")
-"""Sections that may be null, as they are in a YAML file that leaves them empty: the preset's values count."""
+"""Sections that can be null, as in a YAML file that leaves them empty: the preset fills them."""
 
 
-def _three_are_enough(schema: dict[str, Any]) -> None:
+def _require_three_fields(schema: dict[str, Any]) -> None:
     schema["required"] = ["model", "data", "sparsity"]
     for section in FILLED_BY_PRESET:
         schema["properties"][section] = {"anyOf": [schema["properties"][section], {"type": "null"}]}
 
 
 class JobRequest(JobSpec):
-    """A job: prune this network to this sparsity, then find the activations and hyperparameters that suit it.
+    """A job: prune a network to a sparsity, then find the activation functions and hyperparameters that suit it.
 
-    Only `model`, `data` and `sparsity` must be given; `preset` fills the rest, and what is given wins.
+    Only `model`, `data` and `sparsity` are required. `preset` fills all other fields; given values take precedence.
     """
 
-    model_config = ConfigDict(title="JobSpec", json_schema_extra=_three_are_enough)
+    model_config = ConfigDict(title="JobSpec", json_schema_extra=_require_three_fields)
 
 
-class View(BaseModel):
-    """What the API answers; read from the store's records."""
+class Response(BaseModel):
+    """Base of response bodies; reads attributes of the store's records."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
-class Page(View, Generic[Item]):
-    """A part of a list."""
+class Page(Response, Generic[ItemT]):
+    """A page of a list."""
 
-    items: list[Item]
-    next_page_token: str | None = Field(description="Asks for the part after this one; null if this is the last.")
-
-
-class ErrorView(View):
-    """Why a job failed."""
-
-    code: str
-    message: str = Field(description="One sentence for people.")
-    stage: str | None = Field(description="The stage in which it happened, if one had begun.")
+    items: list[ItemT] = Field(description="Items of this page.")
+    next_page_token: str | None = Field(
+        description="`page_token` of the request for the next page; null on the last page."
+    )
 
 
-class ProgressView(View):
-    """How far a job is."""
+class JobError(Response):
+    """The error that ended a failed job."""
+
+    code: str = Field(description="Kind of error for programs; stable across versions.")
+    message: str = Field(description="Cause of the failure in one sentence.")
+    stage: str | None = Field(description="Stage in which the job failed; null if it failed before the first stage.")
+
+
+class Progress(Response):
+    """Progress of a job."""
 
     model_config = ConfigDict(extra="allow")
 
-    stage: str
-    stage_number: int = Field(description="1 for the first of this job's stages.")
-    stages: int
-    trials_done: int = Field(description="In the current stage.")
-    trials: int = Field(description="Expected in the current stage; 0 where it trains nothing.")
-    best_accuracy: float | None = Field(description="On the validation split, in the current stage.")
-    epochs_done: int = Field(description="In the current stage, over all its trials.")
-    elapsed_s: float
-    remaining_s: float | None = Field(description="Estimated; null until the first epoch has been measured.")
-    fraction: float = Field(description="Share of the job's epochs that is done, in [0, 1].")
+    stage: str = Field(description="Current stage.")
+    stage_number: int = Field(description="Number of the current stage, from 1.")
+    stages: int = Field(description="Number of stages of this job.")
+    trials_done: int = Field(description="Trials done in the current stage.")
+    trials: int = Field(description="Trials expected in the current stage; 0 if the stage trains nothing.")
+    best_accuracy: float | None = Field(
+        description="Best validation accuracy in the current stage, in [0, 1]; null before the first epoch."
+    )
+    epochs_done: int = Field(description="Epochs done in the current stage, summed over its trials.")
+    elapsed_s: float = Field(description="Seconds since the job started.")
+    remaining_s: float | None = Field(
+        description="Estimated seconds until the job ends; null until the first epoch has been measured."
+    )
+    fraction: float = Field(description="Fraction of the job's epochs that are done, in [0, 1].")
 
 
-class FaultsView(View):
-    """What went wrong around the job and was survived."""
+class Faults(Response):
+    """Faults that the job survived."""
 
-    runners_lost: int = Field(description="Runners that stopped answering while they had it.")
-    workers_lost: int = Field(description="Ray workers that were lost while a runner went on.")
-    trials_repeated: int = Field(description="Trials that were cut short by either, and run again.")
-    seconds_lost: float = Field(description="From the last thing finished before each loss to going on.")
+    runners_lost: int = Field(description="Runners whose lease on the job expired.")
+    workers_lost: int = Field(description="Ray workers lost while a runner continued.")
+    trials_repeated: int = Field(description="Trials interrupted by a lost runner or worker and run again.")
+    seconds_lost: float = Field(
+        description="Seconds between the last result before each fault and the moment the job resumed."
+    )
 
 
-class JobView(View):
+class Job(Response):
     """A job."""
 
-    id: str = Field(examples=["job_01kb2v9zq3n8f4x7c5m2d"])
-    name: str | None
-    state: JobState
-    stage: str | None = Field(description="What it is doing, or was doing last.", examples=["activations"])
-    progress: ProgressView | None
-    attempt: int = Field(description="How many times a runner has begun it.")
-    error: ErrorView | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    spec: dict[str, Any] = Field(description="The whole job spec, with what the preset filled in.")
-    result: dict[str, Any] | None = Field(description="A succeeded job's summary.")
-    reused: dict[str, list[str]] | None = Field(
-        description="Stage -> ids of the jobs that made what was used here; null if all was made by this job."
+    id: str = Field(description="Id of the job.", examples=["job_01kb2v9zq3n8f4x7c5m2d"])
+    name: str | None = Field(description="Label from the job spec.")
+    state: JobState = Field(description="State of the job.")
+    stage: str | None = Field(
+        description="Current stage, or the last one if the job has ended; null before the first stage.",
+        examples=["activations"],
     )
-    owner: str | None = Field(description="Whose it is; null if it was submitted without a key.")
-    faults: FaultsView
-    links: dict[str, str] = Field(description="Where its parts are; results are listed once the job has succeeded.")
+    progress: Progress | None = Field(description="Progress of the job; null before it starts.")
+    attempt: int = Field(description="Number of times a runner has started the job.")
+    error: JobError | None = Field(description="Error of a failed job; null otherwise.")
+    created_at: datetime = Field(description="Time of submission, in UTC.")
+    started_at: datetime | None = Field(description="Time of the first start, in UTC; null while queued.")
+    finished_at: datetime | None = Field(description="Time at which the job ended, in UTC; null until then.")
+    spec: dict[str, Any] = Field(description="Complete job spec, including the values filled in by the preset.")
+    result: dict[str, Any] | None = Field(description="Summary of a succeeded job's result; null otherwise.")
+    reused: dict[str, list[str]] | None = Field(
+        description="Stages whose results were reused, each with the ids of the jobs that computed them; null if this "
+        "job computed everything."
+    )
+    owner: str | None = Field(description="Owner of the job; null if it was submitted without a key.")
+    faults: Faults = Field(description="Faults that the job survived.")
+    links: dict[str, str] = Field(
+        description="Addresses of the job's parts. The files of the result are listed once the job has succeeded."
+    )
 
 
-class SiteView(View):
-    """A call of an activation in the network."""
+class Site(Response):
+    """A call of an activation function in the network."""
 
-    path: str
-    own: str = Field(description="The activation that the network has there.")
-
-
-class CountView(View):
-    """How many, and between which bounds most jobs stay."""
-
-    expected: int
-    low: int
-    high: int
+    path: str = Field(description="Name of the site, such as `conv1` or `b1.act#2`.")
+    own: str = Field(description="Activation function that the network has at this site.")
 
 
-class StageEstimateView(View):
-    """What a stage is expected to train."""
+class Range(Response):
+    """An expected count with the bounds between which most jobs stay."""
 
-    stage: str
-    trials: int
-    epochs: int = Field(description="Over all its trials.")
-    seconds: float | None
-    low_s: float | None
-    high_s: float | None
+    expected: int = Field(description="Expected count.")
+    low: int = Field(description="Lower bound.")
+    high: int = Field(description="Upper bound.")
 
 
-class EstimateView(View):
-    """What a job is expected to take, if nothing of it is reused; the time in the queue does not count.
+class StageEstimate(Response):
+    """Estimated trainings of a stage."""
 
-    Its trainings were begun and timed for a moment, on the machine of this API.
+    stage: str = Field(description="Name of the stage.")
+    trials: int = Field(description="Expected number of trials.")
+    epochs: int = Field(description="Expected number of epochs, summed over the stage's trials.")
+    seconds: float | None = Field(description="Expected seconds; null if nothing could be timed.")
+    low_s: float | None = Field(description="Lower bound of `seconds`.")
+    high_s: float | None = Field(description="Upper bound of `seconds`.")
+
+
+class Estimate(Response):
+    """Estimated duration of a job if no earlier result is reused, without the time in the queue.
+
+    The job's trainings were started and timed briefly on the machine of the API.
     """
 
     summary: str = Field(
         description="One sentence for people.",
         examples=["about 12 min (9 to 16): 68 trainings, 486 epochs, 4 at once, timed on cpu, 1 thread"],
     )
-    trials: CountView = Field(description="Trials and trainings of all stages.")
-    epochs: CountView
-    seconds: float | None = Field(description="From the first stage to the last; null where nothing could be timed.")
-    low_s: float | None
-    high_s: float | None
-    gpu_hours: float | None = Field(description="Each training's time times its share of a GPU; null on CPUs.")
-    device: str | None = Field(description="What it was timed on.", examples=["cpu, 1 thread"])
-    in_flight: int = Field(description="Trainings that run at once.")
-    step_seconds: float | None = Field(description="Of an optimizer step, on average over the job.")
-    stages: list[StageEstimateView]
-    untimed: str | None = Field(description="Why nothing could be timed.")
+    trials: Range = Field(description="Trials and trainings of all stages.")
+    epochs: Range = Field(description="Epochs of all stages.")
+    seconds: float | None = Field(
+        description="Expected seconds from the first stage to the last; null if nothing could be timed."
+    )
+    low_s: float | None = Field(description="Lower bound of `seconds`.")
+    high_s: float | None = Field(description="Upper bound of `seconds`.")
+    gpu_hours: float | None = Field(
+        description="Expected GPU-hours: the hours of each training times its GPU fraction; null on CPUs."
+    )
+    device: str | None = Field(
+        description="Device on which the trainings were timed; null if nothing could be timed.",
+        examples=["cpu, 1 thread"],
+    )
+    in_flight: int = Field(description="Number of trainings that run at the same time.")
+    step_seconds: float | None = Field(
+        description="Seconds of an optimizer step, averaged over the job; null if nothing could be timed."
+    )
+    stages: list[StageEstimate] = Field(description="Estimates of the single stages.")
+    untimed: str | None = Field(description="Reason why nothing could be timed; null if it could.")
 
 
-class CheckView(BaseModel):
-    """A job that was checked and not queued."""
+class JobCheck(BaseModel):
+    """Result of checking a job without queueing it."""
 
-    spec: dict[str, Any] = Field(description="The whole job spec, with what the preset filled in.")
-    channels: int = Field(description="Of the network's input.")
-    image_size: int = Field(description="Of the network's input, pixels a side.")
-    classes: int
-    train: int = Field(description="Images of the training split.")
-    validation: int
-    test: int
-    weights: int = Field(description="Prunable weights.")
-    live: int = Field(description="Of them left at the target sparsity.")
-    sites: list[SiteView]
-    operators: list[str] = Field(description="Candidates at every site.")
-    estimate: EstimateView
+    spec: dict[str, Any] = Field(description="Complete job spec, including the values filled in by the preset.")
+    channels: int = Field(description="Channels of the network's input.")
+    image_size: int = Field(description="Width and height of the network's input, in pixels.")
+    classes: int = Field(description="Number of classes.")
+    train: int = Field(description="Number of images in the training split.")
+    validation: int = Field(description="Number of images in the validation split.")
+    test: int = Field(description="Number of images in the test split.")
+    weights: int = Field(description="Number of prunable weights.")
+    live: int = Field(description="Number of weights left at the target sparsity.")
+    sites: list[Site] = Field(description="Calls of activation functions in the network.")
+    operators: list[str] = Field(description="Candidate operators at every site.")
+    estimate: Estimate = Field(description="Estimated duration of the job.")
 
     @classmethod
-    def of(cls, spec: JobSpec, found: Preflight, estimate: Estimate) -> Self:
-        """The view of what the checks found."""
+    def of(cls, spec: JobSpec, found: Preflight, estimate: JobEstimate) -> Self:
+        """The check of ``spec`` that found ``found``."""
         return cls(
             spec=spec.model_dump(mode="json"),
             channels=found.blueprint.channels,
@@ -179,102 +206,114 @@ class CheckView(BaseModel):
             test=found.test,
             weights=found.weights,
             live=found.live,
-            sites=[SiteView(path=site.path, own=site.original) for site in found.sites],
+            sites=[Site(path=site.path, own=site.original) for site in found.sites],
             operators=list(found.operators),
-            estimate=EstimateView.model_validate(estimate.as_json()),
+            estimate=Estimate.model_validate(estimate.as_json()),
         )
 
 
-class TrialView(View):
-    """A trial of a search, or a training to the end; without its curve."""
+class Trial(Response):
+    """A trial of a search or a final training, without its learning curve."""
 
-    stage: str
-    number: int = Field(description="Within its stage, from 0.")
-    state: TrialState
-    config: dict[str, Any] = Field(description="Site -> operator, or hyperparameter -> value.")
-    epochs: int
-    horizon: int | None = Field(description="Epochs that its learning-rate schedule spans, if that is more.")
-    continues: int | None = Field(description="Number of the trial of this stage that it goes on with.")
-    seed: int
-    loss: float | None = Field(description="Minimised: 1 - accuracy. Null while it runs and if it broke down.")
-    accuracy: float | None = Field(description="Best on the validation split, in [0, 1].")
-    cross_entropy: float | None = Field(description="On the validation split, in nats.")
-    seconds: float | None = Field(description="Spent in training and evaluation.")
-    error: str | None = Field(description="Why it broke down.")
-    left: str | None = Field(description="Why it ended before its last epoch though it did not break down.")
-    recalled: str | None = Field(description="Id of the job that ran it, if that was another one.")
-    started_at: datetime
-    finished_at: datetime | None
-    curve: str = Field(description="Where its curve is.")
-
-
-class EpochView(View):
-    """One epoch of a trial; losses in nats, null where they were not finite."""
-
-    epoch: int
-    train_loss: float | None
-    validation_loss: float | None
-    validation_accuracy: float | None
-    learning_rate: float | None
-    seconds: float
-
-
-class CurveView(BaseModel):
-    """A trial's learning curve."""
-
-    stage: str
-    number: int
-    epochs: list[EpochView] = Field(description="Empty until the trial is done.")
+    stage: str = Field(description="Stage of the trial.")
+    number: int = Field(description="Number of the trial within its stage, from 0.")
+    state: TrialState = Field(description="State of the trial.")
+    config: dict[str, Any] = Field(description="Operators by site, and hyperparameters by name.")
+    epochs: int = Field(description="Epochs after which the trial ends.")
+    horizon: int | None = Field(description="Epochs that the learning-rate schedule spans; null if these are `epochs`.")
+    continues: int | None = Field(
+        description="Number of the trial of this stage that this trial continues; null if it starts anew."
+    )
+    seed: int = Field(description="Seed of the trial.")
+    loss: float | None = Field(
+        description="1 - accuracy, which the search minimises; null while the trial runs and if it failed."
+    )
+    accuracy: float | None = Field(
+        description="Best validation accuracy, in [0, 1]; null while the trial runs and if it failed."
+    )
+    cross_entropy: float | None = Field(
+        description="Cross-entropy on the validation split, in nats; null while the trial runs and if it failed."
+    )
+    seconds: float | None = Field(description="Seconds spent in training and evaluation; null while the trial runs.")
+    error: str | None = Field(description="Error of a failed trial; null otherwise.")
+    left: str | None = Field(
+        description="Reason why the trial was stopped early without an error; null if it was not stopped early."
+    )
+    recalled: str | None = Field(description="Id of the job that ran the trial; null if this job ran it.")
+    started_at: datetime = Field(description="Time at which the trial started, in UTC.")
+    finished_at: datetime | None = Field(description="Time at which the trial ended, in UTC; null until then.")
+    curve: str = Field(description="Address of the trial's learning curve.")
 
 
-class EventView(View):
-    """Something that happened to a job."""
+class Epoch(Response):
+    """Metrics of one epoch of a trial; null where a value was not finite."""
 
-    number: int = Field(description="1 for the job's first, then without gaps.")
-    kind: str = Field(examples=["trial_done"])
-    at: datetime
-    data: dict[str, Any]
+    epoch: int = Field(description="Number of the epoch, from 1.")
+    train_loss: float | None = Field(description="Training loss, in nats.")
+    validation_loss: float | None = Field(description="Validation loss, in nats.")
+    validation_accuracy: float | None = Field(description="Validation accuracy, in [0, 1].")
+    learning_rate: float | None = Field(description="Learning rate of the epoch.")
+    seconds: float = Field(description="Seconds spent in training and evaluation.")
+
+
+class Curve(BaseModel):
+    """Learning curve of a trial."""
+
+    stage: str = Field(description="Stage of the trial.")
+    number: int = Field(description="Number of the trial within its stage, from 0.")
+    epochs: list[Epoch] = Field(description="Epochs in order; empty until the trial is done.")
+
+
+class Event(Response):
+    """An event of a job."""
+
+    number: int = Field(description="Number of the event within its job, from 1 without gaps.")
+    kind: str = Field(description="Kind of the event.", examples=["trial_done"])
+    at: datetime = Field(description="Time of the event, in UTC.")
+    data: dict[str, Any] = Field(description="Fields of the event; they depend on the kind.")
 
 
 class EventPage(BaseModel):
-    """Events of a job, in order."""
+    """A page of a job's events."""
 
-    items: list[EventView]
-    next_after: int | None = Field(description="`after` of the next page; null if there is nothing more yet.")
+    items: list[Event] = Field(description="Events in the order of their numbers.")
+    next_after: int | None = Field(
+        description="`after` of the request for the next page; null if no further events exist yet."
+    )
 
 
-class UploadView(View):
-    """A file that a job can name in `model.weights`."""
+class Upload(Response):
+    """An uploaded file that a job can name in `model.weights`."""
 
-    id: str = Field(examples=["upload_01kb2v9zq3n8f4x7c5m2d"])
-    filename: str
-    sha256: str
-    size_bytes: int
-    tensors: int | None = Field(description="How many tensors the file holds; null where version 0.1 took it.")
-    created_at: datetime
+    id: str = Field(description="Id of the upload.", examples=["upload_01kb2v9zq3n8f4x7c5m2d"])
+    filename: str = Field(description="Name of the file, for people.")
+    sha256: str = Field(description="SHA-256 of the file, in hexadecimal.")
+    size_bytes: int = Field(description="Size of the file in bytes.")
+    tensors: int | None = Field(description="Number of tensors in the file; null for uploads of version 0.1.")
+    created_at: datetime = Field(description="Time of the upload, in UTC.")
 
     @classmethod
-    def of(cls, upload: Upload) -> Self:
-        """The view of an upload."""
+    def of(cls, upload: records.Upload) -> Self:
+        """The body for an upload of the store."""
         return cls.model_validate(upload)
 
 
-class EntryView(View):
-    """A name that a job spec may use."""
+class CatalogEntry(Response):
+    """A name that a job spec can use."""
 
-    name: str
-    summary: str
-    details: dict[str, Any] = Field(description="What else is known of it; depends on the kind.")
+    name: str = Field(description="Name as it is written in a job spec.")
+    summary: str = Field(description="One sentence that describes the entry.")
+    details: dict[str, Any] = Field(description="Further properties of the entry; they depend on the kind.")
 
 
-class KindView(BaseModel):
+class CatalogKind(BaseModel):
     """All names of one kind."""
 
-    kind: str = Field(examples=["operators"])
-    items: list[EntryView]
+    kind: str = Field(description="Kind of the entries.", examples=["operators"])
+    items: list[CatalogEntry] = Field(description="Entries of this kind.")
 
 
-class HealthView(BaseModel):
+class Health(BaseModel):
     """The service works."""
 
-    status: str = Field(examples=["ok"])
+    status: str = Field(description="`ok`.", examples=["ok"])

@@ -1,4 +1,4 @@
-"""Headers that tell a browser what not to do with an answer."""
+"""Security headers of every response, and CORS."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not say something else itself. HSTS is for the proxy that ends TLS."""
+"""Default headers of every response. HSTS is left to the proxy that terminates TLS."""
 
 CORS: Mapping[str, Any] = {
     "allow_methods": ("GET", "POST"),
@@ -27,11 +27,11 @@ CORS: Mapping[str, Any] = {
     ),
     "expose_headers": ("ETag", "Idempotent-Replayed", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
 }
-"""What pages of the origins in ``SAFS_CORS_ORIGINS`` may do; of others, nothing."""
+"""Options of the CORS middleware, which is added only if ``SAFS_CORS_ORIGINS`` is set."""
 
 
 class SecurityHeaders:
-    """Adds ``SECURITY_HEADERS`` to every answer."""
+    """Middleware that adds ``SECURITY_HEADERS`` to every response, unless the response sets them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

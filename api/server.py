@@ -1,43 +1,43 @@
-"""The app under uvicorn."""
+"""Runs the app under uvicorn."""
 
 import socket
 
 import uvicorn
 
 from api.app import create_app
-from api.event_tail import Line, Tail
+from api.event_tail import EncodedEvent, Tail
 from api.gate.connection_limits import BoundedHttpProtocol
 from api.settings import ApiSettings
 
 GRACE_S = 10
-"""Requests that are still running at a shutdown get this long to end."""
+"""Seconds that running requests get to end at a shutdown."""
 KEEP_ALIVE_S = 75
-"""Connections that nobody uses are kept for so long, which is longer than proxies keep theirs (60 s): who closes first
-may do so just when the other sends a request, which is then lost."""
+"""Seconds an idle connection is kept open. It exceeds the 60 s of common proxies, so that the proxy closes first.
+A server that closes first can do so while the proxy sends a request, which is then lost."""
 
 
 def make_server(settings: ApiSettings) -> "Server":
-    """A server that is ready to run."""
+    """A server for the app, ready to run."""
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         http=BoundedHttpProtocol,
-        ws="none",  # nobody here speaks WebSocket, and its connections would be without our limits
+        ws="none",  # the app has no WebSockets, and their connections would bypass the limits
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
         server_header=False,
-        log_config=None,  # ours; and a line for each request is written by Observation
+        log_config=None,  # logging is configured by ``telemetry``; RequestLog writes a line for each request
         access_log=False,
     )
     return Server(config, app.state.services.tail)
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, but streams of events end when it stops: waiting for them would take until their jobs end."""
+    """A uvicorn server that ends event streams at its shutdown; otherwise it would wait until their jobs end."""
 
-    def __init__(self, config: uvicorn.Config, tail: Tail[Line]) -> None:
+    def __init__(self, config: uvicorn.Config, tail: Tail[EncodedEvent]) -> None:
         super().__init__(config)
         self._tail = tail
 

@@ -15,55 +15,56 @@ from store.settings import StoreSettings
 
 
 class ApiSettings(StoreSettings):
-    """Where the API listens, and what it allows.
+    """Address, limits and folders of the API.
 
     >>> ApiSettings(home="/srv/safs").data_folder
     PosixPath('/srv/safs/data')
     """
 
     host: str = "127.0.0.1"
+    """Address or name to listen on. Anything but loopback requires an API key."""
     port: int = Field(8000, ge=0, le=65_535)
-    """0 takes any free one."""
+    """TCP port, 0 to 65535; 0 chooses a free port."""
     requests_per_minute: int = Field(600, ge=1)
-    """Of each key that says nothing else; it also bounds how many come at once."""
+    """Requests per minute of each key without a limit of its own, at least 1; also the size of a burst."""
     queued_jobs: int = Field(100, ge=0)
-    """Of each owner, in the queue at a time."""
+    """Maximum number of queued jobs of each owner; 0 allows none."""
     gpu_hours: float | None = Field(None, ge=0)
-    """Of each owner, within 30 days; none by default."""
+    """Maximum GPU-hours of each owner within 30 days; None for no limit."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins, such as https://safs.example.org, whose pages may call this API; separated by commas."""
+    """Origins whose pages may call this API, such as https://safs.example.org, separated by commas; none by default."""
     data_root: Path | None = None
-    """Folder of the data sets that bring files; by default ``data`` in ``home``."""
+    """Folder of data sets; None for ``data`` in ``home``."""
     upload_limit_bytes: int = Field(4 * 2**30, ge=1)
+    """Maximum size of an upload, in bytes; 4 GiB by default."""
     body_limit_bytes: int = Field(2**20, ge=1)
-    """Of every request but uploads."""
+    """Maximum size of a request body other than an upload, in bytes; 1 MiB by default."""
     free_disk_bytes: int = Field(2**30, ge=0)
-    """With less than this left, ``/readyz`` says that the service is not ready."""
+    """Free disk space in bytes below which ``/readyz`` reports that the service is not ready; 1 GiB by default."""
     events_interval_s: float = Field(0.25, gt=0, le=60)
-    """How often a followed job is looked at for new events."""
+    """Seconds between two polls for new events of a followed job, at most 60."""
     keep_alive_s: float = Field(15.0, gt=0, le=30)
-    """A stream of events is never silent for longer."""
-
+    """Seconds after which an idle event stream sends a comment, at most 30."""
     estimate_limit_s: float = Field(45.0, ge=0, le=50)
-    """How long timing a job that is only checked may take; 0 times none. Clients wait for the answer, up to 60 s."""
+    """Maximum seconds to time a job for its estimate, 0 to 50; 0 disables timing. Clients wait up to 60 s for it."""
 
     @property
     def data_folder(self) -> Path:
-        """The folder of the data sets that bring files."""
+        """The folder of data sets as an absolute path."""
         return (self.data_root or self.home / "data").expanduser().absolute()
 
     def refuse_open_network(self) -> None:
-        """Raises ``PermissionError`` if the API would listen beyond loopback and nobody has a key."""
+        """Raise ``PermissionError`` if the API would listen beyond loopback and no usable API key exists."""
         if is_loopback(self.host) or self._has_usable_key():
             return
         raise PermissionError(
-            f"refusing to listen on {self.host or 'all addresses'}: there is no API key that can be used yet. "
-            "Make one with `safs keys create --owner NAME --scopes submit,read`, in the same SAFS_HOME and "
-            "SAFS_DATABASE_URL; or listen on 127.0.0.1 (SAFS_HOST), where this machine's own programs need none."
+            f"refusing to listen on {self.host or 'all addresses'}: no usable API key exists. Create one with "
+            "`safs keys create --owner NAME --scopes submit,read`, with the same SAFS_HOME and SAFS_DATABASE_URL; or "
+            "listen on 127.0.0.1 (SAFS_HOST), where programs on this machine need no key."
         )
 
     def _has_usable_key(self) -> bool:
-        """Makes no database where there is none."""
+        """True if the database holds a usable key. Does not create an SQLite file."""
         if self.database_url.startswith("sqlite:///") and not Path(self.database_url[len("sqlite:///") :]).exists():
             return False
         database = Database(self.database_url)
@@ -85,5 +86,7 @@ class ApiSettings(StoreSettings):
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin):
-                raise ValueError(f"SAFS_CORS_ORIGINS takes origins such as https://safs.example.org, not {origin!r}")
+                raise ValueError(
+                    f"SAFS_CORS_ORIGINS holds {origin!r}, which is not an origin such as https://safs.example.org"
+                )
         return origins

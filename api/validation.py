@@ -1,4 +1,4 @@
-"""Pydantic's complaints about a request, as dotted paths and sentences that name the value."""
+"""Pydantic's validation errors as dotted paths and sentences that name the value."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,20 +11,22 @@ from safs.spec.job import JobSpec
 
 
 class FieldError(BaseModel):
-    """What is wrong with one part of a request."""
+    """An invalid field or parameter of a request."""
 
-    field: str = Field(description="Dotted path in the body, or the parameter's name.", examples=["model.architecture"])
-    message: str = Field(description="What is wrong with it, and what would be right.")
+    field: str = Field(
+        description="Dotted path in the body, or the name of the parameter.", examples=["model.architecture"]
+    )
+    message: str = Field(description="Why the value is invalid, and which values are valid.")
 
 
 def field_errors(found: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
-    """One entry a field; complaints about the same field (by the members of a union) are joined.
+    """One ``FieldError`` per field; the messages of several union members about one field are joined.
 
-    A member that looked deeper into a value knows more about it, so it is heard alone.
+    If errors exist for a field and for a part of it, only those for the part are returned, since they are more precise.
 
     Args:
         found: ``RequestValidationError.errors()``.
-        body: what the request held, to tell the path's keys from pydantic's own labels of union members.
+        body: the parsed body, which distinguishes keys of the path from pydantic's labels of union members.
     """
     messages: dict[str, list[str]] = {}
     for error in found:
@@ -44,7 +46,7 @@ def _path(loc: Iterable[str | int], body: Any, *, absent: bool) -> list[str | in
     """``loc`` without its source ("body", "query") and without labels of union members ("literal['auto']").
 
     Args:
-        absent: the path's last key is not in the body, which is the complaint.
+        absent: True if the error is that the path's last key is missing from the body.
     """
     source, *parts = loc
     if source != "body":
@@ -67,7 +69,7 @@ def _path(loc: Iterable[str | int], body: Any, *, absent: bool) -> list[str | in
 def _message(error: Mapping[str, Any], path: Sequence[str | int]) -> str:
     match error["type"]:
         case "missing":
-            return "this field must be given"
+            return "this field is required"
         case "extra_forbidden":
             return _unknown_key(path)
         case "value_error":
@@ -85,9 +87,9 @@ def _unknown_key(path: Sequence[str | int]) -> str:
     known = list(section.model_fields)
     close = get_close_matches(str(path[-1]), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return f"there is no such key.{hint} Known: {', '.join(known)}."
+    return f"unknown key.{hint} Known: {', '.join(known)}."
 
 
 def _section(annotation: Any) -> Any:
-    """The section that a field holds; of one that may be left out as null, the section itself."""
+    """The section type of a field's annotation, without None."""
     return next((member for member in get_args(annotation) if member is not NoneType), annotation)

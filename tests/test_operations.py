@@ -96,7 +96,7 @@ def test_the_image_is_built_from_every_package() -> None:
 def shown_metrics(database: Database, home: Path) -> set[str]:
     """The names of all samples that /metrics has."""
     metrics = Metrics(database, home, lambda: 0)
-    metrics.note_request("GET", "/v1/jobs", 200, 0.01)
+    metrics.observe_request("GET", "/v1/jobs", 200, 0.01)
     families = text_string_to_metric_families(metrics.render().decode())
     return {sample.name for family in families for sample in family.samples}
 

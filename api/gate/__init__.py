@@ -1,1 +1,1 @@
-"""What every request passes before its endpoint: keys, limits, headers."""
+"""Checks that every request passes before its endpoint: connection limits, API keys, rate limits, body limits."""

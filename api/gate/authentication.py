@@ -1,4 +1,4 @@
-"""Who comes in: every request is known before its body is read, and before it is told whether its address exists."""
+"""Authentication, authorization and rate limiting of every request, before its body is read or its route is found."""
 
 import logging
 import time
@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, ForbiddenError, UnauthorizedError
-from api.gate.access import ADMIN_ONLY, OPEN, Caller, from_this_machine, needed_scope
+from api.gate.access import ADMIN_PATHS, PUBLIC_PATHS, Caller, is_local_request, needed_scope
 from api.gate.key_cache import KeyCache
-from api.gate.rate_limit import Rates
-from api.problems import answer_named
+from api.gate.rate_limit import RateLimiter
+from api.problems import respond_to_error
 from store import api_keys
 from store.api_keys import ApiKey, KeyState
 from store.errors import StoreError
@@ -19,17 +19,19 @@ from store.session import Database
 
 _log = logging.getLogger(__name__)
 
-_HOW = (
-    "send 'Authorization: Bearer safs_...' (safs and safs.client take it from SAFS_API_KEY); `safs keys create`, run "
-    "where the service runs, makes a key"
+_HINT = (
+    "send 'Authorization: Bearer safs_...' (safs and safs.client read the key from SAFS_API_KEY); `safs keys create`, "
+    "run where the service runs, creates a key"
 )
 
 
 class Authentication:
-    """Sets ``request.state.caller``, or refuses; sets ``request.state.key`` in both cases, if the token is a key's.
+    """ASGI middleware that sets ``request.state.caller`` or refuses the request.
+
+    If the token belongs to a key, ``request.state.key`` is set in both cases.
 
     Args:
-        requests_per_minute: of a key that says nothing else.
+        requests_per_minute: rate limit of keys without a limit of their own.
     """
 
     def __init__(self, app: ASGIApp, *, database: Database, requests_per_minute: int) -> None:
@@ -37,71 +39,75 @@ class Authentication:
         self._database = database
         self._key_cache = KeyCache(database)
         self._requests_per_minute = requests_per_minute
-        self._rates = Rates()
-        self._noted_at: dict[str, float] = {}
-        self._one_note = CapacityLimiter(1)
+        self._rate_limiter = RateLimiter()
+        self._use_recorded_at: dict[str, float] = {}
+        self._use_recorder = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
         try:
-            caller = await self._recognise(request)
-            self._admit(caller, request)
+            caller = await self._authenticate(request)
+            self._authorize(caller, request)
         except (ApiError, StoreError) as error:
-            refusal = await answer_named(request, error)
+            refusal = await respond_to_error(request, error)
             await refusal(scope, receive, send)
             return
         request.state.caller = caller
         await self.app(scope, receive, send)
         if caller.key is not None:
-            await self._note_use(caller.key)
+            await self._record_use(caller.key)
 
-    async def _recognise(self, request: Request) -> Caller:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        sent = token.strip() if scheme.lower() == "bearer" else None
-        # What tells that the database is away must not need it.
-        found = await self._key_cache.find(sent, also_old=request.url.path in ADMIN_ONLY)
+    async def _authenticate(self, request: Request) -> Caller:
+        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        token = credentials.strip() if scheme.lower() == "bearer" else None
+        # /metrics reports that the database is unavailable, so it must work without it.
+        found = await self._key_cache.find(token, allow_stale=request.url.path in ADMIN_PATHS)
         if found.key is None:
             return self._without_key(request, any_key=found.any_key)
         request.state.key = found.key
         if found.key.state is not KeyState.ACTIVE:
-            raise UnauthorizedError(f"the key {found.key.prefix} is {found.key.state}; {_HOW}", token_given=True)
+            raise UnauthorizedError(f"the key {found.key.prefix} is {found.key.state}; {_HINT}", token_given=True)
         return Caller(found.key)
 
     def _without_key(self, request: Request, *, any_key: bool) -> Caller:
         if not any_key:
-            if from_this_machine(request):
+            if is_local_request(request):
                 return Caller(None)
             raise UnauthorizedError(
-                f"there are no keys yet, so only programs on the service's own machine may use it; {_HOW}"
+                f"no API key exists yet, so only programs on the service's own machine may use it; {_HINT}"
             )
         if "authorization" in request.headers:
-            raise UnauthorizedError(f"this is not a key of this service; {_HOW}", token_given=True)
-        raise UnauthorizedError(f"this needs a key; {_HOW}")
+            raise UnauthorizedError(f"the Authorization header holds no key of this service; {_HINT}", token_given=True)
+        raise UnauthorizedError(f"this request needs an API key; {_HINT}")
 
-    def _admit(self, caller: Caller, request: Request) -> None:
+    def _authorize(self, caller: Caller, request: Request) -> None:
         if caller.key is not None:
-            self._rates.take(caller.key.prefix, caller.key.limits.requests_per_minute or self._requests_per_minute)
+            per_minute = caller.key.limits.requests_per_minute or self._requests_per_minute
+            self._rate_limiter.take(caller.key.prefix, per_minute)
         needed = needed_scope(request.method, request.url.path)
-        if not caller.allows(needed):
-            has = ", ".join(sorted(caller.key.scopes)) if caller.key else ""
-            raise ForbiddenError(f"this needs a key with the scope {needed.value!r}, and this one has: {has}")
+        if caller.key is not None and not caller.allows(needed):
+            raise ForbiddenError(
+                f"this request needs a key with the scope {needed.value!r}; the key {caller.key.prefix} has "
+                f"{', '.join(sorted(caller.key.scopes))}"
+            )
 
-    async def _note_use(self, key: ApiKey) -> None:
-        """At most once a minute, and when the request has been answered: who only reads waits for no writer.
+    async def _record_use(self, key: ApiKey) -> None:
+        """Record the time of use, at most once a minute and after the response, so that reads wait for no writer.
 
-        In a thread of its own, since on SQLite it may wait for a runner that writes, and those that answer are few.
+        The write runs in a thread of its own: on SQLite it can wait for a runner's transaction, and the threads that
+        answer requests are few.
         """
         now = time.monotonic()
-        if now - self._noted_at.get(key.prefix, -api_keys.USE_RECORDED_EVERY_S) < api_keys.USE_RECORDED_EVERY_S:
+        if now - self._use_recorded_at.get(key.prefix, -api_keys.USE_RECORDED_EVERY_S) < api_keys.USE_RECORDED_EVERY_S:
             return
-        self._noted_at[key.prefix] = now
+        self._use_recorded_at[key.prefix] = now
         try:
-            await to_thread.run_sync(self._write_use, key.prefix, limiter=self._one_note)
+            await to_thread.run_sync(self._write_use, key.prefix, limiter=self._use_recorder)
         except StoreError as error:
-            _log.warning("the use of key %s is not noted: %s", key.prefix, error)
+            _log.warning("the use of key %s was not recorded: %s", key.prefix, error)
 
     def _write_use(self, prefix: str) -> None:
         with self._database.begin() as tx:

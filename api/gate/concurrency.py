@@ -1,4 +1,4 @@
-"""Places for what takes long, so many for all and so many for each owner."""
+"""Limits on how many slow operations run at the same time, in total and per owner."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,36 +7,44 @@ from weakref import WeakValueDictionary
 
 from api.errors import BusyError
 
-PATIENCE_S = 45.0
-"""Who waits for a place so long is told to come again: clients give up a silent connection after a minute."""
+MAX_WAIT_S = 45.0
+"""Seconds a request waits for a slot before it is refused. Clients give up a silent connection after 60 s."""
 
 
-class Places:
-    """Who comes when all places are taken waits in line, and so does an owner who has all of its own.
+class ConcurrencyLimit:
+    """A semaphore with a limit per owner.
 
-    An owner who wants many things at once stands in that line with few of them, whatever it sends: others wait for
-    those few, not for all.
+    A request waits in a first-in, first-out queue if all slots are taken, or before that queue if its owner already has
+    ``per_owner`` requests running or in the queue. So one owner cannot fill the queue, whatever it sends.
 
     Args:
-        what: takes a place, for who is turned away.
-        count: places.
-        of_one: those that one owner may have or stand in line for.
+        operation: plural name of the limited operation, for the error message.
+        total: slots.
+        per_owner: slots that one owner can hold or queue for.
+        max_wait_s: seconds a request waits for a slot.
     """
 
-    def __init__(self, what: str, count: int, of_one: int, *, patience_s: float = PATIENCE_S) -> None:
-        self._what, self._of_one, self._patience_s = what, of_one, patience_s
-        self._all = asyncio.Semaphore(count)
+    def __init__(self, operation: str, total: int, *, per_owner: int, max_wait_s: float = MAX_WAIT_S) -> None:
+        self._operation, self._total, self._per_owner, self._max_wait_s = operation, total, per_owner, max_wait_s
+        self._slots = asyncio.Semaphore(total)
         self._owners: WeakValueDictionary[str | None, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def place(self, owner: str | None) -> AsyncIterator[None]:
-        """Has a place while the block runs; raises ``BusyError`` if none was free for long."""
-        own = self._owners.setdefault(owner, asyncio.Semaphore(self._of_one))
+    async def slot(self, owner: str | None) -> AsyncIterator[None]:
+        """Hold a slot while the block runs.
+
+        Raises:
+            BusyError: no slot came free within ``max_wait_s``.
+        """
+        owner_slots = self._owners.setdefault(owner, asyncio.Semaphore(self._per_owner))
         async with AsyncExitStack() as held:
             try:
-                async with asyncio.timeout(self._patience_s):
-                    await held.enter_async_context(own)
-                    await held.enter_async_context(self._all)
+                async with asyncio.timeout(self._max_wait_s):
+                    await held.enter_async_context(owner_slots)
+                    await held.enter_async_context(self._slots)
             except TimeoutError:
-                raise BusyError(f"the service has as many {self._what} under way as it takes; come again") from None
+                raise BusyError(
+                    f"no slot for {self._operation} came free within {self._max_wait_s:g} s (limit: {self._total} at "
+                    f"once, {self._per_owner} per owner); send the request again later"
+                ) from None
             yield

@@ -1,4 +1,4 @@
-"""HTTP connections with limits on what comes before the app: request headers, and who takes their time over them."""
+"""HTTP connections with limits on the size and duration of request headers, which arrive before the app is called."""
 
 import asyncio
 from asyncio.events import TimerHandle
@@ -6,28 +6,29 @@ from asyncio.events import TimerHandle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADERS_BYTES = 64 * 1024
-"""Request line and headers may have so many bytes, and so may the trailers of a chunked body."""
+"""Maximum size of the request line with the headers, and of the trailers of a chunked body."""
 HEADERS_S = 20.0
-"""They must be complete so long after the connection was opened, or after the first byte that follows an answer."""
+"""Seconds until the headers must be complete, from when the connection opened or the first byte after a response."""
 
 _TOO_LARGE = b"The headers of this request are too large."
-_ANSWER_TOO_LARGE = (
+_TOO_LARGE_RESPONSE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_TOO_LARGE), _TOO_LARGE)
 )
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol, but headers end soon or the connection does; bodies that the app reads are left to the app.
+    """Uvicorn's HTTP protocol with limits on headers. Bodies that the app reads are limited by the app.
 
-    httptools has no limit: it holds headers until they are complete, at a cost that grows with their square. Uvicorn
-    has no timer but the one between an answer and the next byte.
+    httptools has no limit: it buffers headers until they are complete, at a cost quadratic in their size. Uvicorn has
+    no timer except for idle connections between a response and the next byte.
 
-    Relies on this of uvicorn (0.54): ``on_...`` are httptools' callbacks, of which it has no ``on_chunk_header``;
-    ``cycle`` is the newest request; ``data_received`` stops the timer of idle connections,
+    Depends on these internals of uvicorn 0.54: the ``on_...`` methods are httptools' callbacks, and uvicorn defines no
+    ``on_chunk_header``; ``cycle`` is the newest request; ``data_received`` stops the timer of idle connections,
     ``timeout_keep_alive_task``, and never starts it.
-    A request that begins in the same bytes in which another ends is counted from the next bytes on, so that its headers
-    may be up to twice as long.
+
+    If a request begins in the same bytes in which another ends, counting starts with the next bytes, so its headers can
+    be up to twice as long.
     """
 
     headers_bytes = HEADERS_BYTES
@@ -47,7 +48,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feeds uvicorn no more than is left of the limit at a time: what arrives at once may be larger than it."""
+        """Feed uvicorn at most the remaining bytes of the limit at a time, since ``data`` can be larger."""
         start = 0
         while start < len(data) and not self.transport.is_closing():
             end = start + self.headers_bytes - self._counted
@@ -60,7 +61,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._counted >= self.headers_bytes:
             self._refuse()
-        elif not self._answering():
+        elif not self._responding():
             self._limit_time()
 
     def on_headers_complete(self) -> None:
@@ -70,7 +71,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
-        """Whether trailers follow or a chunk, only the next bytes tell."""
+        """Count the next bytes: they are trailers after the last chunk, or else the body of a chunk."""
         self._in_trailers = True
 
     def on_body(self, body: bytes) -> None:
@@ -85,21 +86,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_message_complete()
 
-    def _answering(self) -> bool:
+    def _responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self) -> None:
-        """Closes the connection; says why where an answer is due."""
+        """Close the connection, with a 431 response if none is being sent."""
         self.logger.warning("Request headers too large.")
-        if self._in_headers and not self._answering():
-            self.transport.write(_ANSWER_TOO_LARGE)
+        if self._in_headers and not self._responding():
+            self.transport.write(_TOO_LARGE_RESPONSE)
         self.transport.close()
 
     def _limit_time(self) -> None:
-        """Sees to it that a timer runs although bytes have come.
+        """Make sure that a timer runs, although uvicorn has stopped its own because bytes arrived.
 
-        Some were of headers; or of a body that was answered before it ended, and somebody may send the rest of it byte
-        by byte; or they were the end of such a body, and the connection is idle.
+        The bytes can belong to headers; to a body that was answered before it ended, which a client can trickle; or to
+        the end of such a body, after which the connection is idle.
         """
         if not self._in_headers:
             self._start_timer(self.timeout_keep_alive)

@@ -1,4 +1,4 @@
-"""Keys that were looked up a moment ago, so that the database is not asked about its key at every request."""
+"""A cache of API keys, which spares a database query per request."""
 
 import time
 from collections.abc import Callable
@@ -12,67 +12,71 @@ from store.api_keys import ApiKey, KeyState
 from store.errors import DatabaseUnavailable
 from store.session import Database, Transaction
 
-KEPT_S = 1.0
-"""For so long a key may still work that was revoked, or that has expired; and while there are none, so long after the
-first was made this machine's own programs may come in without."""
-AWAY_S = 600.0
-"""For so long after it was last read an answer may hold while the database is away: else nobody could ask ``/metrics``
-whether it is."""
+TTL_S = 1.0
+"""Seconds a lookup is cached. A revoked or expired key can keep working for that long, and so can requests without a
+key after the first key was created."""
+MAX_STALE_S = 600.0
+"""Seconds an expired cache entry can still be used for ``/metrics`` while the database is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the database says of a token."""
+class KeyLookup:
+    """What the database holds about a token."""
 
     key: ApiKey | None
-    """Whatever its state; None if there is no such key."""
+    """The key in whatever state; None if the token belongs to no key."""
     any_key: bool
-    """Whether a key was ever made."""
+    """True if a key has ever been created."""
 
 
 class KeyCache:
-    """Finds keys, in the database at most once in ``kept_s`` for each of them.
+    """Finds keys and queries the database at most once per ``ttl_s`` for each token.
 
-    For the event loop alone. What is no key that works is looked up each time, so strangers fill nothing.
+    Not thread-safe; for use in the event loop. Tokens that are not active keys are not cached, so strangers cannot fill
+    the memory.
+
+    Args:
+        ttl_s: seconds a lookup is cached.
+        clock: seconds on a monotonic clock.
     """
 
     def __init__(
-        self, database: Database, *, kept_s: float = KEPT_S, clock: Callable[[], float] = time.monotonic
+        self, database: Database, *, ttl_s: float = TTL_S, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._database = database
-        self._kept_s = kept_s
+        self._ttl_s = ttl_s
         self._clock = clock
-        self._kept: dict[bytes, tuple[float, Found]] = {}
+        self._cache: dict[bytes, tuple[float, KeyLookup]] = {}
 
-    async def find(self, token: str | None, *, also_old: bool = False) -> Found:
-        """The key of ``token``; None is a caller who sent none.
+    async def find(self, token: str | None, *, allow_stale: bool = False) -> KeyLookup:
+        """Look up the key of ``token``; None stands for a request without a token.
 
         Args:
-            also_old: while the database is away, what it said of this token within ``AWAY_S`` will do.
+            allow_stale: use a cache entry of up to ``MAX_STALE_S`` while the database is unavailable.
 
         Raises:
-            DatabaseUnavailable: it is away, and there is nothing that will do.
+            DatabaseUnavailable: the database is unavailable and the cache holds no usable entry.
         """
         now = self._clock()
-        name = sha256((token or "").encode()).digest()  # no token is held in memory
-        read_at, kept = self._kept.get(name, (-float("inf"), None))
-        if kept is not None and now - read_at <= self._kept_s:
-            return kept
+        digest = sha256((token or "").encode()).digest()  # keeps tokens out of memory
+        read_at, cached = self._cache.get(digest, (-float("inf"), None))
+        if cached is not None and now - read_at <= self._ttl_s:
+            return cached
         try:
             found = await run_in_threadpool(self._read, token)
         except DatabaseUnavailable:
-            if kept is None or not also_old or now - read_at > AWAY_S:
+            if cached is None or not allow_stale or now - read_at > MAX_STALE_S:
                 raise
-            return kept
+            return cached
         if token is None or (found.key is not None and found.key.state is KeyState.ACTIVE):
-            self._kept[name] = now, found
+            self._cache[digest] = now, found
         else:
-            self._kept.pop(name, None)
+            self._cache.pop(digest, None)
         return found
 
-    def _read(self, token: str | None) -> Found:
-        def ask(tx: Transaction) -> Found:
+    def _read(self, token: str | None) -> KeyLookup:
+        def ask(tx: Transaction) -> KeyLookup:
             key = None if token is None else api_keys.find(tx, token)
-            return Found(key, any_key=key is not None or api_keys.exist(tx))
+            return KeyLookup(key, any_key=key is not None or api_keys.exist(tx))
 
         return self._database.query(ask)

@@ -1,4 +1,4 @@
-"""What happens to every request before its endpoint: it gets a name, and its body a limit."""
+"""ASGI middleware for every request: a request id, and a limit on the body."""
 
 import re
 from uuid import uuid4
@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import BodyTooLargeError
 from api.problems import REQUEST_ID_HEADER
 
-_ALLOWED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestId:
-    """Sets ``request.state.request_id``: the caller's X-Request-ID where that is harmless, else a new one."""
+    """Sets ``request.state.request_id`` to the client's X-Request-ID if it is well-formed, otherwise to a new id."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -23,7 +23,7 @@ class RequestId:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _ALLOWED.fullmatch(given) else uuid4().hex
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
@@ -35,7 +35,7 @@ class RequestId:
 
 
 class BodyLimit:
-    """Refuses bodies above ``limit_bytes``, announced or not, everywhere but at the paths in ``exempt``."""
+    """Refuses bodies above ``limit_bytes``, with or without a Content-Length, except at the paths in ``exempt``."""
 
     def __init__(self, app: ASGIApp, *, limit_bytes: int, exempt: frozenset[str]) -> None:
         self.app = app
@@ -46,17 +46,17 @@ class BodyLimit:
         if scope["type"] != "http" or scope["path"] in self.exempt:
             await self.app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
-        size_bytes = int(announced) if announced.isdecimal() else 0
+        content_length = Headers(scope=scope).get("content-length", "")
+        size_bytes = int(content_length) if content_length.isdecimal() else 0
 
-        async def receive_some() -> Message:
+        async def limited_receive() -> Message:
             nonlocal size_bytes
             if size_bytes <= self.limit_bytes:
                 message = await receive()
-                if not announced.isdecimal():
+                if not content_length.isdecimal():
                     size_bytes += len(message.get("body", b""))
             if size_bytes > self.limit_bytes:
                 raise BodyTooLargeError(self.limit_bytes)
             return message
 
-        await self.app(scope, receive_some, send)
+        await self.app(scope, limited_receive, send)

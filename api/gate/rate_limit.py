@@ -1,4 +1,4 @@
-"""How many requests a minute a key may make: a token bucket for each, in this process."""
+"""Rate limits: a token bucket for each API key, in this process."""
 
 import time
 from collections.abc import Callable
@@ -14,10 +14,10 @@ class _Bucket:
     filled_at: float
 
 
-class Rates:
-    """A bucket for each key; it holds a minute's worth of requests and fills steadily.
+class RateLimiter:
+    """Token buckets that hold the requests of one minute and refill steadily.
 
-    Not safe to share between threads: the event loop asks it.
+    Not thread-safe; for use in the event loop.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,11 @@ class Rates:
         self._buckets: dict[str, _Bucket] = {}
 
     def take(self, key: str, per_minute: int) -> None:
-        """Counts a request; raises ``RateLimitedError``, which knows when the next may come."""
+        """Count a request of ``key``.
+
+        Raises:
+            RateLimitedError: the bucket is empty. The error holds the seconds until the next request is allowed.
+        """
         now = self._clock()
         bucket = self._buckets.setdefault(key, _Bucket(per_minute, now))
         bucket.tokens = min(per_minute, bucket.tokens + (now - bucket.filled_at) * per_minute / 60)
@@ -33,7 +37,7 @@ class Rates:
         if bucket.tokens < 1:
             wait_s = ceil((1 - bucket.tokens) * 60 / per_minute)
             raise RateLimitedError(
-                f"this key may make {per_minute} requests a minute; the next may come in {wait_s} s",
+                f"this key may make {per_minute} requests per minute; send the next one in {wait_s} s",
                 retry_after_s=wait_s,
             )
         bucket.tokens -= 1

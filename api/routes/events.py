@@ -1,4 +1,4 @@
-"""The events of a job: as pages, and as a stream."""
+"""Events of a job, as pages and as a stream."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -7,10 +7,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from api import answers
+from api import serializers
 from api.conditional import as_json
-from api.deps import Limit, Services, Use, Who
-from api.event_tail import Batch, Head, Line
+from api.deps import CallerDep, Limit, Services, ServicesDep
+from api.event_tail import Batch, EncodedEvent, Head
 from api.problems import problem_responses
 from api.schemas import EventPage
 from store import events, jobs
@@ -18,12 +18,12 @@ from store.records import Event
 from store.session import Database, Transaction
 
 EVENT_STREAM = "text/event-stream"
-LAST_NUMBER = 2**31 - 1
-READ_AT_ONCE = 200
+MAX_EVENT_NUMBER = 2**31 - 1
+EVENTS_PER_READ = 200
 _KEEP_ALIVE = ": keep-alive\n\n"
 _STREAM_DOC = (
-    "With `Accept: text/event-stream`: each event as `id` (its number), `event` (its kind) and `data` (JSON, as in the "
-    "pages); comments keep the connection alive; an `end` event without id closes the stream once the job has ended."
+    "With `Accept: text/event-stream`. Each event has `id` (its number), `event` (its kind) and `data` (an `Event` as "
+    "JSON). Comments keep the connection alive. An `end` event without id closes the stream once the job has ended."
 )
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/events", tags=["events"])
@@ -32,55 +32,63 @@ router = APIRouter(prefix="/v1/jobs/{job_id}/events", tags=["events"])
 @router.get(
     "",
     response_model=EventPage,
-    summary="A job's events, as pages or as a stream",
+    summary="List or stream a job's events",
     responses={
         200: {"content": {EVENT_STREAM: {"schema": {"type": "string", "description": _STREAM_DOC}}}},
-        204: {"description": "A stream that is resumed after the last event of a job that has ended."},
+        204: {"description": "The job has ended, and the stream was resumed after its last event."},
         **problem_responses("job_not_found", "invalid_request"),
     },
 )
 async def list_events(
-    use: Use,
-    who: Who,
+    services: ServicesDep,
+    caller: CallerDep,
     request: Request,
     job_id: str,
-    after: Annotated[int, Query(ge=0, le=LAST_NUMBER, description="Only events with a higher number.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_EVENT_NUMBER, description="Return only events with a higher number.")] = 0,
     limit: Limit = 100,
     last_event_id: Annotated[
-        int | None, Header(ge=0, le=LAST_NUMBER, description="Streams only: resumes after this event.")
+        int | None,
+        Header(ge=0, le=MAX_EVENT_NUMBER, description="Number of the last event received; a stream resumes after it."),
     ] = None,
 ) -> Response:
-    """Events are numbered from 1 without gaps, so a reader that knows the last number it saw misses none.
+    """Returns a page of events, or with `Accept: text/event-stream` a stream of server-sent events.
 
-    A key is asked for when a stream begins: one that is revoked meanwhile ends when the stream is resumed."""
+    Events are numbered from 1 without gaps, so a client that resumes after the last number it received misses none.
+
+    The key is checked when a stream begins. A key that is revoked later is refused when the client reconnects."""
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        return await run_in_threadpool(_page, use.database, job_id, after, limit, who.sees)
-    first = await run_in_threadpool(read_batch, use.database, job_id, last_event_id or after, who.sees)
+        return await run_in_threadpool(_page, services.database, job_id, after, limit, caller.visible_owner)
+    first = await run_in_threadpool(read_batch, services.database, job_id, last_event_id or after, caller.visible_owner)
     if last_event_id is not None and first.ended and not first.events:
-        return Response(status_code=204)  # tells a browser's EventSource to stop coming back
+        return Response(status_code=204)  # makes a browser's EventSource stop reconnecting
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_stream(use, job_id, last_event_id or after), media_type=EVENT_STREAM, headers=headers)
+    return StreamingResponse(
+        _stream(services, job_id, last_event_id or after), media_type=EVENT_STREAM, headers=headers
+    )
 
 
 def read_batch(database: Database, job_id: str, after: int, owner: str | None = None) -> Batch[Event]:
-    """The next events of a job; its state is read first, so a job that has ended adds none to them."""
+    """The next events of a job.
+
+    The state is read before the events, so that no event can follow the last batch of a job that has ended.
+    """
 
     def ask(tx: Transaction) -> Batch[Event]:
         ended = jobs.state_of(tx, job_id, owner).is_final
-        found = events.page(tx, job_id, after, READ_AT_ONCE)
-        return Batch(found, ended=ended and len(found) < READ_AT_ONCE)
+        found = events.page(tx, job_id, after, EVENTS_PER_READ)
+        return Batch(found, ended=ended and len(found) < EVENTS_PER_READ)
 
     return database.query(ask)
 
 
-def read_lines(database: Database, job_id: str, after: int) -> Batch[Line]:
-    """``read_batch`` for those who stream it."""
+def read_encoded(database: Database, job_id: str, after: int) -> Batch[EncodedEvent]:
+    """``read_batch`` with events encoded as server-sent text."""
     batch = read_batch(database, job_id, after)
-    return Batch([_line(event) for event in batch.events], ended=batch.ended)
+    return Batch([_encode(event) for event in batch.events], ended=batch.ended)
 
 
-def look(database: Database, job_id: str) -> Head:
-    """How far a job has come."""
+def read_head(database: Database, job_id: str) -> Head:
+    """The number of a job's newest event, and whether the job has ended."""
     state, newest = database.query(lambda tx: jobs.state_and_events(tx, job_id))
     return Head(newest, state.is_final)
 
@@ -90,11 +98,11 @@ def _page(database: Database, job_id: str, after: int, limit: int, owner: str | 
         jobs.state_of(tx, job_id, owner)
         return events.page(tx, job_id, after, limit + 1)
 
-    return as_json(answers.events(database.query(ask), limit))
+    return as_json(serializers.events(database.query(ask), limit))
 
 
-async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:
-    async for batch in use.tail.follow(job_id, after):
+async def _stream(services: Services, job_id: str, after: int) -> AsyncIterator[str]:
+    async for batch in services.tail.follow(job_id, after):
         if batch.events:
             yield "".join(line.text for line in batch.events)
         if batch.ended:
@@ -103,6 +111,6 @@ async def _stream(use: Services, job_id: str, after: int) -> AsyncIterator[str]:
             yield _KEEP_ALIVE
 
 
-def _line(event: Event) -> Line:
-    data = answers.dump(event).decode()
-    return Line(event.number, f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n")
+def _encode(event: Event) -> EncodedEvent:
+    data = serializers.dump(event).decode()
+    return EncodedEvent(event.number, f"id: {event.number}\nevent: {event.kind}\ndata: {data}\n\n")

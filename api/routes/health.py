@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can work."""
+"""Liveness and readiness."""
 
 import logging
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from fastapi import APIRouter
 
 import migrations
-from api.deps import Services, Use
+from api.deps import Services, ServicesDep
 from api.errors import NotReadyError
 from api.problems import problem_responses
 from api.prometheus import free_bytes
-from api.schemas import HealthView
+from api.schemas import Health
 from store.errors import SchemaMissing, SchemaNewer, StoreError
 
 _log = logging.getLogger(__name__)
@@ -18,43 +18,45 @@ _log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez", summary="Does the process answer?")
-async def livez() -> HealthView:
-    """Touches no database: a process that does not answer this is to be restarted."""
-    return HealthView(status="ok")
+@router.get("/livez", summary="Check that the process responds")
+async def get_liveness() -> Health:
+    """Does not use the database. A process that does not respond should be restarted."""
+    return Health(status="ok")
 
 
-@router.get("/readyz", summary="Can the service work?", responses=problem_responses("not_ready", needs_key=False))
-def readyz(use: Use) -> HealthView:
-    """The database answers, its schema is the one that this version needs, and there is disk space left, also for
-    artifacts."""
-    if lacks := list(_lacks(use)):
-        raise NotReadyError("; ".join(lacks))
-    return HealthView(status="ok")
+@router.get(
+    "/readyz", summary="Check that the service can work", responses=problem_responses("not_ready", needs_key=False)
+)
+def get_readiness(services: ServicesDep) -> Health:
+    """Succeeds if the database is reachable, its schema is the one of this version, and the disks of SAFS_HOME and of
+    the artifacts have free space."""
+    if problems := list(_problems(services)):
+        raise NotReadyError("; ".join(problems))
+    return Health(status="ok")
 
 
-def _lacks(use: Services) -> Iterator[str]:
+def _problems(services: Services) -> Iterator[str]:
     try:
-        migrations.require_head(use.database.engine)
+        migrations.require_head(services.database.engine)
     except StoreError as error:
-        # Who asks may be a stranger, to whom names of databases and folders are no business.
+        # The client needs no key, so the response must not name databases or folders.
         _log.error("not ready: %s", error)
-        yield _told(error)
-    # Artifacts may be on a disk of their own.
-    folders = {"SAFS_HOME": use.settings.home, "the artifacts": use.settings.artifacts_folder}
-    free, fuller = min((free_bytes(folder), name) for name, folder in folders.items())
-    if free < use.settings.free_disk_bytes:
+        yield _public_message(error)
+    # Artifacts can be on another disk than the home.
+    folders = {"SAFS_HOME": services.settings.home, "the artifacts": services.settings.artifacts_folder}
+    free, fullest = min((free_bytes(folder), name) for name, folder in folders.items())
+    if free < services.settings.free_disk_bytes:
         yield (
-            f"the disk of {fuller} has {free} bytes left, less than the {use.settings.free_disk_bytes} of "
+            f"the disk of {fullest} has {free} free bytes, fewer than the {services.settings.free_disk_bytes} of "
             "SAFS_FREE_DISK_BYTES"
         )
 
 
-def _told(error: StoreError) -> str:
+def _public_message(error: StoreError) -> str:
     match error:
         case SchemaMissing():
-            return "the database has no schema yet, or an older one; run `safs migrate`"
+            return "the database has no schema or an older one; run `safs migrate`"
         case SchemaNewer():
-            return "a newer version of the program has migrated the database; install that version here too"
+            return "a newer version of the program has migrated the database; install that version here"
         case _:
-            return "the database does not answer"
+            return "the database is unavailable"

@@ -1,4 +1,4 @@
-"""Jobs: submit, list, look, cancel."""
+"""Jobs: submit, list, get, cancel."""
 
 import json
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api import answers
+from api import serializers
 from api.conditional import as_json, versioned_json
-from api.deps import Limit, PageToken, Services, Use, Who
+from api.deps import CallerDep, Limit, PageToken, Services, ServicesDep
 from api.errors import ForbiddenError, UnknownUploadError
 from api.gate.access import Caller
 from api.problems import problem_responses
-from api.schemas import CheckView, JobRequest, JobView, Page
+from api.schemas import Job, JobCheck, JobRequest, Page
 from api.settings import ApiSettings
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
@@ -29,10 +29,10 @@ from store.records import JobState
 from store.session import Transaction
 from telemetry import tracing
 
-NOBODY_LISTENS = 499
-"""What proxies note for an answer whose client has gone."""
-LOOK_AGAIN_S = 2
-"""Retry-After of a job that has not ended."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status that proxies log for a request whose client has disconnected."""
+POLL_AFTER_S = 2
+"""Retry-After of a job that has not ended, in seconds."""
 
 REFUSALS = (
     "malformed_json",
@@ -65,8 +65,8 @@ _FULL = {
     "seed": 0,
 }
 _EXAMPLES: Any = {
-    "minimal": {"summary": "As little as is needed", "value": _MINIMAL},
-    "full": {"summary": "Everything said", "value": _FULL},
+    "minimal": {"summary": "The required fields", "value": _MINIMAL},
+    "full": {"summary": "All fields", "value": _FULL},
 }
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -75,16 +75,16 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 @router.post(
     "",
     status_code=202,
-    response_model=JobView,
+    response_model=Job,
     summary="Queue a job",
     responses={
-        200: {"model": CheckView, "description": "With `validate_only`: the job is fine; how long it will take."},
+        200: {"model": JobCheck, "description": "With `validate_only`: the job is valid; the result of the check."},
         202: {
             "description": "The job is queued.",
             "headers": {
-                "Location": {"description": "Where the job is.", "schema": {"type": "string"}},
+                "Location": {"description": "Address of the job.", "schema": {"type": "string"}},
                 "Idempotent-Replayed": {
-                    "description": "`true` where the job was queued by an earlier request with this Idempotency-Key.",
+                    "description": "`true` if an earlier request with this key queued the job; otherwise absent.",
                     "schema": {"type": "string"},
                 },
             },
@@ -92,13 +92,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
         **problem_responses(*REFUSALS, "idempotency_conflict", "quota_exceeded", "busy"),
     },
 )
-async def submit(
-    use: Use,
-    who: Who,
-    http: Request,
+async def submit_job(
+    services: ServicesDep,
+    caller: CallerDep,
+    http_request: Request,
     spec: Annotated[JobRequest, Body(openapi_examples=_EXAMPLES)],
     validate_only: Annotated[
-        bool, Query(description="Check the job, say what was found and how long it will take, and queue nothing.")
+        bool, Query(description="Check the job and estimate its duration, without queueing it.")
     ] = False,
     idempotency_key: Annotated[
         str | None,
@@ -106,130 +106,139 @@ async def submit(
             alias="Idempotency-Key",
             max_length=255,
             pattern=r"^[\x21-\x7e]+$",
-            description="Of your making, a new one for each job. A request that comes again under the same key within "
-            "24 hours is answered as the first was, and queues nothing. Refusals are not kept.",
+            description="A unique key chosen by the client for each job. A repeated request with the same key within "
+            "24 hours returns the response to the first one and queues nothing. Error responses are not stored.",
         ),
     ] = None,
 ) -> Response:
-    """Checks the job as far as that is possible before it runs (names, combinations, data set, weights, sparsity,
-    whether the model can be traced), and queues it."""
-    request = None if validate_only or idempotency_key is None else _request(who, idempotency_key, spec)
-    async with use.checks.place(who.owner):
-        if request is not None and (before := await run_in_threadpool(_answered, use, request)) is not None:
-            return _queued(before, replayed=True)
-        found = await to_thread.run_sync(_check, use, who, spec, limiter=use.slow_threads)
+    """Checks the job as far as possible before it runs (names, combinations, data set, weights, sparsity, whether the
+    model can be traced) and queues it."""
+    request = None if validate_only or idempotency_key is None else _request(caller, idempotency_key, spec)
+    async with services.checks.slot(caller.owner):
+        if request is not None and (earlier := await run_in_threadpool(_stored_answer, services, request)) is not None:
+            return _accepted(earlier, replayed=True)
+        found = await to_thread.run_sync(_check, services, caller, spec, limiter=services.slow_threads)
     if validate_only:
-        async with use.estimates.place(who.owner):
-            if await http.is_disconnected():  # while it waited
-                return Response(status_code=NOBODY_LISTENS)
-            estimate = await to_thread.run_sync(use.estimate, spec, found, limiter=use.slow_threads)
-        return as_json(CheckView.of(spec, found, estimate))
-    answer, replayed = await run_in_threadpool(_queue, use, who, spec, request)
-    return _queued(answer, replayed=replayed)
+        async with services.estimates.slot(caller.owner):
+            if await http_request.is_disconnected():  # while the request waited for the slot
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
+            estimate = await to_thread.run_sync(services.estimate, spec, found, limiter=services.slow_threads)
+        return as_json(JobCheck.of(spec, found, estimate))
+    answer, replayed = await run_in_threadpool(_queue, services, caller, spec, request)
+    return _accepted(answer, replayed=replayed)
 
 
 @router.get(
     "",
-    response_model=Page[JobView],
-    summary="List jobs, the newest first",
+    response_model=Page[Job],
+    summary="List jobs, newest first",
     responses=problem_responses("invalid_page_token", "invalid_request"),
 )
 def list_jobs(
-    use: Use,
-    who: Who,
-    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    services: ServicesDep,
+    caller: CallerDep,
+    state: Annotated[JobState | None, Query(description="Return only jobs in this state.")] = None,
     owner: Annotated[
-        str | None, Query(pattern=OWNER_PATTERN, description="Only jobs of this owner; others' need an admin key.")
+        str | None,
+        Query(
+            pattern=OWNER_PATTERN, description="Return only jobs of this owner. Jobs of other owners need an admin key."
+        ),
     ] = None,
     limit: Limit = 50,
     page_token: PageToken = None,
 ) -> Response:
-    """A page of jobs, all that the key may see; jobs that are queued meanwhile do not shift the pages."""
-    if who.sees is not None and owner not in (None, who.sees):
+    """Returns a page of the jobs that the key can see. Jobs queued in the meantime do not shift the pages."""
+    if caller.visible_owner is not None and owner not in (None, caller.visible_owner):
         raise ForbiddenError(
-            f"this key sees the jobs of {who.sees!r}; those of {owner!r} need one with the scope 'admin'"
+            f"this key can see the jobs of {caller.visible_owner!r}; to list those of {owner!r}, use a key with the "
+            "scope 'admin'"
         )
-    page = use.database.query(
-        lambda tx: jobs.list(tx, state=state, owner=owner or who.sees, limit=limit, page_token=page_token)
+    page = services.database.query(
+        lambda tx: jobs.list(tx, state=state, owner=owner or caller.visible_owner, limit=limit, page_token=page_token)
     )
-    return as_json(answers.page(map(answers.job, page.items), page.next_token))
+    return as_json(serializers.page(map(serializers.job, page.items), page.next_token))
 
 
 @router.get(
     "/{job_id}",
-    response_model=JobView,
-    summary="Look at a job",
+    response_model=Job,
+    summary="Get a job",
     responses={
         200: {
             "headers": {
-                "ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}},
-                "Retry-After": {"description": "Seconds; while it has not ended.", "schema": {"type": "integer"}},
+                "ETag": {"description": "Version of the job, for If-None-Match.", "schema": {"type": "string"}},
+                "Retry-After": {
+                    "description": "Seconds until the next poll; absent once the job has ended.",
+                    "schema": {"type": "integer"},
+                },
             }
         },
-        304: {"description": "Nothing has changed since the version in If-None-Match."},
+        304: {"description": "If-None-Match names the current version."},
         **problem_responses("job_not_found"),
     },
 )
-def get_job(use: Use, who: Who, request: Request, job_id: str) -> Response:
-    """State, stage and progress; why it failed; where its parts are."""
-    job = use.database.query(lambda tx: jobs.get(tx, job_id, who.sees))
-    headers = {} if job.state.is_final else {"Retry-After": str(LOOK_AGAIN_S)}
-    return versioned_json(request, answers.job(job), headers)
+def get_job(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+    """Returns the job's state, stage, progress, error, and the addresses of its parts."""
+    job = services.database.query(lambda tx: jobs.get(tx, job_id, caller.visible_owner))
+    headers = {} if job.state.is_final else {"Retry-After": str(POLL_AFTER_S)}
+    return versioned_json(request, serializers.job(job), headers)
 
 
 @router.post(
     "/{job_id}/cancel",
-    response_model=JobView,
+    response_model=Job,
     summary="Cancel a job",
     responses=problem_responses("job_not_found", "incompatible_state"),
 )
-def cancel(use: Use, who: Who, job_id: str) -> Response:
-    """A queued job is cancelled at once; a running one is `cancelling` until its runner has stopped."""
-    with use.database.begin() as tx:
-        job = queue.request_cancel(tx, job_id, who.sees)
-    return as_json(answers.job(job))
+def cancel_job(services: ServicesDep, caller: CallerDep, job_id: str) -> Response:
+    """Cancels a queued job at once. A running job is `cancelling` until its runner has stopped."""
+    with services.database.begin() as tx:
+        job = queue.request_cancel(tx, job_id, caller.visible_owner)
+    return as_json(serializers.job(job))
 
 
-def _check(use: Services, who: Caller, spec: JobSpec) -> Preflight:
+def _check(services: Services, caller: Caller, spec: JobSpec) -> Preflight:
     weights = None
     if spec.model.weights is not None:
-        with use.database.read() as tx, _upload_named():
-            upload = uploads.get(tx, spec.model.weights, who.sees)
-        weights = use.artifacts.intact_path(upload.sha256)
-    return use.check(spec, data_root=use.settings.data_folder, weights=weights)
+        with services.database.read() as tx, _upload_errors_named():
+            upload = uploads.get(tx, spec.model.weights, caller.visible_owner)
+        weights = services.artifacts.intact_path(upload.sha256)
+    return services.check(spec, data_root=services.settings.data_folder, weights=weights)
 
 
 @contextmanager
-def _upload_named() -> Iterator[None]:
+def _upload_errors_named() -> Iterator[None]:
     try:
         yield
     except UploadNotFound as error:
         raise UnknownUploadError(str(error), field="model.weights") from error
 
 
-def _request(who: Caller, key: str, spec: JobSpec) -> idempotency.Request:
-    """Two bodies that say the same job in different words are the same request."""
-    asked = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
-    return idempotency.Request(who.owner, key, sha256(asked.encode()).hexdigest())
+def _request(caller: Caller, key: str, spec: JobSpec) -> idempotency.Request:
+    """The request to compare under an Idempotency-Key. Two bodies are equal if their complete specs are."""
+    content = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    return idempotency.Request(caller.owner, key, sha256(content.encode()).hexdigest())
 
 
-def _answered(use: Services, request: idempotency.Request) -> Answer | None:
-    return use.database.query(lambda tx: idempotency.find(tx, request))
+def _stored_answer(services: Services, request: idempotency.Request) -> Answer | None:
+    return services.database.query(lambda tx: idempotency.find(tx, request))
 
 
-def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Request | None) -> tuple[Answer, bool]:
-    """The answer, and whether it is that of an earlier request."""
-    with use.database.begin() as tx:
-        owner_limits.lock(tx, who.owner)
-        if request is not None and (before := idempotency.find(tx, request)) is not None:
-            return before, True
-        _check_quotas(tx, use.settings, who)
+def _queue(
+    services: Services, caller: Caller, spec: JobSpec, request: idempotency.Request | None
+) -> tuple[Answer, bool]:
+    """Queue the job. Returns the answer, and True if it is the stored answer of an earlier request."""
+    with services.database.begin() as tx:
+        owner_limits.lock(tx, caller.owner)
+        if request is not None and (earlier := idempotency.find(tx, request)) is not None:
+            return earlier, True
+        _check_quotas(tx, services.settings, caller)
         if spec.model.weights is not None:
-            with _upload_named():
+            with _upload_errors_named():
                 uploads.lock(tx, spec.model.weights)
         trace = tracing.traceparent()
-        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=who.owner, traceparent=trace)
-        answer = Answer(job.id, answers.dump(answers.job(job)).decode())
+        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=caller.owner, traceparent=trace)
+        answer = Answer(job.id, serializers.dump(serializers.job(job)).decode())
         if request is not None:
             idempotency.save(tx, request, answer)
         reach("submit.before_commit")
@@ -237,18 +246,18 @@ def _queue(use: Services, who: Caller, spec: JobSpec, request: idempotency.Reque
     return answer, False
 
 
-def _check_quotas(tx: Transaction, settings: ApiSettings, who: Caller) -> None:
-    if who.key is None:
+def _check_quotas(tx: Transaction, settings: ApiSettings, caller: Caller) -> None:
+    if caller.key is None:
         return
-    limits = who.key.limits
+    limits = caller.key.limits
     owner_limits.check_queued(
-        tx, who.key.owner, settings.queued_jobs if limits.queued_jobs is None else limits.queued_jobs
+        tx, caller.key.owner, settings.queued_jobs if limits.queued_jobs is None else limits.queued_jobs
     )
     gpu_hours = settings.gpu_hours if limits.gpu_hours is None else limits.gpu_hours
     if gpu_hours is not None:
-        owner_limits.check_gpu_hours(tx, who.key.owner, gpu_hours)
+        owner_limits.check_gpu_hours(tx, caller.key.owner, gpu_hours)
 
 
-def _queued(answer: Answer, *, replayed: bool) -> Response:
+def _accepted(answer: Answer, *, replayed: bool) -> Response:
     headers = {"Location": f"/v1/jobs/{answer.job_id}"} | ({"Idempotent-Replayed": "true"} if replayed else {})
     return Response(answer.body, status_code=202, media_type="application/json", headers=headers)

@@ -1,9 +1,9 @@
-"""What Prometheus scrapes."""
+"""Metrics for Prometheus."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from api.deps import Use
+from api.deps import ServicesDep
 from api.problems import problem_responses
 
 router = APIRouter(tags=["health"])
@@ -11,11 +11,12 @@ router = APIRouter(tags=["health"])
 
 @router.get(
     "/metrics",
-    summary="Metrics for Prometheus",
+    summary="Get metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_responses()},
 )
-def metrics(use: Use) -> Response:
-    """Queue, jobs, trials, faults survived, requests, disk; docs/operations.md says what to watch. Without a database
-    it says so, and tells the rest."""
-    return Response(use.metrics.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+def get_metrics(services: ServicesDep) -> Response:
+    """Returns metrics of the queue, jobs, trials, survived faults, requests and disk; docs/operations.md lists the
+    ones to watch. While the database is unavailable, `safs_database_up` is 0 and the metrics from the database are
+    missing."""
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

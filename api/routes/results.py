@@ -1,4 +1,4 @@
-"""The files of a job that has succeeded."""
+"""Result files of a succeeded job."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from api.conditional import check_range, not_modified
-from api.deps import Services, Use, Who
+from api.deps import CallerDep, Services, ServicesDep
 from api.errors import NoResultError, NotFinishedError
 from api.gate.access import Caller
 from api.problems import problem_responses
@@ -18,10 +18,10 @@ from store.records import JobArtifact
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
-        "headers": {"ETag": {"description": "The content's sha256.", "schema": {"type": "string"}}},
+        "headers": {"ETag": {"description": "SHA-256 of the content.", "schema": {"type": "string"}}},
     },
-    206: {"description": "The part of the file that Range asks for."},
-    304: {"description": "The caller has this content already, says If-None-Match."},
+    206: {"description": "The part of the file that Range requests."},
+    304: {"description": "If-None-Match names this content."},
     **problem_responses(
         "job_not_found",
         "no_result",
@@ -36,57 +36,63 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=FileResponse)
 
 
-@router.get("/checkpoint", summary="The sparse weights (safetensors)", responses=_RESPONSES)
-async def get_checkpoint(use: Use, who: Who, request: Request, job_id: str) -> Response:
-    """The model's own parameter names with exact zeros; `safetensors.torch.load_file` reads it."""
-    return await _answer(use, who, request, job_id, "checkpoint", "checkpoint.safetensors")
+@router.get("/checkpoint", summary="Download the sparse weights (safetensors)", responses=_RESPONSES)
+async def get_checkpoint(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+    """Returns the weights under the network's own parameter names; pruned weights are exactly zero.
+    `safetensors.torch.load_file` reads the file."""
+    return await _respond(services, caller, request, job_id, "checkpoint", "checkpoint.safetensors")
 
 
-@router.get("/config", summary="What rebuilds the network", responses=_RESPONSES)
-async def get_config(use: Use, who: Who, request: Request, job_id: str) -> Response:
-    """Spec, operators with their scalars, hyperparameters, seeds, versions, hashes."""
-    return await _answer(use, who, request, job_id, "config", "config.json")
+@router.get("/config", summary="Download the configuration of the network", responses=_RESPONSES)
+async def get_config(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+    """Returns all that is needed to rebuild the network and to repeat the job: job spec, operators with their scalars,
+    hyperparameters, seeds, versions and hashes."""
+    return await _respond(services, caller, request, job_id, "config", "config.json")
 
 
-@router.get("/report", summary="What was gained", responses=_RESPONSES)
-async def get_report(use: Use, who: Who, request: Request, job_id: str) -> Response:
-    """Every row of the comparison, both searches, all numbers of the picture."""
-    return await _answer(use, who, request, job_id, "report", "report.json")
+@router.get("/report", summary="Download the report", responses=_RESPONSES)
+async def get_report(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+    """Returns the comparison with the default protocol, all trials of all searches and the learning curves."""
+    return await _respond(services, caller, request, job_id, "report", "report.json")
 
 
-@router.get("/picture", summary="The report as a picture (PNG)", responses=_RESPONSES)
-async def get_picture(use: Use, who: Who, request: Request, job_id: str) -> Response:
-    """Score per trial of both stages, and the operator chosen at each site."""
-    return await _answer(use, who, request, job_id, "picture", "report.png")
+@router.get("/picture", summary="Download the report as a picture (PNG)", responses=_RESPONSES)
+async def get_picture(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+    """Returns a picture with the accuracy of every trial, the final trainings and the operator chosen at each site."""
+    return await _respond(services, caller, request, job_id, "picture", "report.png")
 
 
-async def _answer(use: Services, who: Caller, request: Request, job_id: str, name: str, filename: str) -> Response:
-    # Reading a large file takes a thread for a while: not one of those that answer other requests.
-    given = (use, who, request, job_id, name, filename)
-    return await to_thread.run_sync(_answer_now, *given, limiter=use.slow_threads)
+async def _respond(
+    services: Services, caller: Caller, request: Request, job_id: str, name: str, filename: str
+) -> Response:
+    # Hashing a large file takes long, so it must not hold a request thread.
+    args = (services, caller, request, job_id, name, filename)
+    return await to_thread.run_sync(_make_response, *args, limiter=services.slow_threads)
 
 
-def _answer_now(use: Services, who: Caller, request: Request, job_id: str, name: str, filename: str) -> Response:
-    artifact = _find(use, who, job_id, name)
+def _make_response(
+    services: Services, caller: Caller, request: Request, job_id: str, name: str, filename: str
+) -> Response:
+    artifact = _find(services, caller, job_id, name)
     etag = f'"{artifact.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if not_modified(request, etag):
         return Response(status_code=304, headers=headers)
-    # Every byte is read before the first is sent: what is damaged is a problem, not a download that breaks off.
-    path = use.artifacts.intact_path(artifact.sha256)
-    about = path.stat()
-    file = FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename, stat_result=about)
-    check_range(request, file, artifact.size_bytes)  # The framework would answer a bad range in plain text.
+    # The file is hashed before the first byte is sent, so a damaged file is a problem and not an aborted download.
+    path = services.artifacts.intact_path(artifact.sha256)
+    stat = path.stat()
+    file = FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename, stat_result=stat)
+    check_range(request, file, artifact.size_bytes)  # Starlette would respond to a bad range in plain text.
     return file
 
 
-def _find(use: Services, who: Caller, job_id: str, name: str) -> JobArtifact:
-    with use.database.read() as tx:
-        job = jobs.get(tx, job_id, who.sees)
+def _find(services: Services, caller: Caller, job_id: str, name: str) -> JobArtifact:
+    with services.database.read() as tx:
+        job = jobs.get(tx, job_id, caller.visible_owner)
         found = stored_files.of_job(tx, job_id).get(name)
     if not job.state.is_final:
-        raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is there once it has succeeded")
+        raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is available once it has succeeded")
     if found is None:
         reason = f": {job.error.message}" if job.error else ""
-        raise NoResultError(f"job {job_id} has no {name}: it is {job.state}{reason}")
+        raise NoResultError(f"job {job_id} has no {name}; it is {job.state}{reason}")
     return found

@@ -1,4 +1,4 @@
-"""Uploads: dense weights that jobs start from."""
+"""Uploads of dense weights from which jobs start."""
 
 import time
 from collections.abc import AsyncIterator
@@ -8,21 +8,20 @@ from anyio import fail_after, from_thread, to_thread
 from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 
-from api.deps import Services, Use, Who
+from api.deps import CallerDep, Services, ServicesDep
 from api.errors import MediaTypeError, UploadError, UploadTooLargeError
 from api.gate.access import Caller
 from api.problems import problem_responses
-from api.schemas import UploadView
+from api.schemas import Upload
 from api.uploads.safetensors_stream import Readable, SafetensorsStream
-from store import uploads
+from store import records, uploads
 from store.crash_points import reach
-from store.records import Upload
 
 MEDIA_TYPE = "application/octet-stream"
-LONGEST_PAUSE_S = 60.0
-"""Of a body that is under way; one that stands still would keep others out, since few are taken at once."""
-LEAST_BYTES_PER_S = 10_000
-"""On average, after the first ``LONGEST_PAUSE_S``; one that only just moves would keep others out as well."""
+MAX_PAUSE_S = 60.0
+"""Seconds a body may pause. A stalled upload would block others, since few run at the same time."""
+MIN_BYTES_PER_S = 10_000
+"""Minimum average speed after the first ``MAX_PAUSE_S``. A trickling upload would block others too."""
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -48,54 +47,54 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
         }
     },
 )
-async def upload(
-    use: Use,
-    who: Who,
+async def upload_weights(
+    services: ServicesDep,
+    caller: CallerDep,
     request: Request,
     filename: Annotated[
-        str, Query(min_length=1, max_length=200, description="What the file is called; for people.")
+        str, Query(min_length=1, max_length=200, description="Name of the file, for people.")
     ] = "weights.safetensors",
-) -> UploadView:
-    """Takes a state dict as raw bytes. Only safetensors, which hold no code, with numbers that are finite; what is
-    refused leaves nothing behind. A job names it by its `id` in `model.weights`."""
-    _check_headers(request, use.settings.upload_limit_bytes)
-    async with use.uploads.place(who.owner):
+) -> Upload:
+    """Stores a state dict, sent as the raw bytes of a safetensors file. All numbers must be finite. A refused upload
+    leaves nothing behind. A job names the upload by its `id` in `model.weights`."""
+    _check_headers(request, services.settings.upload_limit_bytes)
+    async with services.uploads.slot(caller.owner):
         body = _BodyFromThread(request.stream())
-        created = await to_thread.run_sync(_keep, use, who, body, filename, limiter=use.upload_threads)
-    return UploadView.of(created)
+        created = await to_thread.run_sync(_store, services, caller, body, filename, limiter=services.upload_threads)
+    return Upload.of(created)
 
 
-@router.get("/{upload_id}", summary="Look at an upload", responses=problem_responses("upload_not_found"))
-def get_upload(use: Use, who: Who, upload_id: str) -> UploadView:
-    """Name, size and hash of the file, and how many tensors it holds."""
-    return UploadView.of(use.database.query(lambda tx: uploads.get(tx, upload_id, who.sees)))
+@router.get("/{upload_id}", summary="Get an upload", responses=problem_responses("upload_not_found"))
+def get_upload(services: ServicesDep, caller: CallerDep, upload_id: str) -> Upload:
+    """Returns the name, size and hash of the file and the number of its tensors."""
+    return Upload.of(services.database.query(lambda tx: uploads.get(tx, upload_id, caller.visible_owner)))
 
 
-def _keep(use: Services, who: Caller, body: Readable, filename: str) -> Upload:
+def _store(services: Services, caller: Caller, body: Readable, filename: str) -> records.Upload:
     try:
-        with SafetensorsStream(body, limit_bytes=use.settings.upload_limit_bytes) as incoming:
-            stored = use.artifacts.put(incoming)
+        with SafetensorsStream(body, limit_bytes=services.settings.upload_limit_bytes) as incoming:
+            stored = services.artifacts.put(incoming)
     except ClientDisconnect as error:
-        raise UploadError("the upload is truncated: the connection ended before the file did") from error
+        raise UploadError("the upload is truncated: the connection was closed before the end of the file") from error
     except TimeoutError as error:
         raise UploadError(
-            f"the upload is given up: for {LONGEST_PAUSE_S:g} s nothing of it came, or less than "
-            f"{LEAST_BYTES_PER_S:,} bytes a second"
+            f"the upload timed out: no bytes arrived for {MAX_PAUSE_S:g} s, or fewer than {MIN_BYTES_PER_S:,} bytes "
+            "per second on average; send it again over a faster connection"
         ) from error
-    with use.database.begin() as tx:
-        created = uploads.create(tx, stored, filename, incoming.tensors, who.owner)
+    with services.database.begin() as tx:
+        created = uploads.create(tx, stored, filename, incoming.tensors, caller.owner)
         reach("upload.before_commit")
     reach("upload.after_commit")
     return created
 
 
 class _BodyFromThread:
-    """A request's body as a stream for a worker thread."""
+    """A request's body as a stream that a worker thread can read."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
-        self._began_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._received = 0
 
     def read(self, size: int, /) -> bytes:
@@ -105,29 +104,29 @@ class _BodyFromThread:
         return chunk
 
     async def _next(self) -> bytes:
-        with fail_after(self._patience_s()):
+        with fail_after(self._timeout_s()):
             async for chunk in self._chunks:
                 if chunk:
                     self._received += len(chunk)
                     return chunk
         return b""
 
-    def _patience_s(self) -> float:
-        """How long the next bytes may take."""
-        late_s = time.monotonic() - self._began_s - self._received / LEAST_BYTES_PER_S
-        return max(0.0, LONGEST_PAUSE_S - max(0.0, late_s))
+    def _timeout_s(self) -> float:
+        """Seconds within which the next bytes must arrive."""
+        late_s = time.monotonic() - self._started_s - self._received / MIN_BYTES_PER_S
+        return max(0.0, MAX_PAUSE_S - max(0.0, late_s))
 
 
 def _check_headers(request: Request, limit_bytes: int) -> None:
-    """Refuses what can be refused before the first byte of the body is read."""
+    """Refuse a wrong Content-Type or Content-Length before the first byte of the body is read."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != MEDIA_TYPE:
         raise MediaTypeError(
-            f"send the file's bytes as {MEDIA_TYPE}, not as {content_type or 'no type'}: "
+            f"the Content-Type is {content_type or 'missing'}; send the file's bytes as {MEDIA_TYPE}: "
             f"curl -H 'Content-Type: {MEDIA_TYPE}' --data-binary @weights.safetensors"
         )
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit_bytes:
         raise UploadTooLargeError(
-            f"the file has {length} bytes; SAFS_UPLOAD_LIMIT_BYTES allows {limit_bytes}", field="body"
+            f"the file has {length} bytes; the limit set by SAFS_UPLOAD_LIMIT_BYTES is {limit_bytes}", field="body"
         )

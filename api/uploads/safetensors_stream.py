@@ -1,7 +1,7 @@
-"""Uploads parsed while they arrive, in a process apart: see ``strict_safetensors``.
+"""Parses uploads while they arrive, in a separate process that runs ``strict_safetensors``.
 
-Every piece is handed to the parser by a pipe before it is passed on to be stored, so the first bytes that cannot be
-right end the upload, and what the parser has not accepted as a whole never gets a name.
+Each chunk is written to the parser's pipe before it is passed on to the store. The first invalid bytes end the upload,
+and a file is stored under its hash only after the parser has accepted all of it.
 """
 
 import json
@@ -16,32 +16,34 @@ from typing import Protocol, Self
 from api.errors import NotReadyError, UploadError, UploadTooLargeError
 from api.uploads import strict_safetensors
 
-PATIENCE_S = 30.0
-"""How long the parser may take to read on, or to answer."""
-LEAST_CPU_S = 20
-BYTES_A_SECOND = 50_000_000
-"""Far fewer than the parser checks: 170 MB of F16 on one core."""
-LONGEST_ANSWER_BYTES = 65_536
+PARSER_TIMEOUT_S = 30.0
+"""Seconds within which the parser must read the next bytes, or report its result."""
+MIN_CPU_S = 20
+"""Processor seconds that the parser gets in any case."""
+BYTES_PER_CPU_S = 50_000_000
+"""Bytes for which the parser gets one more processor second. It checks 170 MB of F16 per second on one core."""
+MAX_RESULT_BYTES = 65_536
+"""Maximum size of the parser's result."""
 
 
 class Readable(Protocol):
-    """A binary stream; an empty answer is its end."""
+    """A binary stream; ``read`` returns empty bytes at its end."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class SafetensorsStream:
-    """``source``, passed on unchanged as long as it is well-formed safetensors.
+    """A stream of the bytes of ``source`` that raises if they are not a valid safetensors file.
 
-    A context manager: its process ends with it.
+    Use it as a context manager, which ends the parser's process.
 
     Args:
-        limit_bytes: longest allowed file.
-        program: what parses; for tests.
-        patience_s: how long it may take to read on, or to answer.
+        limit_bytes: maximum size of the file.
+        program: script that parses the file; tests replace it.
+        timeout_s: seconds within which the parser must read the next bytes, or report its result.
 
     Raises:
-        NotReadyError: the machine has no process left for the parser.
+        NotReadyError: the parser's process cannot be started.
     """
 
     def __init__(
@@ -50,15 +52,15 @@ class SafetensorsStream:
         *,
         limit_bytes: int,
         program: Path = Path(strict_safetensors.__file__),
-        patience_s: float = PATIENCE_S,
+        timeout_s: float = PARSER_TIMEOUT_S,
     ) -> None:
         self._source = source
         self._limit_bytes = limit_bytes
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._size_bytes = 0
-        self.cpu_s = LEAST_CPU_S + limit_bytes // BYTES_A_SECOND
-        # An environment without the service's secrets; no paths but Python's own (-I, -S), so nothing that is installed
-        # runs; a session of its own, so a Ctrl-C meant for the service lets uploads end.
+        self.cpu_s = MIN_CPU_S + limit_bytes // BYTES_PER_CPU_S
+        # An empty environment hides the service's secrets. -I and -S keep installed packages from being imported. A new
+        # session keeps the parser alive when Ctrl-C stops the service, so that running uploads can end.
         try:
             self._parser = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(program), str(limit_bytes), str(self.cpu_s)],
@@ -71,11 +73,13 @@ class SafetensorsStream:
                 bufsize=0,
             )
         except OSError as error:
-            raise NotReadyError(f"no process could be started to parse the upload ({error}); send it again") from error
+            raise NotReadyError(
+                f"the process that parses the upload could not be started ({error}); send the upload again"
+            ) from error
         assert self._parser.stdin is not None
         os.set_blocking(self._parser.stdin.fileno(), False)
         self.tensors = 0
-        """Known at the end."""
+        """Number of tensors; set when ``read`` has returned the end of the file."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,46 +92,46 @@ class SafetensorsStream:
             pipe.close()
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes of the source; the end only if the file is accepted.
+        """The next bytes of ``source``; empty at its end, if the parser has accepted the file.
 
         Raises:
-            UploadTooLargeError: the file is longer than allowed, or says that it will be.
-            UploadError: the parser refuses the file, or takes more time or memory than it may.
+            UploadTooLargeError: the file is larger than the limit, or its header says so.
+            UploadError: the parser refused the file, or exceeded its time or memory limit.
         """
         chunk = self._source.read(size)
         self._size_bytes += len(chunk)
         if self._size_bytes > self._limit_bytes:
             raise self._too_large()
         if chunk:
-            self._hand_over(chunk)
+            self._feed(chunk)
         else:
-            self.tensors = self._verdict()
+            self.tensors = self._result()
         return chunk
 
-    def _hand_over(self, chunk: bytes) -> None:
+    def _feed(self, chunk: bytes) -> None:
         assert self._parser.stdin is not None
         pipe, rest = self._parser.stdin.fileno(), memoryview(chunk)
         writable = select.poll()
         writable.register(pipe, select.POLLOUT)
         while rest:
-            if not writable.poll(self._patience_s * 1000):
-                raise UploadError(self._late())
+            if not writable.poll(self._timeout_s * 1000):
+                raise UploadError(self._timed_out())
             try:
                 rest = rest[os.write(pipe, rest) :]
             except BrokenPipeError:
-                self._verdict()
-                raise UploadError("the file has more bytes than its header and tensors take") from None
+                self._result()
+                raise UploadError("the file has more bytes than its header and tensors need") from None
 
-    def _verdict(self) -> int:
-        """How many tensors the file has, once the parser has said so."""
+    def _result(self) -> int:
+        """Wait for the parser's result: the number of tensors."""
         assert self._parser.stdin is not None
         assert self._parser.stdout is not None
         self._parser.stdin.close()
         try:
-            ended = self._parser.wait(self._patience_s)
+            ended = self._parser.wait(self._timeout_s)
         except subprocess.TimeoutExpired:
-            raise UploadError(self._late()) from None
-        match _parsed(self._parser.stdout.read(LONGEST_ANSWER_BYTES)):
+            raise UploadError(self._timed_out()) from None
+        match _decoded(self._parser.stdout.read(MAX_RESULT_BYTES)):
             case {"tensors": int(tensors)} if ended == 0:
                 return tensors
             case {"refused": str(reason)}:
@@ -135,25 +139,25 @@ class SafetensorsStream:
             case {"too_large": str()}:
                 raise self._too_large()
             case _:
-                raise UploadError(self._broken(ended))
+                raise UploadError(self._crashed(ended))
 
     def _too_large(self) -> UploadTooLargeError:
         return UploadTooLargeError(
-            f"the file is longer than the {self._limit_bytes} bytes that SAFS_UPLOAD_LIMIT_BYTES allows"
+            f"the file is larger than {self._limit_bytes} bytes, the limit set by SAFS_UPLOAD_LIMIT_BYTES"
         )
 
-    def _late(self) -> str:
-        return f"the file is refused: its parser did not get on for {self._patience_s:g} s and was stopped"
+    def _timed_out(self) -> str:
+        return f"the file is refused: its parser made no progress for {self._timeout_s:g} s and was stopped"
 
-    def _broken(self, ended: int) -> str:
+    def _crashed(self, ended: int) -> str:
         if ended == -signal.SIGXCPU:
             return f"the file is refused: parsing it took more than {self.cpu_s} s of processor time"
-        how = f"killed by {signal.Signals(-ended).name}" if ended < 0 else f"ended with {ended}"
-        return f"the file is refused: its parser broke on it ({how})"
+        how = f"killed by {signal.Signals(-ended).name}" if ended < 0 else f"exit status {ended}"
+        return f"the file is refused: its parser crashed ({how})"
 
 
-def _parsed(answer: bytes | None) -> object:
+def _decoded(result: bytes | None) -> object:
     try:
-        return json.loads(answer or b"")
+        return json.loads(result or b"")
     except ValueError:
         return None

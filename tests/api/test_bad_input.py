@@ -66,7 +66,7 @@ def test_all_wrong_fields_are_told_at_once(http: TestClient) -> None:
 
     fields = {error["field"]: error["message"] for error in response.json()["errors"]}
     assert set(fields) == {"model.architecture", "data", "sparsity", "seed"}
-    assert fields["data"] == "this field must be given"
+    assert fields["data"] == "this field is required"
     assert "and 3 more" in response.json()["detail"]
 
 

@@ -84,7 +84,7 @@ def test_a_misspelt_key_of_the_training_while_pruning_is_named(http: TestClient)
 
     message = _refusal(http, changes, "invalid_request", "prune.recipe.learning_rat")
 
-    assert message.startswith("there is no such key. Did you mean 'learning_rate'? Known: optimizer,")
+    assert message.startswith("unknown key. Did you mean 'learning_rate'? Known: optimizer,")
 
 
 def _refusal(http: TestClient, changes: dict[str, Any], code: str, field: str) -> str:

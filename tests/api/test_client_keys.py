@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from api.gate.key_cache import KEPT_S
+from api.gate.key_cache import TTL_S
 from safs.client import Backoff, Client, RemoteJob, ServiceError
 from safs.client.connection import Connection
 from store import api_keys
@@ -95,7 +95,7 @@ def test_with_a_key_all_works_and_without_the_error_says_what_to_do(clients: dic
     assert clients["read"].job(job.id).view["owner"] == "vision"
     with pytest.raises(ServiceError, match=r"needs a key with the scope 'submit'.*SAFS_API_KEY") as forbidden:
         clients["read"].submit(MINIMAL)
-    with pytest.raises(ServiceError, match=r"this needs a key.*SAFS_API_KEY.*safs keys create") as unauthorized:
+    with pytest.raises(ServiceError, match=r"needs an API key.*SAFS_API_KEY.*safs keys create") as unauthorized:
         clients["none"].job(job.id)
     assert (forbidden.value.code, unauthorized.value.code) == ("forbidden", "unauthorized")
 
@@ -129,7 +129,7 @@ def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes
                 runner.note("after")
                 runner.succeed()
 
-        sleep(KEPT_S)
+        sleep(TTL_S)
         with pytest.raises(ServiceError, match="is revoked"):
             next(job.follow(after=1))
 

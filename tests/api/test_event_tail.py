@@ -24,23 +24,23 @@ class Log:
     length: int = 0
     ended: bool = False
     page: int = 3
-    looks: int = 0
-    reads: int = 0
-    after_look: Callable[["Log"], None] = field(default=lambda log: None)
+    head_reads: int = 0
+    page_reads: int = 0
+    on_head_read: Callable[["Log"], None] = field(default=lambda log: None)
 
-    def look(self, job_id: str) -> Head:
-        self.looks += 1
-        self.after_look(self)
+    def read_head(self, job_id: str) -> Head:
+        self.head_reads += 1
+        self.on_head_read(self)
         return Head(self.length, self.ended)
 
-    def read(self, job_id: str, after: int) -> Batch[Numbered]:
-        self.reads += 1
+    def read_page(self, job_id: str, after: int) -> Batch[Numbered]:
+        self.page_reads += 1
         events = [Numbered(number) for number in range(after + 1, min(self.length, after + self.page) + 1)]
         return Batch(events, ended=self.ended and after + len(events) == self.length)
 
 
 def _tail(log: Log, *, keep_alive_s: float = NEVER_S) -> Tail[Numbered]:
-    return Tail(log.look, log.read, interval_s=0.001, keep_alive_s=keep_alive_s)
+    return Tail(log.read_head, log.read_page, interval_s=0.001, keep_alive_s=keep_alive_s)
 
 
 async def _numbers(tail: Tail[Numbered], after: int = 0) -> list[int]:
@@ -56,29 +56,29 @@ def test_what_is_there_is_read_page_by_page_from_any_number(after: int) -> None:
 
 def test_idle_listeners_share_one_look_and_one_reading_of_what_is_new() -> None:
     def grow(log: Log) -> None:
-        if log.looks == 50:
+        if log.head_reads == 50:
             log.length, log.ended = 2, True
 
-    log = Log(after_look=grow)
+    log = Log(on_head_read=grow)
 
     async def listen() -> list[list[int]]:
         tail = _tail(log)
         return await asyncio.gather(*(_numbers(tail) for _ in range(100)))
 
     assert asyncio.run(listen()) == [[1, 2]] * 100
-    assert log.looks == 50
-    assert log.reads == 2
+    assert log.head_reads == 50
+    assert log.page_reads == 2
 
 
 def test_a_listener_that_claims_to_know_more_than_there_is_disturbs_no_other() -> None:
     def grow(log: Log) -> None:
-        log.length = log.looks
-        log.ended = log.looks == 2
+        log.length = log.head_reads
+        log.ended = log.head_reads == 2
 
-    log = Log(after_look=grow)
+    log = Log(on_head_read=grow)
 
     async def listen() -> list[list[int]]:
-        tail = Tail(log.look, log.read, interval_s=0.1, keep_alive_s=NEVER_S)
+        tail = Tail(log.read_head, log.read_page, interval_s=0.1, keep_alive_s=NEVER_S)
         ahead = asyncio.create_task(_numbers(tail, after=2**31 - 1))
         honest = asyncio.gather(*(_numbers(tail) for _ in range(10)))
         await asyncio.sleep(0.05)
@@ -86,14 +86,14 @@ def test_a_listener_that_claims_to_know_more_than_there_is_disturbs_no_other() -
         return await honest
 
     assert asyncio.run(listen()) == [[1, 2]] * 10
-    assert log.reads < 10
+    assert log.page_reads < 10
 
 
 def test_a_listener_that_leaves_while_a_page_is_read_does_not_take_it_from_the_others() -> None:
     class SlowLog(Log):
-        def read(self, job_id: str, after: int) -> Batch[Numbered]:
+        def read_page(self, job_id: str, after: int) -> Batch[Numbered]:
             time.sleep(0.05)
-            return super().read(job_id, after)
+            return super().read_page(job_id, after)
 
     async def one_leaves() -> list[int]:
         tail = _tail(SlowLog(length=2, ended=True))
@@ -133,11 +133,11 @@ def test_a_tail_that_is_drained_reads_nothing_any_more() -> None:
     reading: list[int] = []
 
     class SlowLog(Log):
-        def read(self, job_id: str, after: int) -> Batch[Numbered]:
+        def read_page(self, job_id: str, after: int) -> Batch[Numbered]:
             reading.append(1)
             time.sleep(0.05)
             reading.pop()
-            return super().read(job_id, after)
+            return super().read_page(job_id, after)
 
     async def leave_and_drain() -> list[int]:
         tail = _tail(SlowLog(length=1))
@@ -158,5 +158,5 @@ def test_a_look_that_fails_ends_the_streams_so_that_their_listeners_come_again(
     def fail(log: Log) -> None:
         raise OSError("the database is gone")
 
-    assert asyncio.run(_numbers(_tail(Log(length=1, after_look=fail)))) == [1]
+    assert asyncio.run(_numbers(_tail(Log(length=1, on_head_read=fail)))) == [1]
     assert "ended early" in caplog.text

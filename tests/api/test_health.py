@@ -71,7 +71,7 @@ def test_the_disks_of_the_home_and_of_the_artifacts_are_both_looked_at(
         response = http.get("/readyz")
 
     assert (response.status_code, response.json()["code"]) == (503, "not_ready")
-    assert "has 999 bytes left" in response.json()["detail"]
+    assert "has 999 free bytes" in response.json()["detail"]
     assert ("artifacts" in response.json()["detail"]) == (full == "artifacts_folder")
     assert str(settings.home) not in response.text
 

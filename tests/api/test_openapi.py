@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api.errors import KINDS
+from api.errors import PROBLEM_TYPES
 from api.routes.jobs import REFUSALS
 from safs.spec.job import JobSpec
 
@@ -38,7 +38,7 @@ def test_every_code_is_documented_under_its_status(document: dict[str, Any]) -> 
     }
     of_the_framework = {"malformed_request", "not_found", "method_not_allowed", "schema_missing"}
 
-    assert told == {(code, kind.status) for code, kind in KINDS.items() if code not in of_the_framework}
+    assert told == {(code, kind.status) for code, kind in PROBLEM_TYPES.items() if code not in of_the_framework}
 
 
 def test_the_documentation_of_jobs_lists_every_refusal_once_with_its_status() -> None:
@@ -46,7 +46,7 @@ def test_the_documentation_of_jobs_lists_every_refusal_once_with_its_status() ->
 
     told = re.findall(r"^\| `(\w+)` \| (\d+) \|", jobs.partition("## A job that is refused")[2], flags=re.MULTILINE)
 
-    assert sorted(told) == sorted((code, str(KINDS[code].status)) for code in REFUSALS)
+    assert sorted(told) == sorted((code, str(PROBLEM_TYPES[code].status)) for code in REFUSALS)
 
 
 def test_every_code_has_a_row_in_the_documentation() -> None:
@@ -54,9 +54,9 @@ def test_every_code_has_a_row_in_the_documentation() -> None:
     rows = [line for name in ("api.md", "jobs.md") for line in (docs / name).read_text().splitlines() if "|" in line]
 
     def is_told(code: str) -> bool:
-        return any(f"`{code}`" in row and f"| {KINDS[code].status} |" in row for row in rows)
+        return any(f"`{code}`" in row and f"| {PROBLEM_TYPES[code].status} |" in row for row in rows)
 
-    assert [code for code in KINDS if not is_told(code)] == []
+    assert [code for code in PROBLEM_TYPES if not is_told(code)] == []
 
 
 def test_the_examples_of_a_job_are_jobs_and_three_sections_are_required(document: dict[str, Any]) -> None:

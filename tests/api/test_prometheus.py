@@ -54,7 +54,7 @@ def requests(http: TestClient) -> dict[tuple[str, str, str], float]:
 @pytest.fixture(autouse=True)
 def not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every scrape looks into the database."""
-    monkeypatch.setattr(prometheus, "KEPT_S", -1.0)
+    monkeypatch.setattr(prometheus, "CACHED_S", -1.0)
 
 
 def test_jobs_and_the_queue_are_told_by_state(http: TestClient, submit: Callable[..., str], runner: Any) -> None:
@@ -134,7 +134,7 @@ def test_a_scrape_sends_as_many_statements_for_many_jobs_as_for_one(
 def test_what_was_read_is_kept_for_a_few_seconds(
     http: TestClient, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prometheus, "KEPT_S", 60.0)
+    monkeypatch.setattr(prometheus, "CACHED_S", 60.0)
     before = value(http, "safs_queue_depth")
     submit()
 
@@ -171,7 +171,7 @@ def test_without_a_database_the_rest_is_told(http: TestClient, api_database_url:
 def test_a_database_that_is_away_is_told_to_who_was_known_before(
     settings: ApiSettings, make_key: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch, with_key: bool
 ) -> None:
-    monkeypatch.setattr(authentication, "KeyCache", partial(KeyCache, kept_s=-1.0))
+    monkeypatch.setattr(authentication, "KeyCache", partial(KeyCache, ttl_s=-1.0))
     app = create_app(settings)
     with from_this_machine(app) as http:
         http.headers.update(make_key("prometheus", "admin") if with_key else {})

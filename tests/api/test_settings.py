@@ -50,7 +50,7 @@ def test_origins_of_pages_are_separated_by_commas_and_must_be_origins(monkeypatc
 
     for wrong in ("*", "https://a.example.org/page", "a.example.org", "null"):
         monkeypatch.setenv("SAFS_CORS_ORIGINS", wrong)
-        with pytest.raises(ValidationError, match="takes origins such as"):
+        with pytest.raises(ValidationError, match="is not an origin such as"):
             ApiSettings()
 
 

@@ -148,7 +148,7 @@ def test_commands_say_where_a_key_comes_from(safs: Safs, api_with_key: tuple[str
     wrong = CliRunner(env={"SAFS_API_KEY": f"{token[:-1]}x"}).invoke(make_app(), ["jobs", "--url", url])
     right = CliRunner(env={"SAFS_API_KEY": token}).invoke(make_app(), ["jobs", "--url", url])
 
-    for result, told in ((refused, "this needs a key"), (wrong, "not a key of this service")):
+    for result, told in ((refused, "this request needs an API key"), (wrong, "no key of this service")):
         assert isinstance(result.exception, ServiceError)
         assert told in str(result.exception)
         assert "SAFS_API_KEY" in str(result.exception)

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from api.app import create_app
-from api.gate.key_cache import KEPT_S
+from api.gate.key_cache import TTL_S
 from api.settings import ApiSettings
 from store import api_keys
 from store.session import Database
@@ -142,7 +142,7 @@ def test_a_rebound_name_a_foreign_page_or_a_proxy_is_not_this_machine(http: Test
         response = http.get("/v1/jobs", headers=headers)
 
         assert problem(response) == (401, "unauthorized"), headers
-        assert "there are no keys yet" in response.json()["detail"]
+        assert "no API key exists yet" in response.json()["detail"]
 
 
 def test_only_loopback_addresses_are_this_machine(app: FastAPI) -> None:
@@ -158,7 +158,7 @@ def test_once_a_key_was_made_this_machine_needs_one_too_also_if_it_is_revoked(
 ) -> None:
     before = http.get("/v1/jobs").status_code
     revoked(make_key, app_database)
-    sleep(KEPT_S)
+    sleep(TTL_S)
 
     assert (before, http.get("/v1/jobs").status_code) == (200, 401)
 
@@ -168,7 +168,7 @@ def test_a_revoked_key_is_refused_within_a_second(http: TestClient, make_key: Ma
     before = http.get("/v1/jobs", headers=key).status_code
     with app_database.begin() as tx:
         api_keys.revoke(tx, key["Authorization"].split("_")[1])
-    sleep(KEPT_S)
+    sleep(TTL_S)
 
     assert (before, http.get("/v1/jobs", headers=key).status_code) == (200, 401)
 

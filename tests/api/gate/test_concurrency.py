@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.errors import BusyError
-from api.gate.concurrency import Places
+from api.gate.concurrency import ConcurrencyLimit
 from api.routes import uploads as routes
 from api.settings import ApiSettings
 from tests.api.conftest import MINIMAL, MakeKey, running
@@ -24,14 +24,14 @@ from tests.cli.conftest import wait_until
 def test_an_owner_who_wants_much_stands_in_line_once() -> None:
     served: list[str] = []
 
-    async def want(places: Places, owner: str) -> None:
-        async with places.place(owner):
+    async def want(limit: ConcurrencyLimit, owner: str) -> None:
+        async with limit.slot(owner):
             served.append(owner)
             await asyncio.sleep(0.001)
 
     async def crowd() -> None:
-        places = Places("things", 1, 1)
-        await asyncio.gather(*(want(places, owner) for owner in "aaaaaabc"))
+        limit = ConcurrencyLimit("things", 1, per_owner=1)
+        await asyncio.gather(*(want(limit, owner) for owner in "aaaaaabc"))
 
     asyncio.run(crowd())
     assert "".join(sorted(served)) == "aaaaaabc"
@@ -40,16 +40,16 @@ def test_an_owner_who_wants_much_stands_in_line_once() -> None:
 
 def test_who_waits_long_is_told_to_come_again_and_leaves_the_line() -> None:
     async def crowd() -> None:
-        places = Places("things", 2, 1, patience_s=0.01)
-        async with places.place("a"):
-            with pytest.raises(BusyError, match="as many things"):
-                async with places.place("a"):
+        limit = ConcurrencyLimit("things", 2, per_owner=1, max_wait_s=0.01)
+        async with limit.slot("a"):
+            with pytest.raises(BusyError, match="no slot for things came free"):
+                async with limit.slot("a"):
                     pass
-            async with places.place("b"):
+            async with limit.slot("b"):
                 with pytest.raises(BusyError):
-                    async with places.place("c"):
+                    async with limit.slot("c"):
                         pass
-        async with places.place("a"), places.place("c"):
+        async with limit.slot("a"), limit.slot("c"):
             pass
 
     asyncio.run(crowd())
@@ -60,7 +60,7 @@ def server(settings: ApiSettings) -> Iterator[tuple[str, Any]]:
     """A real one, which is impatient."""
     with running(settings) as (url, server):
         services = server.config.app.state.services
-        object.__setattr__(services, "uploads", Places("uploads", 8, 2, patience_s=0.5))
+        object.__setattr__(services, "uploads", ConcurrencyLimit("uploads", 8, per_owner=2, max_wait_s=0.5))
         yield url, services
 
 
@@ -92,7 +92,7 @@ def test_an_owner_that_uploads_without_end_leaves_places_for_others(server: tupl
 def test_an_upload_that_only_just_moves_is_given_up(
     server: tuple[str, Any], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "LONGEST_PAUSE_S", 1.0)
+    monkeypatch.setattr(routes, "MAX_PAUSE_S", 1.0)
     url, _ = server
     stop = threading.Event()
     with begin_upload(url, make_key("alice", "submit")) as connection:
@@ -113,7 +113,7 @@ def test_an_upload_that_only_just_moves_is_given_up(
         problem = json.load(answer)
 
     assert (answer.status, problem["code"]) == (422, "invalid_upload")
-    assert "less than 10,000 bytes a second" in problem["detail"]
+    assert "fewer than 10,000 bytes per second" in problem["detail"]
 
 
 def test_estimates_whose_callers_have_gone_are_not_made(settings: ApiSettings, make_key: MakeKey) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from api.gate.key_cache import AWAY_S, KEPT_S, Found, KeyCache
+from api.gate.key_cache import MAX_STALE_S, TTL_S, KeyCache, KeyLookup
 from store import api_keys, tables
 from store.api_keys import KeyState, Scope
 from store.errors import DatabaseUnavailable
@@ -32,7 +32,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def key_cache(sqlite_database: Database, clock: Clock) -> KeyCache:
-    return KeyCache(sqlite_database, kept_s=1.0, clock=clock)
+    return KeyCache(sqlite_database, ttl_s=1.0, clock=clock)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def away(database: Database) -> Iterator[None]:
     elsewhere.rename(file)
 
 
-def find(key_cache: KeyCache, token: str | None, *, also_old: bool = False) -> Found:
-    return asyncio.run(key_cache.find(token, also_old=also_old))
+def find(key_cache: KeyCache, token: str | None, *, allow_stale: bool = False) -> KeyLookup:
+    return asyncio.run(key_cache.find(token, allow_stale=allow_stale))
 
 
 def test_a_key_is_looked_up_once_in_a_while(
@@ -102,23 +102,23 @@ def test_what_is_no_key_is_looked_up_each_time_and_fills_nothing(
 ) -> None:
     wrong = [token[:-1] + ("0" if token[-1] != "0" else "1"), "safs_00000000_" + 48 * "0", "", "a key"]
     with questions(sqlite_database) as sent:
-        assert [find(key_cache, one) for one in 2 * wrong] == [Found(None, any_key=True)] * 8
+        assert [find(key_cache, one) for one in 2 * wrong] == [KeyLookup(None, any_key=True)] * 8
 
     assert len(sent) >= 8
-    assert not key_cache._kept
+    assert not key_cache._cache
 
 
 def test_a_caller_without_a_key_is_not_taken_for_another(key_cache: KeyCache, token: str) -> None:
     assert find(key_cache, token).key is not None
-    assert find(key_cache, None) == Found(None, any_key=True)
-    assert find(key_cache, "") == Found(None, any_key=True)
+    assert find(key_cache, None) == KeyLookup(None, any_key=True)
+    assert find(key_cache, "") == KeyLookup(None, any_key=True)
 
 
 def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, sqlite_database: Database) -> None:
     class Failing(KeyCache):
         broken = True
 
-        def _read(self, token: str | None) -> Found:
+        def _read(self, token: str | None) -> KeyLookup:
             if self.broken:
                 raise OSError("the disk is away")
             return super()._read(token)
@@ -139,15 +139,17 @@ def test_while_the_database_is_away_its_last_answer_holds_for_ten_minutes_for_wh
     known = find(key_cache, sent)
 
     with away(sqlite_database):
-        clock.now_s += KEPT_S + 0.1
-        assert find(key_cache, sent, also_old=True) is known
+        clock.now_s += TTL_S + 0.1
+        assert find(key_cache, sent, allow_stale=True) is known
         with pytest.raises(DatabaseUnavailable):
             find(key_cache, sent)
-        clock.now_s += AWAY_S - KEPT_S - 0.2
-        assert find(key_cache, sent, also_old=True) is known, "its ten minutes begin when the database was last asked"
+        clock.now_s += MAX_STALE_S - TTL_S - 0.2
+        assert find(key_cache, sent, allow_stale=True) is known, (
+            "its ten minutes begin when the database was last asked"
+        )
         clock.now_s += 0.2
         with pytest.raises(DatabaseUnavailable):
-            find(key_cache, sent, also_old=True)
+            find(key_cache, sent, allow_stale=True)
 
     assert find(key_cache, sent) == known
     assert find(key_cache, sent) is not known
@@ -159,7 +161,7 @@ def test_while_the_database_is_away_nobody_is_known_who_was_not_before(
     with away(sqlite_database):
         for sent in (token, None, "a key"):
             with pytest.raises(DatabaseUnavailable):
-                find(key_cache, sent, also_old=True)
+                find(key_cache, sent, allow_stale=True)
 
 
 def test_a_key_that_turned_out_revoked_or_gone_is_forgotten(
@@ -171,11 +173,11 @@ def test_a_key_that_turned_out_revoked_or_gone_is_forgotten(
     with sqlite_database.begin() as tx:
         api_keys.revoke(tx, token.split("_")[1])
         tx.execute(tables.api_keys.delete().where(tables.api_keys.c.prefix == other.split("_")[1]))
-    clock.now_s += KEPT_S + 0.1
+    clock.now_s += TTL_S + 0.1
     find(key_cache, token), find(key_cache, other)
 
     with away(sqlite_database):
         for sent in (token, other):
             with pytest.raises(DatabaseUnavailable):
-                find(key_cache, sent, also_old=True)
-    assert not key_cache._kept
+                find(key_cache, sent, allow_stale=True)
+    assert not key_cache._cache

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.errors import RateLimitedError
-from api.gate.rate_limit import Rates
+from api.gate.rate_limit import RateLimiter
 from api.settings import ApiSettings
 from store.api_keys import KeyLimits
 from tests.api.conftest import MINIMAL, MakeKey, from_this_machine
@@ -24,11 +24,11 @@ class Clock:
 
 def test_a_bucket_holds_a_minute_of_requests_and_the_next_may_come_when_it_is_said_and_not_before() -> None:
     clock = Clock()
-    rates = Rates(clock)
+    rates = RateLimiter(clock)
     for _ in range(6):
         rates.take("a", 6)
 
-    with pytest.raises(RateLimitedError, match="6 requests a minute") as refused:
+    with pytest.raises(RateLimitedError, match="6 requests per minute") as refused:
         rates.take("a", 6)
     rates.take("b", 6)
     clock.now_s += refused.value.retry_after_s - 1
@@ -42,7 +42,7 @@ def test_a_bucket_holds_a_minute_of_requests_and_the_next_may_come_when_it_is_sa
 
 def test_an_idle_bucket_is_full_and_never_fuller() -> None:
     clock = Clock()
-    rates = Rates(clock)
+    rates = RateLimiter(clock)
     rates.take("a", 3)
     clock.now_s += 3600
 

@@ -67,20 +67,20 @@ def test_a_connection_that_ends_early_leaves_nothing(url: str, settings: ApiSett
 def test_an_upload_that_stands_still_is_given_up_leaves_nothing_and_makes_room_for_the_next(
     settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "LONGEST_PAUSE_S", 0.5)
+    monkeypatch.setattr(routes, "MAX_PAUSE_S", 0.5)
     with running(settings) as (url, server):
-        places: CapacityLimiter = server.config.app.state.services.upload_threads
-        places.total_tokens = 1
+        threads: CapacityLimiter = server.config.app.state.services.upload_threads
+        threads.total_tokens = 1
         with _begun(url) as connection:
-            wait_until(lambda: places.borrowed_tokens == 1)
+            wait_until(lambda: threads.borrowed_tokens == 1)
             next_one = httpx.post(f"{url}/v1/uploads", content=WEIGHTS, headers=OCTETS, timeout=60, trust_env=False)
             answer = HTTPResponse(connection)
             answer.begin()
             problem = json.load(answer)
-        wait_until(lambda: places.borrowed_tokens == 0)
+        wait_until(lambda: threads.borrowed_tokens == 0)
 
     assert (answer.status, problem["code"]) == (422, "invalid_upload")
-    assert problem["detail"].startswith("the upload is given up: for 0.5 s nothing of it came")
+    assert problem["detail"].startswith("the upload timed out: no bytes arrived for 0.5 s")
     assert next_one.status_code == 201
     assert [path.read_bytes() for path in _files(settings)] == [WEIGHTS]
 

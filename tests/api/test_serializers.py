@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api import answers
-from api.schemas import CurveView, EventPage, JobView, Page, TrialView
+from api import schemas, serializers
 from store.records import CurvePoint, Event, Job, JobError, JobState, Trial, TrialOutcome, TrialState
 
 AT = datetime(2026, 11, 22, 12, 30, 0, 123000, tzinfo=UTC)
@@ -62,39 +61,39 @@ def trial(state: TrialState, outcome: TrialOutcome | None) -> Trial:
 OUTCOME = TrialOutcome(0.1, 0.9, 0.4, 7, 3.5, None, "no gain in sight")
 BROKEN = TrialOutcome(None, error="the loss is not finite")
 ANSWERS: list[tuple[type[BaseModel], Any]] = [
-    *((JobView, answers.job(job(state))) for state in JobState),
-    (TrialView, answers.trial(trial(TrialState.RUNNING, None))),
-    (TrialView, answers.trial(trial(TrialState.DONE, OUTCOME))),
-    (TrialView, answers.trial(trial(TrialState.FAILED, BROKEN))),
-    (CurveView, answers.curve("tune", 4, POINTS)),
-    (CurveView, answers.curve("tune", 4, ())),
-    (EventPage, answers.events([Event(1, "note", AT, {"message": "begun"}), Event(2, "note", AT, {})], 1)),
-    (EventPage, answers.events((), 1)),
-    (Page[JobView], answers.page([answers.job(job(JobState.QUEUED))], "token")),
+    *((schemas.Job, serializers.job(job(state))) for state in JobState),
+    (schemas.Trial, serializers.trial(trial(TrialState.RUNNING, None))),
+    (schemas.Trial, serializers.trial(trial(TrialState.DONE, OUTCOME))),
+    (schemas.Trial, serializers.trial(trial(TrialState.FAILED, BROKEN))),
+    (schemas.Curve, serializers.curve("tune", 4, POINTS)),
+    (schemas.Curve, serializers.curve("tune", 4, ())),
+    (schemas.EventPage, serializers.events([Event(1, "note", AT, {"message": "begun"}), Event(2, "note", AT, {})], 1)),
+    (schemas.EventPage, serializers.events((), 1)),
+    (schemas.Page[schemas.Job], serializers.page([serializers.job(job(JobState.QUEUED))], "token")),
 ]
 
 
 @pytest.mark.parametrize(("view", "answer"), ANSWERS)
 def test_an_answer_has_what_the_document_says_and_nothing_else(view: type[BaseModel], answer: Any) -> None:
-    text = answers.dump(answer)
+    text = serializers.dump(answer)
 
     assert view.model_validate_json(text).model_dump(mode="json") == json.loads(text)
 
 
 def test_numbers_that_json_has_no_word_for_are_null() -> None:
-    assert b'"train_loss":null' in answers.dump(POINTS[1])
+    assert b'"train_loss":null' in serializers.dump(POINTS[1])
 
 
 def test_a_job_links_to_what_there_is_now() -> None:
-    links = {state: set(answers.job(job(state))["links"]) for state in JobState}
+    links = {state: set(serializers.job(job(state))["links"]) for state in JobState}
 
     assert links[JobState.QUEUED] == links[JobState.RUNNING] == {"self", "trials", "events", "cancel"}
     assert links[JobState.FAILED] == {"self", "trials", "events"}
-    assert links[JobState.SUCCEEDED] == {"self", "trials", "events", *answers.RESULTS}
+    assert links[JobState.SUCCEEDED] == {"self", "trials", "events", *serializers.RESULTS}
 
 
 def test_a_trial_says_what_its_outcome_says() -> None:
-    told = answers.trial(trial(TrialState.DONE, OUTCOME))
+    told = serializers.trial(trial(TrialState.DONE, OUTCOME))
 
     assert (told["loss"], told["seconds"], told["left"]) == (0.1, 3.5, "no gain in sight")
     assert told["curve"] == "/v1/jobs/job_01/trials/tune/4/curve"
@@ -103,5 +102,5 @@ def test_a_trial_says_what_its_outcome_says() -> None:
 def test_a_page_of_events_tells_where_the_next_begins() -> None:
     found = [Event(number, "note", AT, {}) for number in (5, 6, 7)]
 
-    assert answers.events(found, 2)["next_after"] == 6
-    assert answers.events(found, 3)["next_after"] is None
+    assert serializers.events(found, 2)["next_after"] == 6
+    assert serializers.events(found, 3)["next_after"] is None
