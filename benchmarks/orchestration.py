@@ -29,7 +29,7 @@ import ray
 from ray import tune
 
 from benchmarks.noops import WARM_UP_TRIALS, ask, load, noop_search
-from cli.demo_run import JOB
+from cli.demonstration import JOB
 from safs.events.kinds import EpochDone, Event, Stage, StageDone, TrialDone
 from safs.pipeline.run import run_job
 from safs.spec.job import JobSpec

@@ -45,7 +45,7 @@ class Child:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         log.parent.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cli.lifeline", *arguments],
+            [sys.executable, "-P", "-m", "cli.lifeline", *arguments],
             stdin=subprocess.PIPE,  # the lifeline
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import api_keys, backup, catalog, demo, jobs, run, serve, submit, up, upkeep
+from cli.commands import api_keys, backup, catalog, demo, jobs, run, serve, submit, up, upkeep
 
 
 def make_app() -> typer.Typer:
@@ -65,6 +65,8 @@ class _Commands(TyperGroup):
 
 def main() -> None:
     """Runs the command; an error is one red line and exit code 1 (``SAFS_DEBUG=1`` shows the traceback)."""
+    # The working directory may hold a numpy.py of the user's, which no child may import: no DataLoader's, no Ray's.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     try:
         make_app()()
     except Exception as error:

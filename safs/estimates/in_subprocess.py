@@ -54,7 +54,7 @@ def estimate_in_subprocess(spec: JobSpec, found: Preflight, *, limit_s: float) -
 
 
 def _ask(question: Question, limit_s: float) -> Answer:
-    command = [sys.executable, "-m", "safs.estimates"]
+    command = [sys.executable, "-P", "-m", "safs.estimates"]  # -P: the working directory may hold a numpy.py
     try:
         asked = QUESTION.dump_json(question)
         done = subprocess.run(command, input=asked, capture_output=True, timeout=limit_s, check=True)

@@ -39,7 +39,7 @@ def _job(database: Database, job_id: str) -> Job:
         return jobs.get(tx, job_id)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite is what tests/cli/test_up.py runs on
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # tests/cli/commands/test_up.py: SQLite
 def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
     database: Database, settings: WorkerSettings, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from store.session import Database
 from store.tables import chores, metadata
 from store.tables import events as event_rows
 from store.tables import jobs as job_rows
-from tests.cli.backup.stored import CHECKPOINT, Service, begin, fill
+from tests.cli.commands.backup.stored import CHECKPOINT, Service, begin, fill
 
 
 def rows(database: Database, leave_out: set[str]) -> dict[str, list[tuple[Any, ...]]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from store.session import Database
-from tests.cli.backup.stored import Safs, Service
+from tests.cli.commands.backup.stored import Safs, Service
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

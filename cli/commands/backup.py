@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.upkeep import byte_progress
 from cli.database import opened
 from cli.options import Home
-from cli.upkeep import byte_progress
 
 
 def backup(
@@ -69,7 +69,7 @@ def restore(
       SAFS_DATABASE_URL=postgresql://safs@db/safs safs restore /backups/today
       safs restore /backups/today --replace
     """
-    from cli.restore_run import restore_into
+    from cli.restoration import restore_into
     from cli.terminal import stderr, stdout
     from store.upkeep.archive import open_archive
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from cli import restore_run
+from cli import restoration
 from migrations import current, head_revision, upgrade
 from store import jobs, queue
 from store.records import JobState
 from store.session import Database
 from store.tables import trials as trial_rows
-from tests.cli.backup.stored import CHECKPOINT, Service, fill
+from tests.cli.commands.backup.stored import CHECKPOINT, Service, fill
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -105,9 +105,9 @@ def test_a_restore_that_breaks_off_leaves_no_row_and_can_be_done_again(
         load(tx, *arguments)
         raise OSError("the power went")
 
-    load = restore_run.load
+    load = restoration.load
     with monkeypatch.context() as patched:
-        patched.setattr(restore_run, "load", break_off)
+        patched.setattr(restoration, "load", break_off)
         assert "the power went" in str(sqlite_target.run("restore", str(backup)).exception)
 
     broken = Database(sqlite_target.url)

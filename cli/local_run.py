@@ -16,7 +16,7 @@ from safs.spec.job import JobSpec
 from search_spaces import SPACES
 
 
-def run_here(
+def run_locally(
     spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None, reuse: Path | None
 ) -> None:
     """Runs the job with progress bars, and prints what it gained.

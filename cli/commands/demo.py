@@ -21,6 +21,6 @@ def demo(
       safs demo
       safs demo -o first-result
     """
-    from cli.demo_run import demonstrate
+    from cli.demonstration import demonstrate
 
     demonstrate(output)

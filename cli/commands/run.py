@@ -38,9 +38,9 @@ def run(
     from safs.spec.job import JobSpec
 
     job = JobSpec.model_validate(read_spec(spec))
-    from cli.run_here import run_here  # torch takes seconds to import: a wrong spec is told before
+    from cli.local_run import run_locally  # torch takes seconds to import: a wrong spec is told before
 
-    run_here(job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse)
+    run_locally(job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse)
 
 
 def verify(directory: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="DIR")]) -> None:
