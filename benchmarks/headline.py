@@ -1,16 +1,16 @@
-"""What the search gains over plain pruning, and what it costs beside the schedule that SAFS was published with.
+"""Gain of the search over plain pruning, and its cost compared with the published schedule of SAFS.
 
     python -m benchmarks.headline                                    the paper's schedule and ours, LeNet-5 at 99%
     python -m benchmarks.headline --variants paper joint-asha joint-smac --seeds 0
     python -m benchmarks.headline --variants joint-asha --sparsities 0.9 0.95 0.98 --distributions uniform global
-    python -m benchmarks.headline --images 12000 --batch-size 64     the same on a part of the images
+    python -m benchmarks.headline --images 12000 --batch-size 64     the same on a subset of the images
     python -m benchmarks.headline --architectures resnet18 --images 2000 --image-size 16 --epochs 2 1 2
     python -m benchmarks.headline --variants --tables docs/benchmarks.md --plot docs/images/headline.png
-                                                                     runs nothing, rebuilds what is in the docs
+                                                                     measures nothing, writes what is in the docs
 
-A cell (variant, network, data, sparsity, distribution, seed) is a job as `safs run` runs it, one trial at a time, and
-its result a folder under --results. A folder with a report.json is not measured again, so the same command goes on
-after Ctrl-C. Tables and plot are made from these reports alone.
+A cell (variant, network, data, sparsity, distribution, seed) is a job as `safs run` runs it, one trial at a time. Its
+result is a folder under --results. A folder with a report.json is not measured again, so the same command continues
+after Ctrl-C. Tables and plot are made from these reports only.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from search_spaces import SPACES
 
 
 def main() -> None:
-    """Measures the cells that are missing, then writes what was asked for."""
+    """Measure the missing cells, then write tables and plot if they are requested."""
     arguments = _arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -70,8 +70,8 @@ def _measure(cells: Sequence[Cell], scale: Scale, arguments: argparse.Namespace,
     if not missing:
         return
     data_spec, data_root = prepare(scale, results, arguments.data_root)
-    for place, cell in enumerate(missing):
-        console.print(f"[{place + 1}/{len(missing)}] {cell.folder(scale)}", markup=False)
+    for number, cell in enumerate(missing, start=1):
+        console.print(f"[{number}/{len(missing)}] {cell.folder(scale)}", markup=False)
         try:
             run(cell.spec(scale, data_spec), results / cell.folder(scale), data_root, arguments.device, console)
         except SafsError as error:
@@ -79,7 +79,7 @@ def _measure(cells: Sequence[Cell], scale: Scale, arguments: argparse.Namespace,
 
 
 def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, console: Console) -> None:
-    """Runs a cell; its folder ``target`` appears under that name when it is whole."""
+    """Run a cell; its folder gets the name ``target`` when it is complete."""
     part = target.with_name(f".{target.name}")
     with job_progress(plan_stages(spec), console) as progress:
         result = run_job(
@@ -93,11 +93,11 @@ def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, consol
             cache=FolderCache(target.parent / ".stages"),
         )
     part.replace(target)
-    row = {row["name"]: row for row in result.report["rows"]}
-    won = row[result.report["result"]]
+    rows = {row["name"]: row for row in result.report["rows"]}
+    winner = rows[result.report["result"]]
     console.print(
-        f"{target.name}: {won['label']} {won['validation_accuracy']:.1%} on validation, "
-        f"{won['test_accuracy']:.1%} on test; {result.report['seconds']:.0f} s",
+        f"{target.name}: {winner['label']} {winner['validation_accuracy']:.1%} on validation, "
+        f"{winner['test_accuracy']:.1%} on test; {result.report['seconds']:.0f} s",
         markup=False,
     )
 
@@ -114,28 +114,38 @@ def _arguments() -> argparse.Namespace:
         choices=VARIANTS,
         default=[PAPER, OURS],
         metavar="NAME",
-        help=f"default: {PAPER} {OURS}",
+        help=f"variants to measure (default: {PAPER} {OURS})",
     )
-    add("--architectures", nargs="+", default=["lenet5"], help="default: lenet5")
-    add("--sparsities", nargs="+", type=float, default=[0.99], help="default: 0.99")
-    add("--distributions", nargs="+", default=["uniform"], help="default: uniform, the paper's")
-    add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default: 0 1 2")
+    add("--architectures", nargs="+", default=["lenet5"], help="networks (default: lenet5)")
+    add("--sparsities", nargs="+", type=float, default=[0.99], help="sparsities (default: 0.99)")
+    add(
+        "--distributions",
+        nargs="+",
+        default=["uniform"],
+        help="distributions of the sparsity (default: uniform, the paper's)",
+    )
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds (default: 0 1 2)")
     add(
         "--dataset",
         default="fashion_mnist",
-        help="fashion_mnist (default), mnist, digits or another that needs no path",
+        help="a data set that needs no path, such as mnist or digits (default: fashion_mnist)",
     )
-    add("--images", type=int, default=0, help="how many to train and validate on; 0, the default, is all 60,000")
-    add("--image-size", type=int, help="pixels a side (default: the architecture's own)")
-    add("--batch-size", type=int, default=256, help="default: 256, the paper's")
-    add("--validation-fraction", type=float, default=0.1, help="of the training images (default: 0.1)")
-    epochs = "of the dense training, of a trial of the paper's schedule, of a final training (default: 6 3 6)"
+    add("--images", type=int, default=0, help="number of training and validation images; 0 uses all (default: 0)")
+    add("--image-size", type=int, help="pixels a side (default: the architecture's nearest size)")
+    add("--batch-size", type=int, default=256, help="images in a batch (default: 256, the paper's)")
+    add("--validation-fraction", type=float, default=0.1, help="fraction of the training images (default: 0.1)")
+    epochs = "epochs of the dense training, a trial of the paper's schedule, a final training (default: 6 3 6)"
     add("--epochs", nargs=3, type=int, default=(6, 3, 6), metavar=("D", "T", "F"), help=epochs)
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda, cuda:1 ...")
-    add("--threads", type=int, default=0, help="torch's threads; 0 leaves torch's own choice")
-    add("--data-root", type=Path, default=None, help="where the data set may be")
-    add("--results", type=Path, default=Path("headline-results"), help="folder (default: headline-results)")
-    add("--tables", type=Path, help="write the tables into this file, between its marks where it has them")
+    add(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu, cuda, cuda:1 ... (default: cuda if available)",
+    )
+    add("--threads", type=int, default=0, help="torch's threads; 0 uses torch's default (default: 0)")
+    add("--data-root", type=Path, default=None, help="data root, the folder of data sets")
+    results = "folder of the results (default: headline-results)"
+    add("--results", type=Path, default=Path("headline-results"), help=results)
+    add("--tables", type=Path, help="write the tables into this file, between its marks if it has them")
     add("--plot", type=Path, help="draw accuracy over the epochs of search into this file (.png, .svg, .pdf)")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""No-op trials by the thousand, and asks by the thousand: two parts of ``benchmarks.orchestration``."""
+"""Thousands of no-op trials and thousands of asks: two parts of ``benchmarks.orchestration``."""
 
 import gc
 import os
@@ -34,9 +34,9 @@ WARM_UP_TRIALS = 10
 
 
 def load(home: Path, trials: int) -> None:
-    """Prints what ``trials`` no-op trials cost with 1, 2 and 8 in flight, and how this process grows."""
+    """Print time and memory growth of ``trials`` no-op trials with 1, 2 and 8 in flight."""
     start_ray(WorkerSettings(home=home, cpus=max(IN_FLIGHT)))
-    noop_search(WARM_UP_TRIALS, 1)  # What is imported or set up once does not count as growth.
+    noop_search(WARM_UP_TRIALS, 1)  # Imports and one-time setup do not count as growth.
     print(f"\n{trials:,} no-op trials, random search over eight sites\n")
     print("| in flight | ms a trial | first 100 | last 100 | driver before, MiB | after, MiB | KiB a trial |")
     print("|---|---|---|---|---|---|---|")
@@ -52,36 +52,36 @@ def load(home: Path, trials: int) -> None:
 
 
 def _spans(trials: int) -> tuple[tuple[int, int], ...]:
-    """All trials, the first and the last hundred; those that start the workers are left out."""
+    """Index ranges of all trials, the first and the last hundred, without the trials that start the workers."""
     first = WARM_UP_TRIALS - 1
     return (first, trials - 1), (first, min(first + BIN, trials - 1)), (max(trials - 1 - BIN, 0), trials - 1)
 
 
 def _resident_bytes() -> int:
-    """Of this process, garbage collected."""
+    """Resident memory of this process after a garbage collection, in bytes."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def ask(trials: int, names: list[str], all_of: int) -> None:
-    """Prints what an ask and its tell take, by how many trials the strategy knows.
+def ask(trials: int, names: list[str], ask_first: int) -> None:
+    """Print the time of an ask and its tell by the number of trials that the strategy knows.
 
     Args:
-        all_of: so many first trials are all asked; of each hundred beyond, ``SAMPLED`` are, and the others are told as
-            trials that somebody else has proposed.
+        ask_first: number of first trials that are all asked. Of every hundred later trials, ``SAMPLED`` are asked, and
+            the strategy is told of the others as foreign trials.
     """
-    print(f"\nmilliseconds of an ask and its tell, means of {BIN} trials ({SAMPLED} of them from {all_of} on)\n")
-    print("| trials | " + " | ".join(f"{name} | {name}, processor" for name in names) + " |")
+    print(f"\nmilliseconds of an ask and its tell, means of {BIN} trials ({SAMPLED} of them from {ask_first} on)\n")
+    print("| trials | " + " | ".join(f"{name} | {name}, CPU" for name in names) + " |")
     print("|---" * (1 + 2 * len(names)) + "|")
-    columns = [_ask_ms(name, trials, all_of) for name in names]
+    columns = [_ask_ms(name, trials, ask_first) for name in names]
     for number, row in enumerate(zip(*columns, strict=False)):
-        cells = " | ".join(f"{wall:.1f} | {processor:.1f}" for wall, processor in row)
+        cells = " | ".join(f"{wall:.1f} | {cpu:.1f}" for wall, cpu in row)
         print(f"| {number * BIN + 1} to {(number + 1) * BIN} | {cells} |")
 
 
 def noop_search(trials: int, in_flight: int) -> list[float]:
-    """The moments at which the trials of a random search by no-op workers ended."""
+    """Run a random search on no-op workers; return the time at which each trial ended, by ``perf_counter``."""
     share = Share(slots=in_flight, workers=in_flight, cpus=1, gpus=0.0)
     pool = PackedPool(share, lambda one: WorkerPool(tune.with_resources(Noop, {"cpu": 1}), one.workers))
     sites = [f"site{number}" for number in range(8)]
@@ -102,7 +102,7 @@ def noop_search(trials: int, in_flight: int) -> list[float]:
 
 
 class Noop(tune.Trainable):
-    """A worker that answers at once; it holds a pause, as the real one does."""
+    """A worker that sleeps for the pause of its order, as the real one does, and answers."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.reset_config(config)
@@ -116,8 +116,8 @@ class Noop(tune.Trainable):
         return {"epochs": (), "answer": Parcel(Outcome(0.5, {"accuracy": 0.5})), "done": True}
 
 
-def _ask_ms(name: str, trials: int, all_of: int) -> list[tuple[float, float]]:
-    """Wall and processor milliseconds of a trial's ask and tell, means by hundreds of trials."""
+def _ask_ms(name: str, trials: int, ask_first: int) -> list[tuple[float, float]]:
+    """Wall and CPU milliseconds of an ask and its tell, as means of a hundred trials."""
     space = SPACES.fine_tuning(TrainSpec(), 8, 0)
     space.add([Categorical(f"site{number}", [f"operator{one}" for one in range(10)]) for number in range(20)])
     strategy = STRATEGIES[name].make(space, trials=trials, epochs=8, seed=0)
@@ -125,21 +125,21 @@ def _ask_ms(name: str, trials: int, all_of: int) -> list[tuple[float, float]]:
     for first in range(0, trials - BIN + 1, BIN):
         took = []
         for number in range(first, first + BIN):
-            if number >= all_of and number % BIN >= SAMPLED:
+            if number >= ask_first and number % BIN >= SAMPLED:
                 config = plain_config(space.sample_configuration())
-                strategy.tell(Candidate(number, config, 8, 0), Outcome(_judged(config), {"accuracy": 0.5}))
+                strategy.tell(Candidate(number, config, 8, 0), Outcome(_loss(config), {"accuracy": 0.5}))
                 continue
-            wall, processor = time.perf_counter(), time.process_time()
+            wall, cpu = time.perf_counter(), time.process_time()
             candidate = strategy.ask()
             assert candidate is not None
-            strategy.tell(candidate, Outcome(_judged(candidate.config), {"accuracy": 0.5}))
-            took.append((time.perf_counter() - wall, time.process_time() - processor))
-        means.append((1000 * fmean(wall for wall, _ in took), 1000 * fmean(busy for _, busy in took)))
+            strategy.tell(candidate, Outcome(_loss(candidate.config), {"accuracy": 0.5}))
+            took.append((time.perf_counter() - wall, time.process_time() - cpu))
+        means.append((1000 * fmean(wall for wall, _ in took), 1000 * fmean(cpu for _, cpu in took)))
         print(f"{name}, {first + BIN} trials: {means[-1][0]:.1f} ms", file=sys.stderr, flush=True)
     return means
 
 
-def _judged(config: Config) -> float:
-    """A loss that is a sum over the sites, the same in every process."""
+def _loss(config: Config) -> float:
+    """A loss that is a mean over the sites, the same in every process."""
     sites = [name for name in config if name.startswith("site")]
     return sum(random.Random(f"{name} {config[name]}").random() for name in sites) / len(sites)

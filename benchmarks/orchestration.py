@@ -1,17 +1,18 @@
-"""What the dispatcher costs: seconds a trial beyond its own work, and the share of a search spent inside training.
+"""Overhead of the dispatcher for each trial, and the share of a search that is spent in training.
 
     python -m benchmarks.orchestration                     all parts, ten minutes or more
-    python -m benchmarks.orchestration --part overhead     no-op trials: ours, and plain Ray Tune beside it
+    python -m benchmarks.orchestration --part overhead     no-op trials on our dispatcher and on plain Ray Tune
     python -m benchmarks.orchestration --part load         1,000 no-op trials with 1, 2 and 8 in flight
     python -m benchmarks.orchestration --part ask          1,000 asks of random search and of SMAC, without Ray
-    python -m benchmarks.orchestration --part share        searches with trials of 5 s and longer, on this machine
+    python -m benchmarks.orchestration --part share        searches with trials of at least 5 s, on this machine
 
-Overhead: trials that do nothing go through the real pool, conductor and asking thread, on two slots, with random
-search; ``plain`` is Ray Tune by itself with reused actors. Both run in turn; figures are medians of the repetitions.
-Load: the same in one long search, with the memory of this process before and after. A no-op needs no core, so Ray is
-told of eight. Ask: seconds of a strategy's ask and tell by how many trials it knows, in the fine-tuning space with 20
-categoricals of ten values beside it. Share: seconds inside training and its evaluations, over wall seconds of the stage
-times slots (1 is perfect).
+Overhead: no-op trials run through the real pool, conductor and asking thread on two slots, with random search. "Plain"
+is Ray Tune alone with reused actors. Both run in turn, and the figures are medians of the repetitions.
+Load: one long search of no-op trials, with the memory of this process before and after. A no-op needs no core, so Ray
+is configured with eight.
+Ask: time of a strategy's ask and tell by the number of trials it knows, in the fine-tuning space with 20 categoricals
+of ten values added.
+Share: seconds spent in training and its evaluations, divided by the wall seconds of the stage times slots; 1 is ideal.
 """
 
 import argparse
@@ -47,16 +48,16 @@ LONG_TRIALS: dict[str, Any] = {
     "tune": {"trials": 10},
     "final": {"epochs": 3, "candidates": ["default", "safs"]},
 }
-"""What the demo's job is changed to, but for the epochs of a trial: these are such that it takes ``--seconds``."""
+"""Changes to the demo's job. The epochs of a trial are added, so that a trial takes ``--seconds``."""
 
 
 def main() -> None:
-    """Runs the parts that were asked for and prints their tables."""
+    """Run the requested parts and print their tables."""
     arguments = _arguments()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, Ray {ray.__version__}")
     with tempfile.TemporaryDirectory(prefix="safs-bench-") as home:
         if arguments.part in ("all", "ask"):
-            ask(arguments.long, arguments.strategies, arguments.all_of)
+            ask(arguments.long, arguments.strategies, arguments.ask_first)
         if arguments.part in ("all", "load"):
             load(Path(home), arguments.long)
         if arguments.part in ("all", "overhead", "share"):
@@ -74,21 +75,24 @@ def _overhead(trials: int, repetitions: int) -> None:
     for _ in range(repetitions):
         for kind, seconds in kinds.items():
             found[kind].append(1000 * seconds(trials) / trials)
-    print(f"\nmilliseconds a no-op trial, {SLOTS} slots: {trials} trials after {WARM_UP_TRIALS}, {repetitions} times")
+    print(
+        f"\nmilliseconds a no-op trial, {SLOTS} slots: {trials} trials after {WARM_UP_TRIALS} of warm-up, "
+        f"{repetitions} repetitions"
+    )
     for kind, values in found.items():
         print(f"  {kind:<16} median {statistics.median(values):6.1f}   min {min(values):6.1f}   max {max(values):6.1f}")
     ours = statistics.median(found["ours"])
-    print(f"  ours is {ours:.1f} ms; the limit is {OVERHEAD_LIMIT_MS:.0f} ms: {_verdict(ours <= OVERHEAD_LIMIT_MS)}")
+    print(f"  ours: {ours:.1f} ms; limit: {OVERHEAD_LIMIT_MS:.0f} ms; {_verdict(ours <= OVERHEAD_LIMIT_MS)}")
 
 
 def _our_seconds(trials: int) -> float:
-    """Wall seconds of the last ``trials`` of a search over eight sites by no-op workers."""
+    """Wall seconds of the last ``trials`` of a search over eight sites on no-op workers."""
     ended = noop_search(trials + WARM_UP_TRIALS, SLOTS)
     return ended[-1] - ended[WARM_UP_TRIALS - 1]
 
 
 def _plain_seconds(trials: int) -> float:
-    """The same by Ray Tune alone: its own random search, reused actors, no log files."""
+    """Wall seconds of the last ``trials`` of Ray Tune's random search, with reused actors and no log files."""
     os.environ |= {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
@@ -141,7 +145,7 @@ def _share(seconds: float) -> None:
             wall[event.stage] = event.seconds
 
     _run(spec, share, report)
-    print(f"\nshare of wall time x {share.workers} slots inside training; trials of {epochs} epochs\n")
+    print(f"\nshare of wall time x {share.workers} slots spent in training; trials of {epochs} epochs\n")
     print("| search | trials | shortest, s | median, s | stage, s | share |\n|---|---|---|---|---|---|")
     searches = (Stage.ACTIVATIONS, Stage.TUNE)
     for stage in searches:
@@ -150,11 +154,11 @@ def _share(seconds: float) -> None:
         times = f"{min(took):.1f} | {statistics.median(took):.1f} | {wall[stage]:.0f}"
         print(f"| {stage} | {len(took)} | {times} | {part:.2f} |")
     both = sum(sum(inside[stage]) for stage in searches) / sum(wall[stage] for stage in searches) / share.workers
-    print(f"\nboth searches {both:.2f}; the limit is {SHARE_LIMIT}: {_verdict(both >= SHARE_LIMIT)}")
+    print(f"\nboth searches: {both:.2f}; limit: {SHARE_LIMIT}; {_verdict(both >= SHARE_LIMIT)}")
 
 
 def _epochs_of(seconds: float) -> int:
-    """Epochs of a trial of so many seconds on this machine, now: from a short job with as many trials at once."""
+    """Epochs of a trial that takes ``seconds`` on this machine, measured by a short job with as many trials at once."""
     took: list[float] = []
 
     def report(event: Event) -> None:
@@ -166,7 +170,7 @@ def _epochs_of(seconds: float) -> int:
         JOB | LONG_TRIALS | short | {"final": {"epochs": 1, "candidates": ["default", "activations"]}}
     )
     _run(spec, divide(cluster_nodes(), spec.resources, image_size=28), report)
-    # The fastest quarter: a trial is to take so long also where the machine gets quieter or its operators are cheap.
+    # The fastest quarter of the epochs, so that trials with cheap operators take at least ``seconds``, too.
     return ceil(seconds / statistics.quantiles(took, n=4)[0])
 
 
@@ -183,21 +187,21 @@ def _run(spec: JobSpec, share: Share, report: Callable[[Event], None]) -> None:
         )
 
 
-def _verdict(kept: bool) -> str:
-    return "kept" if kept else "NOT KEPT"
+def _verdict(passed: bool) -> str:
+    return "passed" if passed else "FAILED"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("all", "overhead", "load", "ask", "share"), default="all")
-    parser.add_argument("--trials", type=int, default=200, help="no-op trials a repetition (default: 200)")
-    parser.add_argument("--repetitions", type=int, default=3, help="of each kind, in turn (default: 3)")
-    parser.add_argument("--long", type=int, default=1000, help="trials of the parts load and ask (default: 1000)")
-    parser.add_argument("--all-of", type=int, default=1000, help="trials of the part ask that are all asked")
-    parser.add_argument("--strategies", nargs="+", default=["random", "smac"], help="of the part ask")
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, help="of a trial of the part share, at least (default: 5)"
-    )
+    add = parser.add_argument
+    parts = ("all", "overhead", "load", "ask", "share")
+    add("--part", choices=parts, default="all", help="part to run (default: all)")
+    add("--trials", type=int, default=200, help="no-op trials in a repetition of overhead (default: 200)")
+    add("--repetitions", type=int, default=3, help="repetitions of overhead (default: 3)")
+    add("--long", type=int, default=1000, help="trials of the parts load and ask (default: 1000)")
+    add("--ask-first", type=int, default=1000, help="first trials of ask that are all asked (default: 1000)")
+    add("--strategies", nargs="+", default=["random", "smac"], help="strategies of ask (default: random smac)")
+    add("--seconds", type=float, default=5.0, help="least seconds of a trial of share (default: 5)")
     return parser.parse_args()
 
 

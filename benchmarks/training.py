@@ -1,10 +1,10 @@
-"""Images per second of ``TrainingSession`` against a plain PyTorch DataLoader loop, side by side in one run.
+"""Images per second of ``TrainingSession`` and of a plain PyTorch DataLoader loop.
 
-Both train the same network on the same real images (Fashion-MNIST where its files are found, else scikit-learn's
-digits) with the same batch size and Adam. The plain loop is that of torchvision's examples: PIL images, ToTensor,
-Normalize, DataLoader, ``loss.item()``; the session is compared with the fastest of its worker counts. The session
-besides applies the masks of a network pruned to 99% and scores one batch of validation images an epoch. They take
-turns, after one epoch each that does not count.
+Both train the same network on the same real images (Fashion-MNIST if its files are found, else scikit-learn's digits)
+with the same batch size and Adam. The plain loop is that of torchvision's examples: PIL images, ToTensor, Normalize,
+DataLoader, ``loss.item()``. The session is compared with the plain loop's fastest number of workers. In addition, the
+session applies the masks of a network pruned to 99%, and evaluates one batch of validation images in each epoch. The
+two run in turn, after one epoch of warm-up each.
 
     python -m benchmarks.training --help
 """
@@ -43,7 +43,7 @@ VALIDATION_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """A network, and how many images an epoch has."""
+    """A network, its images, and their number in an epoch."""
 
     architecture: str
     channels: int
@@ -52,6 +52,7 @@ class Contest:
 
 
 def main() -> None:
+    """Measure the networks and print the table."""
     arguments = parse_arguments()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -73,22 +74,22 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Images per second of TrainingSession against a plain DataLoader loop."
-    )
-    parser.add_argument("--lenet5-images", type=int, default=8192, help="images an epoch; 0 leaves lenet5 out")
-    parser.add_argument("--resnet18-images", type=int, default=128, help="images an epoch; 0 leaves resnet18 out")
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--repetitions", type=int, default=5, help="epochs that count, of each")
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="the plain loop's DataLoader workers")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves torch's own choice")
-    parser.add_argument("--data-root", type=Path, default=None, help="where Fashion-MNIST may be")
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(description="Images per second of TrainingSession and of a plain DataLoader loop.")
+    add, device = parser.add_argument, "cuda" if torch.cuda.is_available() else "cpu"
+    add("--lenet5-images", type=int, default=8192, help="images in an epoch; 0 skips lenet5 (default: 8192)")
+    add("--resnet18-images", type=int, default=128, help="images in an epoch; 0 skips resnet18 (default: 128)")
+    add("--batch-size", type=int, default=128, help="images in a batch (default: 128)")
+    add("--repetitions", type=int, default=5, help="timed epochs of each (default: 5)")
+    add("--workers", type=int, nargs="+", default=[0, 2], help="numbers of DataLoader workers (default: 0 2)")
+    add("--device", default=device, help="cpu, cuda, cuda:1 ... (default: cuda if available)")
+    add("--threads", type=int, default=0, help="torch's threads; 0 uses torch's default (default: 0)")
+    add("--data-root", type=Path, default=None, help="data root, the folder of data sets")
     return parser.parse_args()
 
 
 def choose_data(root: Path | None) -> DataSpec:
-    """Fashion-MNIST where it is at hand, else digits."""
+    """Fashion-MNIST if it is available, else digits."""
     spec = DataSpec(dataset="fashion_mnist")
     try:
         inspect(spec, root)
@@ -98,7 +99,7 @@ def choose_data(root: Path | None) -> DataSpec:
 
 
 def measure(contest: Contest, spec: DataSpec, arguments: argparse.Namespace, device: torch.device) -> list[str]:
-    """A row of the table."""
+    """Measure one network; return its row of the table."""
     train, validation = take_images(contest, spec, arguments.data_root)
     epochs: dict[str, Callable[[], None]] = {
         f"plain {workers}": plain_epoch(contest, train, arguments.batch_size, workers, device)
@@ -110,7 +111,7 @@ def measure(contest: Contest, spec: DataSpec, arguments: argparse.Namespace, dev
         for name, epoch in epochs.items():
             started = time.perf_counter()
             epoch()
-            if repetition:  # The first is a warm-up.
+            if repetition:  # The first repetition is a warm-up.
                 rates[name].append(len(train) / (time.perf_counter() - started))
     session = rates.pop("session")
     best = max(rates, key=lambda name: median(rates[name]))
@@ -120,7 +121,7 @@ def measure(contest: Contest, spec: DataSpec, arguments: argparse.Namespace, dev
 
 
 def take_images(contest: Contest, spec: DataSpec, root: Path | None) -> tuple[TensorSplit, TensorSplit]:
-    """Training images, repeated where the data set has fewer than the contest asks for, and a few for validation."""
+    """Training images, repeated if the data set has fewer than the contest needs, and a few for validation."""
     splits = load(spec, root=root, channels=contest.channels, image_size=contest.image_size, seed=0)
     assert isinstance(splits.train, TensorSplit)
     assert isinstance(splits.validation, TensorSplit)
@@ -131,12 +132,14 @@ def take_images(contest: Contest, spec: DataSpec, root: Path | None) -> tuple[Te
 
 
 def chosen(split: TensorSplit, indices: Tensor) -> TensorSplit:
+    """The samples of ``split`` at ``indices``."""
     return replace(split, images=split.images[indices], labels=split.labels[indices])
 
 
 def session_epoch(
     contest: Contest, train: TensorSplit, validation: TensorSplit, arguments: argparse.Namespace, device: torch.device
 ) -> Callable[[], None]:
+    """A function that trains one epoch by ``TrainingSession``."""
     model = build(contest, train.classes)
     session = TrainingSession(
         model,
@@ -163,7 +166,7 @@ def _masks(model: nn.Module) -> Masks:
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):
-    """What torchvision's own data sets do: a PIL image from an array in memory, then the transforms."""
+    """Images as torchvision's data sets give them: a PIL image from an array in memory, then the transforms."""
 
     def __init__(self, split: TensorSplit) -> None:
         self._arrays = split.images.permute(0, 2, 3, 1).squeeze(-1).contiguous().numpy()
@@ -181,6 +184,7 @@ class PilImages(Dataset[tuple[Tensor, int]]):
 def plain_epoch(
     contest: Contest, train: TensorSplit, batch_size: int, workers: int, device: torch.device
 ) -> Callable[[], None]:
+    """A function that trains one epoch by a plain DataLoader loop."""
     model = build(contest, train.classes).to(device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loader: DataLoader[Any] = DataLoader(
@@ -206,16 +210,19 @@ def plain_epoch(
 
 
 def build(contest: Contest, classes: int) -> nn.Module:
+    """The contest's network."""
     return models.build(
         contest.architecture, channels=contest.channels, classes=classes, image_size=contest.image_size, seed=0
     )
 
 
 def spread(rates: list[float]) -> str:
+    """Median, and lowest to highest."""
     return f"{median(rates):,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
 
 
 def describe_machine(device: torch.device, spec: DataSpec, arguments: argparse.Namespace) -> str:
+    """One line about the machine, the versions and the data."""
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return (
         f"{where}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; Python {platform.python_version()}, "
@@ -224,7 +231,7 @@ def describe_machine(device: torch.device, spec: DataSpec, arguments: argparse.N
 
 
 def processor_name() -> str:
-    """The processor's model name where the system tells it."""
+    """Model name of the processor, or its architecture if the system does not give one."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,12 +1,12 @@
-"""What the comparison of pruning methods measures: cells, each a method at a sparsity from a seed.
+"""Cells of the comparison of pruning methods. Each cell is a method at a sparsity with a seed.
 
-All cells of a seed start from the same dense network, and all spend the same epochs:
+All cells of a seed start from the same dense network, and all train the same number of epochs:
 
     method                          dense   pruning             fine-tuning
     trains while it prunes          D       P                   F
-    prunes at once                  D       0                   P + F
-    starts from fresh weights       0       D + P               F
-    ``dense``, the row to compare   D       none                P + F
+    prunes in one shot              D       0                   P + F
+    starts from new weights         0       D + P               F
+    ``dense``, the baseline         D       none                P + F
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec
 
 DENSE = "dense"
-"""The row of the network that is not pruned, trained for as long as the others."""
+"""Row of the network that is not pruned, trained for as many epochs as the others."""
 OTHER_ROWS: dict[str, dict[str, Any]] = {
     "magnitude-iterative": {"method": "magnitude", "schedule": "iterative"},
     "magnitude-cubic": {"method": "magnitude", "schedule": "cubic"},
@@ -28,28 +28,33 @@ OTHER_ROWS: dict[str, dict[str, Any]] = {
     "magnitude-filters": {"method": "magnitude", "granularity": "filter"},
     "greg1-filters": {"method": "greg1", "granularity": "filter"},
 }
-"""Rows beside those of every method as it is: name -> the job's ``prune`` section."""
+"""Rows besides every method with its defaults: name -> the job's ``prune`` section."""
 
-MOST_ROUNDS = 5
-"""Of iterative methods; with fewer epochs there is a round for each."""
+MAX_ROUNDS = 5
+"""Largest number of rounds of iterative methods; with fewer epochs, each epoch is a round."""
 
 Record: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What cells must have in common to be compared."""
+    """Everything that cells must share to be compared."""
 
     architecture: str
     images: int
-    """Training and validation images; 0 is all of them."""
+    """Number of training and validation images; 0 uses all."""
     batch_size: int
     dense_epochs: int
+    """Epochs of the dense training."""
     prune_epochs: int
+    """Epochs of pruning; fine-tuning gets them if a method prunes in one shot."""
     final_epochs: int
+    """Epochs of fine-tuning."""
     device: str
     safs: str
+    """Version of safs-service."""
     torch: str
+    """Version of torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +65,16 @@ class Cell:
     sparsity: float
     seed: int
     search: tuple[int, int] | None = None
-    """Trials, and epochs of each, of both stages of a SAFS search; None measures the default protocol alone."""
+    """(trials, epochs of each trial) of both stages of a SAFS search; None measures the default protocol only."""
 
 
 def versions() -> tuple[str, str]:
-    """Of safs and torch."""
+    """Versions of safs-service and torch."""
     return version("safs-service"), torch.__version__
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """Row -> ``prune`` section: every method as it is, then ``OTHER_ROWS`` of the methods that there are."""
+    """Row -> ``prune`` section: every method with its defaults, then the ``OTHER_ROWS`` of registered methods."""
     others = {row: section for row, section in OTHER_ROWS.items() if section["method"] in PRUNERS}
     return {name: {"method": name} for name in PRUNERS} | others
 
@@ -77,7 +82,7 @@ def rows() -> dict[str, dict[str, Any]]:
 def in_order(
     names: Sequence[str], sparsities: Sequence[float], seeds: Sequence[int], search: tuple[int, int] | None
 ) -> list[Cell]:
-    """All cells, the first sparsity whole before the second is begun, so that a part of the run is of use.
+    """All cells in order: all of one sparsity before the next, so that an incomplete run is useful.
 
     The dense network, which has no sparsity, comes first.
 
@@ -90,19 +95,19 @@ def in_order(
 
 
 def key_of(settings: Settings, cell: Cell) -> Record:
-    """What says that two measurements are the same, as JSON has it."""
+    """Key of a measurement, equal to itself after a round trip through JSON."""
     search = None if cell.search is None else list(cell.search)
     return {"settings": asdict(settings), **asdict(cell), "search": search}
 
 
 def prune_section(row: str, settings: Settings) -> tuple[dict[str, Any], int]:
-    """The ``prune`` section of a row with its epochs, and the epochs of fine-tuning that are left."""
+    """The ``prune`` section of a row with its epochs, and the remaining epochs of fine-tuning."""
     section = dict(rows()[row])
     spec = PruneSpec(**section)
     if spec.schedule == "one_shot":
         return section | {"epochs": 0}, settings.prune_epochs + settings.final_epochs
     fresh = settings.dense_epochs if PRUNERS[spec.method].from_scratch else 0
     section["epochs"] = settings.prune_epochs + fresh
-    if spec.schedule == "iterative":  # AP trains once more than it has rounds.
-        section["options"] = {"rounds": min(settings.prune_epochs - (spec.method == "ap"), MOST_ROUNDS)}
+    if spec.schedule == "iterative":  # AP trains one epoch more than it has rounds.
+        section["options"] = {"rounds": min(settings.prune_epochs - (spec.method == "ap"), MAX_ROUNDS)}
     return section, settings.final_epochs

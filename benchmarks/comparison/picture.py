@@ -1,4 +1,4 @@
-"""The comparison of pruning methods as a picture, from the file of its results alone."""
+"""Plot of the comparison of pruning methods, from the results file."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,16 +24,16 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(records: Sequence[Record], path: Path) -> None:
-    """Draws the largest group of ``records``: a panel a method, accuracy over live weights; of one sparsity, a list."""
+    """Draw the largest group of ``records``: accuracy over live weights for each method, or a list for one sparsity."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     group = groups(records)[0]
     names = pruned_rows(group)
-    alone = len({record["sparsity"] for record in group if record["row"] != DENSE}) == 1
+    one_sparsity = len({record["sparsity"] for record in group if record["row"] != DENSE}) == 1
     lines = -(-len(names) // _COLUMNS)
     with rc_context(_STYLE):
-        if alone:
+        if one_sparsity:
             figure = Figure(figsize=(8.0, 0.3 * len(names) + 1.4), dpi=120, layout="constrained")
             _draw_list(figure.subplots(), group, names)
         else:
@@ -46,9 +46,9 @@ def draw(records: Sequence[Record], path: Path) -> None:
 
 
 def _draw_list(axes: "Axes", records: Sequence[Record], names: Sequence[str]) -> None:
-    """Methods from the best to the worst, with a bar of one standard deviation to both sides."""
-    found = {row: accuracies([record for record in records if record["row"] == row], "default") for row in names}
-    order = sorted((row for row in names if found[row]), key=lambda row: fmean(found[row]))
+    """Draw a list of the methods from best to worst, with error bars of one standard deviation."""
+    scores = {row: accuracies([record for record in records if record["row"] == row], "default") for row in names}
+    order = sorted((row for row in names if scores[row]), key=lambda row: fmean(scores[row]))
     axes.set_title(f"{_live(records):,} live weights", loc="left", fontweight="bold", fontsize=10)
     _draw_dense(axes, records, vertical=True)
     for candidate, colour in (("default", _BLUE), ("safs", _ORANGE)):
@@ -88,12 +88,14 @@ def _draw_panels(panels: Sequence["Axes"], records: Sequence[Record], names: Seq
 def _draw_dense(axes: "Axes", records: Sequence[Record], *, vertical: bool) -> None:
     if dense := accuracies([record for record in records if record["row"] == DENSE], "default"):
         line = axes.axvline if vertical else axes.axhline
-        line(fmean(dense), color=_GREY, linewidth=0.8, linestyle=":", label="dense, as many epochs")
+        line(fmean(dense), color=_GREY, linewidth=0.8, linestyle=":", label="dense, same epochs")
 
 
 def _legend(panels: Iterable["Axes"]) -> tuple[list[object], list[str]]:
-    found = [panel.get_legend_handles_labels() for panel in panels]
-    return [handle for handles, _ in found for handle in handles], [label for _, labels in found for label in labels]
+    entries = [panel.get_legend_handles_labels() for panel in panels]
+    return [handle for handles, _ in entries for handle in handles], [
+        label for _, labels in entries for label in labels
+    ]
 
 
 def _draw_panel(axes: "Axes", records: Sequence[Record], row: str) -> None:
@@ -108,7 +110,7 @@ def _draw_panel(axes: "Axes", records: Sequence[Record], row: str) -> None:
 
 
 def _draw_line(axes: "Axes", records: Sequence[Record], row: str, candidate: str, colour: str, label: str) -> None:
-    """Mean over the seeds, with a band of one standard deviation to both sides."""
+    """Draw the mean of the seeds, with a band of one standard deviation."""
     points: dict[int, list[float]] = {}
     for record in records:
         if record["row"] == row and candidate in record.get("test", {}):

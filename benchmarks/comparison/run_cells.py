@@ -1,4 +1,4 @@
-"""Runs the cells of the comparison of pruning methods, by the parts that a job is made of."""
+"""Runs the cells of the comparison of pruning methods with the functions that a job uses."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -28,14 +28,14 @@ from safs.spec.job import DataSpec, JobSpec, Recipe
 from safs.trials import Candidate
 from search_spaces import SPACES
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class CellRunner:
-    """Runs cells on one machine; data and dense networks are made once a seed.
+    """Runs cells on this machine. Data and the dense network are made once for each seed.
 
     Args:
-        folder: where dense networks are kept, for a later run as well.
+        folder: stores the dense networks, also for later runs.
     """
 
     def __init__(self, settings: Settings, data_root: Path | None, folder: Path) -> None:
@@ -45,21 +45,21 @@ class CellRunner:
         self._clock = time.process_time if settings.device == "cpu" else time.perf_counter
 
     def run(self, cell: Cell, report: Report | None = None) -> Record:
-        """What there is to say of the cell: accuracies on the test images, or why there are none.
+        """Measure a cell: its test accuracies, or the error that stopped it.
 
         Args:
-            report: told of every event of a search.
+            report: called with every event of a search; None ignores them.
         """
         started = time.perf_counter()
-        found: Record
+        measured: Record
         try:
-            found = {"error": None} | self._measure(cell, report or _silent)
+            measured = {"error": None} | self._measure(cell, report or _ignore)
         except SafsError as error:
-            found = {"error": f"{error.code}: {error.message}"}
-        return key_of(self._settings, cell) | found | {"wall_s": round(time.perf_counter() - started, 1)}
+            measured = {"error": f"{error.code}: {error.message}"}
+        return key_of(self._settings, cell) | measured | {"wall_s": round(time.perf_counter() - started, 1)}
 
     def spec(self, cell: Cell) -> JobSpec:
-        """The cell as a job; a cell without a search leaves out what a job would search."""
+        """Spec of the cell as a job. A cell without a search ignores the sections of the searches."""
         settings = self._settings
         section, final_epochs = prune_section("magnitude" if cell.row == DENSE else cell.row, settings)
         trials, epochs = cell.search or (1, 1)
@@ -88,18 +88,20 @@ class CellRunner:
         final = Training({}, _recipe(spec), spec.final.epochs, spec.seed)
         if cell.row == DENSE:
             trained, seconds = self._timed(lambda: self._do(Stage.FINAL, final, dense))
-            return self._found(spec, {}, trained, seconds, test) | {"plain_epoch_s": seconds / spec.final.epochs}
+            return self._record(spec, {}, trained, seconds, test) | {"plain_epoch_s": seconds / spec.final.epochs}
         pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or _recipe(spec), spec.seed)
         pruned, prune_s = self._timed(lambda: self._do(Stage.PRUNE, pruning, dense))
-        trained, final_s = self._timed(lambda: self._do(Stage.FINAL, final, _after(pruned, context)))
-        part = replace(dense, train=_part(dense.train), validation=_part(dense.validation))
+        trained, final_s = self._timed(lambda: self._do(Stage.FINAL, final, _fine_tuning_context(pruned, context)))
+        part = replace(dense, train=_eighth(dense.train), validation=_eighth(dense.validation))
         _, part_s = self._timed(lambda: self._do(Stage.DENSE, replace(final, epochs=1), part))
-        found = self._found(spec, {"pruned": pruned}, trained, prune_s + final_s, test)
-        return found | {"plain_epoch_s": part_s * len(dense.train) / len(part.train)}
+        record = self._record(spec, {"pruned": pruned}, trained, prune_s + final_s, test)
+        return record | {"plain_epoch_s": part_s * len(dense.train) / len(part.train)}
 
-    def _found(self, spec: JobSpec, before: Mapping[str, Trained], final: Trained, seconds: float, test: Any) -> Record:
+    def _record(
+        self, spec: JobSpec, before: Mapping[str, Trained], final: Trained, seconds: float, test: Any
+    ) -> Record:
         networks = {name: one.network for name, one in {**before, "default": final}.items()}
-        sparsity = _there(final).sparsity()
+        sparsity = _network(final).sparsity()
         return {
             "test": {
                 name: score(network, test, spec.data.batch_size, self._settings.device).accuracy
@@ -134,66 +136,67 @@ class CellRunner:
         }
 
     def _dense_weights(self, spec: JobSpec) -> Path:
-        """The seed's dense network, trained if no earlier run has left it."""
+        """Path of the seed's dense network, trained unless an earlier run stored it."""
         settings = self._settings
         name = f"{settings.architecture}-{settings.images}-{settings.batch_size}-{spec.train.epochs}-{spec.seed}"
         path = self._folder / f"{name}.safetensors"
         if not path.exists():
             context, _ = self._context(spec)
             trained = self._do(Stage.DENSE, Training({}, _recipe(spec), spec.train.epochs, spec.seed), context)
-            save_file(dict(_there(trained).state), part := path.with_suffix(".part"))
+            save_file(dict(_network(trained).state), part := path.with_suffix(".part"))
             part.replace(path)
         return path
 
     def _context(self, spec: JobSpec) -> tuple[Context, data.Split]:
-        """Dense training's context and the test split."""
+        """Context of the dense training, and the test split."""
         blueprint = check(spec, data_root=self._data_root, weights=None).blueprint
         splits = _splits(spec.data, self._data_root, blueprint.channels, blueprint.image_size, spec.seed)
         return Context(blueprint, splits.train, splits.validation, spec.data.batch_size, augment=True), splits.test
 
     def _do(self, stage: Stage, work: Work, context: Context) -> Trained:
-        """Trains or prunes.
+        """Train or prune.
 
         Raises:
-            TrainingError: it broke down.
+            TrainingError: the training failed.
         """
         epochs = work.epochs if isinstance(work, Training) else work.spec.epochs
         named = NamedWork(Candidate(0, {}, epochs, work.seed), work)
-        trained = self._executor.train(stage, [named], context, _silent)[0]
-        _there(trained)
+        trained = self._executor.train(stage, [named], context, _ignore)[0]
+        _network(trained)
         return trained
 
-    def _timed(self, work: Callable[[], Answer]) -> tuple[Answer, float]:
-        """Seconds of the processor, which other programs do not lengthen; on a GPU those of the wall clock."""
+    def _timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        """Result and seconds of ``work``: CPU time, which other programs do not affect, or wall time on a GPU."""
         started = self._clock()
         return work(), self._clock() - started
 
 
-def _silent(event: Event) -> None:
-    """Tells nobody."""
+def _ignore(event: Event) -> None:
+    """Ignore an event."""
 
 
 def _recipe(spec: JobSpec) -> Recipe:
     return Recipe(**spec.train.model_dump(exclude={"epochs"}))
 
 
-def _there(trained: Trained) -> Network:
+def _network(trained: Trained) -> Network:
+    """The trained network; raises TrainingError if the training failed."""
     if trained.network is None:
         raise TrainingError(trained.outcome.error or "no network")
     return trained.network
 
 
-def _after(pruned: Trained, context: Context) -> Context:
-    """What fine-tuning starts from: the pruned network, and the images as it reads them."""
-    network = _there(pruned)
+def _fine_tuning_context(pruned: Trained, context: Context) -> Context:
+    """Context of the fine-tuning: the pruned network, and images reduced to the inputs that it reads."""
+    network = _network(pruned)
     after = replace(context, blueprint=network.blueprint, start=network.state, masks=network.masks)
     if (inputs := network.blueprint.form.inputs) is None:
         return after
     return replace(after, train=select(context.train, inputs), validation=select(context.validation, inputs))
 
 
-def _part(split: data.Split) -> data.Split:
-    """An eighth of the images: enough to time an epoch by."""
+def _eighth(split: data.Split) -> data.Split:
+    """An eighth of the images, enough to time an epoch."""
     assert isinstance(split, data.TensorSplit)
     end = max(1, len(split) // 8)
     return replace(split, images=split.images[:end], labels=split.labels[:end])
@@ -205,7 +208,7 @@ def _splits(spec: DataSpec, root: Path | None, channels: int, image_size: int, s
 
 
 def _images(images: int, root: Path | None, folder: Path) -> tuple[DataSpec, Path | None]:
-    """Fashion-MNIST, whole or its first ``images`` (and a sixth as many for the test), as a data set and its root."""
+    """Data spec and data root of Fashion-MNIST, or of its first ``images`` with a sixth as many test images."""
     spec = DataSpec(dataset="fashion_mnist")
     if not images:
         return spec, root

@@ -1,4 +1,4 @@
-"""The comparison of pruning methods as tables, from the file of its results alone."""
+"""Markdown tables of the comparison of pruning methods, from the results file."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ CANDIDATES = {
 
 
 def groups(records: Iterable[Record]) -> list[list[Record]]:
-    """The records by their settings: only those of one group are to be compared; the largest group first."""
+    """Records grouped by settings, the largest group first. Only records of one group are comparable."""
     found: dict[str, list[Record]] = {}
     for record in records:
         found.setdefault(json.dumps(record["settings"], sort_keys=True), []).append(record)
@@ -25,7 +25,7 @@ def groups(records: Iterable[Record]) -> list[list[Record]]:
 
 
 def write_tables(records: Sequence[Record], path: Path) -> None:
-    """Writes the tables: between ``BEGIN`` and ``END`` where ``path`` is a document that has these, else all of it."""
+    """Write the tables between ``BEGIN`` and ``END`` if the file at ``path`` has these marks, else replace the file."""
     text = "\n\n".join(tables(group) for group in groups(records))
     old = path.read_text() if path.exists() else ""
     if BEGIN in old and END in old:
@@ -35,12 +35,12 @@ def write_tables(records: Sequence[Record], path: Path) -> None:
 
 
 def tables(records: Sequence[Record]) -> str:
-    """Markdown: test accuracy by method and sparsity, after each protocol; what methods cost; what was refused."""
+    """Markdown: test accuracy by method and sparsity after each protocol, cost of each method, and refused cells."""
     parts = [_headline(records)]
     for candidate, title in CANDIDATES.items():
         if any(candidate in record.get("test", {}) and record["row"] != DENSE for record in records):
             parts.append(f"Test accuracy in %, {title}:\n\n" + _table(records, candidate))
-    parts.append(_dead_ends(records))
+    parts.append(_errors(records))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -66,16 +66,18 @@ def _table(records: Sequence[Record], candidate: str) -> str:
     table = [["method", *(f"{100 * one:g}%" for one in sparsities)], ["---"] * (len(sparsities) + 1)]
     table.append(["*live weights*", *(f"*{one:,}*" if one else "" for one in live)])
     for row in pruned_rows(records):
-        own = [record for record in records if record["row"] == row]
-        table.append([row, *(_spread([r for r in own if r["sparsity"] == one], candidate, most) for one in sparsities)])
+        cells = [record for record in records if record["row"] == row]
+        table.append(
+            [row, *(_spread([r for r in cells if r["sparsity"] == one], candidate, most) for one in sparsities)]
+        )
     if candidate == "default":
         costs = [_cost(record for record in records if record["row"] == row) for row in pruned_rows(records)]
-        table = [[*cells, last] for cells, last in zip(table, ["time", "---", "", *costs], strict=True)]
+        table = [[*line, last] for line, last in zip(table, ["time", "---", "", *costs], strict=True)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in table)
 
 
 def pruned_rows(records: Iterable[Record]) -> list[str]:
-    """In the order of the registry."""
+    """Rows of pruned networks, in the order of the registry."""
     found = {record["row"] for record in records}
     return [row for row in rows() if row in found]
 
@@ -88,19 +90,19 @@ def _spread(records: Sequence[Record], candidate: str, most: int) -> str:
     found = accuracies(records, candidate)
     if not found:
         refused = [record["error"] for record in records if record["error"]]
-        return ("refused" if "training_failed" not in refused[0] else "broke down") if refused else ""
+        return ("refused" if "training_failed" not in refused[0] else "failed") if refused else ""
     deviation = f" ± {100 * stdev(found):.1f}" if len(found) > 1 else ""
     return f"{100 * fmean(found):.1f}{deviation}" + (f" ({len(found)})" if len(found) < most else "")
 
 
 def accuracies(records: Iterable[Record], candidate: str) -> list[float]:
-    """One a seed; where a search was run as well, the default protocol is there twice and counts once."""
+    """Test accuracies, one for each seed, although cells with and without a search both have the default protocol."""
     by_seed = {record["seed"]: record["test"][candidate] for record in records if candidate in record.get("test", {})}
     return list(by_seed.values())
 
 
 def _cost(records: Iterable[Record]) -> str:
-    """Seconds of pruning and fine-tuning over those of as many plain epochs, measured right after: the median."""
+    """Median ratio of the seconds of pruning and fine-tuning to those of as many plain epochs, measured right after."""
     ratios = [
         record["seconds"] / (record["epochs"] * record["plain_epoch_s"])
         for record in records
@@ -109,8 +111,8 @@ def _cost(records: Iterable[Record]) -> str:
     return f"{median(ratios):.2f}" if ratios else ""
 
 
-def _dead_ends(records: Sequence[Record]) -> str:
-    """Why there is no number, each reason once."""
+def _errors(records: Sequence[Record]) -> str:
+    """List of the errors of cells without a figure, each error once."""
     reasons: dict[tuple[str, str], set[float]] = {}
     for record in records:
         if record["error"]:

@@ -1,1 +1,1 @@
-"""The parts of ``benchmarks.api_load``: rows, writers, users, streams, plans."""
+"""Parts of ``benchmarks.api_load``: rows, writers, users, streams and query plans."""

@@ -1,4 +1,4 @@
-"""What the database does for each kind of request: the statements that an endpoint sends, explained."""
+"""Query plans of the statements that each endpoint sends."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,29 +10,29 @@ from sqlalchemy import Engine, event
 from store.session import Database
 
 Statement: TypeAlias = tuple[str, Any]
-"""SQL with its parameters, as the driver gets them."""
+"""SQL and its parameters, as the driver receives them."""
 
 
 @contextmanager
 def statements(database: Database) -> Iterator[list[Statement]]:
-    """The statements that are sent in the block, without those that begin or end a transaction."""
+    """Collect the statements sent inside the block, without those that begin or end a transaction."""
     sent: list[Statement] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
         if not statement.startswith(("BEGIN", "PRAGMA")):
             sent.append((statement, parameters))
 
     for engine in database.engines:
-        event.listen(engine, "before_cursor_execute", note)
+        event.listen(engine, "before_cursor_execute", record)
     try:
         yield sent
     finally:
         for engine in database.engines:
-            event.remove(engine, "before_cursor_execute", note)
+            event.remove(engine, "before_cursor_execute", record)
 
 
 def requests(job: str) -> dict[str, str]:
-    """A request of each kind that reads, by its name."""
+    """Name -> path of one request of each kind that reads."""
     return {
         "list": "/v1/jobs?limit=50",
         "list, in a state": "/v1/jobs?state=succeeded&limit=50",
@@ -44,9 +44,9 @@ def requests(job: str) -> dict[str, str]:
     }
 
 
-def of_request(http: TestClient, database: Database, path: str) -> list[Statement]:
-    """The statements of one request, which must succeed."""
-    http.get(path)  # What is sent at the first use of a connection or of a cache does not count.
+def statements_of(http: TestClient, database: Database, path: str) -> list[Statement]:
+    """Statements of one successful request."""
+    http.get(path)  # Warm-up: the first request on a connection or with an empty cache sends more.
     with statements(database) as sent:
         response = http.get(path)
     assert response.is_success, response.text
@@ -54,10 +54,10 @@ def of_request(http: TestClient, database: Database, path: str) -> list[Statemen
 
 
 def explain(engine: Engine, sent: list[Statement], *, small: bool = False) -> list[str]:
-    """The plan of each statement, one line a step.
+    """Query plans of the statements, one line for each step.
 
     Args:
-        small: the tables are; PostgreSQL reads such a table whole unless it is told not to.
+        small: True if the tables are small, where PostgreSQL would choose a sequential scan; this disables it.
     """
     prefix, line = _EXPLAIN[engine.dialect.name]
     with engine.connect() as connection:

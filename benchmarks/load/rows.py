@@ -1,4 +1,4 @@
-"""Databases with as many rows as months of work leave."""
+"""Fills a database with as many rows as months of use produce."""
 
 from dataclasses import dataclass
 
@@ -18,19 +18,19 @@ SPEC = JobSpec.model_validate(
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows."""
+    """Number of rows of a database."""
 
     jobs: int
     trials: int
-    """Of the largest job; it has an event for each of their epochs."""
+    """Trials of the largest job, which has one event for each of their epochs."""
     points: int
     """Epochs of each trial."""
 
 
 def fill(database: Database, size: Size) -> str:
-    """Fills an empty, migrated database; returns the id of the job that has the trials.
+    """Fill an empty, migrated database, and return the id of the job that has the trials.
 
-    All jobs have ended: runners that write meanwhile get jobs of their own.
+    All jobs have ended, so that runners claim only jobs that they submit.
     """
     with database.begin() as tx:
         ids = [queue.submit(tx, SPEC, f"job {number}", owner="load").id for number in range(size.jobs)]
@@ -51,7 +51,7 @@ def fill(database: Database, size: Size) -> str:
 
 
 _SETTLE = {"postgresql": "VACUUM (ANALYZE)", "sqlite": "ANALYZE"}
-"""PostgreSQL would begin to clean up a minute later, amid what is measured; after months of work that is long done."""
+"""Cleanup by database. PostgreSQL's autovacuum would start a minute later, during the measurement."""
 
 
 _SERIES = {
@@ -91,7 +91,7 @@ def _series(tx: Transaction) -> dict[str, str]:
 
 
 def _json(tx: Transaction, value: str) -> str:
-    # A colon before a word is a parameter to SQLAlchemy.
+    # SQLAlchemy reads a colon before a word as a parameter.
     return _JSON[tx.dialect.name].format(value.replace(":", "\\:"))
 
 

@@ -1,7 +1,7 @@
-"""Runners that write as hard as real ones: ``python -m benchmarks.load.writers URL JOBS SECONDS``.
+"""Runners that write as much as real ones: ``python -m benchmarks.load.writers URL RUNNERS SECONDS``.
 
-Each claims a job and tells a real ``Recorder`` of trials, four a second with ten epochs each, until the time is up.
-Nothing is trained.
+Each runner claims a job and sends a real ``Recorder`` the events of four trials a second with ten epochs each, until
+the time is up. Nothing is trained.
 """
 
 import sys
@@ -23,20 +23,20 @@ CURVE = tuple(EpochMetrics(epoch, 0.5, 0.4, 0.9, 1e-3, 0.03) for epoch in range(
 
 
 def write(url: str, runners: int, seconds: float) -> None:
-    """Writes for so many runners in turn, and prints how many events it told and how late it was at the end."""
+    """Write as ``runners`` in turn; print the number of events and the seconds to write the last of them."""
     database = Database(url)
     claims = [_claim(database) for _ in range(runners)]
     recorders = [
         Recorder(database, claim.lease, Tracker(plan_stages(JobSpec.model_validate(SPEC))), lambda: None)
         for claim in claims
     ]
-    began, trial, told = time.monotonic(), 0, 0
+    began, trial, written = time.monotonic(), 0, 0
     for recorder in recorders:
         recorder.__enter__()
         recorder(StageStarted(Stage.ACTIVATIONS, 100_000, EPOCHS))
     while (elapsed := time.monotonic() - began) < seconds:
         for recorder in recorders:
-            told += _trial(recorder, trial)
+            written += _trial(recorder, trial)
         trial += 1
         time.sleep(max(trial / TRIALS_A_SECOND - elapsed, 0))
     ended = time.monotonic()
@@ -45,7 +45,8 @@ def write(url: str, runners: int, seconds: float) -> None:
         with database.begin() as tx:
             queue.finish(tx, claim.lease, JobState.CANCELLED)
     database.dispose()
-    print(f"{told} events by {runners} runners in {ended - began:.0f} s; behind by {time.monotonic() - ended:.1f} s")
+    flush_s = time.monotonic() - ended
+    print(f"{written} events by {runners} runners in {ended - began:.0f} s; {flush_s:.1f} s to write the rest")
 
 
 def _claim(database: Database) -> Claim:

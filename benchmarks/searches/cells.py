@@ -1,4 +1,4 @@
-"""What the comparison of searches measures: cells, each a job of the program itself."""
+"""Cells of the comparison of searches. Each cell is a job."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,35 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.searches.variants import VARIANTS, frugal
+from benchmarks.searches.variants import VARIANTS, frugal_epochs
 from safs import data
 from safs.data.tensor_split import TensorSplit
 from safs.spec.job import DataSpec, JobSpec
 
-FOLDERS = ".data"
-"""Beside the cells' folders: the subsets of data sets."""
+DATA_FOLDER = ".data"
+"""Folder of subsets of data sets, beside the cells' folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the cells of a comparison have in common: data, and how long is trained."""
+    """Data and numbers of epochs that all cells of a comparison share."""
 
     dataset: str
     images: int
-    """Training and validation images; 0 is all of them. The test images are always all."""
+    """Number of training and validation images; 0 uses all. All test images are always used."""
     batch_size: int
     validation_fraction: float
+    """Fraction of the training images that is the validation split."""
     dense_epochs: int
+    """Epochs of the dense training."""
     trial_epochs: int
-    """Of each trial of the paper's schedule; the other variants' budgets follow from it."""
+    """Epochs of each trial of the paper's schedule; the budgets of the other variants follow from it."""
     final_epochs: int
+    """Epochs of each final training."""
     image_size: int | None = None
-    """Pixels a side; None leaves it to the architecture."""
+    """Pixels a side; None uses the architecture's nearest size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A search from one seed."""
+    """One search with one seed."""
 
     variant: str
     architecture: str
@@ -44,7 +47,7 @@ class Cell:
     seed: int
 
     def folder(self, scale: Scale) -> str:
-        """Name of the cell's folder; says all that sets it apart but the epochs and the batch size.
+        """Name of the cell's folder, from everything that identifies the cell except epochs and batch size.
 
         >>> scale = Scale("fashion_mnist", 0, 256, 0.1, 10, 5, 10)
         >>> Cell("paper", "lenet5", 0.99, "uniform", 2).folder(scale)
@@ -55,9 +58,10 @@ class Cell:
         return f"{self.variant}_{self.architecture}_{images}_{self.sparsity:g}_{self.distribution}_{self.seed}"
 
     def spec(self, scale: Scale, data_spec: DataSpec) -> JobSpec:
-        """The job; preset ``paper``, so that the dense recipe is the paper's."""
-        found = VARIANTS[self.variant].sections(scale.trial_epochs, frugal(scale.trial_epochs, scale.final_epochs))
-        given: dict[str, Any] = found | {
+        """Spec of the cell's job. Its preset is ``paper``, so that the dense training uses the paper's recipe."""
+        budget = frugal_epochs(scale.trial_epochs, scale.final_epochs)
+        sections = VARIANTS[self.variant].sections(scale.trial_epochs, budget)
+        given: dict[str, Any] = sections | {
             "name": self.variant,
             "model": {"architecture": self.architecture},
             "data": data_spec.model_dump(),
@@ -65,7 +69,7 @@ class Cell:
             "preset": "paper",
             "train": {"epochs": scale.dense_epochs},
             "prune": {"distribution": self.distribution},
-            "final": found["final"] | {"epochs": scale.final_epochs},
+            "final": sections["final"] | {"epochs": scale.final_epochs},
             "seed": self.seed,
         }
         return JobSpec.model_validate(given)
@@ -78,7 +82,7 @@ def in_order(
     distributions: Sequence[str],
     seeds: Sequence[int],
 ) -> list[Cell]:
-    """All cells: a seed whole before the next, and in it a network at a sparsity by every variant.
+    """All cells in order: all of one seed before the next, and every variant before the next network and sparsity.
 
     >>> [(one.variant, one.seed) for one in in_order(["paper", "joint-smac"], ["lenet5"], [0.99], ["uniform"], [0, 1])]
     [('paper', 0), ('joint-smac', 0), ('paper', 1), ('joint-smac', 1)]
@@ -94,7 +98,7 @@ def in_order(
 
 
 def prepare(scale: Scale, results: Path, data_root: Path | None) -> tuple[DataSpec, Path | None]:
-    """The data of all cells and where it lies; a part of a data set is written as a data set of its own."""
+    """Data spec and data root of all cells. A subset of a data set is written to disk as an npz data set."""
     common = {
         "batch_size": scale.batch_size,
         "validation_fraction": scale.validation_fraction,
@@ -103,7 +107,7 @@ def prepare(scale: Scale, results: Path, data_root: Path | None) -> tuple[DataSp
     spec = DataSpec.model_validate({"dataset": scale.dataset, **common})
     if not scale.images:
         return spec, data_root
-    root = results / FOLDERS
+    root = results / DATA_FOLDER
     root.mkdir(parents=True, exist_ok=True)
     name = f"{scale.dataset}-{scale.images}.npz"
     if not (root / name).exists():
@@ -118,5 +122,5 @@ def _arrays(split: data.Split, count: int | None, suffix: str = "") -> dict[str,
 
 
 def done(results: Path, cells: Iterable[Cell], scale: Scale) -> set[Cell]:
-    """The cells that have been measured."""
+    """The cells that have a report."""
     return {cell for cell in cells if (results / cell.folder(scale) / "report.json").exists()}

@@ -1,4 +1,4 @@
-"""The comparison of searches as a picture, from the cells' reports alone."""
+"""Plot of the comparison of searches, from the cells' reports."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ _COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#B8A200", "#332288"
 
 
 def draw(runs: Sequence[Run], path: Path) -> None:
-    """Draws a row a setting: accuracy over epochs of search, and after the final training.
+    """Draw one row for each setting: accuracy during the search, and after the final training.
 
-    Left, the best validation accuracy of any trial so far, mean over the seeds, from where all seeds have one. Right,
-    validation accuracy after the final training over all epochs of search, a point a seed and a cross at the mean.
-    Seeds differ by more than searches do, so only searches that were run with all of the paper's seeds are drawn, and
-    with these alone.
+    The left panel shows the best validation accuracy of any trial so far over the trained epochs, as the mean of the
+    seeds, from the epoch at which all seeds have a trial. The right panel shows the validation accuracy after the final
+    training over all epochs of the search, with a point for each seed and a cross at the mean. Seeds differ more than
+    searches do, so only the seeds of the paper's schedule are drawn, and only searches that ran with all of them.
     """
     # Matplotlib takes most of a second to import.
     from matplotlib import rc_context
@@ -33,24 +33,24 @@ def draw(runs: Sequence[Run], path: Path) -> None:
         figure = Figure(figsize=(12.0, 0.9 + 4.0 * max(1, len(groups))), dpi=110, layout="constrained")
         panels = figure.subplots(max(1, len(groups)), 2, squeeze=False)
         if not groups:
-            say(panels[0][0], "the paper's schedule was not run beside another")
+            say(panels[0][0], "no setting has both the paper's schedule and another search")
         names = sorted({run.variant for group in groups for run in group} - {PAPER})
         colours = dict(zip(names, _COLOURS, strict=False)) | {PAPER: DARK}
         for (search, final), group in zip(panels, groups, strict=False):
             _draw_group(search, final, beside_the_paper(group), colours)
             search.set_title(title(group[0].setting), fontsize=11)
             final.set_title("after the final training", fontsize=11, fontweight="normal")
-        found = {label: handle for panel in figure.axes for handle, label in zip(*_legend(panel), strict=True)}
-        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=5)
+        entries = {label: handle for panel in figure.axes for handle, label in zip(*_legend(panel), strict=True)}
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=5)
         figure.savefig(path)
 
 
 def beside_the_paper(group: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs with the paper's seeds, of those variants that searched with all of them."""
+    """Variant -> its runs with the seeds of the paper's schedule, for variants that searched with all of them."""
     variants = by_variant(group)
     seeds = {run.seed for run in variants[PAPER]}
-    own = {name: [run for run in runs if run.seed in seeds and run.searched] for name, runs in variants.items()}
-    return {name: runs for name, runs in own.items() if len(runs) == len(seeds)}
+    shared = {name: [run for run in runs if run.seed in seeds and run.searched] for name, runs in variants.items()}
+    return {name: runs for name, runs in shared.items() if len(runs) == len(seeds)}
 
 
 def _draw_group(
@@ -79,15 +79,15 @@ def _legend(panel: "Axes") -> tuple[list[Any], list[Any]]:
 
 
 def mean_curve(runs: Sequence[Run]) -> tuple[list[int], list[float]]:
-    """Epochs at which any seed's best so far changes, and the mean over the seeds there.
+    """Epochs at which the best accuracy of any seed changes, and the mean of the best accuracies there.
 
-    It begins where every seed has finished a trial, and a search that has ended keeps its best.
+    The curve starts when every seed has finished a trial. A search that has ended keeps its best accuracy.
     """
     curves = [run.incumbents() for run in runs]
     start = max(curve[0][0] for curve in curves)
-    places = sorted({spent for curve in curves for spent, _ in curve if spent >= start})
-    return places, [fmean(_best_at(curve, place) for curve in curves) for place in places]
+    epochs = sorted({spent for curve in curves for spent, _ in curve if spent >= start})
+    return epochs, [fmean(_best_after(curve, spent) for curve in curves) for spent in epochs]
 
 
-def _best_at(curve: Sequence[tuple[int, float]], place: int) -> float:
-    return max(best for spent, best in curve if spent <= place)
+def _best_after(curve: Sequence[tuple[int, float]], epochs: int) -> float:
+    return max(best for spent, best in curve if spent <= epochs)

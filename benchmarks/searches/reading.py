@@ -1,4 +1,4 @@
-"""What a cell left in its folder: everything that the tables and the pictures show is read from its report.json."""
+"""Reads the report.json of each cell. Tables and plots show nothing else."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,18 +10,18 @@ from benchmarks.searches.variants import PAPER
 
 Report: TypeAlias = Mapping[str, Any]
 
-ALONE = "tune_alone"
-"""Stage 2 without stage 1: a comparison, no part of SAFS proper."""
+STAGE_2_ALONE = "tune_alone"
+"""The search of stage 2 with the original activations, a comparison that is not part of SAFS."""
 COMMON = ("model", "data", "sparsity", "train", "prune")
-"""The parts of a spec that runs must share to be compared; and the epochs of the final trainings."""
+"""Sections of a spec that runs must share to be compared, besides the epochs of the final trainings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What runs have in common that are compared with each other."""
+    """Everything that runs must share to be compared."""
 
     key: str
-    """All of it, as JSON."""
+    """All shared sections of the spec, as JSON."""
     architecture: str
     dataset: str
     sparsity: float
@@ -33,52 +33,54 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A trial of a search, in the order in which they ran."""
+    """One trial of a search."""
 
     stage: str
     trained: int
-    """Epochs that this trial trained itself: without those of the trial that it goes on with."""
+    """Epochs that this trial trained, without those of the trial that it continues."""
     accuracy: float | None
-    """Best validation accuracy of any of its epochs; None if it broke down."""
+    """Best validation accuracy of any epoch; None if the trial failed."""
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished cell."""
+    """The report of a finished cell."""
 
     variant: str
     seed: int
     setting: Setting
     validation: Mapping[str, float]
-    """Row of the report's comparison -> accuracy; the finalists' after the final training."""
+    """Row of the report's table -> validation accuracy; for finalists after the final training."""
     test: Mapping[str, float]
+    """Row of the report's table -> test accuracy."""
     result: str
-    """The row that is handed back: the finalist with the best validation accuracy."""
+    """Row of the result, the finalist with the best validation accuracy."""
     steps: tuple[Step, ...]
+    """Trials in the order in which they ran."""
     trial_epochs: int
-    """The longest trial's."""
+    """Epochs of the longest trial."""
     seconds: float
 
     @property
     def searched(self) -> int:
-        """Epochs of all searches, without stage 2 alone."""
-        return sum(step.trained for step in self.steps if step.stage != ALONE)
+        """Epochs that all searches trained, without stage 2 alone."""
+        return sum(step.trained for step in self.steps if step.stage != STAGE_2_ALONE)
 
     @property
     def final(self) -> str:
-        """The best finalist on validation, of those that need no stage 2 alone."""
+        """Row of the finalist with the best validation accuracy, without the one of stage 2 alone."""
         finalists = [name for name in self.validation if name not in ("dense", "pruned", "hyperparameters")]
         return max(finalists, key=lambda name: self.validation[name])
 
     def incumbents(self) -> list[tuple[int, float]]:
-        """(epochs spent so far, best validation accuracy of any trial so far), after each trial; without stage 2 alone.
+        """(epochs so far, best validation accuracy of any trial so far) after each trial, without stage 2 alone.
 
-        Trials that broke down cost their epochs and improve nothing.
+        A failed trial counts its epochs and does not improve the accuracy.
         """
         points, spent, best = list[tuple[int, float]](), 0, 0.0
         for step in self.steps:
-            if step.stage == ALONE:
+            if step.stage == STAGE_2_ALONE:
                 continue
             spent += step.trained
             best = max(best, step.accuracy or 0.0)
@@ -86,17 +88,17 @@ class Run:
         return points
 
     def reaches(self, accuracy: float) -> int | None:
-        """Epochs after which a trial had at least this validation accuracy; None if none ever had."""
+        """Epochs after which a trial first had at least this validation accuracy; None if no trial had."""
         return next((spent for spent, best in self.incumbents() if best >= accuracy), None)
 
 
 def read(folder: Path) -> list[Run]:
-    """The finished cells under ``folder``, by the names of their folders."""
+    """Runs of the finished cells under ``folder``, sorted by the names of their folders."""
     return [run_of(json.loads(path.read_text())) for path in sorted(folder.glob("[!.]*/report.json"))]
 
 
 def run_of(report: Report) -> Run:
-    """A report as a run. A job without a name is called after its preset: a plain job by ``paper`` is that schedule."""
+    """A report as a run. The preset names a job without a name, so preset ``paper`` is the variant ``paper``."""
     rows, searches = report["rows"], report["searches"]
     steps = tuple(step for stage, search in searches.items() for step in _steps(stage, search["trials"]))
     return Run(
@@ -113,7 +115,7 @@ def run_of(report: Report) -> Run:
 
 
 def setting_of(spec: Report) -> Setting:
-    """What a spec has in common with those that it may be compared with."""
+    """The setting of a spec."""
     common = {name: spec[name] for name in COMMON} | {"final": spec["final"]["epochs"]}
     data = spec["data"]
     return Setting(
@@ -134,7 +136,7 @@ def _dataset(data: Report) -> str:
 
 
 def by_setting(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
-    """Runs that may be compared with each other, together."""
+    """Setting -> its runs."""
     found: dict[Setting, list[Run]] = {}
     for run in runs:
         found.setdefault(run.setting, []).append(run)
@@ -142,7 +144,7 @@ def by_setting(runs: Iterable[Run]) -> dict[Setting, list[Run]]:
 
 
 def by_variant(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """Runs of one setting: variant -> its runs, a seed each; the paper's first."""
+    """Variant -> its runs, one for each seed; the paper's schedule is first."""
     found: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.variant != PAPER, run.variant, run.seed)):
         found.setdefault(run.variant, []).append(run)
@@ -158,7 +160,7 @@ def _steps(stage: str, trials: Sequence[Report]) -> list[Step]:
 
 
 def _trained(trial: Report, ends: Mapping[int, int]) -> int:
-    """What the report says; a report without it has whole trials alone."""
+    """Epochs that a trial trained. Older reports do not have the number, and none of their trials stopped early."""
     if "trained" in trial:
         return int(trial["trained"])
     before = trial.get("continues")

@@ -1,7 +1,7 @@
-"""Ways to search, each as the part of a job's spec that sets it apart from the others.
+"""Variants of the search, each as the sections of a job's spec that differ.
 
-``paper`` is the schedule of SAFS as published, with shorter trials. Every other variant may spend, on its search and on
-the final training of what it found, at most a quarter of the paper's epochs; the final trainings are as long for all.
+``paper`` is the published schedule of SAFS, with shorter trials. Every other variant may spend at most a quarter of the
+paper's epochs on its search and its final training together. The final trainings of all variants are equally long.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,32 +14,32 @@ Section = dict[str, Any]
 
 PAPER = "paper"
 PAPER_TRIALS = (22, 20)
-"""Of LAHC in stage 1, of SMAC in stage 2."""
+"""Number of trials of LAHC in stage 1 and of SMAC in stage 2."""
 OURS = "joint-asha"
-"""What the program does by default."""
+"""The variant that the service runs by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to search."""
+    """A variant of the search."""
 
     summary: str
     sections: Callable[[int, int], Section]
-    """(epochs of each of the paper's trials, epochs that the variant may search) -> searches and final candidates."""
+    """(epochs of each trial of the paper's schedule, epoch budget of the search) -> sections of the spec."""
 
 
-def frugal(trial_epochs: int, final_epochs: int) -> int:
-    """Epochs that a variant may search: with its final training, a quarter of the paper's.
+def frugal_epochs(trial_epochs: int, final_epochs: int) -> int:
+    """Epoch budget of a search. With the final training it is a quarter of the epochs of the paper's schedule.
 
     Raises:
-        ValueError: the final training alone takes as many.
+        ValueError: the final training needs the whole budget.
 
-    >>> frugal(3, 6)  # (42 trials x 3 + 6) / 4 - 6
+    >>> frugal_epochs(3, 6)  # (42 trials x 3 + 6) / 4 - 6
     27
     """
     epochs = (sum(PAPER_TRIALS) * trial_epochs + final_epochs) // 4 - final_epochs
     if epochs < 1:
-        raise ValueError(f"a final training of {final_epochs} epochs leaves nothing to search with; shorten it")
+        raise ValueError(f"a final training of {final_epochs} epochs leaves no epochs for the search; shorten it")
     return epochs
 
 
@@ -52,7 +52,7 @@ def _paper(trial_epochs: int, budget: int) -> Section:
     }
 
 
-def _alone(trial_epochs: int, budget: int) -> Section:
+def _stage_2_alone(trial_epochs: int, budget: int) -> Section:
     return {
         "tune": {"strategy": "smac", "trials": PAPER_TRIALS[1], "epochs": trial_epochs},
         "final": {"candidates": ["default", "hyperparameters"]},
@@ -60,7 +60,7 @@ def _alone(trial_epochs: int, budget: int) -> Section:
 
 
 def _joint(strategy: str, *, share: float = 1.0, **options: Any) -> Callable[[int, int], Section]:
-    """Both stages in one space; ``share`` of the paper's epochs a trial, and as many trials as the budget allows."""
+    """Both stages in one space: trials of ``share`` of the paper's epochs, as many as the budget allows."""
 
     def sections(trial_epochs: int, budget: int) -> Section:
         epochs = max(1, round(share * trial_epochs))
@@ -71,7 +71,7 @@ def _joint(strategy: str, *, share: float = 1.0, **options: Any) -> Callable[[in
 
 
 def _halving(strategy: str, cost_of: Callable[[int, tuple[int, ...], int], Cost]) -> Callable[[int, int], Section]:
-    """Both stages in one space by multi-fidelity, the longest trials as long as the paper's."""
+    """Both stages in one space by a multi-fidelity strategy, whose longest trials are as long as the paper's."""
 
     def sections(trial_epochs: int, budget: int) -> Section:
         options = HalvingOptions()
@@ -85,7 +85,7 @@ def _halving(strategy: str, cost_of: Callable[[int, tuple[int, ...], int], Cost]
 
 
 def _two_stages(first: str, second: str, *, share: float) -> Callable[[int, int], Section]:
-    """One stage after the other, each with half of the budget."""
+    """Both stages one after the other, each with half of the budget."""
 
     def sections(trial_epochs: int, budget: int) -> Section:
         epochs = max(1, round(share * trial_epochs))
@@ -105,15 +105,17 @@ def _joint_only(joint: Section) -> Section:
 
 VARIANTS: Mapping[str, Variant] = {
     PAPER: Variant("SAFS as published: LAHC over operators, then SMAC over the recipe", _paper),
-    "stage-2": Variant("its second stage alone, with the network's own activations", _alone),
-    "two-stage": Variant("LAHC, then SMAC, with trials of half the length", _two_stages("lahc", "smac", share=0.4)),
+    "stage-2": Variant("the second stage of SAFS alone, with the original activations", _stage_2_alone),
+    "two-stage": Variant("LAHC, then SMAC, with trials of 0.4 of the length", _two_stages("lahc", "smac", share=0.4)),
     "joint-random": Variant(
-        "both stages in one space: known good points, then random ones", _joint("random", share=0.4)
+        "both stages in one space: a portfolio of good points, then random ones", _joint("random", share=0.4)
     ),
-    "joint-smac": Variant("the same with SMAC's forest, trials as long as the paper's", _joint("smac")),
-    "joint-smac-short": Variant("the same with shorter trials", _joint("smac", share=0.4)),
+    "joint-smac": Variant("both stages in one space, SMAC's forest, trials as long as the paper's", _joint("smac")),
+    "joint-smac-short": Variant("both stages in one space, SMAC's forest, shorter trials", _joint("smac", share=0.4)),
     "joint-tpe": Variant("both stages in one space, TPE", _joint("tpe", share=0.4)),
     "joint-gp": Variant("both stages in one space, Gaussian process", _joint("gp", share=0.4)),
     "joint-asha": Variant("both stages in one space, successive halving", _halving("asha", halving_cost)),
-    "joint-hyperband": Variant("the same in brackets, with SMAC's forest", _halving("hyperband", hyperband_cost)),
+    "joint-hyperband": Variant(
+        "both stages in one space, Hyperband with SMAC's forest", _halving("hyperband", hyperband_cost)
+    ),
 }

@@ -1,4 +1,4 @@
-"""What the load benchmark measures, at a size that takes no time: plans, statements, streams."""
+"""The load benchmark at a small size: query plans, number of statements, streams."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,28 +23,26 @@ CLIENTS, EVENTS = 20, 60
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: object) -> ApiSettings:
-    """The API's, on both kinds of database in turn."""
+    """Settings of the API, on each kind of database in turn."""
     return ApiSettings(home=tmp_path, database_url=database_url, events_interval_s=0.02)
 
 
 @pytest.fixture
 def http(settings: ApiSettings) -> Iterator[TestClient]:
-    """Speaks to the app in this process."""
+    """A client of an app in this process."""
     with TestClient(create_app(settings), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
         yield client
 
 
 def database_of(http: TestClient) -> Database:
-    database: Database = http.app.state.services.database  # type: ignore[attr-defined]  # it is typed as any ASGI app
+    database: Database = http.app.state.services.database  # type: ignore[attr-defined]  # typed as any ASGI app
     return database
 
 
-def test_a_request_sends_as_many_statements_to_a_full_database_as_to_an_empty_one(
-    http: TestClient, database: Database
-) -> None:
+def test_the_number_of_statements_does_not_depend_on_the_number_of_rows(http: TestClient, database: Database) -> None:
     def counted(job: str) -> dict[str, int]:
-        asked = plans.requests(job).items()
-        return {name: len(plans.of_request(http, database_of(http), path)) for name, path in asked}
+        requests = plans.requests(job).items()
+        return {name: len(plans.statements_of(http, database_of(http), path)) for name, path in requests}
 
     few = counted(fill(database, Size(jobs=2, trials=1, points=2)))
     many = counted(fill(database, Size(jobs=200, trials=60, points=20)))
@@ -57,13 +55,13 @@ def test_every_statement_finds_its_rows_by_an_index(http: TestClient, database: 
     job = fill(database, Size(jobs=300, trials=100, points=50))
 
     for path in plans.requests(job).values():
-        sent = [one for one in plans.of_request(http, database_of(http), path) if "api_keys" not in one[0]]
+        sent = [one for one in plans.statements_of(http, database_of(http), path) if "api_keys" not in one[0]]
         for line in plans.explain(database_of(http).engine, sent, small=True):
             assert "Seq Scan" not in line, (path, line)
             assert not line.startswith("SCAN") or "USING INDEX" in line, (path, line)
 
 
-def test_every_client_gets_each_event_once_and_in_order_across_a_reconnect(
+def test_every_client_receives_each_event_once_and_in_order_with_a_reconnect(
     settings: ApiSettings, database: Database
 ) -> None:
     with database.begin() as tx:
@@ -77,7 +75,7 @@ def test_every_client_gets_each_event_once_and_in_order_across_a_reconnect(
     assert seen == [list(range(1, EVENTS + 1))] * CLIENTS
 
 
-def test_writers_leave_what_runners_leave(database_url: str, database: Database) -> None:
+def test_writers_write_the_events_of_runners(database_url: str, database: Database) -> None:
     write(database_url, runners=2, seconds=0.2)
 
     with database.read() as tx:
@@ -90,5 +88,5 @@ def test_writers_leave_what_runners_leave(database_url: str, database: Database)
 
 
 @pytest.mark.parametrize(("part", "expected"), [(0.5, 2.0), (0.95, 4.0), (0.25, 1.0), (1.0, 4.0)])
-def test_percentiles_are_values_that_were_measured(part: float, expected: float) -> None:
+def test_a_percentile_is_a_measured_value(part: float, expected: float) -> None:
     assert percentile([4.0, 1.0, 3.0, 2.0], part) == expected

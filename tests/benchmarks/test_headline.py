@@ -1,4 +1,4 @@
-"""What the comparison of searches counts and writes; searches are tested where they are defined."""
+"""Counting, tables and plot of the comparison of searches."""
 
 import copy
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks.searches.cells import Cell, Scale, in_order, prepare
 from benchmarks.searches.picture import draw, mean_curve
 from benchmarks.searches.reading import Run, read, run_of
 from benchmarks.searches.tables import BEGIN, END, tables, write_tables
-from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, frugal
+from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, frugal_epochs
 from safs.events.progress import plan_stages
 from safs.spec.job import DataSpec, JobSpec
 
@@ -54,14 +54,16 @@ def ours(seed: int, joint: float) -> Run:
     return run_of(report(OURS, seed, rows, {"joint": [trial(0, 1, 0.25), trial(1, 1, 0.35)]}))
 
 
-def test_no_variant_may_spend_more_than_a_quarter_of_the_papers_epochs() -> None:
+def test_every_variant_stays_within_a_quarter_of_the_papers_epochs() -> None:
     for name in VARIANTS.keys() - {PAPER, "stage-2"}:
         spec = Cell(name, "lenet5", 0.99, "uniform", 0).spec(SCALE, DATA)
         planned = {plan.stage.value: plan.all_epochs for plan in plan_stages(spec)}
-        assert sum(planned.get(stage, 0) for stage in SEARCHES) <= frugal(SCALE.trial_epochs, SCALE.final_epochs), name
+        assert sum(planned.get(stage, 0) for stage in SEARCHES) <= frugal_epochs(
+            SCALE.trial_epochs, SCALE.final_epochs
+        ), name
 
 
-def test_the_papers_schedule_is_the_papers() -> None:
+def test_the_variant_paper_has_the_published_schedule() -> None:
     spec = Cell(PAPER, "lenet5", 0.99, "uniform", 0).spec(SCALE, DATA)
 
     assert (spec.activations.strategy, spec.tune.strategy) == ("lahc", "smac")
@@ -71,13 +73,13 @@ def test_the_papers_schedule_is_the_papers() -> None:
     assert spec.data.batch_size == 256
 
 
-def test_cells_have_folders_of_their_own() -> None:
+def test_every_cell_has_a_different_folder() -> None:
     cells = in_order(list(VARIANTS), ["lenet5", "vgg16"], [0.9, 0.99], ["uniform", "global"], [0, 1])
 
     assert len({cell.folder(SCALE) for cell in cells}) == len(cells) == len(VARIANTS) * 16
 
 
-def test_a_promoted_trial_costs_the_epochs_that_it_adds() -> None:
+def test_a_promoted_trial_counts_the_epochs_that_it_adds() -> None:
     trials = [trial(0, 1, 0.2), trial(1, 1, 0.3), trial(2, 3, 0.5, continues=1), trial(3, 9, 0.45, continues=2)]
     found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}))
 
@@ -86,14 +88,14 @@ def test_a_promoted_trial_costs_the_epochs_that_it_adds() -> None:
     assert (found.reaches(0.3), found.reaches(0.31), found.reaches(0.9)) == (2, 4, None)
 
 
-def test_a_trial_that_was_left_early_costs_what_it_trained() -> None:
+def test_a_trial_that_stopped_early_counts_the_epochs_that_it_trained() -> None:
     trials = [trial(0, 9, 0.1, trained=2, left="predicts one class"), trial(1, 9, None, trained=1)]
     found = run_of(report(OURS, 0, {"default": 0.2, "joint": 0.6}, {"joint": trials}))
 
     assert found.incumbents() == [(2, 0.1), (3, 0.1)]
 
 
-def test_stage_2_alone_is_no_part_of_the_papers_schedule() -> None:
+def test_stage_2_alone_does_not_count_for_the_papers_schedule() -> None:
     rows = {"default": 0.2, "hyperparameters": 0.7, "safs": 0.6}
     found = run_of(report(PAPER, 0, rows, {"tune_alone": [trial(0, 3, 0.9)], "tune": [trial(0, 3, 0.5)]}))
 
@@ -101,17 +103,17 @@ def test_stage_2_alone_is_no_part_of_the_papers_schedule() -> None:
     assert found.incumbents() == [(3, 0.5)]
 
 
-def test_the_mean_curve_begins_where_all_seeds_have_a_trial() -> None:
+def test_the_mean_curve_starts_when_all_seeds_have_a_trial() -> None:
     slow = run_of(report(OURS, 0, {"joint": 0.6}, {"joint": [trial(0, 3, 0.4)]}))
     quick = run_of(report(OURS, 1, {"joint": 0.6}, {"joint": [trial(0, 1, 0.2), trial(1, 1, 0.1), trial(2, 3, 0.6)]}))
 
-    places, means = mean_curve([slow, quick])
+    epochs, means = mean_curve([slow, quick])
 
-    assert places == [3, 5]
+    assert epochs == [3, 5]
     assert means == pytest.approx([0.3, 0.5])
 
 
-def test_the_tables_have_gains_costs_and_places() -> None:
+def test_the_tables_have_gains_and_costs() -> None:
     runs = [paper(0, 0.40), paper(1, 0.44), ours(0, 0.50), ours(1, 0.52)]
 
     text = tables(runs)
@@ -123,7 +125,7 @@ def test_the_tables_have_gains_costs_and_places() -> None:
     assert "LeNet-5, Fashion-MNIST, 99%, uniform (2 seeds)" in text
 
 
-def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
+def test_tables_are_written_between_the_marks_of_a_document(tmp_path: Path) -> None:
     path = tmp_path / "benchmarks.md"
     path.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n")
 
@@ -136,13 +138,13 @@ def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runs", [[], [paper(0, 0.40), ours(0, 0.50)]])
-def test_the_picture_is_drawn(runs: list[Run], tmp_path: Path) -> None:
+def test_the_plot_is_drawn(runs: list[Run], tmp_path: Path) -> None:
     draw(runs, tmp_path / "headline.png")
 
     assert (tmp_path / "headline.png").stat().st_size > 10_000
 
 
-def test_a_cell_is_a_job_and_is_read_from_its_report(tmp_path: Path) -> None:
+def test_a_cell_runs_as_a_job_and_its_report_is_read(tmp_path: Path) -> None:
     scale = Scale("digits", 0, 256, 0.1, 1, 1, 1)
     data, root = prepare(scale, tmp_path, None)
     cell = Cell(OURS, "lenet5", 0.9, "global", 0)

@@ -1,4 +1,4 @@
-"""What the comparison of pruning methods counts and writes; the trainings are tested where they are defined."""
+"""Epochs, records, tables and plot of the comparison of pruning methods."""
 
 import json
 from pathlib import Path
@@ -22,24 +22,24 @@ def record(row: str, sparsity: float, seed: int, accuracy: float | None, **more:
     return key_of(SETTINGS, Cell(row, sparsity, seed)) | found | more
 
 
-def test_every_method_spends_the_same_epochs() -> None:
+def test_every_method_trains_the_same_number_of_epochs() -> None:
     for row, given in rows().items():
         section, final_epochs = prune_section(row, SETTINGS)
         dense = 0 if PRUNERS[given["method"]].from_scratch else 2
         assert dense + PruneSpec(**section).epochs + final_epochs == 9, row
 
 
-def test_a_one_shot_method_fine_tunes_for_as_long_as_others_prune() -> None:
+def test_a_one_shot_method_fine_tunes_in_the_epochs_of_pruning() -> None:
     assert prune_section("magnitude", SETTINGS) == ({"method": "magnitude", "epochs": 0}, 7)
 
 
-def test_an_unknown_row_is_no_cell() -> None:
+def test_an_unknown_row_has_no_prune_section() -> None:
     assert set(PRUNERS) <= set(rows())
     with pytest.raises(KeyError):
         prune_section("no such row", SETTINGS)
 
 
-def test_a_sparsity_is_measured_whole_before_the_next() -> None:
+def test_all_cells_of_a_sparsity_come_before_the_next() -> None:
     cells = in_order([DENSE, "magnitude", "random"], [0.99, 0.9], [3, 4], None)
 
     assert [(cell.row, cell.sparsity, cell.seed) for cell in cells] == [
@@ -56,14 +56,14 @@ def test_a_sparsity_is_measured_whole_before_the_next() -> None:
     ]
 
 
-def test_a_key_survives_the_file() -> None:
+def test_a_key_is_equal_after_a_round_trip_through_json() -> None:
     key = key_of(SETTINGS, Cell("rigl", 0.99, 0, (16, 5)))
 
     assert json.loads(json.dumps(key)) == key
     assert key != key_of(SETTINGS, Cell("rigl", 0.99, 0))
 
 
-def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
+def test_a_truncated_line_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text('{"row": "magnitude"}\n{"row": "ran')
 
@@ -71,7 +71,7 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
     assert read(tmp_path / "none.jsonl") == []
 
 
-def test_the_time_left_is_that_of_the_same_row() -> None:
+def test_the_expected_time_is_the_median_of_the_same_row() -> None:
     done = [record("ap", 0.9, seed, 0.5, wall_s=seconds) for seed, seconds in enumerate((30.0, 50.0, 40.0))]
     done += [record("rigl", 0.9, 0, 0.5, wall_s=20.0), record("rigl", 0.999, 0, None)]
 
@@ -81,7 +81,7 @@ def test_the_time_left_is_that_of_the_same_row() -> None:
     assert expected_s(Cell("ap", 0.99, 0, (16, 5)), done) == 0.0
 
 
-def test_a_table_has_means_deviations_gaps_and_refusals() -> None:
+def test_a_table_has_means_deviations_gaps_and_errors() -> None:
     records = [record(DENSE, 0.0, 0, 0.9), record(DENSE, 0.0, 1, 0.9), record(DENSE, 0.0, 2, 0.9)]
     records += [record("magnitude", 0.99, seed, accuracy) for seed, accuracy in enumerate((0.70, 0.72, 0.74))]
     records += [record("magnitude", 0.999, 0, 0.4), record("joint_input", 0.999, 0, None)]
@@ -97,7 +97,7 @@ def test_a_table_has_means_deviations_gaps_and_refusals() -> None:
     assert "- joint_input at 99.9%: impossible_sparsity: too few" in lines
 
 
-def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
+def test_tables_are_written_between_the_marks_of_a_document(tmp_path: Path) -> None:
     path = tmp_path / "methods.md"
     path.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe rest.\n")
 
@@ -111,7 +111,7 @@ def test_tables_go_between_the_marks_of_a_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sparsities", [(0.9, 0.99), (0.99,)])
-def test_the_picture_is_drawn(sparsities: tuple[float, ...], tmp_path: Path) -> None:
+def test_the_plot_is_drawn(sparsities: tuple[float, ...], tmp_path: Path) -> None:
     records = [record(row, one, 0, one) for row in ("magnitude", "rigl") for one in sparsities]
 
     draw([record(DENSE, 0.0, 0, 0.9), *records], tmp_path / "methods.png")

@@ -1,11 +1,11 @@
-"""What the long no-op searches count; the pool that they go through is tested where it is defined."""
+"""Counting of the no-op searches."""
 
 import pytest
 
 from benchmarks.noops import _spans, ask
 
 
-def test_asks_are_told_by_the_hundred(capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_of_asks_are_printed_by_the_hundred(capsys: pytest.CaptureFixture[str]) -> None:
     ask(250, ["random"], 100)
 
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
@@ -16,5 +16,5 @@ def test_asks_are_told_by_the_hundred(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("trials", "spans"), [(1000, ((9, 999), (9, 109), (899, 999))), (50, ((9, 49), (9, 49), (0, 49)))]
 )
-def test_the_trials_that_start_the_workers_do_not_count(trials: int, spans: tuple[tuple[int, int], ...]) -> None:
+def test_the_trials_that_start_the_workers_are_excluded(trials: int, spans: tuple[tuple[int, int], ...]) -> None:
     assert _spans(trials) == spans
