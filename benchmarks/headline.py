@@ -86,7 +86,7 @@ def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, consol
             spec,
             spaces=SPACES,
             executor=SerialExecutor(device),
-            report=lambda event: progress.tell(event, time.monotonic()),
+            report=lambda event: progress.update(event, time.monotonic()),
             data_root=data_root,
             dense_weights=None,
             out_dir=part,

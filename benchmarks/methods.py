@@ -87,7 +87,7 @@ def _run(cell: Cell, runner: CellRunner, console: Console) -> Record:
         return runner.run(cell)
     console.print(f"{_name(cell)}, with a search:", markup=False)
     with job_progress(plan_stages(runner.spec(cell)), console) as progress:
-        return runner.run(cell, lambda event: progress.tell(event, time.monotonic()))
+        return runner.run(cell, lambda event: progress.update(event, time.monotonic()))
 
 
 def expected_s(cell: Cell, done: Sequence[Record]) -> float:

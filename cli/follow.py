@@ -25,7 +25,7 @@ def follow(job: RemoteJob, console: Console) -> None:
         def show(received: Event) -> None:
             event = event_from(received["kind"], received["data"])
             if event is not None:
-                progress.tell(event, seconds_since_epoch(received))
+                progress.update(event, seconds_since_epoch(received))
 
         job.wait(on_event=show)
 

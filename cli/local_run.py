@@ -32,7 +32,7 @@ def run_locally(
     with job_progress(plan_stages(spec), console) as progress:
 
         def report(event: Event) -> None:
-            progress.tell(event, time.monotonic())
+            progress.update(event, time.monotonic())
 
         result = run_job(
             spec,

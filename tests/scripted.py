@@ -1,4 +1,4 @@
-"""A strategy that proposes what it is given."""
+"""A search strategy with given candidates."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,20 @@ from safs.trials import Candidate, Outcome
 
 
 class Scripted:
-    """Proposes ``candidates`` in order, each once the one before was told."""
+    """Proposes ``candidates`` in order, each after the outcome of the one before."""
 
     asks_ahead = False
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self._left = list(candidates)
-        self._told = True
+        self._ready = True
         self.expected_trials = len(candidates)
 
     def ask(self) -> Candidate | None:
-        if not self._told or not self._left:
+        if not self._ready or not self._left:
             return None
-        self._told = False
+        self._ready = False
         return self._left.pop(0)
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        self._told = True
+        self._ready = True

@@ -95,7 +95,7 @@ class Recorder:
     def _write_until_done(self, batch: list[tuple[Event, float]]) -> None:
         """Write the batch in one transaction; retry while the database is away and ``check`` allows it."""
         for event, at_s in batch:
-            progress = self._tracker.tell(event, at_s)
+            progress = self._tracker.update(event, at_s)
         self._batches += 1
         has_outcome = any(isinstance(event, TrialDone) for event, _ in batch)
         while True:

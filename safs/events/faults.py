@@ -1,4 +1,4 @@
-"""What a job has survived: the fault receipt of its report."""
+"""Faults that a job survived, as its report lists them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,19 +9,19 @@ from safs.events.durations import duration
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Processes that were lost under a job, and what that cost."""
+    """Processes that a job lost, and their cost."""
 
     runners_lost: int = 0
-    """Runners that stopped answering while they had the job."""
+    """Runners that stopped sending heartbeats while they held the job."""
     workers_lost: int = 0
-    """Processes of single trainings that were lost while the runner went on."""
+    """Worker processes that died while the runner went on."""
     trials_repeated: int = 0
-    """Trials that were cut short by either, and run again."""
+    """Trials that were interrupted by the loss of a runner or worker, and run again."""
     seconds_lost: float = 0.0
-    """Wall time of work that had to be done again, or in which nobody worked."""
+    """Wall time of work that was repeated, and of pauses without a runner."""
 
-    def and_worker(self, trials_repeated: int, seconds: float) -> "Faults":
-        """These, and one more worker that was lost."""
+    def with_lost_worker(self, trials_repeated: int, seconds: float) -> "Faults":
+        """A copy with one more lost worker."""
         return replace(
             self,
             workers_lost=self.workers_lost + 1,
@@ -34,7 +34,7 @@ NONE = Faults()
 
 
 def survived(faults: Mapping[str, Any] | None) -> str | None:
-    """One sentence of a report's or a job's ``faults``; None if nothing happened, or nobody has counted.
+    """One sentence about the ``faults`` of a report or a job; None if there were none, or they were not counted.
 
     >>> survived({"runners_lost": 1, "workers_lost": 2, "trials_repeated": 3, "seconds_lost": 41.2})
     'survived the loss of 1 runner and 2 workers: 3 trials were repeated, 41 s lost'

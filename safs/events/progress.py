@@ -1,7 +1,7 @@
-"""How far a job is and how long it still takes, folded from its events.
+"""Progress of a job and the time it has left, computed from its events.
 
-``Tracker`` is told every event with the time at which it happened and answers with a ``Progress``: plain numbers for
-the job's row and for progress bars. It reads no clock, so a stream that is replayed gives the same answer.
+``Tracker`` takes each event with its time and returns a ``Progress``: plain numbers for the job's row and for progress
+bars. It reads no clock, so a replayed stream of events gives the same progress.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -27,49 +27,50 @@ from safs.trials import Candidate, EpochMetrics
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """What a stage will train."""
+    """Trials and epochs that a stage is expected to train."""
 
     stage: Stage
     trials: int
-    """Trials or trainings; 0 where the stage trains nothing."""
+    """Number of trials or trainings; 0 if the stage trains nothing."""
     epochs: int
-    """Epochs of each of them, or of the longest."""
-    in_all: int | None = None
-    """Epochs of all of them together where they differ, each counted from where it went on; at least so many."""
+    """Epochs of each trial, or of the longest."""
+    epochs_in_total: int | None = None
+    """Least number of epochs of all trials together, without those that a continued trial has trained already. None if
+    every trial trains ``epochs``."""
 
     @property
     def all_epochs(self) -> int:
-        """Epochs of all of them together."""
-        return self.trials * self.epochs if self.in_all is None else self.in_all
+        """Epochs of all trials together."""
+        return self.trials * self.epochs if self.epochs_in_total is None else self.epochs_in_total
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is, at one moment."""
+    """Progress of a job at one moment."""
 
     stage: Stage
     stage_number: int
-    """1 for the first of this job's stages."""
+    """Position of the stage among the job's stages, from 1."""
     stages: int
     trials_done: int
-    """In the current stage."""
+    """Finished trials of the current stage."""
     trials: int
-    """Expected in the current stage; 0 where it trains nothing."""
+    """Expected trials of the current stage; 0 if it trains nothing."""
     best_accuracy: float | None
     """Best validation accuracy of any epoch of the current stage, in [0, 1]."""
     epochs_done: int
-    """In the current stage, over all its trials."""
+    """Trained epochs of the current stage, over all its trials."""
     epochs: int
-    """Expected in the current stage, over all its trials."""
+    """Expected epochs of the current stage, over all its trials."""
     elapsed_s: float
-    """Since the job started."""
+    """Seconds since the job started."""
     remaining_s: float | None
-    """Estimated; None until the first epoch has been measured."""
+    """Estimated seconds until the job ends; None until the first epoch has been timed."""
     fraction: float
-    """Share of the job's epochs that is done, in [0, 1]; 1 only when the last stage is."""
+    """Share of the job's epochs that are done, in [0, 1]; 1 only after the last stage."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON, with seconds rounded to tenths."""
+        """The progress as plain JSON, with seconds rounded to tenths."""
         values = asdict(self) | {"stage": self.stage.value, "elapsed_s": round(self.elapsed_s, 1)}
         if self.remaining_s is not None:
             values["remaining_s"] = round(self.remaining_s, 1)
@@ -77,7 +78,7 @@ class Progress:
 
 
 def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
-    """The stages that a job will run, in order, and the epochs of each."""
+    """The stages that a job will run, in order, with the epochs of each."""
     candidates = set(spec.final.candidates)
     both, operators = FinalCandidate.SAFS in candidates, FinalCandidate.ACTIVATIONS in candidates
     final = spec.final
@@ -95,10 +96,10 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
 
 
 def plan_search(stage: Stage, section: SearchSpec) -> StagePlan:
-    """What a search will train; by successive halving, promotions are trials too.
+    """The plan of a search. In successive halving, each promotion is a trial of its own.
 
     Raises:
-        SpecError: an option that the strategy does not take.
+        SpecError: the strategy does not have one of the options.
     """
     costs = {"asha": halving_cost, "hyperband": hyperband_cost}
     if section.strategy not in costs:
@@ -110,7 +111,7 @@ def plan_search(stage: Stage, section: SearchSpec) -> StagePlan:
 
 
 class StageTracker:
-    """One stage's counts; times are seconds of the clock that ``Tracker`` is told."""
+    """Counts of one stage. Times are seconds of the caller's clock, as in ``Tracker``."""
 
     def __init__(self, plan: StagePlan, *, started_s: float | None = None) -> None:
         self.plan = self.planned = plan
@@ -120,18 +121,18 @@ class StageTracker:
         self.started = started_s is not None
         self._trains_since_s = self._measured_s = started_s or 0.0
         self._epochs: dict[int, int] = {}
-        """Number -> epochs of the trial's own, without those of the trial that it continues."""
+        """Trial number -> epochs that the trial trained, without those of the trial that it continues."""
         self._before: dict[int, int] = {}
-        """Number -> epochs of the trial that it continues."""
+        """Trial number -> epochs of the trial that it continues."""
         self._ends: dict[int, int] = {}
-        """Number -> the epoch with which the trial ended."""
+        """Trial number -> last epoch of the trial."""
         self._recalled: set[int] = set()
         self._measured_epochs, self._measured_epochs_s = 0, 0.0
         self._running: set[int] = set()
         self._peak = 1
 
     def trial_started(self, candidate: Candidate) -> None:
-        """Counts a trial that runs; a search may ask for more trials than it announced."""
+        """Counts a running trial. A search may run more trials than it announced."""
         number = candidate.number
         self._running.add(number)
         self._before[number] = self._continued(candidate)
@@ -139,7 +140,7 @@ class StageTracker:
         self.plan = replace(self.plan, trials=max(self.plan.trials, number + 1))
 
     def epoch_done(self, number: int, metrics: EpochMetrics, now_s: float) -> None:
-        """Counts an epoch and remembers how long it took."""
+        """Counts an epoch and its duration."""
         if not self._measured_epochs:
             self._trains_since_s = max(self._trains_since_s, now_s - metrics.seconds)
         self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch - self._before.get(number, 0))
@@ -149,7 +150,7 @@ class StageTracker:
         self._measured_s = now_s
 
     def trial_done(self, done: TrialDone, now_s: float) -> None:
-        """Counts a trial whole, also one that broke down before its last epoch; a recalled one cost nothing now."""
+        """Counts all epochs of a trial, even if it broke down before its last one. A recalled trial took no time."""
         candidate, outcome = done.candidate, done.outcome
         self._running.discard(candidate.number)
         self._ends[candidate.number] = candidate.epochs
@@ -163,7 +164,7 @@ class StageTracker:
             self._measured_s = now_s
 
     def _continued(self, candidate: Candidate) -> int:
-        """Epochs that another trial trained for this one."""
+        """Epochs of the trial that the candidate continues; 0 if it continues none."""
         return 0 if candidate.continues is None else self._ends.get(candidate.continues, 0)
 
     def _see(self, accuracy: float) -> None:
@@ -171,23 +172,23 @@ class StageTracker:
 
     @property
     def epochs_done(self) -> int:
-        """Over all trials."""
+        """Epochs that were trained, over all trials."""
         return sum(self._epochs.values())
 
     @property
     def epochs(self) -> int:
-        """Epochs that the stage trains in all: the expected ones, and once it is done those that it did train."""
+        """Expected epochs over all trials; the trained ones once the stage is done."""
         return self.epochs_done if self.done else max(self.plan.all_epochs, self.epochs_done)
 
     def parallel(self, slots: int) -> int:
-        """Trials that run at once: as many as there are slots, or as were seen."""
+        """Number of trials that run at once: the number of slots, or the highest number seen."""
         return max(1, min(self.plan.trials, max(slots, self._peak)))
 
     def slot_seconds_per_epoch(self, slots: int) -> float | None:
-        """Slot-seconds that an epoch costs here, None while nothing is measured.
+        """Slot-seconds that an epoch of this stage costs; None until an epoch has been timed.
 
-        At first that is what the epochs themselves took. Once as many trials are done as run at once, it is the
-        wall clock since the first of them began, which also holds what lies between trials (asking the strategy).
+        At first this is the mean duration of the epochs. Once as many trials are done as run at once, it is the wall
+        time since the first trial began, which includes the time between trials (asking the strategy).
         """
         parallel = self.parallel(slots)
         trained = sum(epochs for number, epochs in self._epochs.items() if number not in self._recalled)
@@ -197,24 +198,24 @@ class StageTracker:
 
 
 class Tracker:
-    """Folds a job's events into its progress.
+    """Computes a job's progress from its events.
 
     Args:
-        plan: the job's stages, from ``plan_stages``; what the events say wins.
-        slots: trials that run at once, as far as is known; raised where more are seen at once.
-        started_s: when the job started, in seconds of whatever clock ``tell`` is given (seconds since the epoch,
-            or a monotonic clock).
+        plan: the job's stages, from ``plan_stages``. Events override it.
+        slots: number of trials that are known to run at once; raised if more are seen at once.
+        started_s: time at which the job started, in seconds of the clock that ``update`` is called with (seconds since
+            the epoch, or a monotonic clock).
     """
 
     def __init__(self, plan: tuple[StagePlan, ...], *, slots: int = 1, started_s: float = 0.0) -> None:
         self.stages = {stage.stage: StageTracker(stage) for stage in plan}
         self._slots = slots
-        self._started_s = self._told_s = started_s
+        self._started_s = self._updated_s = started_s
         self._current = plan[0].stage
 
-    def tell(self, event: Event, now_s: float) -> Progress:
+    def update(self, event: Event, now_s: float) -> Progress:
         """The progress after ``event``, which happened at ``now_s``."""
-        self._told_s = max(self._told_s, now_s)
+        self._updated_s = max(self._updated_s, now_s)
         match event:
             case StageStarted():
                 self._enter(self._announced(event), now_s)
@@ -250,26 +251,26 @@ class Tracker:
         )
 
     def _announced(self, event: StageStarted) -> StagePlan:
-        """What the event says; what it does not say of a search by successive halving stays as planned."""
+        """The plan that the event announces. It lacks the total of a successive halving, which is kept from the old plan."""
         known = self.stages[event.stage].planned if event.stage in self.stages else None
-        if known is None or known.in_all is None or known.epochs != event.epochs:
+        if known is None or known.epochs_in_total is None or known.epochs != event.epochs:
             return StagePlan(event.stage, event.trials, event.epochs)
         return replace(known, trials=max(known.trials, event.trials))
 
     def _enter(self, plan: StagePlan, now_s: float) -> None:
-        """Begins a stage, from nothing: a runner that takes a job over starts its stage again."""
+        """Begins a stage with empty counts: a runner that takes over a job starts its stage again."""
         self._current = plan.stage
         self.stages[plan.stage] = StageTracker(plan, started_s=now_s)
         self.stages = {stage: self.stages[stage] for stage in Stage if stage in self.stages}
 
     def _stage(self, stage: Stage) -> StageTracker:
-        """The stage's counts, also if its start was never told."""
+        """The counts of the stage, which begins now if its start was not reported."""
         if stage not in self.stages:
-            self._enter(StagePlan(stage, 0, 0), self._told_s)
+            self._enter(StagePlan(stage, 0, 0), self._updated_s)
         return self.stages[stage]
 
     def _remaining_s(self, now_s: float) -> float | None:
-        """Epochs left, each at its stage's measured cost, or else at that of the last stage before it that has one."""
+        """Cost of the epochs that are left. A stage without a measured cost has that of the last stage before it."""
         cost: float | None = None
         remaining_s = 0.0
         for stage in self._counted():
@@ -279,7 +280,7 @@ class Tracker:
             if left and cost is None:
                 return None
             remaining_s += left * (cost or 0.0) / stage.parallel(self._slots)
-        return None if cost is None else max(0.0, remaining_s - (now_s - self._told_s))
+        return None if cost is None else max(0.0, remaining_s - (now_s - self._updated_s))
 
     def _fraction(self) -> float:
         if self.stages[Stage.REPORT].done:
@@ -289,7 +290,7 @@ class Tracker:
         return min(0.99, sum(stage.epochs_done for stage in stages) / total) if total else 0.0
 
     def _counted(self) -> list[StageTracker]:
-        """All stages but those that the job has passed over."""
+        """All stages except those that the job has skipped."""
         order = list(self.stages)
         passed = order[: order.index(self._current)]
         return [counts for stage, counts in self.stages.items() if counts.started or stage not in passed]

@@ -1,4 +1,4 @@
-"""The pipeline's memory of its own events: what the report will need, kept as it passes by."""
+"""A log of the events of each stage, from which the report is made."""
 
 import time
 from collections.abc import Iterator
@@ -12,39 +12,39 @@ from safs.trials import Trial, best_trial
 
 @dataclass(slots=True)
 class StageRecord:
-    """A stage that has begun; ``seconds`` is 0 until it ends."""
+    """Events of a stage that has begun. ``seconds`` is 0 until it ends."""
 
     stage: Stage
     seconds: float = 0.0
     trials: list[Trial] = field(default_factory=list)
     summary: str = ""
-    """Set by the stage before it ends: one sentence for people."""
+    """One sentence for people; the stage sets it before it ends."""
     recalled: set[str] = field(default_factory=set)
-    """Where outputs were found that were not made now (see ``safs.reuse.cache.CachedOutput``)."""
+    """Sources of the outputs that were reused (see ``safs.reuse.cache.CachedOutput``)."""
     ran: int = 0
-    """Trials that ran now."""
+    """Number of trials that this attempt ran."""
     epochs: int = 0
-    """Epochs that were trained now."""
+    """Number of epochs that this attempt trained."""
     reused: bool = False
-    """Whether some trial was not run now."""
+    """True if the outcome of some trial was reused."""
 
     @property
     def failed(self) -> int:
-        """How many trials broke down."""
+        """Number of trials that broke down."""
         return sum(trial.outcome.error is not None for trial in self.trials)
 
     @property
     def best_accuracy(self) -> float | None:
-        """On the validation split, of any trial."""
+        """Best validation accuracy of any trial, in [0, 1]; None if all broke down."""
         best = best_trial(self.trials)
         return best.outcome.metrics["accuracy"] if best else None
 
 
 class StageLog:
-    """A ``report`` that remembers, and passes every event on.
+    """A ``report`` that records every event and passes it on.
 
     Args:
-        faults: that earlier attempts at the job have survived.
+        faults: faults that earlier attempts at the job survived.
     """
 
     def __init__(self, report: Report, faults: Faults = NONE) -> None:
@@ -65,14 +65,14 @@ class StageLog:
             case Note(message, _):
                 self.notes.append(message)
             case WorkerLost(_, trial, seconds):
-                self.faults = self.faults.and_worker(0 if trial is None else 1, seconds)
+                self.faults = self.faults.with_lost_worker(0 if trial is None else 1, seconds)
             case _:
                 pass
         self._report(event)
 
     @contextmanager
     def stage(self, stage: Stage, *, trials: int = 0, epochs: int = 0) -> Iterator[StageRecord]:
-        """Announces a stage, times it, and says how it went; nothing is said of a stage that raised."""
+        """Reports the start and the end of a stage, and times it. A stage that raises has no end."""
         started = time.perf_counter()
         record = self.stages[stage] = StageRecord(stage)
         self(StageStarted(stage, trials, epochs))

@@ -39,7 +39,7 @@ A_JOB: list[Event] = [
 def shown(console: Console) -> str:
     with job_progress(PLAN, console) as progress:
         for second, event in enumerate(A_JOB):
-            progress.tell(event, float(second))
+            progress.update(event, float(second))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -1,4 +1,4 @@
-"""Progress, with numbers worked by hand."""
+"""Progress of a job, with numbers worked by hand."""
 
 from math import isfinite
 from typing import Any
@@ -43,13 +43,13 @@ def done(stage: Stage, number: int, epochs: int = 5, *, accuracy: float = 0.5) -
 
 
 def dense_is_done(tracker: Tracker, *, epoch_s: float = 1.0) -> float:
-    """Ten dense epochs and the pruning; returns the time at their end."""
-    tracker.tell(StageStarted(Stage.DENSE, 1, 10), 0.0)
+    """Report ten dense epochs and the pruning; return the time at their end."""
+    tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
     for number in range(1, 11):
-        tracker.tell(epoch(Stage.DENSE, 0, number, seconds=epoch_s), number * epoch_s)
-    tracker.tell(StageDone(Stage.DENSE, 10 * epoch_s, "trained"), 10 * epoch_s)
-    tracker.tell(StageStarted(Stage.PRUNE, 0, 0), 10 * epoch_s)
-    tracker.tell(StageDone(Stage.PRUNE, 0.0, "pruned"), 10 * epoch_s)
+        tracker.update(epoch(Stage.DENSE, 0, number, seconds=epoch_s), number * epoch_s)
+    tracker.update(StageDone(Stage.DENSE, 10 * epoch_s, "trained"), 10 * epoch_s)
+    tracker.update(StageStarted(Stage.PRUNE, 0, 0), 10 * epoch_s)
+    tracker.update(StageDone(Stage.PRUNE, 0.0, "pruned"), 10 * epoch_s)
     return 10 * epoch_s
 
 
@@ -80,7 +80,7 @@ def test_stages_that_nothing_needs_are_not_planned(sections: dict[str, Any], ski
     assert {stage.value for stage in Stage} - plan == skipped | {"joint"}
 
 
-def test_given_weights_leave_the_dense_stage_nothing_to_train() -> None:
+def test_a_job_with_weights_trains_nothing_in_the_dense_stage() -> None:
     plan = plan_stages(job_spec(model={"architecture": "lenet5", "weights": "upload-1"}))
 
     assert plan[0] == StagePlan(Stage.DENSE, 0, 0)
@@ -94,153 +94,153 @@ def test_repeats_multiply_the_final_trainings() -> None:
     assert (stage.trials, stage.epochs) == (6, 7)
 
 
-def test_no_time_left_is_told_before_an_epoch_has_been_measured() -> None:
-    progress = Tracker(SHORT_PLAN).tell(StageStarted(Stage.DENSE, 1, 10), 3.0)
+def test_the_time_left_is_unknown_before_an_epoch_has_been_timed() -> None:
+    progress = Tracker(SHORT_PLAN).update(StageStarted(Stage.DENSE, 1, 10), 3.0)
 
     assert progress.remaining_s is None
     assert (progress.stage, progress.stage_number, progress.stages) == (Stage.DENSE, 1, 5)
     assert (progress.elapsed_s, progress.fraction, progress.best_accuracy) == (3.0, 0.0, None)
 
 
-def test_one_dense_epoch_of_two_seconds_leaves_nine_on_one_slot_and_forty_on_two() -> None:
+def test_the_time_left_is_the_epochs_left_times_the_measured_epoch_over_the_slots() -> None:
     tracker = Tracker(SHORT_PLAN, slots=2)
-    tracker.tell(StageStarted(Stage.DENSE, 1, 10), 0.0)
+    tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
 
-    progress = tracker.tell(epoch(Stage.DENSE, 0, 1, seconds=2.0), 2.0)
+    progress = tracker.update(epoch(Stage.DENSE, 0, 1, seconds=2.0), 2.0)
 
     assert progress.remaining_s == pytest.approx(9 * 2.0 / 1 + 40 * 2.0 / 2)
     assert progress.fraction == pytest.approx(1 / 50)
 
 
-def test_a_search_is_refined_by_its_own_epochs_and_then_by_its_wall_clock() -> None:
+def test_the_cost_of_a_search_is_that_of_its_own_epochs_and_later_that_of_its_wall_clock() -> None:
     tracker = Tracker(SHORT_PLAN, slots=2)
     begin = dense_is_done(tracker)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), begin)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), begin)
 
-    first_epoch = tracker.tell(epoch(Stage.ACTIVATIONS, 0, 1, seconds=0.5), begin + 3.0)
+    first_epoch = tracker.update(epoch(Stage.ACTIVATIONS, 0, 1, seconds=0.5), begin + 3.0)
     # 19 + 20 epochs of 0.5 s on two slots
     assert first_epoch.remaining_s == pytest.approx(39 * 0.5 / 2)
 
-    tracker.tell(done(Stage.ACTIVATIONS, 0), begin + 8.0)
-    two_trials = tracker.tell(done(Stage.ACTIVATIONS, 1), begin + 10.0)
-    # The first epoch began at 2.5 s, so 10 epochs took 7.5 s of the clock, 0.75 s each whatever the slots; 10 are left
-    # here and 20 in the final stage.
+    tracker.update(done(Stage.ACTIVATIONS, 0), begin + 8.0)
+    two_trials = tracker.update(done(Stage.ACTIVATIONS, 1), begin + 10.0)
+    # The first epoch began at 2.5 s, so 10 epochs took 7.5 s of wall time, 0.75 s each for any number of slots. 10 epochs
+    # are left in this stage and 20 in the final stage.
     assert two_trials.remaining_s == pytest.approx(30 * 0.75)
     assert (two_trials.trials_done, two_trials.trials, two_trials.epochs_done) == (2, 4, 10)
     assert two_trials.fraction == pytest.approx(20 / 50)
 
 
-def test_time_left_runs_down_between_events_and_stops_at_zero() -> None:
+def test_the_time_left_decreases_between_events_down_to_zero() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.DENSE, 1, 10), 0.0)
-    tracker.tell(epoch(Stage.DENSE, 0, 1), 1.0)
+    tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
+    tracker.update(epoch(Stage.DENSE, 0, 1), 1.0)
 
     assert [tracker.at(now).remaining_s for now in (1.0, 11.0, 49.0, 50.0, 900.0)] == [49.0, 39.0, 1.0, 0.0, 0.0]
 
 
-def test_trials_seen_at_once_raise_the_slots() -> None:
+def test_more_trials_at_once_than_slots_raise_the_slots() -> None:
     tracker = Tracker(SHORT_PLAN, slots=1)
     begin = dense_is_done(tracker)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), begin)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), begin)
     for number in range(4):
-        tracker.tell(started(Stage.ACTIVATIONS, number), begin)
+        tracker.update(started(Stage.ACTIVATIONS, number), begin)
 
-    progress = tracker.tell(epoch(Stage.ACTIVATIONS, 0, 1, seconds=2.0), begin + 2.0)
+    progress = tracker.update(epoch(Stage.ACTIVATIONS, 0, 1, seconds=2.0), begin + 2.0)
 
     assert progress.remaining_s == pytest.approx(19 * 2.0 / 4 + 20 * 2.0 / 1)
 
 
-def test_a_search_that_improves_may_try_more_than_it_announced() -> None:
+def test_a_search_may_run_more_trials_than_it_announced() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 2, 5), 0.0)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 2, 5), 0.0)
     for number in range(2):
-        tracker.tell(done(Stage.ACTIVATIONS, number), 5.0 * (number + 1))
+        tracker.update(done(Stage.ACTIVATIONS, number), 5.0 * (number + 1))
 
-    progress = tracker.tell(started(Stage.ACTIVATIONS, 2), 10.0)
+    progress = tracker.update(started(Stage.ACTIVATIONS, 2), 10.0)
 
     assert (progress.trials_done, progress.trials) == (2, 3)
     assert progress.remaining_s == pytest.approx(5 + 20)
 
 
-def test_a_trial_that_broke_down_counts_whole_but_never_as_the_best() -> None:
+def test_a_trial_that_broke_down_counts_all_its_epochs_and_is_never_the_best() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
-    tracker.tell(done(Stage.ACTIVATIONS, 0, accuracy=0.4), 5.0)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
+    tracker.update(done(Stage.ACTIVATIONS, 0, accuracy=0.4), 5.0)
 
     broken = Outcome(float("inf"), {"accuracy": 0.9}, error="the loss became infinite in epoch 2")
-    progress = tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(1), broken), 7.0)
+    progress = tracker.update(TrialDone(Stage.ACTIVATIONS, candidate(1), broken), 7.0)
 
     assert (progress.trials_done, progress.epochs_done, progress.best_accuracy) == (2, 10, 0.4)
 
 
 def test_the_best_accuracy_is_that_of_the_current_stage() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.DENSE, 1, 10), 0.0)
-    dense = tracker.tell(epoch(Stage.DENSE, 0, 1, accuracy=0.98), 1.0)
-    search = tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 2.0)
-    better = tracker.tell(epoch(Stage.ACTIVATIONS, 0, 1, accuracy=0.3), 3.0)
-    worse = tracker.tell(epoch(Stage.ACTIVATIONS, 0, 2, accuracy=0.2), 4.0)
+    tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
+    dense = tracker.update(epoch(Stage.DENSE, 0, 1, accuracy=0.98), 1.0)
+    search = tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), 2.0)
+    better = tracker.update(epoch(Stage.ACTIVATIONS, 0, 1, accuracy=0.3), 3.0)
+    worse = tracker.update(epoch(Stage.ACTIVATIONS, 0, 2, accuracy=0.2), 4.0)
 
     assert [moment.best_accuracy for moment in (dense, search, better, worse)] == [0.98, None, 0.3, 0.3]
 
 
-def test_a_stage_whose_artifact_is_reused_leaves_nothing_to_wait_for() -> None:
+def test_a_reused_stage_has_no_epochs_left() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.DENSE, 1, 10), 0.0)
-    tracker.tell(StageDone(Stage.DENSE, 0.0, "reused"), 0.0)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
+    tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
+    tracker.update(StageDone(Stage.DENSE, 0.0, "reused"), 0.0)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
 
-    progress = tracker.tell(epoch(Stage.ACTIVATIONS, 0, 1), 1.0)
+    progress = tracker.update(epoch(Stage.ACTIVATIONS, 0, 1), 1.0)
 
     assert progress.remaining_s == pytest.approx(19 + 20)
     assert progress.fraction == pytest.approx(1 / 40)
 
 
-def test_a_stage_that_was_passed_over_counts_no_more() -> None:
+def test_a_skipped_stage_is_not_counted() -> None:
     tracker = Tracker(SHORT_PLAN)
 
-    tracker.tell(StageStarted(Stage.FINAL, 2, 10), 0.0)
-    progress = tracker.tell(epoch(Stage.FINAL, 0, 1), 1.0)
+    tracker.update(StageStarted(Stage.FINAL, 2, 10), 0.0)
+    progress = tracker.update(epoch(Stage.FINAL, 0, 1), 1.0)
 
     assert progress.remaining_s == pytest.approx(19.0)
     assert progress.fraction == pytest.approx(1 / 20)
 
 
-def test_a_runner_that_takes_over_starts_the_stage_from_nothing() -> None:
+def test_a_runner_that_takes_over_starts_the_stage_with_empty_counts() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
-    tracker.tell(done(Stage.ACTIVATIONS, 0), 5.0)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
+    tracker.update(done(Stage.ACTIVATIONS, 0), 5.0)
 
-    again = tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 60.0)
+    again = tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), 60.0)
 
     assert (again.trials_done, again.epochs_done, again.best_accuracy) == (0, 0, None)
 
 
-def test_an_unplanned_stage_takes_its_place_in_the_order() -> None:
-    progress = Tracker(SHORT_PLAN).tell(StageStarted(Stage.TUNE, 3, 5), 0.0)
+def test_an_unplanned_stage_is_inserted_in_the_order_of_stages() -> None:
+    progress = Tracker(SHORT_PLAN).update(StageStarted(Stage.TUNE, 3, 5), 0.0)
 
     assert (progress.stage, progress.stage_number, progress.stages) == (Stage.TUNE, 4, 6)
 
 
 def test_the_fraction_is_one_only_when_the_report_is_written() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.FINAL, 2, 10), 0.0)
+    tracker.update(StageStarted(Stage.FINAL, 2, 10), 0.0)
     for number in range(2):
-        tracker.tell(done(Stage.FINAL, number, 10), 10.0 * (number + 1))
-    tracker.tell(StageDone(Stage.FINAL, 20.0, "done"), 20.0)
+        tracker.update(done(Stage.FINAL, number, 10), 10.0 * (number + 1))
+    tracker.update(StageDone(Stage.FINAL, 20.0, "done"), 20.0)
 
-    writing = tracker.tell(StageStarted(Stage.REPORT, 0, 0), 20.0)
-    written = tracker.tell(StageDone(Stage.REPORT, 1.0, "written"), 21.0)
+    writing = tracker.update(StageStarted(Stage.REPORT, 0, 0), 20.0)
+    written = tracker.update(StageDone(Stage.REPORT, 1.0, "written"), 21.0)
 
     assert (writing.fraction, written.fraction) == (0.99, 1.0)
     assert (writing.remaining_s, written.remaining_s) == (0.0, 0.0)
 
 
-def test_json_holds_plain_values_only() -> None:
+def test_progress_as_json_has_plain_values_and_rounded_seconds() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.DENSE, 1, 10), 0.0)
+    tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
 
-    assert tracker.tell(epoch(Stage.DENSE, 0, 1, seconds=1 / 3), 1 / 3).as_json() == {
+    assert tracker.update(epoch(Stage.DENSE, 0, 1, seconds=1 / 3), 1 / 3).as_json() == {
         "stage": "dense",
         "stage_number": 1,
         "stages": 5,
@@ -279,13 +279,13 @@ EVENTS = st.lists(
 
 
 @given(events=EVENTS, slots=st.integers(1, 8))
-def test_whatever_happens_times_are_finite_and_never_negative(events: list[tuple[Event, float]], slots: int) -> None:
+def test_times_are_finite_and_never_negative_for_any_events(events: list[tuple[Event, float]], slots: int) -> None:
     tracker = Tracker(SHORT_PLAN, slots=slots)
     now_s = 0.0
 
     for event, pause_s in events:
         now_s += pause_s
-        progress = tracker.tell(event, now_s)
+        progress = tracker.update(event, now_s)
 
         assert progress.remaining_s is None or (isfinite(progress.remaining_s) and progress.remaining_s >= 0)
         assert 0 <= progress.fraction <= 1
@@ -293,10 +293,10 @@ def test_whatever_happens_times_are_finite_and_never_negative(events: list[tuple
         assert progress.elapsed_s == pytest.approx(now_s)
 
 
-def test_elapsed_time_counts_from_the_jobs_start_on_the_clock_given() -> None:
+def test_elapsed_time_counts_from_the_start_of_the_job() -> None:
     tracker = Tracker(SHORT_PLAN, started_s=1_000.0)
 
-    moments = [tracker.tell(StageStarted(Stage.DENSE, 1, 10), 1_002.0), tracker.at(1_005.0)]
+    moments = [tracker.update(StageStarted(Stage.DENSE, 1, 10), 1_002.0), tracker.at(1_005.0)]
 
     assert [moment.elapsed_s for moment in moments] == [2.0, 5.0]
 
@@ -305,7 +305,7 @@ def promoted(number: int, epochs: int, continues: int) -> Candidate:
     return Candidate(number, {"act": "relu"}, epochs, seed=0, horizon=9, continues=continues)
 
 
-def test_a_search_by_halving_plans_its_promotions_and_the_epochs_that_they_newly_train() -> None:
+def test_the_plan_of_a_successive_halving_counts_promotions_and_only_their_new_epochs() -> None:
     final = {"candidates": ["default", "joint"]}
     plans = {
         strategy: plan_stages(
@@ -318,46 +318,46 @@ def test_a_search_by_halving_plans_its_promotions_and_the_epochs_that_they_newly
         for strategy, plan in plans.items()
     }
 
-    # 9 of 1 epoch, 3 go on by 2, 1 goes on by 6
+    # 9 trials of 1 epoch; 3 continue for 2 more, 1 for 6 more
     assert found == {"asha": (13, 9 + 6 + 6), "hyperband": (13, 9 + 6 + 6), "random": (9, 81)}
 
 
-def test_a_promoted_trial_counts_the_epochs_that_it_trains_itself() -> None:
-    tracker = Tracker((StagePlan(Stage.ACTIVATIONS, 13, 9, in_all=21), StagePlan(Stage.REPORT, 0, 0)))
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 9, 9), 0.0)
+def test_a_promoted_trial_counts_only_its_new_epochs() -> None:
+    tracker = Tracker((StagePlan(Stage.ACTIVATIONS, 13, 9, epochs_in_total=21), StagePlan(Stage.REPORT, 0, 0)))
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 9, 9), 0.0)
     for number in range(3):
-        tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(number, 1), Outcome(0.5, {"accuracy": 0.5})), 1.0)
+        tracker.update(TrialDone(Stage.ACTIVATIONS, candidate(number, 1), Outcome(0.5, {"accuracy": 0.5})), 1.0)
 
-    tracker.tell(TrialStarted(Stage.ACTIVATIONS, promoted(3, 3, continues=1)), 3.0)
-    running = tracker.tell(epoch(Stage.ACTIVATIONS, 3, 2), 4.0)
-    ended = tracker.tell(TrialDone(Stage.ACTIVATIONS, promoted(3, 3, continues=1), Outcome(0.4)), 5.0)
-    again = tracker.tell(TrialDone(Stage.ACTIVATIONS, promoted(4, 9, continues=3), Outcome(0.3), "before"), 5.0)
+    tracker.update(TrialStarted(Stage.ACTIVATIONS, promoted(3, 3, continues=1)), 3.0)
+    running = tracker.update(epoch(Stage.ACTIVATIONS, 3, 2), 4.0)
+    ended = tracker.update(TrialDone(Stage.ACTIVATIONS, promoted(3, 3, continues=1), Outcome(0.4)), 5.0)
+    again = tracker.update(TrialDone(Stage.ACTIVATIONS, promoted(4, 9, continues=3), Outcome(0.3), "before"), 5.0)
 
     assert (running.epochs_done, running.epochs, running.trials) == (4, 21, 13)
     assert [ended.epochs_done, again.epochs_done] == [5, 11]
 
 
-def test_a_promoted_trial_that_had_to_begin_anew_counts_no_epoch_twice() -> None:
-    tracker = Tracker((StagePlan(Stage.ACTIVATIONS, 13, 9, in_all=21), StagePlan(Stage.REPORT, 0, 0)))
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 13, 9), 0.0)
-    tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(0, 3), Outcome(0.5)), 1.0)
-    tracker.tell(TrialStarted(Stage.ACTIVATIONS, promoted(1, 9, continues=0)), 1.0)
+def test_a_promoted_trial_that_starts_over_counts_no_epoch_twice() -> None:
+    tracker = Tracker((StagePlan(Stage.ACTIVATIONS, 13, 9, epochs_in_total=21), StagePlan(Stage.REPORT, 0, 0)))
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 13, 9), 0.0)
+    tracker.update(TrialDone(Stage.ACTIVATIONS, candidate(0, 3), Outcome(0.5)), 1.0)
+    tracker.update(TrialStarted(Stage.ACTIVATIONS, promoted(1, 9, continues=0)), 1.0)
 
-    seen = [tracker.tell(epoch(Stage.ACTIVATIONS, 1, number), 2.0).epochs_done for number in range(1, 6)]
+    seen = [tracker.update(epoch(Stage.ACTIVATIONS, 1, number), 2.0).epochs_done for number in range(1, 6)]
 
     assert seen == [3, 3, 3, 4, 5]
 
 
-def test_recalled_trials_are_done_and_say_nothing_of_what_the_others_will_cost() -> None:
+def test_recalled_trials_count_as_done_and_not_in_the_measured_cost() -> None:
     tracker = Tracker(SHORT_PLAN)
-    tracker.tell(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
+    tracker.update(StageStarted(Stage.ACTIVATIONS, 4, 5), 0.0)
     for number in range(2):
-        tracker.tell(TrialDone(Stage.ACTIVATIONS, candidate(number), Outcome(0.5), "an earlier attempt"), 0.1)
+        tracker.update(TrialDone(Stage.ACTIVATIONS, candidate(number), Outcome(0.5), "an earlier attempt"), 0.1)
     recalled = tracker.at(0.1)
-    tracker.tell(started(Stage.ACTIVATIONS, 2), 1.0)
-    tracker.tell(epoch(Stage.ACTIVATIONS, 2, 1, seconds=2.0), 3.0)
-    trained = tracker.tell(done(Stage.ACTIVATIONS, 2), 11.0)
+    tracker.update(started(Stage.ACTIVATIONS, 2), 1.0)
+    tracker.update(epoch(Stage.ACTIVATIONS, 2, 1, seconds=2.0), 3.0)
+    trained = tracker.update(done(Stage.ACTIVATIONS, 2), 11.0)
 
     assert (recalled.trials_done, recalled.epochs_done, recalled.remaining_s) == (2, 10, None)
-    # The third trial's five epochs took 10 s of the clock; five are left here, twenty in the final stage.
+    # The five epochs of the third trial took 10 s. Five epochs are left in this stage, twenty in the final stage.
     assert trained.remaining_s == pytest.approx(25 * 2.0)

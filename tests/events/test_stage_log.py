@@ -1,4 +1,4 @@
-"""What the pipeline remembers of its own events."""
+"""The log of the events of each stage."""
 
 from math import inf
 
@@ -12,14 +12,14 @@ from safs.trials import Candidate, Outcome
 
 
 def done(number: int, accuracy: float | None) -> TrialDone:
-    """A trial of stage 2; without an accuracy one that broke down."""
+    """A trial of stage 2; one without an accuracy broke down."""
     outcome = Outcome(inf, error="diverged") if accuracy is None else Outcome(1 - accuracy, {"accuracy": accuracy})
     return TrialDone(Stage.TUNE, Candidate(number, {}, 1, 0), outcome)
 
 
 def test_every_event_is_passed_on_in_order() -> None:
-    heard: list[Event] = []
-    stage_log = StageLog(heard.append)
+    received: list[Event] = []
+    stage_log = StageLog(received.append)
 
     with stage_log.stage(Stage.TUNE, trials=1, epochs=8) as record:
         stage_log(done(0, 0.5))
@@ -27,7 +27,7 @@ def test_every_event_is_passed_on_in_order() -> None:
         stage_log(Note("careful", "warning"))
         record.summary = "went well"
 
-    assert heard == [
+    assert received == [
         StageStarted(Stage.TUNE, 1, 8),
         done(0, 0.5),
         Pulse(),
@@ -50,7 +50,7 @@ def test_trials_are_kept_by_stage_in_the_order_of_their_numbers() -> None:
     assert (record.failed, record.best_accuracy) == (1, 0.75)
 
 
-def test_workers_that_are_lost_add_to_the_faults_of_earlier_attempts() -> None:
+def test_lost_workers_are_added_to_the_faults_of_earlier_attempts() -> None:
     stage_log = StageLog(lambda event: None, Faults(runners_lost=1, trials_repeated=2, seconds_lost=10.0))
 
     stage_log(WorkerLost(Stage.TUNE, 3, 1.5))
@@ -59,7 +59,7 @@ def test_workers_that_are_lost_add_to_the_faults_of_earlier_attempts() -> None:
     assert stage_log.faults == Faults(runners_lost=1, workers_lost=2, trials_repeated=3, seconds_lost=12.0)
 
 
-def test_a_stage_without_a_sound_trial_has_no_best_accuracy() -> None:
+def test_a_stage_whose_trials_all_broke_down_has_no_best_accuracy() -> None:
     stage_log = StageLog(lambda event: None)
 
     with stage_log.stage(Stage.TUNE) as record:
@@ -68,18 +68,18 @@ def test_a_stage_without_a_sound_trial_has_no_best_accuracy() -> None:
     assert (record.failed, record.best_accuracy) == (1, None)
 
 
-def test_a_stage_that_raised_is_not_said_to_be_done() -> None:
-    heard: list[Event] = []
-    stage_log = StageLog(heard.append)
+def test_a_stage_that_raises_is_not_reported_as_done() -> None:
+    received: list[Event] = []
+    stage_log = StageLog(received.append)
 
     with pytest.raises(Cancelled), stage_log.stage(Stage.PRUNE):
         raise Cancelled("cancelled by the user")
 
-    assert heard == [StageStarted(Stage.PRUNE, 0, 0)]
+    assert received == [StageStarted(Stage.PRUNE, 0, 0)]
     assert stage_log.stages[Stage.PRUNE].seconds == 0
 
 
-def test_what_report_raises_passes_through() -> None:
+def test_an_exception_of_report_reaches_the_stage() -> None:
     def cancel(event: Event) -> None:
         raise Cancelled("cancelled by the user")
 

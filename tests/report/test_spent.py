@@ -19,4 +19,4 @@ def test_what_a_job_survived_is_told_only_if_something_happened() -> None:
 def test_faults_add_up() -> None:
     earlier = Faults(runners_lost=1, workers_lost=1, trials_repeated=4, seconds_lost=3.0)
 
-    assert earlier.and_worker(1, 0.5) == Faults(1, 2, 5, 3.5)
+    assert earlier.with_lost_worker(1, 0.5) == Faults(1, 2, 5, 3.5)

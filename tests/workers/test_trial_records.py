@@ -1,4 +1,4 @@
-"""What a search was told comes back from the database the same to the last bit, or a replay would diverge."""
+"""Outcomes come back from the database the same to the last bit, since a replayed search would diverge otherwise."""
 
 from math import inf, nextafter
 
@@ -34,7 +34,7 @@ CANDIDATES = {
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
 @pytest.mark.parametrize("candidate", CANDIDATES.values(), ids=CANDIDATES)
-def test_a_trial_is_restored_as_it_was_told(
+def test_a_trial_is_restored_bit_for_bit(
     database: Database, lease: Lease, candidate: Candidate, outcome: Outcome
 ) -> None:
     tracker = Tracker(plan_stages(JobSpec.model_validate(TINY)))
