@@ -1,4 +1,4 @@
-"""A running job, live: a bar a stage on a terminal, plain lines where there is none."""
+"""The progress of a running job: one bar per stage on a terminal, plain lines elsewhere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,18 +22,18 @@ STAGE_TITLES = {
     Stage.REPORT: "test and report",
 }
 LINES_A_STAGE = 4
-"""Lines about trials that a stage prints where there is no terminal."""
+"""Lines about trials that a stage prints without a terminal."""
 
 
 class View(Protocol):
-    """Shows progress somewhere."""
+    """A display of a job's progress."""
 
     def show(self, event: Event, progress: Progress) -> None:
-        """Called after every event."""
+        """Shows one event and the progress after it."""
 
 
 class JobProgress:
-    """Folds a job's events and shows them.
+    """Shows a job's events and the progress that follows from them.
 
     Args:
         plan: the job's stages.
@@ -44,16 +44,16 @@ class JobProgress:
         self._view = view
         self._tracker: Tracker | None = None
 
-    def tell(self, event: Event, now_s: float) -> None:
-        """Shows the event; ``now_s`` is when it happened. The first one starts the job's clock."""
+    def update(self, event: Event, now_s: float) -> None:
+        """Shows an event that happened at ``now_s``. The first event starts the job's clock."""
         if self._tracker is None:
             self._tracker = Tracker(self._plan, started_s=now_s)
-        self._view.show(event, self._tracker.tell(event, now_s))
+        self._view.show(event, self._tracker.update(event, now_s))
 
 
 @contextmanager
 def job_progress(plan: Sequence[StagePlan], console: Console) -> Iterator[JobProgress]:
-    """Shows a job while the block runs: bars on a terminal, lines elsewhere."""
+    """Shows a job while the block runs: bars on a terminal, plain lines elsewhere."""
     if not console.is_terminal:
         yield JobProgress(plan, Lines(console))
         return
@@ -63,7 +63,7 @@ def job_progress(plan: Sequence[StagePlan], console: Console) -> Iterator[JobPro
 
 
 class StageBars:
-    """One bar a stage and one for the whole job."""
+    """One bar per stage and one for the whole job."""
 
     def __init__(self, bars: Bars, plan: Sequence[StagePlan]) -> None:
         self._bars = bars
@@ -73,7 +73,7 @@ class StageBars:
         self._whole = bars.add_task("[bold]whole job", total=1.0, status="waiting for a runner")
 
     def show(self, event: Event, progress: Progress) -> None:
-        """Moves the bars."""
+        """Updates the bars, and prints notes above them."""
         if isinstance(event, Note):
             self._bars.console.print(_note(event), style="yellow" if event.level == "warning" else "dim", markup=False)
         if progress.stage not in self._tasks:
@@ -94,7 +94,7 @@ class Lines:
         self._console = console
 
     def show(self, event: Event, progress: Progress) -> None:
-        """Prints a line if the event is worth one."""
+        """Prints a line for the events that have one."""
         if line := self._line(event, progress):
             self._console.print(line, markup=False, soft_wrap=True)
 
@@ -116,7 +116,7 @@ class Lines:
 
 
 def _is_milestone(progress: Progress) -> bool:
-    """Whether the trial that has just ended is one of the few to be told about."""
+    """True for about ``LINES_A_STAGE`` trials of each stage."""
     step = max(1, progress.trials // LINES_A_STAGE)
     return 0 < progress.trials_done < progress.trials and progress.trials_done % step == 0
 
@@ -149,7 +149,7 @@ def _time(progress: Progress) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any.
+    """Minutes and seconds, with hours if there are any.
 
     >>> _clock(65.2), _clock(3_725)
     ('1:05', '1:02:05')

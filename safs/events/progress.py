@@ -251,7 +251,7 @@ class Tracker:
         )
 
     def _announced(self, event: StageStarted) -> StagePlan:
-        """The plan that the event announces. It lacks the total of a successive halving, which is kept from the old plan."""
+        """The plan that the event announces, with the planned total of epochs, which events do not state."""
         known = self.stages[event.stage].planned if event.stage in self.stages else None
         if known is None or known.epochs_in_total is None or known.epochs != event.epochs:
             return StagePlan(event.stage, event.trials, event.epochs)

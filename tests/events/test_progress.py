@@ -123,8 +123,8 @@ def test_the_cost_of_a_search_is_that_of_its_own_epochs_and_later_that_of_its_wa
 
     tracker.update(done(Stage.ACTIVATIONS, 0), begin + 8.0)
     two_trials = tracker.update(done(Stage.ACTIVATIONS, 1), begin + 10.0)
-    # The first epoch began at 2.5 s, so 10 epochs took 7.5 s of wall time, 0.75 s each for any number of slots. 10 epochs
-    # are left in this stage and 20 in the final stage.
+    # The first epoch began at 2.5 s, so 10 epochs took 7.5 s of wall time, 0.75 s each for any number of slots. 10
+    # epochs are left in this stage and 20 in the final stage.
     assert two_trials.remaining_s == pytest.approx(30 * 0.75)
     assert (two_trials.trials_done, two_trials.trials, two_trials.epochs_done) == (2, 4, 10)
     assert two_trials.fraction == pytest.approx(20 / 50)
