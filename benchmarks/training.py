@@ -33,7 +33,7 @@ from safs.data import TensorSplit, inspect, load
 from safs.errors import DataError
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.masks import Masks, prunable_parameters
-from safs.pruning.selection.mask_from_scores import choose
+from safs.pruning.selection.choose_masks import choose_masks
 from safs.spec.job import DataSpec, Recipe
 from safs.training.session import TrainingSession
 
@@ -162,7 +162,7 @@ def session_epoch(
 def _masks(model: nn.Module) -> Masks:
     scores = {name: parameter.detach().abs() for name, parameter in prunable_parameters(model).items()}
     live = live_total(sum(score.numel() for score in scores.values()), 0.99)
-    return choose(scores, live, distribution="global", granularity="weight")
+    return choose_masks(scores, live, distribution="global", granularity="weight")
 
 
 class PilImages(Dataset[tuple[Tensor, int]]):

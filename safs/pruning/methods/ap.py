@@ -34,7 +34,7 @@ from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import split_evenly
 from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
-from safs.pruning.selection.mask_from_scores import Scores, choose
+from safs.pruning.selection.choose_masks import Scores, choose_masks
 from safs.pruning.selection.selector import check_selection, scored
 from safs.spec.job import PruneSpec
 
@@ -111,7 +111,7 @@ def remove_least_moved(
     tiers = {name: mask.int() + (mask & ~candidates[name]).int() for name, mask in kept.items()}
     values = {name: torch.where(tier == 1, moved[name], spared[name]) for name, tier in tiers.items()}
     by_layer = DISTRIBUTIONS[distribution].live_counts is not None
-    return choose(
+    return choose_masks(
         _ranked(tiers, values), live, distribution=distribution if by_layer else "global", granularity="weight"
     )
 
@@ -148,7 +148,7 @@ def _prune_once(
     parameters = prunable_parameters(trainer.model)
     scores = scored(trainer, spec, masks)
     share = round(options.activate * (_count(masks) - live))
-    kept = choose(scores, live + share, distribution=spec.distribution, granularity="weight")
+    kept = choose_masks(scores, live + share, distribution=spec.distribution, granularity="weight")
     layers = set(parameters) if options.everywhere else layers_that_read_no_negatives(trainer)
     sign = 1 if options.control else -1
     candidates = {name: (one.detach().sign() == sign) & (name in layers) for name, one in parameters.items()}

@@ -15,12 +15,12 @@ from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.methods.composed import check_schedule, compose
 from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
+from safs.pruning.removal.choose_units import Removal, check_removal, choose_units
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.constants import norms_behind, shift
 from safs.pruning.removal.coupling import find_groups
 from safs.pruning.removal.input_units import NAME, find_inputs, mean_and_deviation
-from safs.pruning.removal.plan import Removal, check_removal, plan_removal
-from safs.pruning.selection.mask_from_scores import Scores
+from safs.pruning.selection.choose_masks import Scores
 from safs.pruning.selection.selector import check_score
 from safs.spec.job import PruneSpec
 
@@ -72,7 +72,7 @@ class _InputSelector:
         scaled = dict(scores)
         for slot in self._inputs.group.consumers if self._inputs else ():
             scaled[slot.name] = scores[slot.name] * _along_inputs(self._deviation, scores[slot.name])
-        self._removal = plan_removal(self._groups, scaled, sparsity, self._distribution)
+        self._removal = choose_units(self._groups, scaled, sparsity, self._distribution)
         return self._removal.masks
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:

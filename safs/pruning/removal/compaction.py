@@ -9,10 +9,10 @@ from safs.errors import CompactionError
 from safs.inputs import InputSelection, WithSelectedInputs
 from safs.models.form import Form
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
+from safs.pruning.removal.choose_units import Removal
 from safs.pruning.removal.constants import fold_constants, zero_incoming
 from safs.pruning.removal.cutting import take_out, without
-from safs.pruning.removal.output_check import probe
-from safs.pruning.removal.plan import Removal
+from safs.pruning.removal.reference_output import reference_output
 from safs.pruning.removal.units import UnitGroup, Units, positions_of
 
 TOLERANCE = 1e-5
@@ -79,11 +79,12 @@ def compact(
             by more than ``TOLERANCE``. The model is then of no use.
     """
     zero_units(model, groups, removed)
-    expected = probe(model, example)
+    expected = reference_output(model, example)
     before = {name: value.shape for name, value in model.state_dict().items()}
     take_out(model, groups, removed)
     try:
-        found = probe(model if inputs is None else WithSelectedInputs(model, inputs).to(example.device), example)
+        smaller = model if inputs is None else WithSelectedInputs(model, inputs).to(example.device)
+        found = reference_output(smaller, example)
     except Exception as error:  # forward is foreign code that meets unknown sizes: anything can come
         raise _refusal(model, f"without them it does not run ({error})") from error
     difference, scale = (found - expected).abs().max().item(), expected.abs().max().item()

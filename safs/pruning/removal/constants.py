@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from safs.activations.symbolic_trace import trace
 from safs.pruning.masks import prunable_parameters
-from safs.pruning.removal.output_check import probe
+from safs.pruning.removal.reference_output import reference_output
 from safs.pruning.removal.units import UnitGroup, Units, positions_of
 
 SPREAD = 1e-6
@@ -79,7 +79,7 @@ def _constant_inputs(model: nn.Module, paths: Iterable[str], example: Tensor) ->
     seen: dict[str, Tensor] = {}
     handles = [model.get_submodule(path).register_forward_pre_hook(partial(_observe, seen, path)) for path in paths]
     try:
-        probe(model, example)
+        reference_output(model, example)
     finally:
         for handle in handles:
             handle.remove()

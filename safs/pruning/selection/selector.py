@@ -10,10 +10,10 @@ from safs.pruning.axes.distributions import live_total
 from safs.pruning.axes.scores import SCORES, ScoreInput
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.protocol import Pruned, PruningTask, Trainer
+from safs.pruning.removal.choose_units import Removal, check_removal, choose_units
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.coupling import find_groups
-from safs.pruning.removal.plan import Removal, check_removal, plan_removal
-from safs.pruning.selection.mask_from_scores import Scores, check_choice, choose
+from safs.pruning.selection.choose_masks import Scores, check_choice, choose_masks
 from safs.spec.job import PruneSpec
 
 FILTER = "filter"
@@ -52,7 +52,7 @@ class MaskSelector:
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
         live = live_total(sum(score.numel() for score in scores.values()), sparsity)
-        return choose(scores, live, distribution=self.distribution, granularity=self.granularity)
+        return choose_masks(scores, live, distribution=self.distribution, granularity=self.granularity)
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
         apply_masks(prunable_parameters(self.model), masks)
@@ -71,7 +71,7 @@ class UnitSelector:
         self.removal: Removal | None = None
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
-        self.removal = plan_removal(self.groups, scores, sparsity, self._distribution)
+        self.removal = choose_units(self.groups, scores, sparsity, self._distribution)
         return self.removal.masks
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:

@@ -15,7 +15,7 @@ from safs.pruning.axes.distributions import (
     live_total,
     sparsity_that_leaves,
 )
-from safs.pruning.selection.mask_from_scores import check_choice
+from safs.pruning.selection.choose_masks import check_choice
 
 LENET5 = {
     "conv1.weight": torch.Size([6, 1, 5, 5]),

@@ -16,7 +16,17 @@ from safs.pruning.methods.ap import layers_that_read_no_negatives, remove_least_
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec
-from tests.pruning.benches import CPU, RecordingBench, bench_for, copied, count, digits, drain, perceptron, setting_for
+from tests.pruning.trainers import (
+    CPU,
+    RecordingTrainer,
+    copied,
+    count,
+    digits,
+    drain,
+    perceptron,
+    task_for,
+    trainer_for,
+)
 
 FIRST, HIDDEN, LAST = "1.weight", "3.weight", "5.weight"
 WEIGHTS = 64 * 32 + 32 * 16 + 16 * 10
@@ -27,7 +37,7 @@ def spec(rounds: int = 3, *, score: str = "magnitude", distribution: str = "glob
     return PruneSpec(method="ap", score=score, distribution=distribution, epochs=rounds + 1, options=options)
 
 
-def run(trainer: RecordingBench, sparsity: float, chosen: PruneSpec) -> Pruned:
+def run(trainer: RecordingTrainer, sparsity: float, chosen: PruneSpec) -> Pruned:
     return drain(PRUNERS["ap"].prune(trainer, sparsity, chosen))[1]
 
 
@@ -42,7 +52,7 @@ def flat(tensors: dict[str, Tensor]) -> Tensor:
     return torch.cat([tensors[name].flatten() for name in (FIRST, HIDDEN, LAST)])
 
 
-def last_removal(trainer: RecordingBench) -> tuple[Masks, dict[str, Tensor], Masks]:
+def last_removal(trainer: RecordingTrainer) -> tuple[Masks, dict[str, Tensor], Masks]:
     """Masks before the last removal, the weights then, and the masks after it."""
     trained, final = trainer.trainings[-2:]
     return trained.masks, trained.after, final.masks
@@ -51,7 +61,7 @@ def last_removal(trainer: RecordingBench) -> tuple[Masks, dict[str, Tensor], Mas
 @pytest.mark.parametrize("distribution", ["global", "lamp", "erk", "uniform"])
 @pytest.mark.parametrize("options", [{}, {"activate": 1.0}, {"control": True}, {"activate": 0.0}])
 def test_each_round_removes_the_same_share_in_all_and_the_last_reaches_the_target(distribution, options):
-    trainer = bench_for(perceptron(), epochs=4)
+    trainer = trainer_for(perceptron(), epochs=4)
 
     pruned = run(trainer, 1 - 0.75**3, spec(distribution=distribution, **options))
 
@@ -67,7 +77,7 @@ def test_each_round_removes_the_same_share_in_all_and_the_last_reaches_the_targe
 
 @pytest.mark.parametrize("score", ["gradient", "synflow", "lookahead", "random"])
 def test_any_score_can_be_the_one_that_ap_is_put_on(score):
-    alone, with_ap = bench_for(perceptron(), epochs=3), bench_for(perceptron(), epochs=3)
+    alone, with_ap = trainer_for(perceptron(), epochs=3), trainer_for(perceptron(), epochs=3)
 
     run(alone, 0.6, spec(2, score=score, activate=0.0))
     pruned = run(with_ap, 0.6, spec(2, score=score))
@@ -114,7 +124,7 @@ def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptie
 @pytest.mark.parametrize("rewind", [True, False])
 @pytest.mark.parametrize("control", [False, True])
 def test_a_real_round_takes_the_share_from_layers_that_read_relu_by_movement_in_that_round(rewind, control):
-    trainer = bench_for(perceptron(), epochs=4)
+    trainer = trainer_for(perceptron(), epochs=4)
 
     run(trainer, 0.6, spec(rewind=rewind, control=control))
 
@@ -131,7 +141,7 @@ def test_a_real_round_takes_the_share_from_layers_that_read_relu_by_movement_in_
 
 
 def test_with_everywhere_the_first_layer_gives_as_well():
-    trainer = bench_for(perceptron(), epochs=2)
+    trainer = trainer_for(perceptron(), epochs=2)
 
     run(trainer, 0.3, spec(1, everywhere=True, activate=1.0))
 
@@ -143,7 +153,7 @@ def test_with_everywhere_the_first_layer_gives_as_well():
 
 
 def test_without_the_weights_that_ap_takes_no_pre_activation_is_lower_and_fewer_neurons_are_dead():
-    trainer = bench_for(perceptron(widths=(48, 32)), epochs=6)
+    trainer = trainer_for(perceptron(widths=(48, 32)), epochs=6)
 
     run(trainer, 0.4, spec(1, activate=0.3))
 
@@ -175,7 +185,7 @@ def test_survivors_begin_each_round_where_the_first_began_or_where_the_last_one_
         nn.Flatten(), nn.Linear(64, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 10)
     )
     start = copied(model)
-    trainer = bench_for(model, epochs=4)
+    trainer = trainer_for(model, epochs=4)
 
     run(trainer, 0.5, spec(rewind=rewind))
 
@@ -190,7 +200,7 @@ def test_survivors_begin_each_round_where_the_first_began_or_where_the_last_one_
 def test_the_note_tells_how_many_weights_went_for_having_moved_least():
     removed = round(0.5 * WEIGHTS)
     notes = {
-        activation: run(bench_for(perceptron(activation=activation), epochs=2), 0.5, spec(1)).notes
+        activation: run(trainer_for(perceptron(activation=activation), epochs=2), 0.5, spec(1)).notes
         for activation in (nn.ReLU, nn.Sigmoid, nn.GELU)
     }
 
@@ -219,7 +229,7 @@ def test_a_weight_that_also_reads_negative_values_or_that_nothing_reads_is_left_
     model.last.eval()
     before, modes = copied(model), [module.training for module in model.modules()]
 
-    assert layers_that_read_no_negatives(bench_for(model, epochs=1)) == {"last.weight"}
+    assert layers_that_read_no_negatives(trainer_for(model, epochs=1)) == {"last.weight"}
 
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
@@ -227,7 +237,7 @@ def test_a_weight_that_also_reads_negative_values_or_that_nothing_reads_is_left_
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another():
-    runs = [run(bench_for(perceptron(), epochs=3, seed=seed), 0.8, spec(2)) for seed in (0, 0, 1)]
+    runs = [run(trainer_for(perceptron(), epochs=3, seed=seed), 0.8, spec(2)) for seed in (0, 0, 1)]
 
     states = [flat(pruned.model.state_dict()) for pruned in runs]
     assert torch.equal(states[0], states[1])
@@ -251,7 +261,7 @@ def test_fewer_neurons_are_dead_than_without_ap_at_the_same_density_and_not_so_i
 
 def dynamic_rate(seed: int, **options) -> float:
     """Dynamic dead-neuron rate over all hidden neurons, on validation, of a perceptron 64-128-128-10 at 33%."""
-    trainer = bench_for(perceptron(seed, (128, 128)), epochs=12, seed=seed, batch_size=128)
+    trainer = trainer_for(perceptron(seed, (128, 128)), epochs=12, seed=seed, batch_size=128)
     pruned = run(trainer, 1 - 0.8**5, spec(5, **options))
     sites = measure_dead_neurons(rewire(pruned.model), digits().validation, batch_size=256, device=CPU)
     return mean(site.dynamic for site in sites)
@@ -274,7 +284,7 @@ def test_a_job_that_ap_cannot_do_is_refused(changes, error, field, words):
     wrong = PruneSpec.model_validate(spec().model_dump() | changes)
 
     with pytest.raises(error, match=words) as caught:
-        PRUNERS["ap"].check(setting_for(perceptron(), 0.5, wrong))
+        PRUNERS["ap"].check(task_for(perceptron(), 0.5, wrong))
 
     assert caught.value.field in (field, None)
 
@@ -282,9 +292,9 @@ def test_a_job_that_ap_cannot_do_is_refused(changes, error, field, words):
 def test_a_sparsity_that_empties_a_layer_is_refused_and_the_most_that_is_possible_works():
     possible = (WEIGHTS - 3) / WEIGHTS
     with pytest.raises(SparsityError, match="2 of 2720 weights"):
-        PRUNERS["ap"].check(setting_for(perceptron(), possible + 1 / WEIGHTS, spec()))
+        PRUNERS["ap"].check(task_for(perceptron(), possible + 1 / WEIGHTS, spec()))
 
-    PRUNERS["ap"].check(setting_for(perceptron(), possible, spec()))
-    pruned = run(bench_for(perceptron(), epochs=3), possible, spec(2))
+    PRUNERS["ap"].check(task_for(perceptron(), possible, spec()))
+    pruned = run(trainer_for(perceptron(), epochs=3), possible, spec(2))
 
     assert [int(mask.sum()) for mask in pruned.masks.values()] == [1, 1, 1]

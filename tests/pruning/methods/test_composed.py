@@ -15,7 +15,7 @@ from safs.pruning.methods.composed import with_regrowth
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec
-from tests.pruning.benches import RecordingBench, bench_for, copied, count, drain, perceptron, setting_for
+from tests.pruning.trainers import RecordingTrainer, copied, count, drain, perceptron, task_for, trainer_for
 
 LAYERS = ("1.weight", "3.weight", "5.weight")
 WEIGHTS = 64 * 32 + 32 * 16 + 16 * 10
@@ -31,7 +31,7 @@ def spec(schedule: str = "one_shot", *, epochs: int | None = None, **changes) ->
     return PruneSpec(schedule=schedule, epochs=epochs, **changes)
 
 
-def run(trainer: RecordingBench, sparsity: float, chosen: PruneSpec) -> Pruned:
+def run(trainer: RecordingTrainer, sparsity: float, chosen: PruneSpec) -> Pruned:
     return drain(PRUNERS[chosen.method].prune(trainer, sparsity, chosen))[1]
 
 
@@ -54,8 +54,8 @@ def test_every_schedule_ends_at_the_sparsity_to_the_single_weight_and_uses_its_e
     schedule, score, distribution, granularity
 ):
     chosen = spec(schedule, score=score, distribution=distribution, granularity=granularity)
-    PRUNERS["magnitude"].check(setting_for(perceptron(), 0.87, chosen))
-    trainer = bench_for(perceptron(), epochs=chosen.epochs)
+    PRUNERS["magnitude"].check(task_for(perceptron(), 0.87, chosen))
+    trainer = trainer_for(perceptron(), epochs=chosen.epochs)
 
     epochs, pruned = drain(PRUNERS["magnitude"].prune(trainer, 0.87, chosen))
 
@@ -71,7 +71,7 @@ def test_every_schedule_ends_at_the_sparsity_to_the_single_weight_and_uses_its_e
 @pytest.mark.parametrize("schedule", PRUNING_SCHEDULES)
 def test_the_same_seed_gives_the_same_network(schedule):
     states = [
-        run(bench_for(perceptron(), epochs=6, seed=seed), 0.8, spec(schedule)).model.state_dict() for seed in (3, 3)
+        run(trainer_for(perceptron(), epochs=6, seed=seed), 0.8, spec(schedule)).model.state_dict() for seed in (3, 3)
     ]
 
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
@@ -81,7 +81,7 @@ def test_one_shot_trains_nothing_and_leaves_survivors_biases_and_buffers_as_they
     model = perceptron()
     before = copied(model)
 
-    pruned = run(bench_for(model, epochs=0), 0.9, spec())
+    pruned = run(trainer_for(model, epochs=0), 0.9, spec())
 
     flat = torch.cat([before[name].flatten().abs() for name in LAYERS])
     threshold = flat.sort(descending=True).values[live(0.9) - 1]
@@ -92,13 +92,13 @@ def test_one_shot_trains_nothing_and_leaves_survivors_biases_and_buffers_as_they
 
 def test_one_shot_in_rounds_scores_again_what_is_left():
     model = perceptron()
-    once = run(bench_for(perceptron(), epochs=0), 0.9375, spec(score="gradient")).masks
+    once = run(trainer_for(perceptron(), epochs=0), 0.9375, spec(score="gradient")).masks
 
-    masks = run(bench_for(model, epochs=0), 0.9375, spec(score="gradient", options={"rounds": 2})).masks
+    masks = run(trainer_for(model, epochs=0), 0.9375, spec(score="gradient", options={"rounds": 2})).masks
 
     expected: Masks | None = None
     for sparsity in (0.75, 0.9375):  # Each round keeps a quarter of what is left.
-        given = ScoreInput(perceptron(), expected, bench_for(model, epochs=0).batches, seed=0)
+        given = ScoreInput(perceptron(), expected, trainer_for(model, epochs=0).batches, seed=0)
         scores = SCORES["gradient"].compute(given)
         largest = torch.cat([score.flatten() for score in scores.values()]).argsort(descending=True)[: live(sparsity)]
         kept = torch.zeros(WEIGHTS, dtype=torch.bool)
@@ -111,7 +111,7 @@ def test_one_shot_in_rounds_scores_again_what_is_left():
 
 @pytest.mark.parametrize(("score", "rounds"), [("synflow", 100), ("gradient", 1)])
 def test_synflow_is_pruned_in_a_hundred_rounds_and_others_at_once_unless_told_otherwise(score, rounds):
-    by_itself, told = bench_for(perceptron(), epochs=0), bench_for(perceptron(), epochs=0)
+    by_itself, told = trainer_for(perceptron(), epochs=0), trainer_for(perceptron(), epochs=0)
 
     run(by_itself, 0.9, spec(score=score))
     run(told, 0.9, spec(score=score, options={"rounds": 7}))
@@ -122,7 +122,7 @@ def test_synflow_is_pruned_in_a_hundred_rounds_and_others_at_once_unless_told_ot
 @pytest.mark.parametrize("rewind", [True, False])
 def test_iterative_removes_the_same_share_in_each_round_and_trains_survivors_from_their_start_or_on(rewind):
     model = perceptron()
-    start, trainer = copied(model), bench_for(model, epochs=8)
+    start, trainer = copied(model), trainer_for(model, epochs=8)
 
     pruned = run(trainer, 0.784, spec("iterative", epochs=8, options={"rounds": 3, "rewind": rewind}))
 
@@ -153,7 +153,7 @@ def one_cycle(t: float) -> float:
 def test_a_gradual_schedule_follows_its_curve_brings_nothing_back_and_then_trains_on(
     schedule, sparsity_at, distribution
 ):
-    trainer = bench_for(perceptron(), epochs=4)
+    trainer = trainer_for(perceptron(), epochs=4)
     assert trainer.steps_per_epoch == 6
 
     pruned = run(trainer, 0.8, spec(schedule, epochs=4, distribution=distribution))
@@ -171,7 +171,7 @@ def test_a_gradual_schedule_follows_its_curve_brings_nothing_back_and_then_train
 
 @pytest.mark.parametrize("distribution", ["uniform", "erk"])
 def test_where_layers_have_counts_their_rounding_brings_one_weight_back_at_most(distribution):
-    trainer = bench_for(perceptron(), epochs=6)
+    trainer = trainer_for(perceptron(), epochs=6)
 
     run(trainer, 0.8, spec("one_cycle", distribution=distribution))
 
@@ -180,7 +180,7 @@ def test_where_layers_have_counts_their_rounding_brings_one_weight_back_at_most(
 
 
 def test_what_is_pruned_at_a_step_is_what_is_nearest_to_zero_then():
-    trainer = bench_for(perceptron(), epochs=2)
+    trainer = trainer_for(perceptron(), epochs=2)
 
     run(trainer, 0.8, spec("cubic", epochs=2))
 
@@ -192,7 +192,7 @@ def test_what_is_pruned_at_a_step_is_what_is_nearest_to_zero_then():
 
 @pytest.mark.parametrize("score", ["magnitude", "synflow"])
 def test_cyclic_begins_and_ends_sparse_and_brings_back_where_the_gradient_is_largest(score):
-    trainer = bench_for(perceptron(), epochs=4)
+    trainer = trainer_for(perceptron(), epochs=4)
 
     pruned = run(trainer, 0.95, spec("cyclic", epochs=4, score=score, options={"cycles": 1, "peak": 3, "end": 0.5}))
 
@@ -236,7 +236,7 @@ def test_weights_that_come_back_rank_below_live_ones_by_gradient_however_small_t
 
 
 def test_a_long_training_is_pruned_about_a_hundred_times():
-    trainer = bench_for(perceptron(), epochs=3, batch_size=16)
+    trainer = trainer_for(perceptron(), epochs=3, batch_size=16)
     assert trainer.steps_per_epoch == 81
 
     pruned = run(trainer, 0.9, spec("cyclic", epochs=3, options={"end": 1.0, "cycles": 40}))
@@ -269,7 +269,7 @@ def test_a_long_training_is_pruned_about_a_hundred_times():
 )
 def test_axes_that_do_not_fit_are_refused_before_anything_runs(changes, error, field, words):
     with pytest.raises(error, match=words) as caught:
-        PRUNERS["magnitude"].check(setting_for(perceptron(), 0.5, PruneSpec.model_validate(changes)))
+        PRUNERS["magnitude"].check(task_for(perceptron(), 0.5, PruneSpec.model_validate(changes)))
 
     assert field is None or caught.value.field == field
 
@@ -277,15 +277,15 @@ def test_axes_that_do_not_fit_are_refused_before_anything_runs(changes, error, f
 @pytest.mark.parametrize("schedule", PRUNING_SCHEDULES)
 def test_a_sparsity_that_is_too_high_is_refused_before_anything_runs(schedule):
     with pytest.raises(SparsityError):
-        PRUNERS["magnitude"].check(setting_for(perceptron(), 1 - 2 / WEIGHTS, spec(schedule)))
+        PRUNERS["magnitude"].check(task_for(perceptron(), 1 - 2 / WEIGHTS, spec(schedule)))
 
 
 @pytest.mark.parametrize("score", ["magnitude", "synflow"])
 @pytest.mark.parametrize(("schedule", "options"), [("one_shot", {}), ("iterative", {"rounds": 1})])
 def test_n_of_m_is_reached_at_once(schedule, options, score):
     chosen = spec(schedule, granularity="2:4", score=score, options=options)
-    PRUNERS["magnitude"].check(setting_for(perceptron(), 0.5, chosen))
+    PRUNERS["magnitude"].check(task_for(perceptron(), 0.5, chosen))
 
-    pruned = run(bench_for(perceptron(), epochs=chosen.epochs), 0.5, chosen)
+    pruned = run(trainer_for(perceptron(), epochs=chosen.epochs), 0.5, chosen)
 
     assert all(bool((pruned.masks[name].view(-1, 4).sum(1) == 2).all()) for name in LAYERS)

@@ -13,7 +13,7 @@ from safs.pruning.masks import prunable_parameters
 from safs.pruning.methods.dynamic import Connections, at_random, by_gradient, check, drop, grow, rigl, set_
 from safs.spec.job import PruneSpec, Recipe
 from safs.training.evaluate import evaluate
-from tests.pruning.benches import CPU, bench_for, count, digits, drain, perceptron, setting_for
+from tests.pruning.trainers import CPU, count, digits, drain, perceptron, task_for, trainer_for
 
 METHODS = {"rigl": rigl, "set": set_}
 
@@ -111,7 +111,7 @@ def test_growth_at_random_does_not_look_at_gradients():
 @pytest.mark.parametrize("method", METHODS)
 def test_a_training_moves_connections_on_time_and_holds_every_layers_count(method):
     model = perceptron()
-    trainer = bench_for(model, 8, batch_size=128)  # 11 steps an epoch
+    trainer = trainer_for(model, 8, batch_size=128)  # 11 steps an epoch
 
     epochs, pruned = drain(METHODS[method](trainer, 0.9, PruneSpec(method=method, options={"every": 10})))
 
@@ -143,7 +143,7 @@ def test_a_training_moves_connections_on_time_and_holds_every_layers_count(metho
 
 def test_training_repeats_itself_under_a_seed():
     def run(seed):
-        return drain(rigl(bench_for(perceptron(), 2, seed=seed), 0.9, PruneSpec(method="rigl", epochs=2)))[1]
+        return drain(rigl(trainer_for(perceptron(), 2, seed=seed), 0.9, PruneSpec(method="rigl", epochs=2)))[1]
 
     one, same, other = run(0), run(0), run(1)
 
@@ -156,7 +156,7 @@ def test_at_half_a_percent_moving_connections_beat_a_static_mask_by_far():
 
     def accuracy(seed, **options):
         torch.manual_seed(seed)
-        trainer = bench_for(MLP(64, 10, (256, 256, 256)), 6, seed=seed, batch_size=64, recipe=recipe)
+        trainer = trainer_for(MLP(64, 10, (256, 256, 256)), 6, seed=seed, batch_size=64, recipe=recipe)
         _, pruned = drain(rigl(trainer, 0.995, PruneSpec(method="rigl", epochs=6, options=options)))
         assert count(pruned.masks) == 750
         return evaluate(pruned.model, digits().test, batch_size=512, device=CPU).accuracy
@@ -182,11 +182,11 @@ def test_at_half_a_percent_moving_connections_beat_a_static_mask_by_far():
 @pytest.mark.parametrize("method", METHODS)
 def test_what_does_not_fit_is_refused(method, wrong, field):
     with pytest.raises(SpecError) as caught:
-        check(setting_for(perceptron(), 0.9, PruneSpec(method=method, **wrong)))
+        check(task_for(perceptron(), 0.9, PruneSpec(method=method, **wrong)))
 
     assert caught.value.field == field
 
 
 def test_a_sparsity_that_empties_a_layer_is_refused():
     with pytest.raises(SparsityError, match="Choose a sparsity of at most"):
-        check(setting_for(perceptron(), 0.9999, PruneSpec(method="rigl")))
+        check(task_for(perceptron(), 0.9999, PruneSpec(method="rigl")))

@@ -21,7 +21,7 @@ from safs.pruning.methods.weight_sharing import shareable
 from safs.pruning.protocol import Hooks
 from safs.spec.job import PruneSpec, Recipe
 from safs.training.optimizers import make_optimizer
-from tests.pruning.benches import CPU, RecordingBench, copied, count, digits, drain, setting_for
+from tests.pruning.trainers import CPU, RecordingTrainer, copied, count, digits, drain, task_for
 
 SGD = Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=1e-4)
 
@@ -45,7 +45,7 @@ WEIGHTS = 9 * 8 + 8 * 9 * 64 + 80
 UNIQUE = 9 * 8 + 4 * 9 * 64 + 80
 
 
-class WatchingBench(RecordingBench):
+class WatchingTrainer(RecordingTrainer):
     """Also remembers, step by step, beta and the norm of the gradients as they were used."""
 
     def train(self, epochs, *, masks=None, hooks=Hooks(), through=None):  # noqa: B008  # frozen
@@ -63,7 +63,7 @@ class WatchingBench(RecordingBench):
         yield from super().train(epochs, masks=masks, hooks=Hooks(after_backward, hooks.after_step), through=through)
 
 
-class IdleBench(RecordingBench):
+class IdleBench(RecordingTrainer):
     """Trains nothing, so that what a method begins with can be seen for networks of any size."""
 
     def train(self, epochs, *, masks=None, hooks=Hooks(), through=None):  # noqa: B008  # frozen
@@ -81,7 +81,7 @@ def bench_of(kind, model, epochs, seed=0):
 def watched(epochs=4, sparsity=0.9, seed=0, **options):
     """The trainer after a training, and the pruned network."""
     torch.manual_seed(seed)
-    trainer = bench_of(WatchingBench, SmallResNet(), epochs, seed)
+    trainer = bench_of(WatchingTrainer, SmallResNet(), epochs, seed)
     return trainer, drain(east(trainer, sparsity, PruneSpec(method="east", epochs=epochs, options=options)))[1]
 
 
@@ -294,12 +294,12 @@ def test_a_sparsity_with_more_weights_than_are_unique_is_refused():
     spec = PruneSpec(method="east")
 
     with pytest.raises(SparsityError, match="share: false") as caught:
-        check(setting_for(SmallResNet(), 0.1, spec))
+        check(task_for(SmallResNet(), 0.1, spec))
     assert caught.value.field == "sparsity"
     with pytest.raises(SparsityError, match="6 layers"):
-        check(setting_for(SmallResNet(), 0.9995, spec))
-    check(setting_for(SmallResNet(), 1 - 6 / WEIGHTS, spec))
-    check(setting_for(SmallResNet(), 0.1, PruneSpec(method="east", options={"share": False})))
+        check(task_for(SmallResNet(), 0.9995, spec))
+    check(task_for(SmallResNet(), 1 - 6 / WEIGHTS, spec))
+    check(task_for(SmallResNet(), 0.1, PruneSpec(method="east", options={"share": False})))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_a_sparsity_with_more_weights_than_are_unique_is_refused():
 )
 def test_what_does_not_fit_is_refused(wrong, field):
     with pytest.raises(SpecError) as caught:
-        check(setting_for(SmallResNet(), 0.9, PruneSpec(method="east", **wrong)))
+        check(task_for(SmallResNet(), 0.9, PruneSpec(method="east", **wrong)))
 
     assert caught.value.field == field
 

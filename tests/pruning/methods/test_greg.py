@@ -19,7 +19,7 @@ from safs.spec.job import PruneSpec, Recipe
 from safs.training.evaluate import evaluate
 from safs.training.pruning_trainer import PruningTrainer
 from safs.trials import EpochMetrics
-from tests.pruning.benches import CPU, bench_for, copied, count, digits, drain, setting_for
+from tests.pruning.trainers import CPU, copied, count, digits, drain, task_for, trainer_for
 
 SGD = Recipe(optimizer="sgd", learning_rate=0.01, momentum=0.9)
 
@@ -40,7 +40,7 @@ def network(seed: int, *, norm: bool, width: int = 100) -> nn.Sequential:
 @cache
 def _trained(seed: int, norm: bool) -> nn.Module:
     model = network(seed, norm=norm)
-    for _ in bench_for(model, 10, seed=seed, batch_size=32, recipe=SGD).train(10):
+    for _ in trainer_for(model, 10, seed=seed, batch_size=32, recipe=SGD).train(10):
         pass
     return model
 
@@ -49,7 +49,7 @@ def trained(seed: int = 0, *, norm: bool = False) -> nn.Module:
     return copy.deepcopy(_trained(seed, norm))
 
 
-def sgd_bench(
+def sgd_trainer(
     model: nn.Module, epochs: int, seed: int = 0, kind: type[PruningTrainer] = PruningTrainer, batch_size: int = 32
 ):
     return kind(
@@ -58,7 +58,7 @@ def sgd_bench(
     )  # fmt: skip
 
 
-class WatchingBench(PruningTrainer):
+class WatchingTrainer(PruningTrainer):
     """A real trainer that remembers, by step, what a hook added to each gradient, and the weights it saw."""
 
     def train(self, epochs: int, *, masks: Masks | None = None, hooks: Hooks = Hooks(), through=None):  # noqa: B008  # frozen
@@ -76,7 +76,7 @@ class WatchingBench(PruningTrainer):
 
 
 def one_shot(model: nn.Module, sparsity: float, **axes) -> Pruned:
-    return drain(PRUNERS["magnitude"].prune(sgd_bench(model, 0), sparsity, PruneSpec(**axes)))[1]
+    return drain(PRUNERS["magnitude"].prune(sgd_trainer(model, 0), sparsity, PruneSpec(**axes)))[1]
 
 
 def accuracy(model: nn.Module) -> float:
@@ -92,7 +92,7 @@ def test_what_greg1_removes_is_what_one_shot_removes(granularity, sparsity, scor
 
     expected = one_shot(trained(norm=True), sparsity, **axes)
     _, pruned = drain(
-        greg1(sgd_bench(trained(norm=True), 1, batch_size=256), sparsity, PruneSpec(method="greg1", epochs=1, **axes))
+        greg1(sgd_trainer(trained(norm=True), 1, batch_size=256), sparsity, PruneSpec(method="greg1", epochs=1, **axes))
     )
 
     assert pruned.form == expected.form
@@ -126,7 +126,7 @@ def test_at_removal_little_is_lost(method, norm, granularity, options):
         model = trained(seed, norm=norm)
         at_once = one_shot(trained(seed, norm=norm), sparsity, **axes)
         pruning = PRUNERS[method].prune(
-            sgd_bench(model, epochs, seed), sparsity, PruneSpec(method=method, epochs=epochs, options=options, **axes)
+            sgd_trainer(model, epochs, seed), sparsity, PruneSpec(method=method, epochs=epochs, options=options, **axes)
         )
         for _ in range(epochs):
             next(pruning)
@@ -141,7 +141,7 @@ def test_at_removal_little_is_lost(method, norm, granularity, options):
     assert mean(lost_at_once) > 0.2
 
 
-def assert_added(trainer: WatchingBench, step: int, name: str, where: Tensor, strength: float) -> None:
+def assert_added(trainer: WatchingTrainer, step: int, name: str, where: Tensor, strength: float) -> None:
     """The step added ``strength`` times the weight to the gradient of each weight ``where``."""
     added, weights = trainer.added[step][name][where], trainer.weights[step][name][where]
     assert torch.allclose(added, strength * weights, rtol=1e-4, atol=1e-6)
@@ -149,7 +149,9 @@ def assert_added(trainer: WatchingBench, step: int, name: str, where: Tensor, st
 
 
 def test_the_penalty_of_greg1_grows_on_the_prune_set_alone_and_stays_at_its_ceiling():
-    trainer = sgd_bench(trained(), 4, kind=WatchingBench, batch_size=256)  # 4 epochs of 6 steps, half of them to grow
+    trainer = sgd_trainer(
+        trained(), 4, kind=WatchingTrainer, batch_size=256
+    )  # 4 epochs of 6 steps, half of them to grow
     options = {"delta": 0.5, "every": 3, "ceiling": 2.0}
 
     _, pruned = drain(greg1(trainer, 0.95, PruneSpec(method="greg1", epochs=4, options=options)))
@@ -164,7 +166,7 @@ def test_the_penalty_of_greg1_grows_on_the_prune_set_alone_and_stays_at_its_ceil
 
 
 def test_the_penalty_of_greg2_falls_on_all_weights_then_on_the_chosen_and_lets_the_others_recover():
-    trainer = sgd_bench(trained(), 4, kind=WatchingBench, batch_size=256)
+    trainer = sgd_trainer(trained(), 4, kind=WatchingTrainer, batch_size=256)
     options = {"pick_delta": 0.25, "pick_ceiling": 0.5, "every": 2, "delta": 0.5, "ceiling": 2.0, "recover": 0.1}
 
     _, pruned = drain(greg2(trainer, 0.95, PruneSpec(method="greg2", epochs=4, options=options)))
@@ -181,7 +183,7 @@ def test_kept_weights_recover_at_the_published_rate_by_default():
     assert "default 0.0001" in PRUNERS["greg2"].options["recover"]
 
 
-class QuadraticBench:
+class QuadraticTrainer:
     """Gradient descent on 1/2 sum h_i (w_i - w_i*)^2, the loss on which GReg-2 can be worked out by hand."""
 
     def __init__(self, curvature: Tensor, optimum: Tensor, steps: int) -> None:
@@ -210,7 +212,7 @@ class QuadraticBench:
 def test_greg2_chooses_by_curvature_as_the_hessian_would():
     order = torch.randperm(20, generator=torch.Generator().manual_seed(3))
     curvature = torch.linspace(0.2, 4.0, 20)[order]
-    trainer = QuadraticBench(curvature, torch.ones(20), steps=12_000)
+    trainer = QuadraticTrainer(curvature, torch.ones(20), steps=12_000)
     options = {"pick_ceiling": 1.0, "ceiling": 5.0}
 
     _, pruned = drain(greg2(trainer, 0.5, PruneSpec(method="greg2", epochs=1, options=options)))
@@ -223,7 +225,7 @@ def test_greg2_chooses_by_curvature_as_the_hessian_would():
 def test_greg2_weighs_curvature_against_size():
     generator = torch.Generator().manual_seed(0)
     curvature, optimum = torch.rand(40, generator=generator) * 3 + 0.2, torch.randn(40, generator=generator)
-    trainer = QuadraticBench(curvature, optimum, steps=12_000)
+    trainer = QuadraticTrainer(curvature, optimum, steps=12_000)
 
     _, pruned = drain(greg2(trainer, 0.5, PruneSpec(method="greg2", epochs=1, options={"pick_ceiling": 1.0})))
 
@@ -234,7 +236,7 @@ def test_greg2_weighs_curvature_against_size():
 
 def test_a_penalised_weight_settles_where_the_loss_pulls_as_hard():
     curvature, optimum = torch.tensor([0.5, 1.0, 2.0, 3.0]), torch.tensor([0.1, -0.2, 3.0, 2.0])
-    trainer = QuadraticBench(curvature, optimum, steps=400)
+    trainer = QuadraticTrainer(curvature, optimum, steps=400)
 
     _, pruned = drain(greg1(trainer, 0.5, PruneSpec(method="greg1", epochs=1, options={"ceiling": 10.0})))
 
@@ -245,7 +247,7 @@ def test_a_penalised_weight_settles_where_the_loss_pulls_as_hard():
 
 def test_what_goes_is_told_with_its_spread_behind_batch_norm():
     _, pruned = drain(
-        greg1(sgd_bench(trained(norm=True), 4), 0.89, PruneSpec(method="greg1", epochs=4, granularity="filter"))
+        greg1(sgd_trainer(trained(norm=True), 4), 0.89, PruneSpec(method="greg1", epochs=4, granularity="filter"))
     )
 
     size, spread, _units = pruned.notes
@@ -267,7 +269,7 @@ def test_what_goes_is_told_with_its_spread_behind_batch_norm():
 def test_options_that_need_more_steps_are_refused_with_the_epochs_that_do(method, options, steps, stabilise):
     def ask(epochs: int) -> None:
         spec = PruneSpec(method=method, epochs=epochs, options={**options, "stabilise": stabilise})
-        PRUNERS[method].check(setting_for(network(0, norm=False), 0.9, spec))
+        PRUNERS[method].check(task_for(network(0, norm=False), 0.9, spec))
 
     least = -(-steps // round(6 * (1 - stabilise), 1))  # 6 steps an epoch
 
@@ -282,9 +284,9 @@ def test_without_epochs_there_is_no_growing(method):
     spec = PruneSpec(method=method, epochs=0)
 
     with pytest.raises(SpecError, match="at least 1, "):
-        PRUNERS[method].check(setting_for(network(0, norm=False), 0.9, spec))
+        PRUNERS[method].check(task_for(network(0, norm=False), 0.9, spec))
     with pytest.raises(SpecError, match="at least 1, "):
-        drain(PRUNERS[method].prune(sgd_bench(network(0, norm=False), 0), 0.9, spec))
+        drain(PRUNERS[method].prune(sgd_trainer(network(0, norm=False), 0), 0.9, spec))
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_what_greg_cannot_do_is_refused(given, field, message):
     spec = PruneSpec.model_validate({"method": "greg2", "epochs": 5, **given})
 
     with pytest.raises(SpecError, match=message) as caught:
-        PRUNERS["greg2"].check(setting_for(network(0, norm=False), 0.9, spec))
+        PRUNERS["greg2"].check(task_for(network(0, norm=False), 0.9, spec))
 
     assert caught.value.field == field
 
@@ -311,12 +313,12 @@ def test_a_sparsity_that_leaves_nothing_is_refused(granularity):
     spec = PruneSpec(method="greg1", epochs=5, granularity=granularity)
 
     with pytest.raises(SparsityError):
-        PRUNERS["greg1"].check(setting_for(network(0, norm=False), 0.9999, spec))
+        PRUNERS["greg1"].check(task_for(network(0, norm=False), 0.9999, spec))
 
 
 @pytest.mark.parametrize("method", ["greg1", "greg2"])
 def test_the_network_that_is_pruned_was_trained_for_all_epochs_without_masks(method):
-    trainer = bench_for(model := trained(), 3, recipe=SGD)
+    trainer = trainer_for(model := trained(), 3, recipe=SGD)
 
     epochs, pruned = drain(PRUNERS[method].prune(trainer, 0.9, PruneSpec(method=method, epochs=3)))
 

@@ -20,7 +20,7 @@ from safs.pruning.removal.coupling import find_groups
 from safs.pruning.removal.input_units import NAME, Inputs, find_inputs
 from safs.pruning.removal.useless import useless_units
 from safs.spec.job import PruneSpec, Recipe
-from tests.pruning.benches import CPU, RecordingBench, bench_for, digits, drain, perceptron, setting_for
+from tests.pruning.trainers import CPU, RecordingTrainer, digits, drain, perceptron, task_for, trainer_for
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)
 prune, check = PRUNERS["joint_input"].prune, PRUNERS["joint_input"].check
@@ -41,7 +41,7 @@ def constant_pixels() -> set[int]:
 @pytest.mark.parametrize("distribution", ["uniform", "global"])
 def test_the_small_network_on_reduced_images_equals_the_masked_one_on_whole_images(distribution: str) -> None:
     images = all_images(digits().validation)
-    trainer = bench_for(perceptron(), 5)
+    trainer = trainer_for(perceptron(), 5)
     steps = prune(trainer, 0.8, joint(distribution=distribution))
     for _ in range(5):
         next(steps)
@@ -61,7 +61,7 @@ def test_the_small_network_on_reduced_images_equals_the_masked_one_on_whole_imag
 
 def test_constant_pixels_go_first_and_what_they_added_stays_in_the_bias() -> None:
     images, constant = all_images(digits().train), constant_pixels()
-    trainer = bench_for(perceptron(), 0)
+    trainer = trainer_for(perceptron(), 0)
     with torch.no_grad():
         expected = trainer.model.eval()(images)
     # 32 weights read each of the constant pixels; the perceptron has 64 * 32 + 32 * 16 + 16 * 10 = 2,720.
@@ -80,7 +80,7 @@ def test_constant_pixels_go_first_and_what_they_added_stays_in_the_bias() -> Non
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_constant_pixel_is_read_after_training(seed: int) -> None:
-    _, pruned = drain(prune(bench_for(perceptron(seed), 3, seed=seed), 0.75, joint(epochs=3)))
+    _, pruned = drain(prune(trainer_for(perceptron(seed), 3, seed=seed), 0.75, joint(epochs=3)))
 
     assert pruned.form.inputs is not None
     assert constant_pixels().isdisjoint(pruned.form.inputs.kept)
@@ -89,7 +89,7 @@ def test_no_constant_pixel_is_read_after_training(seed: int) -> None:
 def test_the_chosen_pixels_teach_more_than_as_many_random_ones() -> None:
     chosen, drawn = [], []
     for seed in range(4):
-        _, pruned = drain(prune(bench_for(perceptron(seed), 5, seed=seed), 0.97, joint()))
+        _, pruned = drain(prune(trainer_for(perceptron(seed), 5, seed=seed), 0.97, joint()))
         assert pruned.form.inputs is not None
         kept = pruned.form.inputs.kept
         random = torch.randperm(64, generator=torch.Generator().manual_seed(seed))[: len(kept)].sort().values.tolist()
@@ -112,7 +112,7 @@ def accuracy_of_a_fresh_perceptron(kept: tuple[int, ...], seed: int) -> float:
 
 
 def test_what_the_masks_leave_useless_is_what_was_removed_and_no_more() -> None:
-    trainer = bench_for(perceptron(), 5)
+    trainer = trainer_for(perceptron(), 5)
     _, pruned = drain(prune(trainer, 0.8, joint()))
     full = perceptron()
     inputs = find_inputs(full, EXAMPLE)
@@ -137,7 +137,7 @@ def test_a_colour_channel_that_is_the_same_everywhere_is_left_out() -> None:
     assert pruned.model[0].in_channels == 2
 
 
-def colour_bench() -> RecordingBench:
+def colour_bench() -> RecordingTrainer:
     """Digits in red and blue; green is one shade, and the padded convolution has to bear it."""
     grey = digits().train
     images = grey.images.repeat(1, 3, 1, 1)
@@ -148,7 +148,7 @@ def colour_bench() -> RecordingBench:
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
     )
-    return RecordingBench(model, train, train, recipe=Recipe(), epochs=0, batch_size=256, seed=0, device=CPU)
+    return RecordingTrainer(model, train, train, recipe=Recipe(), epochs=0, batch_size=256, seed=0, device=CPU)
 
 
 def found_inputs(model: nn.Module, channels: int = 3) -> Inputs | None:
@@ -191,6 +191,6 @@ def test_inputs_that_something_else_reads_are_all_needed(model: nn.Module, chann
 
 def test_another_granularity_is_refused() -> None:
     with pytest.raises(SpecError, match="'filter'") as caught:
-        check(setting_for(perceptron(), 0.5, joint(granularity="weight")))
+        check(task_for(perceptron(), 0.5, joint(granularity="weight")))
 
     assert caught.value.field == "prune.granularity"

@@ -9,7 +9,7 @@ from torch import nn
 
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.methods.penalty import Penalty, Ramp, norms_behind, pulled_down, spread_behind_norms
-from tests.pruning.benches import bench_for
+from tests.pruning.trainers import trainer_for
 
 
 class Block(nn.Module):
@@ -77,7 +77,7 @@ def test_the_gradient_of_the_penalty_is_lambda_times_the_weight():
 
 
 def test_the_norm_right_behind_a_layer_is_found_and_no_other():
-    trainer = bench_for(model := block().train(), epochs=1)
+    trainer = trainer_for(model := block().train(), epochs=1)
     before = copy.deepcopy(model.state_dict())
 
     found = norms_behind(trainer)
@@ -93,7 +93,7 @@ def test_a_norm_that_two_layers_share_is_left_alone():
     norm = nn.BatchNorm1d(64)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), norm, nn.Linear(64, 64), norm, nn.Linear(64, 10))
 
-    assert norms_behind(bench_for(model, epochs=1)) == {}
+    assert norms_behind(trainer_for(model, epochs=1)) == {}
 
 
 def test_a_filter_that_goes_whole_is_pulled_down_with_its_scale_behind_the_norm():
@@ -118,7 +118,7 @@ def test_the_spread_behind_norms_is_that_of_the_filters_that_go_and_of_the_other
         model[1].weight.copy_(torch.tensor([3.0, 0.5, 1.0]))
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable_parameters(model).items()}
     masks["0.weight"][1] = False
-    trainer = bench_for(model, epochs=1)
+    trainer = trainer_for(model, epochs=1)
 
     gone, others = spread_behind_norms(trainer, masks, norms_behind(trainer))
 
@@ -131,7 +131,7 @@ def test_there_is_no_spread_to_tell_where_no_filter_goes_whole():
     model = block()
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable_parameters(model).items()}
     masks["first.weight"][:, :, 0] = False
-    trainer = bench_for(model, epochs=1)
+    trainer = trainer_for(model, epochs=1)
 
     assert spread_behind_norms(trainer, masks, norms_behind(trainer)) is None
     assert spread_behind_norms(trainer, masks, {}) is None

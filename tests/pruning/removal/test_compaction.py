@@ -16,9 +16,10 @@ from safs import models
 from safs.errors import CompactionError
 from safs.models.form import Form, apply_form
 from safs.pruning.masks import apply_masks, prunable_parameters
+from safs.pruning.removal.choose_units import Removal, choose_units
 from safs.pruning.removal.compaction import compact, masks_of_compact, shrink, zero_units
-from safs.pruning.removal.coupling import Slot, UnitGroup, find_groups
-from safs.pruning.removal.plan import Removal, plan_removal
+from safs.pruning.removal.coupling import find_groups
+from safs.pruning.removal.units import Slot, UnitGroup
 
 Build = Callable[[], nn.Module]
 
@@ -86,7 +87,7 @@ def test_the_smaller_network_computes_what_the_masked_one_does(name):
     model, example = trained_looking(build), torch.zeros(1, *shape)
     groups = find_groups(model, example)
     total = sum(weight.numel() for weight in prunable_parameters(model).values())
-    removal = plan_removal(groups, magnitudes(model), sparsity)
+    removal = choose_units(groups, magnitudes(model), sparsity)
     assert sum(map(len, removal.units.values())) > 0
     masked = copy.deepcopy(model)
     apply_masks(prunable_parameters(masked), removal.masks)
@@ -170,7 +171,7 @@ def test_a_shrunk_network_trains_on_under_its_masks():
     build, shape, _ = NETWORKS["lenet5"]
     model, example = trained_looking(build), torch.zeros(1, *shape)
     groups = find_groups(model, example)
-    _, masks = shrink(model, groups, plan_removal(groups, magnitudes(model), 0.9), example)
+    _, masks = shrink(model, groups, choose_units(groups, magnitudes(model), 0.9), example)
     before, live = copy.deepcopy(model.state_dict()), live_weights(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 

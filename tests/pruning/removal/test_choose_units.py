@@ -10,8 +10,8 @@ from torch import nn
 
 from safs.errors import SparsityError, SpecError, UnknownNameError
 from safs.pruning.masks import prunable_parameters
+from safs.pruning.removal.choose_units import check_removal, choose_units
 from safs.pruning.removal.coupling import find_groups
-from safs.pruning.removal.plan import check_removal, plan_removal
 from safs.pruning.removal.ranking import removal_order, unit_scores
 from safs.pruning.removal.units import Slot, UnitGroup
 
@@ -41,7 +41,7 @@ SCORES = {
 
 
 def test_the_unit_of_least_mean_score_goes_with_its_row_and_column():
-    removal = plan_removal(GROUPS, SCORES, sparsity=4 / 12)
+    removal = choose_units(GROUPS, SCORES, sparsity=4 / 12)
 
     assert removal.units == {"a": (0,)}
     assert removal.masks["a.weight"].tolist() == [[False, False], [True, True], [True, True]]
@@ -49,7 +49,7 @@ def test_the_unit_of_least_mean_score_goes_with_its_row_and_column():
 
 
 def test_what_is_missing_goes_as_the_smallest_single_weights():
-    removal = plan_removal(GROUPS, SCORES, sparsity=6 / 12)
+    removal = choose_units(GROUPS, SCORES, sparsity=6 / 12)
 
     # Units 1 and 2 keep the largest weight that reads them (0.3, 0.4); each row keeps its largest (0.2 and 0.4 in b,
     # 5 and 4 in a). Of the others 0.1 goes first and then 2.0.
@@ -62,7 +62,7 @@ def test_where_nothing_else_is_left_a_row_gives_up_its_largest_weight_but_no_lay
     groups = (dense_group("a", "b", 2),)
     scores = {"a.weight": torch.tensor([[1.0], [2.0]]), "b.weight": torch.tensor([[3.0, 4.0]])}
 
-    removal = plan_removal(groups, scores, sparsity=1 / 4)  # a unit has 2 weights, so none goes whole
+    removal = choose_units(groups, scores, sparsity=1 / 4)  # a unit has 2 weights, so none goes whole
 
     assert removal.units == {"a": ()}
     assert removal.masks["a.weight"].tolist() == [[False], [True]]
@@ -77,7 +77,7 @@ def test_a_weight_between_two_removed_units_counts_once():
         "c.weight": torch.tensor([[1.0, 9.0]]),
     }
 
-    removal = plan_removal(groups, scores, sparsity=5 / 8)  # 1 + 3 + 1: three of b's four weights
+    removal = choose_units(groups, scores, sparsity=5 / 8)  # 1 + 3 + 1: three of b's four weights
 
     assert removal.units == {"a": (0,), "b": (0,)}
     assert sum(int(mask.sum()) for mask in removal.masks.values()) == 3
@@ -107,7 +107,7 @@ def test_uniform_takes_the_same_share_of_every_group():
     torch.manual_seed(0)
     scores = {"a.weight": torch.rand(4, 6), "b.weight": 100 * torch.rand(8, 4), "c.weight": torch.rand(5, 8)}
     # Half of both groups leaves 2 x 6 + 4 x 2 + 5 x 4 = 40 of 24 + 32 + 40 = 96 weights.
-    removal = plan_removal(groups, scores, sparsity=56 / 96, distribution="uniform")
+    removal = choose_units(groups, scores, sparsity=56 / 96, distribution="uniform")
 
     assert [len(units) for units in removal.units.values()] == [2, 4]
     assert removal.units["a"] == tuple(sorted(scores["a.weight"].mean(1).argsort()[:2].tolist()))
@@ -132,20 +132,20 @@ def test_lamp_measures_a_unit_by_those_that_are_no_smaller():
 def test_scores_of_the_callers_choice_decide():
     scores = {"a.weight": torch.tensor([[1.0, 1.0], [5.0, 3.0], [0.0, 0.5]]), "b.weight": SCORES["b.weight"]}
 
-    assert plan_removal(GROUPS, scores, sparsity=4 / 12).units == {"a": (2,)}
+    assert choose_units(GROUPS, scores, sparsity=4 / 12).units == {"a": (2,)}
 
 
 def test_of_equal_units_the_first_go():
     scores = {name: torch.ones_like(score) for name, score in SCORES.items()}
 
-    assert plan_removal(GROUPS, scores, sparsity=8 / 12).units == {"a": (0, 1)}
+    assert choose_units(GROUPS, scores, sparsity=8 / 12).units == {"a": (0, 1)}
 
 
 def test_a_sparsity_that_one_unit_a_group_passes_is_refused():
     shapes = {name: score.shape for name, score in SCORES.items()}
-    assert plan_removal(GROUPS, SCORES, sparsity=8 / 12).units == {"a": (0, 2)}
+    assert choose_units(GROUPS, SCORES, sparsity=8 / 12).units == {"a": (0, 2)}
 
-    for refuse in (lambda: plan_removal(GROUPS, SCORES, 0.8), lambda: check_removal(GROUPS, shapes, 0.75)):
+    for refuse in (lambda: choose_units(GROUPS, SCORES, 0.8), lambda: check_removal(GROUPS, shapes, 0.75)):
         with pytest.raises(SparsityError, match=r"has 4\. Choose a sparsity of at most 0\.7") as caught:
             refuse()
         assert caught.value.field == "sparsity"
@@ -153,9 +153,9 @@ def test_a_sparsity_that_one_unit_a_group_passes_is_refused():
 
 def test_an_unknown_distribution_and_a_diverged_network_are_refused():
     with pytest.raises(UnknownNameError, match="global"):
-        plan_removal(GROUPS, SCORES, 0.5, "local")
+        choose_units(GROUPS, SCORES, 0.5, "local")
     with pytest.raises(SpecError, match=r"'b\.weight' is not finite"):
-        plan_removal(GROUPS, {**SCORES, "b.weight": torch.full((2, 3), torch.nan)}, 0.5)
+        choose_units(GROUPS, {**SCORES, "b.weight": torch.full((2, 3), torch.nan)}, 0.5)
 
 
 def small_network(width: int) -> nn.Module:
@@ -196,7 +196,7 @@ def test_exactly_as_many_weights_stay_as_the_sparsity_says(distribution, width, 
     # One unit a group: 9 + 9 (depthwise) + 9 + 16 + 3 weights.
     assume(total - round(sparsity * total) >= 46)
 
-    removal = plan_removal(groups, scores, sparsity, distribution)
+    removal = choose_units(groups, scores, sparsity, distribution)
 
     assert sum(int(mask.sum()) for mask in removal.masks.values()) == total - round(sparsity * total)
     assert all(bool(mask.any()) for mask in removal.masks.values())
@@ -213,7 +213,7 @@ def test_no_unit_that_stays_falls_silent_or_goes_unheard(sparsity):
     torch.manual_seed(0)
     groups, scores = FOUND[6], magnitudes(small_network(6))
 
-    removal = plan_removal(groups, scores, sparsity)
+    removal = choose_units(groups, scores, sparsity)
 
     for group in groups:
         for unit in set(range(group.units)) - set(removal.units[group.name]):
@@ -229,7 +229,7 @@ def test_less_than_a_units_weights_go_as_single_ones():
     torch.manual_seed(0)
     groups, scores = FOUND[6], magnitudes(small_network(6))
 
-    removal = plan_removal(groups, scores, 0.6)
+    removal = choose_units(groups, scores, 0.6)
 
     total = sum(map(prod, (score.shape for score in scores.values())))
     whole = {name: torch.ones_like(mask) for name, mask in removal.masks.items()}

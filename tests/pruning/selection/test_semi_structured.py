@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safs.errors import SparsityError, SpecError
-from safs.pruning.selection.mask_from_scores import check_choice, choose
+from safs.pruning.selection.choose_masks import check_choice, choose_masks
 
 
 def chosen(scores: dict[str, torch.Tensor], live: int, pattern: str, distribution: str = "global"):
-    return choose(scores, live, distribution=distribution, granularity=pattern)
+    return choose_masks(scores, live, distribution=distribution, granularity=pattern)
 
 
 def test_two_of_four_keeps_the_two_largest_of_every_block():

@@ -13,7 +13,7 @@ from torch.nn.utils import prune as torch_prune
 from safs.errors import SafsError, SparsityError, SpecError, UnknownNameError
 from safs.pruning.axes.distributions import DISTRIBUTIONS
 from safs.pruning.axes.granularity import GRANULARITIES
-from safs.pruning.selection.mask_from_scores import check_choice, choose
+from safs.pruning.selection.choose_masks import check_choice, choose_masks
 
 GROUPED = [name for name in GRANULARITIES if name != "weight"]
 PATTERNS = ["1:2", "2:4", "3:5", "1:16"]
@@ -59,18 +59,18 @@ def test_every_choice_is_exact_or_is_refused_with_a_sparsity_that_works(
         check_choice(sizes, sparsity, **axes)
     except SafsError as refused:
         with pytest.raises(type(refused)):
-            choose(scores, live, **axes)
+            choose_masks(scores, live, **axes)
         if not isinstance(refused, SparsityError):
             return
         live = round_half_even_live(
             total, float(re.search(r"(?:at most|sparsity) (\d\S*?)(?:, or|\.$)", str(refused))[1])
         )
 
-    masks = choose(scores, live, **axes)
+    masks = choose_masks(scores, live, **axes)
 
     assert live_weights(masks) == live
     assert all(mask.dtype == torch.bool and mask.shape == sizes[name] and mask.any() for name, mask in masks.items())
-    again = choose({name: score.clone() for name, score in scores.items()}, live, **axes)
+    again = choose_masks({name: score.clone() for name, score in scores.items()}, live, **axes)
     assert all(torch.equal(mask, again[name]) for name, mask in masks.items())
 
 
@@ -78,22 +78,26 @@ def test_every_choice_is_exact_or_is_refused_with_a_sparsity_that_works(
 def test_the_layers_counts_are_the_distributions_whatever_the_granularity(distribution):
     scores = random_scores([(20, 30), (10, 20, 3, 3), (10, 90)])
     total = sum(score.numel() for score in scores.values())
-    by_weight = choose(scores, total // 2, distribution=distribution, granularity="weight")
+    by_weight = choose_masks(scores, total // 2, distribution=distribution, granularity="weight")
 
     for granularity in GROUPED:
-        masks = choose(scores, total // 2, distribution=distribution, granularity=granularity)
+        masks = choose_masks(scores, total // 2, distribution=distribution, granularity=granularity)
         assert {n: int(m.sum()) for n, m in masks.items()} == {n: int(m.sum()) for n, m in by_weight.items()}
 
 
 def test_lamp_keeps_a_layer_of_small_weights_that_global_would_empty():
     scores = {"small": torch.tensor([0.01, 0.02, 0.03]), "large": torch.tensor([10.0, 1.0, 1.1])}
 
-    masks = choose(scores, 4, distribution="lamp", granularity="weight")
+    masks = choose_masks(scores, 4, distribution="lamp", granularity="weight")
 
     # small: 1/14, 4/13, 1. large: 1, 1/102.21 and 1.21/101.21. A global threshold leaves small its largest alone.
     assert masks["small"].tolist() == [True, True, True]
     assert masks["large"].tolist() == [True, False, False]
-    assert choose(scores, 4, distribution="global", granularity="weight")["small"].tolist() == [False, False, True]
+    assert choose_masks(scores, 4, distribution="global", granularity="weight")["small"].tolist() == [
+        False,
+        False,
+        True,
+    ]
 
 
 @settings(max_examples=50, deadline=None)
@@ -109,7 +113,7 @@ def test_lamp_keeps_what_its_formula_ranks_highest(shapes, data):
         for values in [score.flatten().double().tolist()]
     }
 
-    masks = choose(scores, live, distribution="lamp", granularity="weight")
+    masks = choose_masks(scores, live, distribution="lamp", granularity="weight")
 
     ranked = sorted((value for values in lamp.values() for value in values), reverse=True)
     clear = live == total or ranked[live - 1] > ranked[live] * (1 + 1e-9)
@@ -121,7 +125,7 @@ def test_uniform_keeps_what_torchs_l1_unstructured_keeps():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(40, 30))  # 216 and 1200 weights: 0.75 leaves no rounding
 
-    masks = choose(magnitudes(model), 354, distribution="uniform", granularity="weight")
+    masks = choose_masks(magnitudes(model), 354, distribution="uniform", granularity="weight")
 
     for name, mask in masks.items():
         layer = model.get_submodule(name.removesuffix(".weight"))
@@ -133,7 +137,7 @@ def test_global_keeps_what_torchs_global_pruning_keeps():
     torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(40, 30))
 
-    masks = choose(magnitudes(model), 142, distribution="global", granularity="weight")
+    masks = choose_masks(magnitudes(model), 142, distribution="global", granularity="weight")
 
     torch_prune.global_unstructured(
         [(model[0], "weight"), (model[1], "weight")], pruning_method=torch_prune.L1Unstructured, amount=1416 - 142
@@ -148,7 +152,7 @@ def test_scores_that_are_not_finite_are_refused_by_name(value):
     scores["1.weight"][2, 1] = value
 
     with pytest.raises(SpecError, match=r"score of '1.weight' is not finite") as caught:
-        choose(scores, 9, distribution="global", granularity="weight")
+        choose_masks(scores, 9, distribution="global", granularity="weight")
 
     assert caught.value.field == "prune.score"
 
@@ -157,9 +161,9 @@ def test_names_that_no_axis_has_are_refused():
     scores = random_scores([(3, 3)])
 
     with pytest.raises(UnknownNameError, match="unknown distribution 'gauss'"):
-        choose(scores, 5, distribution="gauss", granularity="weight")
+        choose_masks(scores, 5, distribution="gauss", granularity="weight")
     with pytest.raises(UnknownNameError, match="unknown granularity 'kernel'"):
-        choose(scores, 5, distribution="global", granularity="kernel")
+        choose_masks(scores, 5, distribution="global", granularity="kernel")
 
 
 @pytest.mark.parametrize("granularity", ["weight", "row", "column", "2:4"])
@@ -168,7 +172,7 @@ def test_scores_are_left_as_they_are(distribution, granularity):
     scores = random_scores([(6, 8), (4, 6), (2, 4)])
     before = {name: score.clone() for name, score in scores.items()}
 
-    choose(scores, 40, distribution=distribution, granularity=granularity)
+    choose_masks(scores, 40, distribution=distribution, granularity=granularity)
 
     assert all(torch.equal(score, before[name]) for name, score in scores.items())
 

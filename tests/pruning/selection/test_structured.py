@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from safs.errors import SparsityError
 from safs.pruning.axes.granularity import GRANULARITIES
-from safs.pruning.selection.mask_from_scores import check_choice, choose
+from safs.pruning.selection.choose_masks import check_choice, choose_masks
 
 COLUMN_MEANS_1_TO_4 = torch.tensor([[1.0, 2.5, 3.0, 4.0], [1.0, 1.5, 3.0, 4.0]])
 CLASSES = torch.tensor([[9.0, 8.0], [7.0, 6.0]])
 
 
 def test_columns_of_the_lowest_means_go_and_the_next_one_gives_its_lowest_weight():
-    masks = choose({"only": COLUMN_MEANS_1_TO_4}, 5, distribution="global", granularity="column")
+    masks = choose_masks({"only": COLUMN_MEANS_1_TO_4}, 5, distribution="global", granularity="column")
 
     # 3 of 8 go: column 0 whole, then the 1.5 of column 1 (mean 2).
     assert masks["only"].int().tolist() == [[0, 1, 1, 1], [0, 0, 1, 1]]
@@ -23,7 +23,7 @@ def test_columns_of_the_lowest_means_go_and_the_next_one_gives_its_lowest_weight
 def test_one_order_of_means_runs_through_all_layers():
     scores = {"a": torch.tensor([[1.0, 5.0], [3.0, 5.0]]), "b": torch.tensor([[4.0, 3.0, 9.0]]), "c": torch.ones(1, 1)}
 
-    masks = choose(scores, 5, distribution="global", granularity="column")
+    masks = choose_masks(scores, 5, distribution="global", granularity="column")
 
     # Means: a 2, 5; b 4, 3, 9; c 1, which is its layer's best. 3 of 8 go: a's first column, then b's second.
     assert masks["a"].int().tolist() == [[0, 1], [0, 1]]
@@ -34,7 +34,7 @@ def test_one_order_of_means_runs_through_all_layers():
 def test_the_best_group_of_every_layer_stays_whole():
     scores = {"small": torch.tensor([[0.1, 0.3], [0.1, 0.2]]), "large": torch.full((2, 3), 9.0)}
 
-    masks = choose(scores, 4, distribution="global", granularity="column")
+    masks = choose_masks(scores, 4, distribution="global", granularity="column")
 
     assert masks["small"].int().tolist() == [[0, 1], [0, 1]]
     assert masks["large"].int().tolist() == [[1, 0, 0], [1, 0, 0]]  # of equal ones the first is kept as the best
@@ -43,7 +43,7 @@ def test_the_best_group_of_every_layer_stays_whole():
 def test_an_input_channel_goes_in_every_filter():
     score = torch.tensor([3.0, 1.0, 2.0]).view(1, 3, 1, 1).repeat(2, 1, 2, 2)
 
-    masks = choose({"conv": score}, 16, distribution="uniform", granularity="input_channel")
+    masks = choose_masks({"conv": score}, 16, distribution="uniform", granularity="input_channel")
 
     assert masks["conv"].all(dim=(0, 2, 3)).tolist() == [True, False, True]
     assert masks["conv"].any(dim=(0, 2, 3)).tolist() == [True, False, True]
@@ -53,7 +53,7 @@ def test_an_input_channel_goes_in_every_filter():
 def test_one_threshold_takes_rows_of_the_hidden_layers_and_leaves_the_classes_alone(granularity):
     scores = {"hidden": torch.tensor([[10.0, 20.0], [30.0, 30.0], [11.0, 20.0]]), "classes": CLASSES}
 
-    masks = choose(scores, 7, distribution="global", granularity=granularity)
+    masks = choose_masks(scores, 7, distribution="global", granularity=granularity)
 
     assert masks["hidden"].int().tolist() == [[0, 0], [1, 1], [0, 1]]
     assert masks["classes"].all()
@@ -62,7 +62,7 @@ def test_one_threshold_takes_rows_of_the_hidden_layers_and_leaves_the_classes_al
 def test_the_classes_pay_by_single_weights_once_the_hidden_layers_have_no_more():
     scores = {"hidden": torch.tensor([[10.0, 20.0], [30.0, 30.0]]), "classes": CLASSES}
 
-    masks = choose(scores, 4, distribution="global", granularity="row")
+    masks = choose_masks(scores, 4, distribution="global", granularity="row")
 
     # One row of hidden is left; of the classes' weights the two lowest would be the second class's, which keeps its 7.
     assert masks["hidden"].int().tolist() == [[0, 0], [1, 1]]
@@ -72,7 +72,7 @@ def test_the_classes_pay_by_single_weights_once_the_hidden_layers_have_no_more()
 def test_uniform_takes_its_share_of_the_classes_by_single_weights():
     scores = {"hidden": torch.tensor([[10.0, 20.0], [30.0, 30.0]]), "classes": CLASSES}
 
-    masks = choose(scores, 4, distribution="uniform", granularity="row")
+    masks = choose_masks(scores, 4, distribution="uniform", granularity="row")
 
     assert masks["hidden"].int().tolist() == [[0, 0], [1, 1]]
     assert masks["classes"].int().tolist() == [[1, 0], [1, 0]]
@@ -81,7 +81,7 @@ def test_uniform_takes_its_share_of_the_classes_by_single_weights():
 def test_columns_of_the_last_layer_go_like_any_other():
     scores = {"hidden": torch.full((2, 2), 10.0), "classes": CLASSES}
 
-    masks = choose(scores, 6, distribution="global", granularity="column")
+    masks = choose_masks(scores, 6, distribution="global", granularity="column")
 
     assert masks["classes"].int().tolist() == [[1, 0], [1, 0]]
 
@@ -89,7 +89,7 @@ def test_columns_of_the_last_layer_go_like_any_other():
 def test_lamp_compares_means_by_their_own_layer():
     scores = {"small": torch.tensor([[0.1, 0.2, 0.3]]), "large": torch.tensor([[10.0, 1.0, 1.1]])}
 
-    masks = choose(scores, 4, distribution="lamp", granularity="column")
+    masks = choose_masks(scores, 4, distribution="lamp", granularity="column")
 
     assert masks["small"].all()
     assert masks["large"].int().tolist() == [[1, 0, 0]]
@@ -106,7 +106,7 @@ def test_at_most_one_group_is_cut_into_and_no_group_that_went_scores_more_than_o
     scores = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
     live = round(live_share * sum(score.numel() for score in scores.values()))
 
-    masks = choose(scores, live, distribution="global", granularity=granularity)
+    masks = choose_masks(scores, live, distribution="global", granularity=granularity)
 
     cut, gone, stayed = 0, [], []
     for name, mask in masks.items():

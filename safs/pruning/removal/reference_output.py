@@ -12,7 +12,7 @@ IMAGES = 2
 
 
 @torch.no_grad()
-def probe(model: nn.Module, example: Tensor) -> Tensor:
+def reference_output(model: nn.Module, example: Tensor) -> Tensor:
     """The output of ``model`` in eval mode for a few normally distributed images, the same ones each time.
 
     Args:

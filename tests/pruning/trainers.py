@@ -32,8 +32,8 @@ def perceptron(seed: int = 0, widths: tuple[int, ...] = (32, 16), activation: ty
         return nn.Sequential(nn.Flatten(), *layers[:-1])
 
 
-def bench_for(model: nn.Module, epochs: int, *, seed: int = 0, batch_size: int = 256, recipe: Recipe = RECIPE):
-    return RecordingBench(
+def trainer_for(model: nn.Module, epochs: int, *, seed: int = 0, batch_size: int = 256, recipe: Recipe = RECIPE):
+    return RecordingTrainer(
         model,
         digits().train,
         digits().validation,
@@ -45,7 +45,7 @@ def bench_for(model: nn.Module, epochs: int, *, seed: int = 0, batch_size: int =
     )
 
 
-def setting_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> PruningTask:
+def task_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> PruningTask:
     return PruningTask(model.to("meta"), torch.zeros(1, 1, 8, 8, device="meta"), sparsity, spec, steps_per_epoch=6)
 
 
@@ -73,7 +73,7 @@ class UpdateRecord:
     """Of the masked weights, of that step."""
 
 
-class RecordingBench(PruningTrainer):
+class RecordingTrainer(PruningTrainer):
     """A real trainer that remembers its trainings, and what hooks returned."""
 
     def __init__(self, *args, **kwargs) -> None:

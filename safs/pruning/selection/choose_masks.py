@@ -23,20 +23,20 @@ from safs.pruning.axes.distributions import (
 from safs.pruning.axes.granularity import GRANULARITIES, Granularity, Pattern, granularity_named
 from safs.pruning.largest import ascending, keep_largest, keep_largest_overall
 from safs.pruning.masks import Masks
-from safs.pruning.selection import n_of_m, weight_groups
+from safs.pruning.selection import semi_structured, structured
 
 Scores: TypeAlias = Mapping[str, Tensor]
 """Prunable parameter name -> score, not below 0, of the parameter's shape; larger is more important."""
 
 
-def choose(scores: Scores, live: int, *, distribution: str, granularity: str) -> Masks:
+def choose_masks(scores: Scores, live: int, *, distribution: str, granularity: str) -> Masks:
     """Masks that keep exactly ``live`` weights, those of the highest scores that the two axes allow.
 
     Args:
         granularity: of groups, whole ones go, those of the lowest mean score first; what is missing to ``live`` then,
             less than a group, are single weights of the next one. Every layer keeps one group whole. In the last layer
-            no row or filter, which stands for a class, goes whole (see ``safs.pruning.selection.weight_groups``). For
-            n of m see ``safs.pruning.selection.n_of_m``.
+            no row or filter, which stands for a class, goes whole (see ``safs.pruning.selection.structured``). For
+            n of m see ``safs.pruning.selection.semi_structured``.
 
     Raises:
         UnknownNameError: no such distribution or granularity.
@@ -52,10 +52,10 @@ def choose(scores: Scores, live: int, *, distribution: str, granularity: str) ->
                 field="prune.score",
             )
     if isinstance(kind, Pattern):
-        return n_of_m.choose(scores, live, kind)
+        return semi_structured.choose(scores, live, kind)
     if kind is GRANULARITIES["weight"]:
         return _choose_weights(scores, live, spread)
-    return weight_groups.choose(scores, live, spread, kind)
+    return structured.choose(scores, live, spread, kind)
 
 
 def check_choice(shapes: Shapes, sparsity: float, *, distribution: str, granularity: str) -> None:
@@ -70,9 +70,9 @@ def _checked(
     spread, kind = DISTRIBUTIONS[distribution], granularity_named(granularity)
     check_not_empty(shapes)
     if isinstance(kind, Pattern):
-        n_of_m.check(shapes, live, distribution, kind)
+        semi_structured.check(shapes, live, distribution, kind)
     else:
-        check_least(shapes, live, distribution, weight_groups.least(shapes, kind), granularity=granularity, asked=asked)
+        check_least(shapes, live, distribution, structured.least(shapes, kind), granularity=granularity, asked=asked)
     return spread, kind
 
 

@@ -29,7 +29,7 @@ class Removal:
     weights that make the total exact."""
 
 
-def plan_removal(
+def choose_units(
     groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], sparsity: float, distribution: str = "global"
 ) -> Removal:
     """Removes the units of least score until ``live_total`` of all prunable weights are left, to the single weight.
@@ -73,7 +73,7 @@ def plan_removal(
 
 
 def check_removal(groups: Sequence[UnitGroup], shapes: Shapes, sparsity: float) -> None:
-    """Raises ``plan_removal``'s SparsityError, which follows from the shapes of the prunable parameters alone."""
+    """Raises ``choose_units``'s SparsityError, which follows from the shapes of the prunable parameters alone."""
     size = _Size(shapes)
     total = size.live
     for group in groups:
