@@ -20,6 +20,7 @@ from cli.tables import comparison_table, verification_table
 from cli.terminal import stdout
 from safs.client import Client
 from safs.report import comparison_rows
+from safs.result_folder import CHECKPOINT, CONFIG, PICTURE, REPORT
 
 JOB: dict[str, Any] = {
     "name": "demo",
@@ -62,9 +63,9 @@ def demonstrate(output: Path) -> None:
     console.print(comparison_table(comparison_rows(report)))
     console.print()
     for line in (
-        f"picture of the search:  {folder / 'report.png'}",
-        f"sparse checkpoint:      {folder / 'checkpoint.safetensors'}",
-        f"everything as JSON:     {folder / 'report.json'}, {folder / 'config.json'}",
+        f"picture of the search:  {folder / PICTURE.filename}",
+        f"sparse checkpoint:      {folder / CHECKPOINT.filename}",
+        f"everything as JSON:     {folder / REPORT.filename}, {folder / CONFIG.filename}",
         f'use it in Python:       import safs; network = safs.load("{folder}")',
     ):
         console.print(line, markup=False, soft_wrap=True)

@@ -1,8 +1,6 @@
 """The result folder: written once, verified from its bytes, loaded as a module.
 
-checkpoint.safetensors   the model's own parameter names, pruned weights exactly zero
-config.json              all that is needed to rebuild the network and to repeat the job
-report.json report.png   what was gained, and how
+``safs.result_folder`` names its files.
 """
 
 import hashlib
@@ -24,34 +22,37 @@ from safs.inputs import WithSelectedInputs
 from safs.json_form import to_json
 from safs.metrics.sparsity import SparsityReport
 from safs.networks import Assignment, Blueprint, Network, Scalars, assemble
+from safs.pruning.axes.distributions import live_total
+from safs.result_folder import CHECKPOINT, CONFIG
 
-WEIGHTS, CONFIG, REPORT, PICTURE = "checkpoint.safetensors", "config.json", "report.json", "report.png"
 FORMAT = 1
+_WEIGHTS, _CONFIG_FILE = CHECKPOINT.filename, CONFIG.filename
 _RECORDED_PACKAGES = ("safs-service", "torch", "torchvision", "timm", "smac", "ConfigSpace", "ray", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a result folder turned out to hold."""
+    """What a verified result folder holds."""
 
     sha256: str
-    """Of checkpoint.safetensors."""
+    """Hash of checkpoint.safetensors, hexadecimal."""
     sparsity: SparsityReport
     target: float
+    """Sparsity that the job asked for."""
     architecture: str
 
 
 def save(directory: Path, network: Network, details: Mapping[str, Any]) -> None:
-    """Writes checkpoint.safetensors and config.json into ``directory``.
+    """Write checkpoint.safetensors and config.json to ``directory``.
 
-    Zeros of the masks are written as exact (positive) zeros, weights that layers share once.
+    Pruned weights are written as exact (positive) zeros, and a weight that layers share is written once.
 
     Args:
-        details: what else config.json is to hold: spec, recipe, seeds, input statistics, evaluation ...
+        details: further content of config.json: spec, recipe, seeds, input statistics, evaluation ...
     """
     masks = network.masks or {}
     state = {name: _pruned(tensor, masks.get(name)) for name, tensor in network.state.items()}
-    save_file(state, directory / WEIGHTS, metadata={"format": "pt"})
+    save_file(state, directory / _WEIGHTS, metadata={"format": "pt"})
     config = {
         "format": FORMAT,
         "model": asdict(network.blueprint),
@@ -60,20 +61,20 @@ def save(directory: Path, network: Network, details: Mapping[str, Any]) -> None:
         **details,
         "live_weights": {name: int(mask.sum()) for name, mask in masks.items()},
         "versions": versions(),
-        "sha256": {WEIGHTS: _sha256(directory / WEIGHTS)},
+        "sha256": {_WEIGHTS: _sha256(directory / _WEIGHTS)},
     }
-    (directory / CONFIG).write_text(json.dumps(to_json(config), indent=2, allow_nan=False) + "\n")
+    (directory / _CONFIG_FILE).write_text(json.dumps(to_json(config), indent=2, allow_nan=False) + "\n")
 
 
 def load(directory: str | Path) -> nn.Module:
-    """The network in a result folder, ready for inference: operators, alphas and betas in place, in eval mode.
+    """Load the network of a result folder for inference: operators, alphas and betas in place, in eval mode.
 
-    It takes float32 images [batch, channels, size, size], divided by ``scale`` and normalised with ``mean`` and
-    ``std`` as under ``input`` in config.json, and returns logits [batch, classes]. A network that reads a selection of
-    pixels or channels takes whole images too, and selects.
+    It takes float32 images [batch, channels, size, size], divided by ``scale`` and normalised with ``mean`` and ``std``
+    as under ``input`` in config.json, and returns logits [batch, classes]. A network that reads a selection of pixels
+    or channels also takes whole images; it selects by itself.
 
     Raises:
-        CheckpointError: the folder is incomplete, altered or of a format that this version does not read.
+        CheckpointError: the folder is incomplete, altered, or of a format that this version does not read.
     """
     opened = _open(Path(directory))
     inputs = opened.config.model.form.inputs
@@ -81,30 +82,30 @@ def load(directory: str | Path) -> nn.Module:
 
 
 def verify(directory: str | Path) -> Verification:
-    """Checks a result folder from the bytes on disk: hash, names and shapes, live weights a layer, total sparsity.
+    """Check a result folder from its bytes on disk: hash, names and shapes, live weights per layer, total sparsity.
 
     Raises:
-        CheckpointError: it is not what config.json says, or its sparsity is off by a single weight.
+        CheckpointError: the folder differs from its config.json, or its sparsity is off by a single weight.
     """
     opened = _open(Path(directory))
     config, sparsity = opened.config, opened.network.sparsity()
     _check_counts(sparsity, config.live_weights, config.spec.sparsity)
-    return Verification(config.sha256[WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
+    return Verification(config.sha256[_WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
 
 
 def versions() -> dict[str, str]:
-    """Python's and the recorded packages' versions; packages that are not installed are left out."""
-    found = {"python": python_version()}
+    """Versions of Python and of the recorded packages, without those that are not installed."""
+    recorded = {"python": python_version()}
     for package in _RECORDED_PACKAGES:
         try:
-            found[package] = version(package)
+            recorded[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return recorded
 
 
 def _pruned(tensor: Tensor, mask: Tensor | None) -> Tensor:
-    # where, not multiplication: -0.1 * 0 is -0.0, and a reader may compare bytes.
+    # where, not multiplication: -0.1 * 0 is -0.0, and readers may compare bytes.
     return (tensor if mask is None else tensor.where(mask, tensor.new_zeros(()))).contiguous()
 
 
@@ -113,7 +114,7 @@ class _Target(BaseModel):
 
 
 class _Config(BaseModel):
-    """What reading needs of config.json; the rest is for people, and for repeating the job."""
+    """The part of config.json that is needed to read the folder. The rest is for people, and to repeat the job."""
 
     model: Blueprint
     spec: _Target
@@ -133,29 +134,29 @@ class _Opened:
 
 
 def _open(directory: Path) -> _Opened:
-    config = _read_config(directory)
-    expected, actual = config.sha256.get(WEIGHTS), _sha256(directory / WEIGHTS)
+    config, weights = _read_config(directory), directory / _WEIGHTS
+    expected, actual = config.sha256.get(_WEIGHTS), _sha256(weights)
     if actual != expected:
         raise CheckpointError(
-            f"{directory / WEIGHTS} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
+            f"{weights} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
             "Download it again."
         )
     try:
-        network = Network(config.model, load_file(directory / WEIGHTS), None, config.assignment, config.scalars)
+        network = Network(config.model, load_file(weights), None, config.assignment, config.scalars)
         model = assemble(network)
     except SafetensorError as error:
-        raise CheckpointError(f"{directory / WEIGHTS} cannot be read: {error}. Download it again.") from error
+        raise CheckpointError(f"{weights} cannot be read: {error}. Download it again.") from error
     except SafsError as error:
         raise CheckpointError(f"{directory} does not fit {config.model.architecture}: {error}") from error
     return _Opened(config, network, model)
 
 
 def _read_config(directory: Path) -> _Config:
-    path = directory / CONFIG
+    path = directory / _CONFIG_FILE
     try:
         config = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
-        raise CheckpointError(f"{directory} is no result folder: it has no {CONFIG}.") from None
+        raise CheckpointError(f"{directory} is no result folder: it has no {_CONFIG_FILE}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is no JSON: {error}.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -163,9 +164,9 @@ def _read_config(directory: Path) -> _Config:
     try:
         return _Config.model_validate(config)
     except ValidationError as error:
-        wrong = error.errors()[0]
-        place = ".".join(map(str, wrong["loc"]))
-        raise CheckpointError(f"{path} was altered: {place}: {wrong['msg']}. Download it again.") from error
+        first = error.errors()[0]
+        path_in_config = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{path} was altered: {path_in_config}: {first['msg']}. Download it again.") from error
 
 
 def _check_counts(sparsity: SparsityReport, expected: Mapping[str, int], target: float) -> None:
@@ -174,7 +175,7 @@ def _check_counts(sparsity: SparsityReport, expected: Mapping[str, int], target:
         for layer in sparsity.layers
         if layer.live != expected.get(layer.name, 0)
     ]
-    live = sparsity.weights - round(target * sparsity.weights)
+    live = live_total(sparsity.weights, target)
     if wrong or sparsity.live != live:
         raise CheckpointError(
             f"the checkpoint has {sparsity.live} live weights of {sparsity.weights}; sparsity {target} means {live}. "

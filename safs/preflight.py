@@ -12,11 +12,12 @@ from safs import data, models
 from safs.activations.groups import original_operators, site_groups
 from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
+from safs.data import DataInfo
 from safs.data.arrays import check_channels
 from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
-from safs.pruning.axes.distributions import DISTRIBUTIONS
+from safs.pruning.axes.distributions import DISTRIBUTIONS, live_total
 from safs.pruning.axes.scores import SCORES
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.protocol import PruningTask
@@ -46,10 +47,7 @@ class Preflight:
     """Prunable weights."""
     live: int
     """Of them left at the target sparsity."""
-    train: int
-    validation: int
-    test: int
-    """Images in each split."""
+    data: DataInfo
 
 
 def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight:
@@ -65,7 +63,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     _check_names(spec)
     _check_combinations(spec)
     info = data.inspect(spec.data, data_root)
-    blueprint = blueprint_for(spec, info)
+    blueprint = _blueprint(spec, info)
     with torch.device("meta"):
         model = blueprint.build()
     if weights is not None:
@@ -86,10 +84,8 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         groups=groups,
         own=original_operators(groups, sites),
         weights=total,
-        live=total - round(spec.sparsity * total),
-        train=info.train,
-        validation=info.validation,
-        test=info.test,
+        live=live_total(total, spec.sparsity),
+        data=info,
     )
 
 
@@ -102,7 +98,7 @@ def _example(blueprint: Blueprint) -> Tensor:
     return torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size, device="meta")
 
 
-def blueprint_for(spec: JobSpec, info: data.DataInfo) -> Blueprint:
+def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
     """The network for this data: the data set's own size and channels, or the nearest that the architecture takes.
 
     Raises:

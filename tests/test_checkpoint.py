@@ -13,14 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from safs.activations.surgery import rewire
-from safs.checkpoint import CONFIG, WEIGHTS, load, save, verify
+from safs.checkpoint import load, save, verify
 from safs.errors import CheckpointError
 from safs.networks import Blueprint, Network
 from safs.pruning.masks import apply_masks, prunable_parameters
+from safs.result_folder import RESULT_FILES
 from tests.pruning.magnitude import magnitude_masks
 
 LENET = Blueprint("lenet5", 1, 28, 10)
 SPARSITY = 0.9
+WEIGHTS, CONFIG = (RESULT_FILES[name].filename for name in ("checkpoint", "config"))
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_a_good_job_tells_network_sites_operators_weights_and_images() -> None:
     # 150 + 2,400 + 48,000 + 10,080 + 840; 99% of 61,470 is 60,855.3.
     assert (found.weights, found.live) == (61_470, 615)
     # A fifth of 1,797 is for test, a tenth of the rest for validation.
-    assert (found.train, found.validation, found.test) == (1294, 144, 359)
+    assert (found.data.train, found.data.validation, found.data.test) == (1294, 144, 359)
 
 
 def test_operators_that_are_named_come_after_the_networks_own_and_once() -> None:

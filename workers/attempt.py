@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from safs.errors import SpecError
 from safs.execution.executor import Executor
+from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 from store.artifacts.stored_files import ArtifactStore
 from store.records import Claim, Json
@@ -50,7 +51,7 @@ class Attempt:
         return self.retry(transaction, what)
 
 
-OpenExecutor: TypeAlias = Callable[[Attempt], AbstractContextManager[Executor]]
+OpenExecutor: TypeAlias = Callable[[Attempt, Preflight], AbstractContextManager[Executor]]
 """Opens the executor that runs an attempt's trainings."""
 
 

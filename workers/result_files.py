@@ -1,11 +1,11 @@
 """The end of a successful job: its files are stored first, then one transaction ends the job and names them."""
 
-import json
 from pathlib import Path
 from typing import TypeAlias
 
-from safs.checkpoint import CONFIG, PICTURE, REPORT, WEIGHTS
+from safs.execution.training import Training
 from safs.pipeline.run import Result
+from safs.result_folder import RESULT_FILES
 from store import queue
 from store.artifacts import stored_files
 from store.crash_points import reach
@@ -14,14 +14,6 @@ from store.session import Transaction
 from workers.attempt import Attempt
 from workers.store_cache import stored_winner
 
-RESULT_FILES = {
-    "checkpoint": (WEIGHTS, "application/octet-stream"),
-    "config": (CONFIG, "application/json"),
-    "report": (REPORT, "application/json"),
-    "picture": (PICTURE, "image/png"),
-}
-"""Artifact name -> (file name in the result folder, media type)."""
-
 Stored: TypeAlias = dict[str, tuple[StoredArtifact, str]]
 """Artifact name -> (stored content, media type)."""
 
@@ -29,8 +21,7 @@ Stored: TypeAlias = dict[str, tuple[StoredArtifact, str]]
 def file_result(attempt: Attempt, result: Result) -> None:
     """Store the result's files and end the job as succeeded; wait while the database or the object storage is away."""
     stored = attempt.retry(lambda: _put(attempt, result.directory), "its files")
-    config = json.loads((result.directory / CONFIG).read_text())
-    result_row = summary(result.report, config)
+    result_row = summary(result.report, result.winner)
 
     def end(tx: Transaction) -> None:
         for name, (artifact, media_type) in stored.items():
@@ -42,12 +33,12 @@ def file_result(attempt: Attempt, result: Result) -> None:
     reach("finish.after_commit")
 
 
-def summary(report: Json, config: Json) -> Json:
+def summary(report: Json, winner: Training) -> Json:
     """Return the job's ``result`` column: figures for lists of jobs, and the winner for later jobs to start from.
 
     Args:
         report: the content of report.json.
-        config: the content of config.json.
+        winner: the final training whose network is the result.
     """
     row = next(row for row in report["rows"] if row["name"] == report["result"])
     return {
@@ -57,9 +48,11 @@ def summary(report: Json, config: Json) -> Json:
         "sparsity": report["sparsity"]["achieved"],
         "live_weights": report["sparsity"]["live"],
         "gain": report["gain"],
-        "winner": stored_winner(config),
+        "winner": stored_winner(winner),
     }
 
 
 def _put(attempt: Attempt, folder: Path) -> Stored:
-    return {name: (attempt.artifacts.put(folder / file), kind) for name, (file, kind) in RESULT_FILES.items()}
+    return {
+        name: (attempt.artifacts.put(folder / file.filename), file.media_type) for name, file in RESULT_FILES.items()
+    }

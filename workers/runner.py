@@ -12,6 +12,7 @@ from safs.errors import Cancelled
 from safs.events.faults import Faults
 from safs.events.progress import Tracker, plan_stages
 from safs.pipeline.run import run_job
+from safs.preflight import check
 from safs.reuse.keys import code_version
 from search_spaces import SPACES
 from store import attempts, counters, jobs, queue, uploads
@@ -102,15 +103,18 @@ class Runner:
         """Run the pipeline and end the job as succeeded."""
         job, recorder = attempt.claim.job, attempt.recorder
         _pin_program(attempt)
+        weights = _dense_weights(attempt)
+        preflight = check(attempt.spec, data_root=self._settings.data_folder, weights=weights)
         with tempfile.TemporaryDirectory(prefix=f"safs-{job.id}-") as folder:
-            with recorder, self._open_executor(attempt) as executor, StageSpans(recorder) as report:
+            with recorder, self._open_executor(attempt, preflight) as executor, StageSpans(recorder) as report:
                 result = run_job(
                     attempt.spec,
+                    preflight=preflight,
                     spaces=SPACES,
                     executor=executor,
                     report=report,
                     data_root=self._settings.data_folder,
-                    dense_weights=_dense_weights(attempt),
+                    dense_weights=weights,
                     out_dir=Path(folder),
                     cache=StoreCache(self._database, self._artifacts, attempt.claim.lease, recorder.check, job.owner),
                     faults=Faults(job.runners_lost, job.workers_lost, job.trials_repeated, job.seconds_lost),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from safs.events.kinds import Stage
 from safs.execution.executor import EARLIER_ATTEMPT
+from safs.execution.training import Training
 from safs.reuse.cache import CachedOutput, Winner
 from safs.spec.job import Recipe
 from safs.trials import Trial
@@ -125,13 +126,9 @@ def owner_key(key: str, owner: str | None) -> str:
     return key if owner is None else sha256(f"{owner}\0{key}".encode()).hexdigest()
 
 
-def stored_winner(config: Json) -> Json:
-    """Return the winning finalist of config.json in the form of ``StoredWinner``."""
-    return {
-        "assignment": config["assignment"],
-        "recipe": config["recipe"],
-        "learnable": config["learnable_scalars"],
-    }
+def stored_winner(winner: Training) -> Json:
+    """Return the winning final training in the form of ``StoredWinner``."""
+    return StoredWinner(assignment=winner.assignment, recipe=winner.recipe, learnable=winner.learnable).model_dump()
 
 
 def _parse_winner(job_id: str, stored: Json) -> Winner | None:

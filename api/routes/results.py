@@ -11,6 +11,7 @@ from api.deps import CallerDep, Services, ServicesDep
 from api.errors import NoResultError, NotFinishedError
 from api.gate.access import Caller
 from api.problems import problem_responses
+from safs.result_folder import RESULT_FILES
 from store import jobs
 from store.artifacts import stored_files
 from store.records import JobArtifact
@@ -40,39 +41,35 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_respons
 async def get_checkpoint(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the weights under the network's own parameter names; pruned weights are exactly zero.
     `safetensors.torch.load_file` reads the file."""
-    return await _respond(services, caller, request, job_id, "checkpoint", "checkpoint.safetensors")
+    return await _respond(services, caller, request, job_id, "checkpoint")
 
 
 @router.get("/config", summary="Download the configuration of the network", responses=_RESPONSES)
 async def get_config(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns all that is needed to rebuild the network and to repeat the job: job spec, operators with their scalars,
     hyperparameters, seeds, versions and hashes."""
-    return await _respond(services, caller, request, job_id, "config", "config.json")
+    return await _respond(services, caller, request, job_id, "config")
 
 
 @router.get("/report", summary="Download the report", responses=_RESPONSES)
 async def get_report(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the comparison with the default protocol, all trials of all searches and the learning curves."""
-    return await _respond(services, caller, request, job_id, "report", "report.json")
+    return await _respond(services, caller, request, job_id, "report")
 
 
 @router.get("/picture", summary="Download the report as a picture (PNG)", responses=_RESPONSES)
 async def get_picture(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns a picture with the accuracy of every trial, the final trainings and the operator chosen at each site."""
-    return await _respond(services, caller, request, job_id, "picture", "report.png")
+    return await _respond(services, caller, request, job_id, "picture")
 
 
-async def _respond(
-    services: Services, caller: Caller, request: Request, job_id: str, name: str, filename: str
-) -> Response:
+async def _respond(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
     # Hashing a large file takes long, so it must not hold a request thread.
-    args = (services, caller, request, job_id, name, filename)
+    args = (services, caller, request, job_id, name)
     return await to_thread.run_sync(_make_response, *args, limiter=services.slow_threads)
 
 
-def _make_response(
-    services: Services, caller: Caller, request: Request, job_id: str, name: str, filename: str
-) -> Response:
+def _make_response(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
     artifact = _find(services, caller, job_id, name)
     etag = f'"{artifact.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
@@ -81,6 +78,7 @@ def _make_response(
     # The file is hashed before the first byte is sent, so a damaged file is a problem and not an aborted download.
     path = services.artifacts.intact_path(artifact.sha256)
     stat = path.stat()
+    filename = RESULT_FILES[name].filename
     file = FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename, stat_result=stat)
     check_range(request, file, artifact.size_bytes)  # Starlette would respond to a bad range in plain text.
     return file

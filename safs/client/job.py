@@ -1,7 +1,7 @@
 """A job of the service, from afar."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -10,14 +10,7 @@ import httpx
 from safs.client.connection import Connection, Json
 from safs.client.errors import JobFailed, ServiceError
 from safs.client.stream import Event, follow
-
-RESULT_FILES: Mapping[str, str] = {
-    "checkpoint": "checkpoint.safetensors",
-    "config": "config.json",
-    "report": "report.json",
-    "picture": "report.png",
-}
-"""What a job that has succeeded has, and the names that ``download`` gives it."""
+from safs.result_folder import RESULT_FILES
 
 CHUNK_BYTES = 1 << 20
 
@@ -123,8 +116,8 @@ class RemoteJob:
         """
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        for part, name in RESULT_FILES.items():
-            self._fetch(part, folder / name)
+        for part, file in RESULT_FILES.items():
+            self._fetch(part, folder / file.filename)
         return folder
 
     def _fetch(self, part: str, target: Path) -> None:

@@ -22,7 +22,9 @@ def main() -> None:
     torch.set_num_threads(share.threads)
     timed = time_trainings(
         Network(found.blueprint, {}),
-        images(found.blueprint, min(found.train, 4 * spec.data.batch_size), crop_and_flip=found.blueprint.channels > 1),
+        images(
+            found.blueprint, min(found.data.train, 4 * spec.data.batch_size), crop_and_flip=found.blueprint.channels > 1
+        ),
         spec.data.batch_size,
         "cuda" if share.gpus else "cpu",
         trainings=Trainings.of(spec, found),

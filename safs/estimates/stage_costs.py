@@ -71,8 +71,8 @@ class StageCosts:
         self._spec, self._slots = spec, slots
         self._paces = {kind: _joined([timing.paces[kind] for timing in timings]) for kind in Kind}
         size = spec.data.batch_size
-        self._steps = steps_per_epoch(found.train, size)
-        self._validation, self._test = ceil(found.validation / size), ceil(found.test / size)
+        self._steps = steps_per_epoch(found.data.train, size)
+        self._validation, self._test = ceil(found.data.validation / size), ceil(found.data.test / size)
         self.busy_s = 0.0
         """Of all trainings so far, as if they ran one after the other."""
         self._stepping_s, self._stepped = 0.0, 0

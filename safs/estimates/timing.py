@@ -107,7 +107,7 @@ class Trainings:
             spec.data.augment == "default",
             tuple(found.groups.values()),
             found.operators,
-            found.train,
+            found.data.train,
             total(workload(spec))[1].expected,
         )
 

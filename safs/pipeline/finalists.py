@@ -1,7 +1,8 @@
-"""The final comparison: candidates trained to the end with one or more seeds, and the choice among them."""
+"""The final comparison: each candidate trained to the end from one or more seeds, and the choice of the best one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean
 
 from safs.errors import TrainingError
@@ -15,35 +16,36 @@ from safs.trials import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """One row of the comparison: the same training from several seeds."""
+    """One row of the comparison: the same training, repeated with several seeds."""
 
     name: FinalCandidate
     trainings: tuple[Training, ...]
     trained: tuple[Trained, ...]
+    """Results of ``trainings``, in the same order."""
 
     @property
-    def broken(self) -> str | None:
-        """Why this finalist cannot win: the reason of the first seed that broke down."""
+    def error(self) -> str | None:
+        """The error of the first seed that broke down, which excludes the finalist; None if all seeds ended well."""
         return next((trained.outcome.error for trained in self.trained if trained.outcome.error), None)
 
     @property
     def accuracy(self) -> float:
-        """Mean validation accuracy over the seeds; 0 where one of them broke down."""
-        return 0.0 if self.broken else fmean(trained.outcome.metrics["accuracy"] for trained in self.trained)
+        """Mean validation accuracy over the seeds; 0 if one of them broke down."""
+        return 0.0 if self.error else fmean(trained.outcome.metrics["accuracy"] for trained in self.trained)
 
     @property
     def cross_entropy(self) -> float:
         """Mean validation cross-entropy over the seeds, in nats."""
-        return fmean(trained.outcome.metrics.get("cross_entropy", float("inf")) for trained in self.trained)
+        return fmean(trained.outcome.metrics.get("cross_entropy", inf) for trained in self.trained)
 
     @property
     def training(self) -> Training:
-        """The best seed's training."""
+        """The training of the best seed."""
         return self.trainings[self._best]
 
     @property
     def network(self) -> Network:
-        """The best seed's network."""
+        """The network of the best seed."""
         network = self.trained[self._best].network
         assert network is not None
         return network
@@ -54,33 +56,41 @@ class Finalist:
 
     @property
     def _best(self) -> int:
-        losses = [(t.outcome.loss, t.outcome.metrics.get("cross_entropy", float("inf"))) for t in self.trained]
+        losses = [(t.outcome.loss, t.outcome.metrics.get("cross_entropy", inf)) for t in self.trained]
         return losses.index(min(losses))
 
 
-def named(trainings: Mapping[FinalCandidate, Sequence[Training]]) -> list[NamedWork]:
-    """The trainings of all finalists, one after the other, under the numbers and names that events show."""
-    flat = [(name, repeat, one) for name, group in trainings.items() for repeat, one in enumerate(group)]
+def numbered_work(trainings: Mapping[FinalCandidate, Sequence[Training]]) -> list[NamedWork]:
+    """The trainings of all finalists in one list, with the numbers and configs that events show."""
+    flat = [(name, repeat, training) for name, group in trainings.items() for repeat, training in enumerate(group)]
     return [
-        NamedWork(Candidate(number, {"candidate": name.value, "repeat": repeat}, one.epochs, one.seed), one)
-        for number, (name, repeat, one) in enumerate(flat)
+        NamedWork(
+            Candidate(number, {"candidate": name.value, "repeat": repeat}, training.epochs, training.seed), training
+        )
+        for number, (name, repeat, training) in enumerate(flat)
     ]
 
 
-def gathered(trainings: Mapping[FinalCandidate, Sequence[Training]], trained: Sequence[Trained]) -> list[Finalist]:
-    """The finalists, of what their trainings gave, in the order of ``named``."""
+def finalists_from(
+    trainings: Mapping[FinalCandidate, Sequence[Training]], trained: Sequence[Trained]
+) -> list[Finalist]:
+    """The finalists.
+
+    Args:
+        trained: results of ``numbered_work(trainings)``, in its order.
+    """
     results = iter(trained)
     return [Finalist(name, tuple(group), tuple(next(results) for _ in group)) for name, group in trainings.items()]
 
 
-def choose(among: Sequence[Finalist]) -> Finalist:
-    """The finalist with the best mean validation accuracy; ties go to the lower cross-entropy.
+def best_finalist(finalists: Sequence[Finalist]) -> Finalist:
+    """The finalist with the best mean validation accuracy; the lower cross-entropy breaks ties.
 
     Raises:
-        TrainingError: every one of them broke down.
+        TrainingError: all of them broke down.
     """
-    sound = [finalist for finalist in among if finalist.broken is None]
-    if not sound:
-        reasons = "; ".join(f"{finalist.name}: {finalist.broken}" for finalist in among)
+    whole = [finalist for finalist in finalists if finalist.error is None]
+    if not whole:
+        reasons = "; ".join(f"{finalist.name}: {finalist.error}" for finalist in finalists)
         raise TrainingError(f"every final training broke down: {reasons}")
-    return min(sound, key=lambda finalist: (-finalist.accuracy, finalist.cross_entropy))
+    return min(whole, key=lambda finalist: (-finalist.accuracy, finalist.cross_entropy))

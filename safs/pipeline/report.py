@@ -1,4 +1,4 @@
-"""report.json: everything that a job found, in one document."""
+"""report.json: the comparison, trials, curves and times of a job in one document."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ LABELS = {
 }
 Row = dict[str, Any]
 Scores = Mapping[str, Sequence[Evaluation]]
-"""Split name -> one evaluation a network: dense, pruned, then each finalist's seeds in order."""
+"""Split name -> one evaluation per network: dense, pruned, then each finalist's seeds in order."""
 
 
 def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Scores) -> list[Row]:
-    """The comparison: dense, pruned, and each finalist with its mean over seeds.
+    """The rows of the comparison: dense, pruned, and the finalists with their means over seeds.
 
     Args:
         untrained: the dense and the pruned network.
@@ -56,9 +56,14 @@ def rows(finalists: Sequence[Finalist], untrained: Sequence[Network], scores: Sc
 
 
 def report(
-    spec: JobSpec, found: Preflight, stage_log: StageLog, table: list[Row], winner: Finalist, sparsity: SparsityReport
+    spec: JobSpec,
+    preflight: Preflight,
+    stage_log: StageLog,
+    table: list[Row],
+    winner: Finalist,
+    sparsity: SparsityReport,
 ) -> dict[str, Any]:
-    """The whole of report.json."""
+    """The content of report.json, without the measurements by layer and the cost of the job."""
     by_name = {row["name"]: row for row in table}
     result, default = by_name[winner.name.value], by_name.get(FinalCandidate.DEFAULT.value)
     return {
@@ -87,7 +92,7 @@ def report(
             for split in ("validation", "test")
         },
         "inputs": _inputs(winner.network.blueprint),
-        "sites": _sites(found, winner),
+        "sites": _sites(preflight, winner),
         "recipe": winner.training.recipe.model_dump(mode="json"),
         "learnable_scalars": winner.training.learnable,
         "stages": [_stage(record) for record in stage_log.stages.values()],
@@ -100,27 +105,27 @@ def report(
     }
 
 
-def shown_by_layer(
+def networks_to_measure(
     dense: Network, pruned: Network, finalists: Sequence[Finalist], winner: Finalist
 ) -> dict[str, Network]:
-    """Row name -> the network that is measured layer by layer: dense, pruned, the default protocol's and the result.
+    """Row name -> network to measure layer by layer: dense, pruned, the default protocol's and the result.
 
-    Default protocol and result differ by the searches alone, so they show what these changed.
+    The default protocol's network and the result differ by the searches alone, so the two show what these changed.
     """
     default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
-    shown = {"dense": dense, "pruned": pruned}
-    if default.broken is None:
-        shown[default.name.value] = default.network
-    return shown | {winner.name.value: winner.network}
+    networks = {"dense": dense, "pruned": pruned}
+    if default.error is None:
+        networks[default.name.value] = default.network
+    return networks | {winner.name.value: winner.network}
 
 
 def write(summary: Mapping[str, Any], path: Path) -> None:
-    """Writes report.json."""
+    """Write report.json to ``path``."""
     path.write_text(json.dumps(to_json(summary), indent=2, allow_nan=False) + "\n")
 
 
 def input_statistics(blueprint: Blueprint, train: Split) -> dict[str, Any]:
-    """What the network expects: pixels are divided by ``scale``, then normalised with ``mean`` and ``std``."""
+    """The input of the network: pixels are divided by ``scale``, then normalised with ``mean`` and ``std``."""
     return {
         "channels": blueprint.channels,
         "image_size": blueprint.image_size,
@@ -132,7 +137,7 @@ def input_statistics(blueprint: Blueprint, train: Split) -> dict[str, Any]:
 
 
 def _inputs(blueprint: Blueprint) -> dict[str, Any] | None:
-    """The pixels or channels that are read; None where all are."""
+    """The pixels or channels that the network reads; None if it reads all of them."""
     kept = blueprint.form.inputs
     return None if kept is None else asdict(kept) | {"channels": blueprint.channels, "image_size": blueprint.image_size}
 
@@ -152,7 +157,7 @@ def _row(name: str, networks: Sequence[Network], scores: Scores) -> Row:
     }
 
 
-def _sites(found: Preflight, winner: Finalist) -> list[dict[str, Any]]:
+def _sites(preflight: Preflight, winner: Finalist) -> list[dict[str, Any]]:
     network = winner.network
     return [
         {
@@ -161,7 +166,7 @@ def _sites(found: Preflight, winner: Finalist) -> list[dict[str, Any]]:
             "chosen": network.assignment.get(site.path, site.original),
             "scalars": network.scalars.get(site.path, {}),
         }
-        for site in found.sites
+        for site in preflight.sites
     ]
 
 
@@ -197,7 +202,7 @@ def _trials(trials: Sequence[Trial]) -> list[dict[str, Any]]:
 
 
 def _trial(trial: Trial, before: int) -> dict[str, Any]:
-    """A trial's line; ``before`` epochs were trained by the trial that it continues."""
+    """The trial as JSON. The trial that it continues trained the first ``before`` epochs."""
     candidate, outcome = trial.candidate, trial.outcome
     return {
         "number": candidate.number,
@@ -214,7 +219,7 @@ def _trial(trial: Trial, before: int) -> dict[str, Any]:
 
 
 def _curves(stage_log: StageLog) -> dict[str, Any]:
-    """Epochs of the trainings to the end: dense, and each finalist's first seed."""
+    """Learning curves of the dense training and of each finalist's first seed."""
     curves: dict[str, Any] = {}
     for stage in (Stage.DENSE, Stage.FINAL):
         for trial in stage_log.stages[stage].trials:

@@ -1,4 +1,4 @@
-"""The whole method, one straight line: dense -> prune -> activations -> tune -> final -> report."""
+"""The whole method in one straight line: dense -> prune -> activations -> tune -> final -> report."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,15 @@ from safs.execution.work import Context
 from safs.models.weights import load_dense_weights
 from safs.networks import Network
 from safs.pipeline import report
-from safs.pipeline.finalists import Finalist, choose, gathered, named
+from safs.pipeline.finalists import Finalist, best_finalist, finalists_from, numbered_work
 from safs.pipeline.layer_metrics import measure
-from safs.pipeline.search_stages import finalists_of
+from safs.pipeline.search_stages import final_trainings
 from safs.pipeline.spaces import Spaces
 from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of
-from safs.preflight import check
+from safs.preflight import Preflight, check
 from safs.pruning.pruners import PRUNERS
 from safs.report import draw_picture
+from safs.result_folder import PICTURE, REPORT
 from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
@@ -38,10 +39,14 @@ from safs.trials import Candidate
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished job: its folder, and what report.json says."""
+    """A finished job."""
 
     directory: Path
+    """The result folder."""
     report: dict[str, Any]
+    """Content of report.json."""
+    winner: Training
+    """The final training whose network is the result."""
 
 
 def run_job(
@@ -53,48 +58,51 @@ def run_job(
     data_root: Path | None,
     dense_weights: Path | None,
     out_dir: Path,
+    preflight: Preflight | None = None,
     cache: Cache = NoCache(),  # noqa: B008  # has no state
     faults: Faults = NONE,
 ) -> Result:
-    """Prunes, searches, tunes and trains; leaves checkpoint, config, report and picture in ``out_dir``.
+    """Prune, search, tune and train; write checkpoint, config, report and picture to ``out_dir``.
 
-    Everything is selected on the validation split; the test split is read once, in the last stage.
+    All choices are made on the validation split. The test split is read once, in the last stage.
 
     Args:
-        report: told of every event, in order; what it raises ends the run.
+        report: receives every event, in order. An exception that it raises ends the run.
         data_root: folder of the data sets that bring files.
-        dense_weights: the safetensors file that ``spec.model.weights`` stands for; None trains the dense network.
-        cache: what earlier attempts and earlier jobs left.
-        faults: what earlier attempts have survived; the report has them, with those of this one.
+        dense_weights: safetensors file with the weights that ``spec.model.weights`` names; None trains the dense
+            network.
+        preflight: result of ``safs.preflight.check`` if the job was checked already; None checks it now.
+        cache: outputs and trials of earlier attempts and earlier jobs.
+        faults: faults that earlier attempts survived. The report adds those of this attempt.
 
     Raises:
-        SafsError: the job cannot run, or a training that it cannot do without broke down.
+        SafsError: the job cannot run, or a training that it needs broke down.
         Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
     """
     stage_log = StageLog(_with_deadline(report, spec.resources.time_limit_s), faults)
-    found = check(spec, data_root=data_root, weights=dense_weights)
+    preflight = preflight or check(spec, data_root=data_root, weights=dense_weights)
     splits = data.load(
         spec.data,
         root=data_root,
-        channels=found.blueprint.channels,
-        image_size=found.blueprint.image_size,
+        channels=preflight.blueprint.channels,
+        image_size=preflight.blueprint.image_size,
         seed=spec.seed,
     )
     data_key = key_of(train=fingerprint(splits.train), validation=fingerprint(splits.validation))
-    cached = CachedExecutor(executor, cache, stage_log)
-    estimate = estimate_before_run(spec, found, splits.train, executor, report)
-    job = JobContext(spec, found, splits, spaces, stage_log, cache, cached, data_key, estimate)
+    cached_executor = CachedExecutor(executor, cache, stage_log)
+    estimate = estimate_before_run(spec, preflight, splits.train, executor, report)
+    job = JobContext(spec, preflight, splits, spaces, stage_log, cache, cached_executor, data_key, estimate)
 
     dense = _dense(job, dense_weights)
     pruned = _prune(job, dense)
     start = PrunedStart(_pruned_context(job, pruned.network), pruned.key)
-    finalists = _final(job, finalists_of(job, start), start)
+    finalists = _final(job, final_trainings(job, start), start)
     return _report(job, dense.network, pruned.network, finalists, out_dir)
 
 
 def _dense_context(job: JobContext) -> Context:
     return Context(
-        blueprint=job.found.blueprint,
+        blueprint=job.preflight.blueprint,
         train=job.splits.train,
         validation=job.splits.validation,
         batch_size=job.spec.data.batch_size,
@@ -103,8 +111,8 @@ def _dense_context(job: JobContext) -> Context:
 
 
 def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
-    """The dense network: the user's, or one trained with the default protocol's recipe."""
-    spec, blueprint = job.spec, job.found.blueprint
+    """The dense network: with the given weights, or trained with the default protocol's recipe."""
+    spec, blueprint = job.spec, job.preflight.blueprint
     if weights is not None:
         with job.stage_log.stage(Stage.DENSE) as record:
             model = blueprint.build()
@@ -125,7 +133,7 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
 
 
 def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
-    """The network with exactly the live weights asked for, by the job's method."""
+    """The network pruned by the job's method to exactly the live weights that its sparsity leaves."""
     spec = job.spec
     with job.stage_log.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
         context = replace(_dense_context(job), start=dense.network.state)
@@ -141,16 +149,16 @@ def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
             )
         for note in pruned.notes:
             job.stage_log(Note(note))
-        found = pruned.network.sparsity()
+        sparsity = pruned.network.sparsity()
         record.summary = (
-            f"{found.live:,} of {found.weights:,} weights are left, "
+            f"{sparsity.live:,} of {sparsity.weights:,} weights are left, "
             f"validation accuracy {pruned.outcome.metrics['accuracy']:.1%} before fine-tuning"
         )
         return KeyedNetwork(pruned.network, key)
 
 
 def _pruned_context(job: JobContext, pruned: Network) -> Context:
-    """What the trainings after pruning share: the pruned network, and the data as that reads it."""
+    """The context of all trainings after pruning: the pruned network, and the inputs that it reads."""
     context = replace(_dense_context(job), blueprint=pruned.blueprint, start=pruned.state, masks=pruned.masks)
     inputs = pruned.blueprint.form.inputs
     if inputs is None:
@@ -159,28 +167,32 @@ def _pruned_context(job: JobContext, pruned: Network) -> Context:
 
 
 def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start: PrunedStart) -> list[Finalist]:
+    """The finalists, each trained ``final.repeats`` times, with seeds that follow each other."""
     final = job.spec.final
     repeated = {
-        name: [replace(one, seed=one.seed + repeat) for repeat in range(final.repeats)]
-        for name, one in trainings.items()
+        name: [replace(training, seed=training.seed + repeat) for repeat in range(final.repeats)]
+        for name, training in trainings.items()
     }
     with job.stage_log.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
-        works = [KeyedWork(key_of(start=start.key, batches=job.batches, work=one.work), one) for one in named(repeated)]
-        finalists = gathered(repeated, job.executor.train(record, works, start.context))
-        winner = choose(finalists)
+        works = [
+            KeyedWork(key_of(start=start.key, batches=job.batches, work=named.work), named)
+            for named in numbered_work(repeated)
+        ]
+        finalists = finalists_from(repeated, job.executor.train(record, works, start.context))
+        winner = best_finalist(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
     for finalist in finalists:
-        if finalist.broken is not None:
-            job.stage_log(Note(f"{finalist.name} broke down and cannot be the result: {finalist.broken}", "warning"))
+        if finalist.error is not None:
+            job.stage_log(Note(f"{finalist.name} broke down and cannot be the result: {finalist.error}", "warning"))
     _warn_of_chance(job, finalists)
     return finalists
 
 
 def _warn_of_chance(job: JobContext, finalists: Sequence[Finalist]) -> None:
-    """At extreme sparsity a uniform distribution starves small layers, and the default protocol learns nothing."""
+    """Warn if the default protocol learned nothing, as happens when extreme sparsity starves small layers."""
     default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
     chance = 1.0 / job.splits.classes
-    if default.broken is None and default.accuracy < 1.5 * chance:
+    if default.error is None and default.accuracy < 1.5 * chance:
         advice = (
             " The distribution 'uniform' leaves small layers too few weights: prune.distribution 'global' keeps more."
             if job.spec.prune.distribution == "uniform"
@@ -193,17 +205,20 @@ def _warn_of_chance(job: JobContext, finalists: Sequence[Finalist]) -> None:
 
 
 def _report(job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
-    """Reads the test split, writes the result folder and verifies it; the folder holds all of it or nothing."""
+    """Read the test split, write the result folder and verify it. ``out_dir`` gets all of the files or none."""
+    winner = best_finalist(finalists)
     out_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
-        summary = _write(job, dense, pruned, finalists, Path(folder))
+        summary = _write(job, dense, pruned, finalists, winner, Path(folder))
         for file in Path(folder).iterdir():
             file.replace(out_dir / file.name)
-    return Result(out_dir, summary)
+    return Result(out_dir, summary, winner.training)
 
 
-def _write(job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], folder: Path) -> dict[str, Any]:
-    winner = choose(finalists)
+def _write(
+    job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], winner: Finalist, folder: Path
+) -> dict[str, Any]:
+    """Write the result files to ``folder``; return the content of report.json."""
     with job.stage_log.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
         size, splits = job.spec.data.batch_size, job.splits
@@ -212,8 +227,8 @@ def _write(job: JobContext, dense: Network, pruned: Network, finalists: list[Fin
             for name, split in (("validation", splits.validation), ("test", splits.test))
         }
         rows = report.rows(finalists, [dense, pruned], scores)
-        shown = report.shown_by_layer(dense, pruned, finalists, winner)
-        measured = job.executor.examine(measure, list(shown.values()), splits.validation, size)
+        measured = report.networks_to_measure(dense, pruned, finalists, winner)
+        measurements = job.executor.examine(measure, list(measured.values()), splits.validation, size)
         details = {
             "spec": job.spec.model_dump(mode="json"),
             "recipe": winner.training.recipe.model_dump(mode="json"),
@@ -221,17 +236,17 @@ def _write(job: JobContext, dense: Network, pruned: Network, finalists: list[Fin
             "candidate": winner.name,
             "seeds": {"job": job.spec.seed, "training": winner.best_seed},
             "in_flight": job.executor.slots,
-            "input": report.input_statistics(job.found.blueprint, job.splits.train),
+            "input": report.input_statistics(job.preflight.blueprint, job.splits.train),
             "evaluation": next(row for row in rows if row["name"] == winner.name),
         }
         checkpoint.save(folder, winner.network, details)
         verified = checkpoint.verify(folder)
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
-    summary = report.report(job.spec, job.found, job.stage_log, rows, winner, verified.sparsity)
-    summary["layers"] = dict(zip(shown, map(asdict, measured), strict=True))
+    summary = report.report(job.spec, job.preflight, job.stage_log, rows, winner, verified.sparsity)
+    summary["layers"] = dict(zip(measured, map(asdict, measurements), strict=True))
     summary |= beside_actual(job.estimate, job.stage_log)
-    report.write(summary, folder / checkpoint.REPORT)
-    draw_picture(summary, folder / checkpoint.PICTURE)
+    report.write(summary, folder / REPORT.filename)
+    draw_picture(summary, folder / PICTURE.filename)
     return summary
 
 

@@ -1,4 +1,4 @@
-"""The searches of a job: operators, hyperparameters, or both at once, from the pruned network."""
+"""The searches of a job, from the pruned network: for operators, for hyperparameters, or for both at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,49 +20,49 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 
-def finalists_of(job: JobContext, start: PrunedStart) -> dict[FinalCandidate, Training]:
-    """Runs the searches that the final candidates need; returns what each of these is to train."""
+def final_trainings(job: JobContext, start: PrunedStart) -> dict[FinalCandidate, Training]:
+    """Run the searches that the final candidates need; return the training of each candidate."""
     spec, default, own = job.spec, recipe_of(job.spec.train), dict[str, str]()
     wanted = set(spec.final.candidates)
     epochs, seed = spec.final.epochs, spec.seed
-    found = {FinalCandidate.DEFAULT: Training(own, default, epochs, seed)}
+    trainings = {FinalCandidate.DEFAULT: Training(own, default, epochs, seed)}
     if wanted & {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS}:
         operators = _search_activations(job, start)
-        found[FinalCandidate.ACTIVATIONS] = Training(operators, default, epochs, seed)
+        trainings[FinalCandidate.ACTIVATIONS] = Training(operators, default, epochs, seed)
     if FinalCandidate.SAFS in wanted:
         recipe = _tune(job, Stage.TUNE, operators, start)
-        found[FinalCandidate.SAFS] = Training(operators, recipe, epochs, seed, learnable=True)
+        trainings[FinalCandidate.SAFS] = Training(operators, recipe, epochs, seed, learnable=True)
     if FinalCandidate.HYPERPARAMETERS in wanted:
         recipe = _tune(job, Stage.TUNE_ALONE, own, start)
-        found[FinalCandidate.HYPERPARAMETERS] = Training(own, recipe, epochs, seed, learnable=True)
+        trainings[FinalCandidate.HYPERPARAMETERS] = Training(own, recipe, epochs, seed, learnable=True)
     if FinalCandidate.JOINT in wanted:
-        best = _search_both(job, start)
-        found[FinalCandidate.JOINT] = Training(best.assignment, best.recipe, epochs, seed, learnable=True)
-    return {name: found[name] for name in spec.final.candidates}
+        best = _search_jointly(job, start)
+        trainings[FinalCandidate.JOINT] = Training(best.assignment, best.recipe, epochs, seed, learnable=True)
+    return {name: trainings[name] for name in spec.final.candidates}
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """One search: where, with what, and how a point of its space becomes a training."""
+    """One search: its space, and how a point of the space becomes a training."""
 
     stage: Stage
     section: SearchSpec
     space: "ConfigurationSpace"
     plan: Plan
     depends: Mapping[str, Any]
-    """What its trials depend on beside the pruned network and ``section``."""
+    """Everything that its trials depend on beside the pruned network and ``section``; a part of the cache key."""
 
 
 def _search_activations(job: JobContext, start: PrunedStart) -> Assignment:
     """Stage 1: every trial starts from the pruned, un-fine-tuned weights; dense recipe, alpha = beta = 1."""
-    found, section = job.found, job.spec.activations
-    space = job.spaces.activations(found.own, found.operators, job.spec.seed)
+    preflight, section = job.preflight, job.spec.activations
+    space = job.spaces.activations(preflight.own, preflight.operators, job.spec.seed)
     recipe = recipe_of(job.spec.train)
 
     def plan(candidate: Candidate) -> Training:
         return _trial(candidate, _assignment(job, candidate), recipe)
 
-    depends = {"groups": found.groups, "operators": found.operators, "recipe": recipe}
+    depends = {"groups": preflight.groups, "operators": preflight.operators, "recipe": recipe}
     return plan(_best_of(job, _Search(Stage.ACTIVATIONS, section, space, plan, depends), start).candidate).assignment
 
 
@@ -78,16 +78,16 @@ def _tune(job: JobContext, stage: Stage, operators: Assignment, start: PrunedSta
     return plan(_best_of(job, _Search(stage, section, space, plan, depends), start).candidate).recipe
 
 
-def _search_both(job: JobContext, start: PrunedStart) -> Training:
+def _search_jointly(job: JobContext, start: PrunedStart) -> Training:
     """Operators and hyperparameters in one space, with learnable alpha and beta."""
-    found, section, train = job.found, job.spec.joint, job.spec.train
-    space = job.spaces.joint(found.own, found.operators, train, section.epochs, job.spec.seed)
+    preflight, section, train = job.preflight, job.spec.joint, job.spec.train
+    space = job.spaces.joint(preflight.own, preflight.operators, train, section.epochs, job.spec.seed)
 
     def plan(candidate: Candidate) -> Training:
         recipe = job.spaces.recipe_from(candidate.config, train)
         return _trial(candidate, _assignment(job, candidate), recipe, learnable=True)
 
-    depends = {"groups": found.groups, "operators": found.operators, "train": train}
+    depends = {"groups": preflight.groups, "operators": preflight.operators, "train": train}
     return plan(_best_of(job, _Search(Stage.JOINT, section, space, plan, depends), start).candidate)
 
 
@@ -98,11 +98,15 @@ def _trial(candidate: Candidate, assignment: Assignment, recipe: Recipe, *, lear
 
 def _assignment(job: JobContext, candidate: Candidate) -> Assignment:
     operators = job.spaces.operators_from(candidate.config)
-    return {site: operators[group] for group, sites in job.found.groups.items() for site in sites}
+    return {site: operators[group] for group, sites in job.preflight.groups.items() for site in sites}
 
 
 def _best_of(job: JobContext, search: _Search, start: PrunedStart) -> Trial:
-    """Runs the search; returns its best trial."""
+    """Run the search; return its best trial.
+
+    Raises:
+        TrainingError: all trials broke down.
+    """
     stage, section, seed = search.stage, search.section, job.spec.seed
     with job.stage_log.stage(stage, trials=section.trials, epochs=section.epochs) as record:
         firsts = _firsts(job, search)
@@ -132,24 +136,23 @@ def _best_of(job: JobContext, search: _Search, start: PrunedStart) -> Trial:
 
 
 def _firsts(job: JobContext, search: _Search) -> list[Config]:
-    """The points that the search begins with: winners of earlier jobs, then those that are known to do well."""
+    """The points that the search tries first: winners of earlier jobs, then the portfolio."""
     winners = job.cache.winners(job.spec.model.architecture, job.spec.warm_start) if job.spec.warm_start else ()
     warm: list[Config] = []
     for winner in winners:
-        config = job.spaces.config_from(
-            search.space, job.spec.train, _by_group(job.found.groups, winner), winner.recipe
-        )
+        operators = _by_group(job.preflight.groups, winner)
+        config = job.spaces.config_from(search.space, job.spec.train, operators, winner.recipe)
         if config is not None and config not in warm:
             warm.append(config)
             job.stage_log(Note(f"Warm start: trial {len(warm)} of {search.stage} is what won job {winner.job}."))
     if job.spec.warm_start and not warm:
         job.stage_log(Note(f"Warm start: no earlier job has a winner that {search.stage} can try."))
-    known = job.spaces.firsts(search.space, job.spec.train) if search.section.portfolio else ()
-    return [*warm, *(config for config in known if config not in warm)]
+    portfolio = job.spaces.firsts(search.space, job.spec.train) if search.section.portfolio else ()
+    return [*warm, *(config for config in portfolio if config not in warm)]
 
 
 def _by_group(groups: Mapping[str, Sequence[str]], winner: Winner) -> dict[str, str]:
-    """Group -> the winner's operator, of the groups whose sites all had the same."""
+    """Group -> the winner's operator, for the groups in which all sites have the same one."""
     operators = {group: {winner.assignment.get(site) for site in sites} for group, sites in groups.items()}
     return {
         group: name for group, names in operators.items() if len(names) == 1 and (name := next(iter(names))) is not None

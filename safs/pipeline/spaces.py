@@ -1,4 +1,4 @@
-"""What the pipeline asks of search spaces, which are built on top of this package (``search_spaces``)."""
+"""The interface of search spaces. The package ``search_spaces``, above this one, implements it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING, TypeAlias
 from safs.spec.job import Recipe, TrainSpec
 from safs.trials import Config
 
-if TYPE_CHECKING:  # ConfigSpace imports scipy; whoever makes a space has imported it.
+if TYPE_CHECKING:  # ConfigSpace imports scipy, which is slow.
     from ConfigSpace import ConfigurationSpace
 
-Own: TypeAlias = Mapping[str, str] | Sequence[str]
-"""Group of sites -> the network's own operator there (``Preflight.own``); of a mere list, the first operator's name."""
+OwnOperators: TypeAlias = Mapping[str, str] | Sequence[str]
+"""Group of sites -> the network's own operator there; a list of groups stands for the first operator everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
-    """The search spaces of a job, and how their points are read and made."""
+    """The search spaces of a job, and conversions between their points and what the points mean."""
 
-    activations: Callable[[Own, Sequence[str], int], "ConfigurationSpace"]
-    """(own, operators, seed) -> one categorical a group."""
+    activations: Callable[[OwnOperators, Sequence[str], int], "ConfigurationSpace"]
+    """(own operators, operators, seed) -> one categorical per group."""
     fine_tuning: Callable[[TrainSpec, int, int], "ConfigurationSpace"]
-    """(default protocol, epochs, seed) -> optimizer, its numbers, schedule."""
-    joint: Callable[[Own, Sequence[str], TrainSpec, int, int], "ConfigurationSpace"]
-    """(own, operators, default protocol, epochs, seed) -> both side by side."""
+    """(default protocol, epochs, seed) -> optimizer, its hyperparameters, schedule."""
+    joint: Callable[[OwnOperators, Sequence[str], TrainSpec, int, int], "ConfigurationSpace"]
+    """(own operators, operators, default protocol, epochs, seed) -> both spaces in one."""
     operators_from: Callable[[Config], dict[str, str]]
-    """Group -> operator, of a point of the activation space or of the joint one."""
+    """Point of the activation space or the joint space -> group -> operator."""
     recipe_from: Callable[[Config, TrainSpec], Recipe]
-    """The recipe of a point of the fine-tuning space or of the joint one."""
+    """(point of the fine-tuning space or the joint space, default protocol) -> recipe."""
     config_from: Callable[["ConfigurationSpace", TrainSpec, Mapping[str, str] | None, Recipe | None], Config | None]
-    """(space, default protocol, group -> operator, recipe) -> the point for both; None where the space has none."""
+    """(space, default protocol, group -> operator, recipe) -> the point for both; None if the space has none."""
     firsts: Callable[["ConfigurationSpace", TrainSpec], Sequence[Config]]
-    """(space, default protocol) -> points that a search should try first, the space's default before all."""
+    """(space, default protocol) -> points that a search tries first; the space's default is the first of them."""

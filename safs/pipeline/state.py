@@ -1,4 +1,4 @@
-"""What every stage of a running job needs and none changes."""
+"""Values that all stages of a running job share and none changes."""
 
 from dataclasses import dataclass
 
@@ -16,29 +16,29 @@ from safs.spec.job import JobSpec, Recipe, TrainSpec
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """A job under way."""
+    """A running job."""
 
     spec: JobSpec
-    found: Preflight
+    preflight: Preflight
     splits: Splits
     spaces: Spaces
     stage_log: StageLog
     cache: Cache
     executor: CachedExecutor
     data_key: str
-    """Of the training and the validation split."""
+    """Cache key of the training and the validation split."""
     estimate: Estimate
-    """What it will take if nothing is reused."""
+    """Estimated cost of the job if nothing is reused."""
 
     @property
     def batches(self) -> dict[str, int | str]:
-        """How trainings read the data, as part of a key."""
+        """How trainings read the data, as a part of cache keys."""
         return {"size": self.spec.data.batch_size, "augment": self.spec.data.augment}
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedNetwork:
-    """A network under its key."""
+    """A network and its cache key."""
 
     network: Network
     key: str
@@ -46,7 +46,7 @@ class KeyedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class PrunedStart:
-    """What the trainings after pruning share, and the key of the network that they start from."""
+    """The context of all trainings after pruning, and the cache key of the pruned network that they start from."""
 
     context: Context
     key: str

@@ -3,6 +3,7 @@
 from typing import Any
 
 from safs.activations.surgery import Site
+from safs.data import DataInfo
 from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing
 from safs.networks import Blueprint
@@ -16,9 +17,7 @@ FOUND = Preflight(
     operators=("relu", "swish"),
     weights=100,
     live=10,
-    train=1000,
-    validation=200,
-    test=300,
+    data=DataInfo(channels=1, image_size=28, classes=10, train=1000, validation=200, test=300),
 )
 # 10 steps an epoch, 2 batches of validation, 3 of test.
 JOB: dict[str, Any] = {

@@ -11,7 +11,7 @@ from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training
 from safs.execution.work import Context, Trained
 from safs.networks import Blueprint, Network
-from safs.pipeline.finalists import Finalist, choose, gathered, named
+from safs.pipeline.finalists import Finalist, best_finalist, finalists_from, numbered_work
 from safs.spec.job import DataSpec, FinalCandidate, Recipe
 from safs.trials import Outcome
 
@@ -39,37 +39,37 @@ def test_the_best_mean_wins_not_the_best_seed() -> None:
     lucky = finalist(DEFAULT, scored(1.0), scored(0.25))
     steady = finalist(SAFS, scored(0.75), scored(0.75))
 
-    assert choose([lucky, steady]) is steady
+    assert best_finalist([lucky, steady]) is steady
 
 
 def test_equal_accuracies_are_decided_by_the_lower_cross_entropy() -> None:
     worse = finalist(DEFAULT, scored(0.5, 1.5), scored(0.75, 0.5))
     better = finalist(SAFS, scored(0.75, 0.75), scored(0.5, 0.75))
 
-    assert choose([worse, better]) is better
-    assert choose([better, worse]) is better
+    assert best_finalist([worse, better]) is better
+    assert best_finalist([better, worse]) is better
 
 
 def test_of_equals_in_everything_the_first_wins() -> None:
     first, second = finalist(DEFAULT, scored(0.5)), finalist(SAFS, scored(0.5))
 
-    assert choose([first, second]) is first
+    assert best_finalist([first, second]) is first
 
 
 def test_a_finalist_with_one_broken_seed_cannot_win() -> None:
     broken = finalist(SAFS, scored(1.0), DIVERGED)
     sound = finalist(DEFAULT, scored(0.25), scored(0.25))
 
-    assert broken.broken == "the loss is not finite in epoch 1"
+    assert broken.error == "the loss is not finite in epoch 1"
     assert broken.accuracy == 0
-    assert choose([broken, sound]) is sound
+    assert best_finalist([broken, sound]) is sound
 
 
 def test_when_all_broke_down_the_error_says_who_and_why() -> None:
     exhausted = Trained(Outcome(inf, error="out of memory"), None)
 
     with pytest.raises(TrainingError, match="default: the loss is not finite in epoch 1; safs: out of memory"):
-        choose([finalist(DEFAULT, DIVERGED), finalist(SAFS, scored(1.0), exhausted)])
+        best_finalist([finalist(DEFAULT, DIVERGED), finalist(SAFS, scored(1.0), exhausted)])
 
 
 def test_the_best_seed_hands_back_its_training_and_network() -> None:
@@ -93,9 +93,9 @@ def test_finalists_are_trained_from_each_of_their_seeds_and_reported_one_after_t
     trainings = {name: [Training({}, Recipe(), 1, seed) for seed in (0, 1)] for name in (DEFAULT, TUNED)}
     events: list[Event] = []
 
-    works = named(trainings)
+    works = numbered_work(trainings)
     trained = SerialExecutor().train(Stage.FINAL, works, context, events.append, lambda work, result: None)
-    found = gathered(trainings, trained)
+    found = finalists_from(trainings, trained)
 
     done = [event for event in events if isinstance(event, TrialDone)]
     assert [(event.stage, event.candidate.number, event.candidate.config) for event in done] == [

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from safs.checkpoint import WEIGHTS
 from safs.events.kinds import Event, Note, Stage, StageDone, TrialDone, TrialStarted
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import Result, run_job
+from safs.result_folder import CHECKPOINT
 from safs.reuse import keys
 from safs.reuse.cache import Cache, FolderCache, NoCache, Winner
 from safs.spec.job import JobSpec, Recipe
@@ -20,6 +20,8 @@ from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 
 pytestmark = pytest.mark.slow
+
+WEIGHTS = CHECKPOINT.filename
 
 JOB: dict[str, Any] = TINY | {
     "model": {"architecture": "mlp"},

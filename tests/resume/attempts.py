@@ -25,6 +25,7 @@ from sqlalchemy import text
 from safs.events.kinds import Event as AnyEvent
 from safs.execution.executor import Executor
 from safs.execution.serial import SerialExecutor
+from safs.preflight import Preflight
 from store.session import Database, Transaction
 from workers import runner as runner_module
 from workers.attempt import Attempt as RunnersAttempt
@@ -105,7 +106,7 @@ class SerialRunner(Runner):
         slots: int = 1,
         make_executor: Callable[[int], Executor] = lambda slots: SerialExecutor(slots=slots),
     ) -> None:
-        def open_serial(attempt: RunnersAttempt) -> AbstractContextManager[Executor]:
+        def open_serial(attempt: RunnersAttempt, preflight: Preflight) -> AbstractContextManager[Executor]:
             return nullcontext(make_executor(pin_in_flight(attempt, slots)))
 
         super().__init__(settings, database, stopping, open_serial)

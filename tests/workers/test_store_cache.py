@@ -11,6 +11,7 @@ from safs.errors import Cancelled
 from safs.events.kinds import Stage, TrialDone, TrialStarted
 from safs.events.progress import Tracker, plan_stages
 from safs.execution.executor import EARLIER_ATTEMPT
+from safs.execution.training import Training
 from safs.reuse.cache import Cache, CachedOutput, Winner
 from safs.spec.job import JobSpec, Recipe
 from safs.trials import Candidate, Outcome, Trial
@@ -158,9 +159,8 @@ def test_trials_are_the_finished_ones_of_this_job_and_stage_by_number(
 def test_winners_of_earlier_jobs_have_all_that_a_search_can_start_from(
     database: Database, store: ArtifactStore
 ) -> None:
-    config = {"assignment": {"relu1": "swish"}, "recipe": RECIPE.model_dump(mode="json"), "learnable_scalars": True}
-    older = win(database, stored_winner(config | {"learnable_scalars": False}))
-    newer = win(database, stored_winner(config))
+    older = win(database, stored_winner(Training({"relu1": "swish"}, RECIPE, epochs=1, seed=0, learnable=False)))
+    newer = win(database, stored_winner(Training({"relu1": "swish"}, RECIPE, epochs=1, seed=0, learnable=True)))
     win(database, {"assignment": {}, "recipe": {"learning_rate": "of another version"}, "learnable": True})
 
     cache = open_cache(database, store, claim(database))

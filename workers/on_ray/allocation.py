@@ -2,9 +2,8 @@
 
 import logging
 
-from safs import data
 from safs.events.kinds import Note
-from safs.preflight import blueprint_for
+from safs.preflight import Preflight
 from store import attempts
 from workers.attempt import Attempt
 from workers.on_ray.capacity import cluster_nodes, divide
@@ -14,20 +13,19 @@ from workers.on_ray.gpu_share import measured_share
 log = logging.getLogger(__name__)
 
 
-def open_ray(attempt: Attempt) -> RayExecutor:
+def open_ray(attempt: Attempt, preflight: Preflight) -> RayExecutor:
     """Return an executor on this process's Ray, with the number of workers and GPU shares that suit the job."""
     spec, recorder = attempt.spec, attempt.recorder
-    info = data.inspect(spec.data, attempt.settings.data_folder)
-    blueprint, nodes = blueprint_for(spec, info), cluster_nodes()
-    measured = measured_share(spec, info, blueprint, nodes, recorder.check)
+    nodes = cluster_nodes()
+    measured = measured_share(spec, preflight.data, preflight.blueprint, nodes, recorder.check)
     if measured is not None:
         recorder(Note(measured.message, "info" if measured.gpus else "warning"))
     gpus = measured.gpus if measured is not None else None
-    share = divide(nodes, spec.resources, blueprint.image_size, gpus)
+    share = divide(nodes, spec.resources, preflight.blueprint.image_size, gpus)
     pinned = pin_in_flight(attempt, share.slots)
     if pinned != share.slots:
         resources = spec.resources.model_copy(update={"trials_in_parallel": pinned})
-        share = divide(nodes, resources, blueprint.image_size, gpus)
+        share = divide(nodes, resources, preflight.blueprint.image_size, gpus)
     log.info(
         "job %s: %d trainings at once, each with %d cores and %g GPUs",
         attempt.claim.job.id,

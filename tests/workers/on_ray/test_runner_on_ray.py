@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from safs.checkpoint import verify
+from safs.result_folder import RESULT_FILES
 from store import events, jobs, queue, trials
 from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
-from workers.result_files import RESULT_FILES
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 
@@ -57,7 +57,7 @@ def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
     with database.read() as tx:
         for artifact in stored_files.of_job(tx, job_id).values():
             content = ArtifactStore(settings.artifacts_folder).path(artifact.sha256).read_bytes()
-            (folder / RESULT_FILES[artifact.name][0]).write_bytes(content)
+            (folder / RESULT_FILES[artifact.name].filename).write_bytes(content)
         stored_events = events.page(tx, job_id, limit=1000)
         tuned = trials.list(tx, job_id, stage="tune").items
         curve = trials.curve(tx, job_id, "tune", 0)
