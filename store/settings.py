@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from store.sqlite_urls import sqlite_url
+
 
 class StoreSettings(BaseSettings):
     """Settings from environment variables with the prefix ``SAFS_``, such as ``SAFS_HOME``.
@@ -21,7 +23,10 @@ class StoreSettings(BaseSettings):
     home: Path = Field(Path("~/.local/share/safs"), validate_default=True)
     """Folder of the SQLite database and of the artifacts."""
     database_url: str = Field("", repr=False, validate_default=True)
-    """``sqlite:///path`` or ``postgresql://user:password@host/name``. The default is ``safs.db`` in ``home``."""
+    """``sqlite:///path`` or ``postgresql://user:password@host/name``. The default is ``safs.db`` in ``home``.
+
+    As in every URL, ``%``, ``?`` and ``#`` in the path are percent-encoded.
+    """
     artifacts_url: str | None = Field(None, repr=False)
     """URL of the object storage for artifacts, such as ``s3://bucket/prefix``; the folder of artifacts is then a cache.
 
@@ -45,20 +50,27 @@ class StoreSettings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+        absolute = home.expanduser().absolute()
+        try:
+            str(absolute).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the path {str(absolute)!a} is not UTF-8; choose another folder") from None
+        return absolute
 
     @field_validator("artifacts_url")
     @classmethod
     def _checked_artifacts_url(cls, url: str | None) -> str | None:
         if url is not None and "://" not in url:
             raise ValueError("SAFS_ARTIFACTS_URL must begin with a protocol, such as s3://bucket/prefix")
+        if url is not None and "::" in url:
+            raise ValueError("SAFS_ARTIFACTS_URL contains '::', which joins several URLs in fsspec; give one URL")
         return url
 
     @field_validator("database_url")
     @classmethod
     def _checked_database_url(cls, url: str, info: ValidationInfo) -> str:
         if not url and "home" in info.data:
-            return f"sqlite:///{info.data['home'] / 'safs.db'}"
+            return sqlite_url(info.data["home"] / "safs.db")
         if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):
             raise ValueError("SAFS_DATABASE_URL must begin with sqlite:/// or postgresql://")
         return url

@@ -144,13 +144,15 @@ def _database(home: Path | None, *, make: bool = False) -> Iterator["Transaction
     from migrations import current, require_head, upgrade
     from store.session import Database
     from store.settings import StoreSettings
+    from store.sqlite_urls import sqlite_file
 
     url = (StoreSettings() if home is None else StoreSettings(home=home)).database_url
-    is_there = not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
+    file = sqlite_file(url)
+    is_there = file is None or file.exists()
     if make and (not is_there or current(url) is None):
         upgrade(url)
     elif not is_there:
-        raise CommandError(f"there is no database {url}; --home or SAFS_HOME says where it is")
+        raise CommandError(f"there is no database {file}; --home or SAFS_HOME says where it is")
     database = Database(url)
     try:
         require_head(database.engine)

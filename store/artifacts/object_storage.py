@@ -68,7 +68,9 @@ class ObjectStorage:
             ) from error
 
     def __str__(self) -> str:
-        parts = urlsplit(self._url)
+        if self.protocol == "file":
+            return self._url
+        parts = urlsplit(self._url)  # The user name, the password and the query may be secret.
         return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
 
     def upload(self, sha256: str, file: Path) -> None:
