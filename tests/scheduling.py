@@ -1,4 +1,4 @@
-"""The suite goes on after a test that ended its process, ends one that hangs, hands on whatever was logged."""
+"""A pytest plugin: the suite survives a test that ends its process, and stops a test that hangs."""
 
 import faulthandler
 import os
@@ -16,7 +16,7 @@ STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps the way to the terminal, which is closed to tests."""
+    """Keep a file descriptor of standard error, which pytest closes to tests."""
     assert sys.__stderr__ is not None
     config.stash[STDERR] = os.dup(sys.__stderr__.fileno())
 
@@ -27,7 +27,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Limits what a failed test leaves to be torn down: pytest stops its watch at a failure, for those who debug."""
+    """Limit the teardown of a failed test as well: pytest cancels its own timeout after a failure."""
     if seconds := float(item.config.getini("faulthandler_timeout") or 0):
         faulthandler.dump_traceback_later(
             seconds, file=item.config.stash[STDERR], exit=item.config.getini("faulthandler_exit_on_timeout")
@@ -37,7 +37,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Iterator[Any]:
-    """Spells out what is no text for execnet, which ends a process over it: names of files, once they are logged."""
+    """Escape strings that execnet cannot encode, such as logged file names: one of them would end the process."""
     return _spelled((yield))
 
 
@@ -53,19 +53,19 @@ def _spelled(found: Any) -> Any:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """Ours in place of ``--dist loadfile``."""
+    """``FileByFile`` in place of the scheduler of ``--dist loadfile``."""
     return FileByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 class FileByFile(LoadFileScheduling):
-    """Goes on when a process has died.
+    """A scheduler that continues after the death of a process.
 
-    xdist 3.8 then hands out its finished files again, of which nothing is heard, and waits for ever. It also repeats
-    the test that killed the process, and breaks off where that died while it was given a file.
+    xdist 3.8 assigns the finished files of the dead process again, and waits for their results for ever. It also
+    repeats the test that killed the process, and stops if the process dies while it is given a file.
     """
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Hands out again what is left but for the test that the process died in; returns that."""
+        """Reassign the remaining tests of a dead process, without the test that it died in; return that test."""
         assigned = self.assigned_work.pop(node)
         left = {file: [test for test, done in tests.items() if not done] for file, tests in assigned.items()}
         culprit = next((test for tests in left.values() for test in tests), None)
@@ -77,5 +77,5 @@ class FileByFile(LoadFileScheduling):
         return culprit
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        with suppress(OSError):  # It is dead, which will be noticed at once: see remove_node.
+        with suppress(OSError):  # The process is dead; remove_node is called next.
             super()._assign_work_unit(node)

@@ -1,7 +1,7 @@
-"""Nothing in the packages can make code out of a file: a look at every call and every import, by the syntax tree.
+"""No package turns the content of a file into code: the syntax trees of all modules are searched.
 
-What may is in ``ALLOWED``, each with its reason. Libraries are not looked into: cifar's pickles are opened by
-torchvision once their MD5 is the published one, and Ray speaks pickle between processes that know its token.
+``ALLOWED`` lists the exceptions with their reasons. Libraries are not searched: torchvision opens CIFAR's pickles once
+their MD5 is the published one, and Ray sends pickles between processes that share its token.
 """
 
 import ast
@@ -38,13 +38,13 @@ ALLOWED = {
         "workers/on_ray/tune_parts.py",
         "ray.cloudpickle",
     ): "Ray's file of a trial's error, in a folder of the runner's own",
-    ("safs/activations/rewired.py", "exec"): "code that torch.fx has written for a graph of ours",
+    ("safs/activations/rewired.py", "exec"): "code that torch.fx generated for a graph of ours",
     ("safs/activations/rewired.py", "compile"): "the same code",
 }
 
 
 def found_in(source: str) -> Iterator[str]:
-    """The dotted names of what ``source`` imports, calls or hands on that could run what a file says."""
+    """The dotted names in ``source`` that could run the content of a file: imported, called or passed on."""
     tree = ast.parse(source)
     names = dict(_imported(tree))
     for name in names.values():
@@ -60,7 +60,7 @@ def found_in(source: str) -> Iterator[str]:
 
 
 def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Local name -> what it stands for."""
+    """Local name -> the dotted name that it stands for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -102,11 +102,11 @@ def _is(node: ast.expr | None, value: bool) -> bool:
 
 
 def _modules_in(name: str) -> Iterator[str]:
-    """Those of ``MODULES`` that a dotted name is, or is of."""
+    """The members of ``MODULES`` that a dotted name is, or belongs to."""
     return (module for module in MODULES if name == module or name.startswith(f"{module}."))
 
 
-def test_no_package_can_run_what_a_file_says_but_in_the_places_that_are_allowed() -> None:
+def test_no_package_runs_the_content_of_a_file_except_in_allowed_places() -> None:
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
     found = {(str(path.relative_to(ROOT)), what) for path in files for what in found_in(path.read_text())}
@@ -137,7 +137,7 @@ def test_no_package_can_run_what_a_file_says_but_in_the_places_that_are_allowed(
         ("import shelve", "shelve"),
     ],
 )
-def test_what_must_not_be_there_would_be_found(source: str, what: str) -> None:
+def test_forbidden_code_is_found(source: str, what: str) -> None:
     assert any(found.startswith(what) for found in found_in(source))
 
 
@@ -152,5 +152,5 @@ def test_what_must_not_be_there_would_be_found(source: str, what: str) -> None:
         "from safetensors.torch import load",
     ],
 )
-def test_what_may_be_there_is_not_found(source: str) -> None:
+def test_harmless_code_is_not_found(source: str) -> None:
     assert list(found_in(source)) == []

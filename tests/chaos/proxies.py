@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections off in the middle."""
+"""A TCP proxy that cuts connections in the middle of an answer."""
 
 import socket
 from contextlib import suppress
@@ -11,10 +11,10 @@ CHUNK_BYTES = 4096
 
 @dataclass
 class CuttingProxy:
-    """Passes bytes to and fro; each of the first ``cuts`` answers is broken off after ``after_bytes``.
+    """A proxy that cuts each of the first ``cuts`` answers after ``after_bytes`` bytes.
 
     Attributes:
-        port: of the server behind it, on loopback.
+        port: the port of the server behind the proxy, on loopback.
     """
 
     port: int
@@ -34,7 +34,7 @@ class CuttingProxy:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the proxy."""
         return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def _accept(self) -> None:
@@ -55,7 +55,7 @@ class CuttingProxy:
                     break
                 caller.sendall(chunk)
                 self.passed_bytes += len(chunk)
-            # To close alone would not end a connection in which the other thread still listens.
+            # close() alone does not end a connection that the other thread still reads.
             server.shutdown(socket.SHUT_RDWR)
             caller.shutdown(socket.SHUT_RDWR)
 

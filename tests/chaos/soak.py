@@ -1,4 +1,4 @@
-"""A service whose processes are killed at random times, and the checks that nothing was lost."""
+"""A soak: a service whose processes are killed at random times, and the checks that nothing was lost."""
 
 import os
 import random
@@ -21,8 +21,8 @@ from cli.supervisor import free_port
 from store import jobs, queue
 from store.records import Job, JobState
 from store.session import Database
-from tests.chaos import looks
-from tests.chaos.customers import Customers
+from tests.chaos import inspection
+from tests.chaos.clients import Clients
 from tests.chaos.forks import Forked, Forks, Order
 from tests.chaos.tally import Tally
 from tests.resume.attempts import ROOT
@@ -30,16 +30,16 @@ from tests.resume.attempts import ROOT
 LEASE = {"lease_s": 3.0, "heartbeat_s": 0.75}
 DRAIN_S = 300.0
 SAMPLE = 3
-"""Jobs that are run again undisturbed, to compare."""
+"""Number of jobs that run again undisturbed, for comparison."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do to a service.
+    """The settings of a soak.
 
     Attributes:
-        pause_s: the longest wait between two kills.
-        api_share: of the kills.
+        pause_s: the longest wait between two kills, in seconds.
+        api_share: fraction of the kills that hit the API.
     """
 
     kills: int
@@ -52,7 +52,7 @@ class Plan:
 
 
 class Soak:
-    """A service in ``home``: runners, an API, clients; killed as planned."""
+    """A service in ``home`` with runners, an API and clients, whose processes are killed according to a plan."""
 
     def __init__(self, home: Path, database_url: str, plan: Plan, console: Console) -> None:
         self._home, self._url, self._plan, self._console = home, database_url, plan, console
@@ -75,23 +75,23 @@ class Soak:
         self._stack.close()
 
     def run(self) -> bool:
-        """Kills until the count or the time is reached, waits for the last jobs, checks; whether nothing was wrong."""
+        """Kill until the number or the time is reached, wait for the last jobs, and check; True without a violation."""
         began = time.monotonic()
-        customers = Customers(f"http://127.0.0.1:{self._port}", self.tally, self._first_seed())
-        customers.start(self._plan.runners)
+        clients = Clients(f"http://127.0.0.1:{self._port}", self.tally, self._first_seed())
+        clients.start(self._plan.runners)
         while self._killed() < self._plan.kills and time.monotonic() - began < 60 * self._plan.minutes:
             self._wait(self._random.uniform(0.1, self._plan.pause_s))
             self._kill_one()
             self.tally.write(self._home)
-        customers.join(DRAIN_S)
+        clients.join(DRAIN_S)
         self._drain()
-        self._check(customers)
+        self._check(clients)
         self.tally.minutes += (time.monotonic() - began) / 60
         self.tally.write(self._home)
         return not self.tally.violations
 
     def table(self) -> Table:
-        """The figures of all runs in this home."""
+        """A table with the figures of all runs in this home."""
         table = Table(show_header=False)
         for name, value in self._figures().items():
             table.add_row(name, value)
@@ -124,14 +124,14 @@ class Soak:
         return sum(self.tally.kills.values())
 
     def _wait(self, seconds: float) -> None:
-        """Waits, and looks meanwhile."""
+        """Wait ``seconds`` and watch the jobs meanwhile."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._watch()
             time.sleep(0.05)
 
     def _watch(self) -> None:
-        """Whether jobs whose runner was killed are in other hands."""
+        """Record the time of each job that another runner has taken over."""
         for job_id, (killed_at, attempt) in list(self._waiting.items()):
             job = self._job(job_id)
             if job.attempt > attempt or job.state.is_final:
@@ -141,7 +141,7 @@ class Soak:
 
     def _kill_one(self) -> None:
         with self._database.begin() as tx:
-            # Who is killed at random would use up its attempts now and then, as it should.
+            # Random kills would exhaust the attempts of a job.
             tx.execute(text("UPDATE jobs SET max_attempts = 1000 WHERE max_attempts < 1000"))
         victim = "api" if self._random.random() < self._plan.api_share else "runner"
         if victim == "api":
@@ -152,7 +152,7 @@ class Soak:
             self._kill_runner(number)
             self._runners[number] = self._start_runner()
         self.tally.kills[victim] += 1
-        self.tally.see(looks.finished(self._database))
+        self.tally.see(inspection.finished(self._database))
         self._console.print(
             f"kill {self._killed():>3} of {self._plan.kills}: {victim:<6}  finished trials {len(self.tally.finished)}  "
             f"violations {len(self.tally.violations)}",
@@ -183,7 +183,7 @@ class Soak:
             runner.kill()
 
     def _drain(self) -> None:
-        """Waits for the jobs that earlier runs in this home have left."""
+        """Wait for the unfinished jobs of earlier runs in this home."""
         deadline = time.monotonic() + DRAIN_S
         while left := self._left():
             if time.monotonic() > deadline:
@@ -203,23 +203,23 @@ class Soak:
         with self._database.read() as tx:
             return jobs.get(tx, job_id)
 
-    def _check(self, customers: Customers) -> None:
-        """All that must hold once every job has ended."""
-        self.tally.see(looks.finished(self._database))
+    def _check(self, clients: Clients) -> None:
+        """Check all invariants after every job has ended."""
+        self.tally.see(inspection.finished(self._database))
         with self._database.read() as tx:
             jobs = tx.execute(text("SELECT id, name FROM jobs ORDER BY id")).all()
         for name, number in Counter(name for _, name in jobs).items():
             if number > 1:
                 self.tally.complain(f"the Idempotency-Key {name} made {number} jobs")
         for job_id, _ in jobs:
-            self._complain_of(lambda job_id=job_id: looks.check_events(self._database, self._job(job_id)))
-        self._complain_of(lambda: looks.check_artifacts(self._database, self._home / "artifacts"))
-        by_losses = sorted(customers.jobs, key=lambda job_id: -self._job(job_id).runners_lost)
+            self._complain_of(lambda job_id=job_id: inspection.check_events(self._database, self._job(job_id)))
+        self._complain_of(lambda: inspection.check_artifacts(self._database, self._home / "artifacts"))
+        by_losses = sorted(clients.jobs, key=lambda job_id: -self._job(job_id).runners_lost)
         for job_id in by_losses[:SAMPLE]:
-            self._complain_of(lambda job_id=job_id: self._compare(job_id, customers.jobs[job_id]))
+            self._complain_of(lambda job_id=job_id: self._compare(job_id, clients.jobs[job_id]))
 
     def _compare(self, job_id: str, seed: int) -> None:
-        """The job that lost the most runners is as if it had lost none."""
+        """Compare the jobs that lost the most runners with undisturbed runs of them."""
         from migrations import upgrade
 
         home = self._home / "undisturbed" / job_id
@@ -230,7 +230,7 @@ class Soak:
         with database.begin() as tx:
             again = queue.submit(tx, self._job(job_id).spec)
         self._forks.start(Order("runner", {"home": str(home), "database_url": url}, once=True)).wait()
-        same = looks.ended(database, again.id) == looks.ended(self._database, job_id)
+        same = inspection.ended(database, again.id) == inspection.ended(self._database, job_id)
         database.dispose()
         assert same, f"{job_id} (seed {seed}) came to something else than undisturbed"
         self._console.print(
@@ -241,12 +241,12 @@ class Soak:
     def _complain_of(self, check: Any) -> None:
         try:
             check()
-        except Exception as error:  # Whatever it is, it is a violation.
+        except Exception as error:  # Every error is a violation.
             self.tally.complain(f"{type(error).__name__}: {error}"[:500])
 
 
 class RayRunner:
-    """A runner as ``safs worker`` starts it, with its Ray; killed together."""
+    """``safs worker`` with its Ray, in one process group."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         variables = {f"SAFS_{name.upper()}": str(value) for name, value in settings.items()} | {"SAFS_CPUS": "1"}
@@ -263,7 +263,7 @@ class RayRunner:
         self.pid = self._process.pid
 
     def kill(self) -> int:
-        """Ends all of it by SIGKILL."""
+        """Kill the process group."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         return self._process.wait()

@@ -1,4 +1,4 @@
-"""What a soak has seen so far, in a file, so that it goes on where it was stopped."""
+"""The observations of a soak, in a file, so that a later run continues."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos import looks
+from tests.chaos import inspection
 
 FILE = "chaos.json"
 
@@ -17,9 +17,9 @@ class Tally:
     """Counts of all runs in one home.
 
     Attributes:
-        kills: by victim.
-        take_over_s: from a kill of a runner with a job to the job's next claim.
-        finished: trial -> hash of its row, of every trial that was ever seen finished.
+        kills: victim -> number of kills.
+        take_over_s: seconds from the kill of a runner with a job to the next claim of that job.
+        finished: trial -> hash of its row, for every trial that was seen finished.
         violations: one sentence each.
     """
 
@@ -31,20 +31,20 @@ class Tally:
 
     @classmethod
     def read(cls, home: Path) -> "Tally":
-        """The one in ``home``, or a new one."""
+        """The tally in ``home``, or a new one."""
         if not (home / FILE).exists():
             return cls()
         kept = json.loads((home / FILE).read_text())
         return cls(**kept | {"kills": Counter(kept["kills"])})
 
     def write(self, home: Path) -> None:
-        """Keeps it in ``home``."""
+        """Write the tally to ``home``."""
         incoming = home / f"{FILE}.incoming"
         incoming.write_text(json.dumps(vars(self)))
         os.replace(incoming, home / FILE)
 
-    def see(self, rows: dict[looks.TrialKey, looks.Row]) -> None:
-        """Compares with what was finished before: all of it must be there still, as it was."""
+    def see(self, rows: dict[inspection.TrialKey, inspection.Row]) -> None:
+        """Check that every trial that was finished before is still there, unchanged; add the new ones."""
         now = {"/".join(map(str, key)): _hash(row) for key, row in rows.items()}
         for trial, expected in self.finished.items():
             if now.get(trial) != expected:
@@ -53,10 +53,10 @@ class Tally:
         self.finished |= now
 
     def complain(self, what: str) -> None:
-        """Notes a violation, once."""
+        """Add a violation, unless it is known."""
         if what not in self.violations:
             self.violations.append(what)
 
 
-def _hash(row: looks.Row) -> str:
+def _hash(row: inspection.Row) -> str:
     return hashlib.sha256(repr(sorted(row.items(), key=lambda item: item[0])).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A soak does not go on in a folder that another version of the program has worked in."""
+"""A soak refuses a folder of another version of the program."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.resume.attempts import ROOT
 
 
-def test_a_folder_of_another_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_folder_of_another_version_is_refused_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("another")
 
     command = [sys.executable, "-m", "tests.chaos", "--kills", "1", "--home", str(tmp_path)]

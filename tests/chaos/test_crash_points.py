@@ -1,4 +1,4 @@
-"""SIGKILL at every named place: whoever comes next loses nothing that was finished, and does none of it again."""
+"""SIGKILL at every crash point: the next process loses nothing that was finished, and repeats none of it."""
 
 import ast
 import os
@@ -13,9 +13,9 @@ from safetensors.torch import save
 from store import jobs
 from store.crash_points import POINTS
 from store.records import Job, JobState
-from tests.chaos import looks
+from tests.chaos import inspection
 from tests.chaos.conftest import Home
-from tests.chaos.looks import Ended
+from tests.chaos.inspection import Ended
 from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
 
@@ -32,7 +32,7 @@ RUNNER = (
     "finish.after_commit",
 )
 LATE = ("checkpoint.before_rename:6", "outcome.after_commit:2")
-"""The 6th file of the tiny job belongs to its result."""
+"""Crash points reached for the nth time; the sixth file of the tiny job belongs to its result."""
 API = ("submit.before_commit", "submit.after_commit", "upload.before_commit", "upload.after_commit")
 RAY = ("trial.begin", "trial.epoch:2", "trial.end")
 SHUTDOWN = ("release.before_commit",)
@@ -40,7 +40,7 @@ SHUTDOWN = ("release.before_commit",)
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_every_place_has_a_name_and_every_name_a_place_and_a_test() -> None:
+def test_every_crash_point_in_the_code_is_listed_and_tested() -> None:
     reached = {
         argument.value
         for package in ("api", "cli", "migrations", "safs", "search_spaces", "store", "workers")
@@ -56,29 +56,29 @@ def test_every_place_has_a_name_and_every_name_a_place_and_a_test() -> None:
     assert tested == set(POINTS)
 
 
-def die(home: Home, job_id: str, point: str) -> dict[looks.TrialKey, looks.Row]:
-    """A runner dies at ``point``; the trials that it leaves finished."""
+def die(home: Home, job_id: str, point: str) -> dict[inspection.TrialKey, inspection.Row]:
+    """Run a runner that dies at ``point``; return the trials that it left finished."""
     assert home.runner(crash_at=point).wait() == -signal.SIGKILL, home.log()
-    left = looks.finished(home.database, job_id)
-    looks.check_artifacts(home.database, home.folder / "artifacts")
-    looks.let_leases_expire(home.database)
+    left = inspection.finished(home.database, job_id)
+    inspection.check_artifacts(home.database, home.folder / "artifacts")
+    inspection.let_leases_expire(home.database)
     return left
 
 
-def check(home: Home, job_id: str, left: dict[looks.TrialKey, looks.Row], expected: Ended) -> Job:
-    """The job has ended as if nobody had died, and what was left is there bit for bit."""
-    job, after = home.job(job_id), looks.finished(home.database, job_id)
+def check(home: Home, job_id: str, left: dict[inspection.TrialKey, inspection.Row], expected: Ended) -> Job:
+    """Check that the job ended as if no process had died, and that ``left`` is unchanged; return the job."""
+    job, after = home.job(job_id), inspection.finished(home.database, job_id)
     assert job.state is JobState.SUCCEEDED, home.log()
     assert {key: after[key] for key in left} == left
-    assert looks.ended(home.database, job_id) == expected
-    looks.check_events(home.database, job)
-    looks.check_artifacts(home.database, home.folder / "artifacts")
+    assert inspection.ended(home.database, job_id) == expected
+    inspection.check_events(home.database, job)
+    inspection.check_artifacts(home.database, home.folder / "artifacts")
     return job
 
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("point", RUNNER + LATE)
-def test_a_job_whose_runner_dies_there_ends_as_if_nothing_had_happened(
+def test_a_job_whose_runner_dies_at_a_crash_point_ends_as_if_nothing_had_happened(
     point: str, sqlite_home: Home, undisturbed: Ended
 ) -> None:
     job_id = sqlite_home.submit()
@@ -92,11 +92,11 @@ def test_a_job_whose_runner_dies_there_ends_as_if_nothing_had_happened(
     assert (job.attempt, job.runners_lost) == (claims, claims - 1)
 
 
-def test_a_job_whose_runners_die_at_one_place_after_the_other_ends_as_if_nothing_had_happened(
+def test_a_job_whose_runners_die_at_each_crash_point_in_turn_ends_as_if_nothing_had_happened(
     home: Home, undisturbed: Ended
 ) -> None:
     job_id = home.submit()
-    left: dict[looks.TrialKey, looks.Row] = {}
+    left: dict[inspection.TrialKey, inspection.Row] = {}
 
     for point in RUNNER:
         now_left = die(home, job_id, point)
@@ -112,33 +112,33 @@ def test_a_runner_that_dies_while_it_hands_its_job_back_has_not_handed_it_back(
 ) -> None:
     job_id = sqlite_home.submit()
     runner = sqlite_home.runner(crash_at=point, once=False)
-    wait_until(lambda: bool(looks.finished(sqlite_home.database, job_id)))
+    wait_until(lambda: bool(inspection.finished(sqlite_home.database, job_id)))
     runner.send(signal.SIGTERM)
     assert runner.wait() == -signal.SIGKILL, sqlite_home.log()
-    left = looks.finished(sqlite_home.database, job_id)
+    left = inspection.finished(sqlite_home.database, job_id)
     assert sqlite_home.job(job_id).state is JobState.RUNNING
 
-    looks.let_leases_expire(sqlite_home.database)
+    inspection.let_leases_expire(sqlite_home.database)
     assert sqlite_home.runner().wait() == 0, sqlite_home.log()
 
     assert check(sqlite_home, job_id, left, undisturbed).attempt == 2
 
 
 @pytest.mark.parametrize("point", ["submit.before_commit", "submit.after_commit"])
-def test_a_submission_that_the_api_dies_in_is_there_whole_or_not_at_all_and_is_sent_again_without_harm(
+def test_a_submission_in_which_the_api_dies_is_stored_whole_or_not_at_all_and_can_be_sent_again(
     point: str, home: Home, undisturbed: Ended
 ) -> None:
     key = {"Idempotency-Key": "once"}
     with home.api(crash_at=point) as api:
         with pytest.raises(httpx.TransportError):
-            api.http.post("/v1/jobs", json=looks.TINY, headers=key)
+            api.http.post("/v1/jobs", json=inspection.TINY, headers=key)
         assert api.process.wait() == -signal.SIGKILL
     with home.database.read() as tx:
         before = [job.id for job in jobs.list(tx).items]
     assert len(before) == ("after" in point)
 
     with home.api() as api:
-        answer = api.http.post("/v1/jobs", json=looks.TINY, headers=key)
+        answer = api.http.post("/v1/jobs", json=inspection.TINY, headers=key)
         listed = api.http.get("/v1/jobs").json()["items"]
     assert answer.status_code == 202, answer.text
     assert [job["id"] for job in listed] == (before or [answer.json()["id"]]) == [answer.json()["id"]]
@@ -147,7 +147,7 @@ def test_a_submission_that_the_api_dies_in_is_there_whole_or_not_at_all_and_is_s
 
 
 @pytest.mark.parametrize("point", ["upload.before_commit", "upload.after_commit", "checkpoint.before_rename"])
-def test_an_upload_that_the_api_dies_in_is_there_whole_or_not_at_all(point: str, sqlite_home: Home) -> None:
+def test_an_upload_in_which_the_api_dies_is_stored_whole_or_not_at_all(point: str, sqlite_home: Home) -> None:
     content = save({"w": torch.arange(1000.0)})
     sent: dict[str, Any] = {"content": content, "headers": {"Content-Type": "application/octet-stream"}}
     with sqlite_home.api(crash_at=point) as api:
@@ -155,17 +155,17 @@ def test_an_upload_that_the_api_dies_in_is_there_whole_or_not_at_all(point: str,
             api.http.post("/v1/uploads", **sent)
         assert api.process.wait() == -signal.SIGKILL
     store = sqlite_home.folder / "artifacts"
-    assert looks.check_artifacts(sqlite_home.database, store) == (point == "upload.after_commit")
+    assert inspection.check_artifacts(sqlite_home.database, store) == (point == "upload.after_commit")
 
     with sqlite_home.api() as api:
         answer = api.http.post("/v1/uploads", **sent)
         again = api.http.get(f"/v1/uploads/{answer.json()['id']}")
     assert (answer.status_code, again.json()) == (201, answer.json())
-    assert looks.check_artifacts(sqlite_home.database, store) == 1
+    assert inspection.check_artifacts(sqlite_home.database, store) == 1
 
 
 @pytest.mark.slow
-def test_ray_workers_that_die_at_each_of_their_places_are_replaced_and_their_trials_run_again(
+def test_ray_workers_that_die_at_each_crash_point_are_replaced_and_their_trials_run_again(
     sqlite_home: Home, undisturbed: Ended
 ) -> None:
     job_id = sqlite_home.submit()

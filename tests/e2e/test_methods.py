@@ -1,4 +1,4 @@
-"""Every pruning method as a job over HTTP: an API and a runner with its Ray, from POST to the loaded network."""
+"""Every pruning method as a job over HTTP, from POST to the loaded network, with a real API, runner and Ray."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
 
 PATIENCE_S = 400.0
-"""For the first job, and the service before it, on a machine that is very busy: a quiet one takes seconds."""
+"""Seconds that the service and its first job may take on a very busy machine; a quiet one takes a few."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE_S + 200)]
 
@@ -36,7 +36,7 @@ MLP, LENET = {"architecture": "mlp"}, {"architecture": "lenet5"}
 # 64 * 256 + 256 * 128 + 128 * 64 + 64 * 10 for 8x8 pixels; 150 + 2,400 + 48,000 + 10,080 + 840.
 WEIGHTS = {"mlp": 57_984, "lenet5": 61_470}
 LEAST: dict[str, dict[str, Any]] = {"ap": {"epochs": 2, "options": {"rounds": 1}}}
-"""What a method needs to be run with so little: AP trains once more than it prunes."""
+"""Settings that a method needs for a tiny job: AP trains once more than it prunes."""
 
 
 def _pruned_by(method: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ JOBS: dict[str, dict[str, Any]] = {name: _pruned_by(name) for name in PRUNERS} |
 """The methods by name, and one job whose result is physically smaller."""
 
 USUAL = {"magnitude", "rigl", "filter"}
-"""Jobs of ``make test``: one at one shot, one from scratch, and one whose result is smaller."""
+"""Jobs of ``make test``: a one-shot method, one from scratch, and one with a smaller network."""
 
 BUDGET: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 64},
@@ -64,7 +64,7 @@ BUDGET: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """Of the service alone."""
+    """The home of the service."""
     folder = tmp_path_factory.mktemp("home")
     shutil.copy(migrated_sqlite_file, folder)
     return folder
@@ -72,15 +72,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -
 
 @pytest.fixture(scope="module")
 def environment(home: Path) -> dict[str, str]:
-    """What its processes share."""
-    # One core: a job starts one process for its trainings, not two.
+    """The environment of the service's processes."""
+    # With one core, a job starts one process for its trainings.
     return {"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1", "SAFS_CPUS": "1"}
 
 
 @pytest.fixture(scope="module")
 def runner(home: Path, environment: dict[str, str]) -> Iterator[None]:
-    """``safs worker``, but that the processes that it starts on Ray stay from job to job."""
-    command = [sys.executable, "-m", "tests.e2e.keeping_worker", "worker"]
+    """``safs worker`` whose processes on Ray are reused by the next job."""
+    command = [sys.executable, "-m", "tests.e2e.reusing_worker", "worker"]
     with (home / "runner.log").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
@@ -97,7 +97,7 @@ def runner(home: Path, environment: dict[str, str]) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def client(home: Path, environment: dict[str, str], runner: None) -> Iterator[Client]:
-    """Of the service: an API in a process of its own, a runner with its Ray, and SQLite."""
+    """A client of the service: an API process, a runner with its Ray, and SQLite."""
     port = free_port()
     api = Child("api", ["api", "--port", str(port)], log=home / "api.log", environment=environment, ready="running on")
     try:
@@ -111,7 +111,7 @@ def client(home: Path, environment: dict[str, str], runner: None) -> Iterator[Cl
 
 @pytest.fixture(scope="module")
 def jobs(client: Client, request: pytest.FixtureRequest) -> dict[str, RemoteJob]:
-    """All jobs that are asked for, queued at once: while one is looked at, the next one runs."""
+    """All selected jobs, queued at once: while a test examines one, the next one runs."""
     asked = {item.callspec.params["name"] for item in request.session.items if item.path == request.path}
     return {name: client.submit(BUDGET | job, name=name) for name, job in JOBS.items() if name in asked}
 
@@ -119,7 +119,7 @@ def jobs(client: Client, request: pytest.FixtureRequest) -> dict[str, RemoteJob]
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in USUAL else pytest.mark.exhaustive) for name in JOBS]
 )
-def test_a_job_of_every_method_gives_a_network_that_verifies_loads_and_does_what_its_report_says(
+def test_the_network_of_a_job_verifies_loads_and_has_the_accuracy_in_its_report(
     jobs: dict[str, RemoteJob], name: str, tmp_path: Path
 ) -> None:
     folder = jobs[name].wait(timeout_s=PATIENCE_S).download(tmp_path)
@@ -138,7 +138,7 @@ def test_a_job_of_every_method_gives_a_network_that_verifies_loads_and_does_what
 
 
 @pytest.mark.parametrize("name", ["filter"])
-def test_a_job_that_prunes_filters_gives_a_physically_smaller_network(
+def test_a_job_that_prunes_filters_returns_a_smaller_network(
     jobs: dict[str, RemoteJob], name: str, tmp_path: Path
 ) -> None:
     folder = jobs[name].wait(timeout_s=PATIENCE_S).download(tmp_path)
@@ -152,7 +152,7 @@ def test_a_job_that_prunes_filters_gives_a_physically_smaller_network(
 
 
 def _check_layers(report: dict[str, Any], weights: int) -> None:
-    """Every network that the report measures layer by layer has its numbers, and pruning's zeros are held."""
+    """Check the report's figures by layer for every network, and that the pruned weights stay zero."""
     measured = report["layers"]
     assert list(measured) == list(dict.fromkeys(["dense", "pruned", "default", report["result"]]))
     live = {name: [layer["live"] for layer in of["layers"]] for name, of in measured.items()}
@@ -169,7 +169,7 @@ def _check_layers(report: dict[str, Any], weights: int) -> None:
 
 
 def _test_accuracy(network: nn.Module, spec: JobSpec) -> float:
-    """On the test split, whole images, as a user would feed them."""
+    """Accuracy on the test split, computed from whole images as a user would."""
     size = {"mlp": 8, "lenet5": 28}[spec.model.architecture]
     splits = data.load(spec.data, root=None, channels=1, image_size=size, seed=spec.seed)
     images, labels = next(splits.test.batches(10_000, device=torch.device("cpu")))

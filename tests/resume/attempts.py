@@ -1,7 +1,7 @@
-"""Attempts at a job that die by SIGKILL, and a process that makes them cheap.
+"""Attempts at a job that die by SIGKILL.
 
-``python -m tests.resume.attempts`` imports all that a runner needs, then forks a runner for each line that it reads:
-an attempt costs no imports, and is a process of its own that can be killed for real.
+``python -m tests.resume.attempts`` imports everything that a runner needs, then forks a runner for each line that it
+reads: an attempt needs no imports, and is a real process that can be killed.
 """
 
 import json
@@ -43,18 +43,18 @@ class Attempt:
 
     home: str
     slots: int = 1
-    """Trials in flight."""
+    """Number of trials in flight."""
     dies_at: int | None = None
-    """Kills itself once so many trials of searches are finished in the database; None lets it end."""
+    """Number of finished search trials in the database at which the runner kills itself; None lets it end."""
     torn: bool = False
-    """Whether it dies before the transaction with the last of them is committed, or after."""
+    """True if the runner dies before the transaction with the last of them is committed, False if after."""
 
 
 class Attempts:
-    """A process that has imported everything, and forks.
+    """The process with all imports done, which forks attempts.
 
     Args:
-        hash_seed: its PYTHONHASHSEED: the order of sets of strings differs between processes.
+        hash_seed: PYTHONHASHSEED of the process, which changes the order of sets of strings.
     """
 
     def __init__(self, hash_seed: int) -> None:
@@ -74,7 +74,7 @@ class Attempts:
         stdout.close()
 
     def make(self, attempt: Attempt) -> None:
-        """Makes the attempt; returns when its process has ended, by itself or killed as it was told."""
+        """Run the attempt, and wait for its process to end or to kill itself as ordered."""
         stdin, stdout = self._pipes()
         stdin.write(json.dumps(asdict(attempt)) + "\n")
         stdin.flush()
@@ -91,12 +91,12 @@ class Attempts:
 
 
 def database_url(home: str | Path) -> str:
-    """Of the SQLite file in ``home``."""
+    """The URL of the SQLite file in ``home``."""
     return f"sqlite:///{home}/safs.db"
 
 
 class SerialRunner(Runner):
-    """A real runner, but for Ray: its trainings run one after the other in its own process."""
+    """A runner without Ray: its trainings run one after the other in its own process."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class SerialRunner(Runner):
 
 
 class _DeadlyDatabase(Database):
-    """Kills its process at a commit."""
+    """A database that kills its process at a commit."""
 
     def __init__(self, url: str, dies_at: int, torn: bool) -> None:
         super().__init__(url)
@@ -135,7 +135,7 @@ class _DeadlyDatabase(Database):
 
 
 class _StepByStep(Recorder):
-    """Writes each event in a transaction of its own, so that the runner dies at the trial that it is to die at."""
+    """A recorder that writes each event in a transaction of its own, so that the runner dies at the exact trial."""
 
     def _collect(self) -> tuple[list[tuple[AnyEvent, float]], bool]:
         item = self._queue.get()
@@ -152,7 +152,7 @@ def _run(attempt: Attempt) -> None:
 
 
 def _fork(attempt: Attempt) -> int:
-    """Makes the attempt in a child; returns how that ended: its exit code, or the signal that killed it, negated."""
+    """Run the attempt in a child process; return its exit code, or the negated signal that killed it."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -170,14 +170,14 @@ def _fork(attempt: Attempt) -> int:
 
 
 def import_all() -> None:
-    """What a runner imports only when it needs it, which takes it most of the time of a tiny job."""
+    """Import the modules that a runner imports lazily, which would take most of the time of a tiny job."""
     for module in ("matplotlib.figure", "sklearn.datasets", "torch._dynamo", "safs.search.optuna", "safs.search.smac"):
         import_module(module)
     _draw()
 
 
 def _draw() -> None:
-    """A picture: the first takes longer than the rest of a tiny job."""
+    """Draw a picture: the first one takes longer than the rest of a tiny job."""
     from safs.report.picture import draw_picture
 
     with TemporaryDirectory() as folder:

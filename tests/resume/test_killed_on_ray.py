@@ -1,4 +1,4 @@
-"""kill -9 of a real runner with its Ray, in the middle of a search with two trials in flight."""
+"""SIGKILL of a real runner with its Ray, in the middle of a search with two trials in flight."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ JOB = {
 
 
 def start(home: Path) -> "subprocess.Popen[bytes]":
-    """A runner, as ``safs worker`` starts it, with a Ray of two cores; the head of a process group of its own."""
+    """Start ``safs worker`` with a Ray of two cores, as the leader of a process group."""
     environment = os.environ | {
         "SAFS_HOME": str(home),
         "SAFS_DATABASE_URL": f"sqlite:///{home}/safs.db",
@@ -45,7 +45,7 @@ def start(home: Path) -> "subprocess.Popen[bytes]":
 
 
 def run_until(home: Path, done: Callable[[], bool]) -> None:
-    """Runs a runner until ``done``, then kills it and all that it started with SIGKILL."""
+    """Run a runner until ``done`` returns True, then kill its process group."""
     runner = start(home)
     try:
         wait_until(lambda: runner.poll() is not None or done(), PATIENCE_S)
@@ -55,7 +55,7 @@ def run_until(home: Path, done: Callable[[], bool]) -> None:
         runner.wait()
 
 
-def test_a_runner_that_is_killed_with_its_ray_is_followed_by_one_that_runs_nothing_again(
+def test_the_runner_after_one_that_is_killed_with_its_ray_repeats_nothing(
     tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:
     shutil.copy(migrated_sqlite_file, tmp_path / "safs.db")

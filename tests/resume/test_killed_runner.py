@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a search, for every strategy: the next attempt goes on as if nothing had happened."""
+"""SIGKILL in the middle of a search, for every strategy: the next attempt resumes as if nothing had happened."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,18 +21,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRIALS = 6
 DEATHS = ((2, False), (5, True))
-"""Finished trials in the database when an attempt dies, and whether it dies before they are committed."""
+"""(number of finished trials at which an attempt dies, True if it dies before they are committed)."""
 SEVERAL_IN_FLIGHT = ("lahc", "smac", "asha")
-"""One whose proposals depend on a state, one on a model, one on promotions."""
+"""Strategies whose proposals depend on a state, on a model, and on promotions."""
 USUAL = {("lahc", 1), ("asha", 1), ("tpe", 1), ("smac", 3)}
-"""Runs of ``make test``: one of each kind, and one with several in flight. In process, all are replayed in
-``tests/search/test_resume.py``."""
+"""(strategy, trials in flight) of ``make test``: one of each kind, and one with several trials in flight.
+
+``tests/search/test_resume.py`` replays all strategies in one process."""
 STAGES = {"activations": "activations", "tune": "tune_alone", "joint": "joint"}
 CANDIDATES = {"activations": "activations", "tune_alone": "hyperparameters", "joint": "joint"}
-"""Stage of a search -> the final candidate that asks for it."""
+"""Stage of a search -> the final candidate that requires it."""
 
 Run = tuple[Job, dict[int, Trial], list[Event]]
-"""The job, its search's trials without the times they took, and its events."""
+"""The job, the trials of its search without their times, and its events."""
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +44,17 @@ def one() -> Iterator[Attempts]:
 
 @pytest.fixture(scope="module")
 def another() -> Iterator[Attempts]:
-    """Processes in which sets of strings have another order."""
+    """Attempts in which sets of strings have another order."""
     with Attempts(hash_seed=2) as attempts:
         yield attempts
 
 
 def job_of(strategy: str) -> tuple[str, dict[str, Any]]:
-    """The stage that the strategy searches, and a tiny job with it."""
+    """The stage that the strategy searches, and the spec of a tiny job with it."""
     entry = STRATEGIES[strategy]
     section = entry.stages[0]
     stage = STAGES[section]
-    # A strategy that stops trials early needs epochs to stop them at.
+    # A multi-fidelity strategy needs several epochs a trial.
     search = {"strategy": strategy, "trials": TRIALS, "epochs": 3 if entry.multi_fidelity else 1}
     return stage, {
         "model": {"architecture": "mlp"},
@@ -75,7 +76,7 @@ def submit(home: Path, migrated: Path, spec: dict[str, Any]) -> None:
 
 
 def let_lease_expire(home: Path) -> None:
-    """As if so much time had passed."""
+    """Set the expiry of the lease to a time in the past."""
     database = Database(database_url(home))
     with database.begin() as tx:
         tx.execute(text("UPDATE jobs SET lease_expires_at = '2001-01-01T00:00:00.000Z'"))
@@ -83,7 +84,7 @@ def let_lease_expire(home: Path) -> None:
 
 
 def look(home: Path, stage: str) -> Run:
-    """What the one job of ``home`` has come to."""
+    """Read the only job of ``home``."""
     database = Database(database_url(home))
     with database.read() as tx:
         (job,) = jobs.list(tx).items
@@ -100,7 +101,7 @@ def timeless(trial: Trial) -> Trial:
 
 
 def started(told: list[Event], stage: str) -> list[int]:
-    """Numbers of the stage's trials that were begun, in order."""
+    """The numbers of the stage's trials in the order in which they began."""
     begun = [event.data for event in told if event.kind == "trial_started"]
     return [data["candidate"]["number"] for data in begun if data["stage"] == stage]
 
@@ -113,7 +114,7 @@ def started(told: list[Event], stage: str) -> list[int]:
         for name in names
     ],
 )
-def test_a_search_whose_runner_is_killed_goes_on_as_if_nothing_had_happened(
+def test_a_search_whose_runner_is_killed_resumes_as_if_nothing_had_happened(
     strategy: str, slots: int, one: Attempts, another: Attempts, tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:
     stage, spec = job_of(strategy)
@@ -124,7 +125,7 @@ def test_a_search_whose_runner_is_killed_goes_on_as_if_nothing_had_happened(
     expected, expected_trials, _ = look(whole, stage)
 
     for dies_at, torn in DEATHS:
-        # The number in flight is the first attempt's, whatever the machine of a later one would choose.
+        # The number of trials in flight stays that of the first attempt, whatever a later machine would choose.
         one.make(Attempt(str(broken), slots if dies_at == DEATHS[0][0] else 7, dies_at, torn))
         _, finished, told = look(broken, stage)
         assert len(finished) >= dies_at - torn

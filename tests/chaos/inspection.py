@@ -1,4 +1,4 @@
-"""What must hold of a database and its artifacts, whatever was killed: nothing lost, nothing twice, nothing torn."""
+"""Reads of a database and its artifacts, and invariants after kills: nothing is lost, repeated or torn."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from store.session import Database
 
 Row: TypeAlias = dict[str, Any]
 TrialKey: TypeAlias = tuple[str, str, int]
-"""Job, stage, number."""
+"""(job id, stage, number)."""
 
 RESULT = {"checkpoint", "config", "report", "picture"}
 CLOCK = ("job_id", "started_at", "finished_at", "seconds")
-"""What differs between two runs of the same job."""
+"""Columns that differ between two runs of the same job."""
 
 TINY: Row = {
     "model": {"architecture": "mlp"},
@@ -37,16 +37,16 @@ TINY: Row = {
 
 @dataclass(frozen=True)
 class Ended:
-    """What a job came to, without its times."""
+    """The result of a job, without its times."""
 
     result: Row
     trials: dict[tuple[str, int], Row]
     checkpoint: str
-    """sha256 of its weights."""
+    """The sha256 of the checkpoint."""
 
 
 def finished(database: Database, job_id: str | None = None) -> dict[TrialKey, Row]:
-    """The rows of trials that are done or failed, whole, with their curves; of one job or of all."""
+    """The rows of all trials that are done or failed, with their curves; of one job, or of all jobs if it is None."""
     which = "" if job_id is None else "AND job_id = :job_id"
     with database.read() as tx:
         query = text(f"SELECT * FROM trials WHERE state IN ('done', 'failed') {which}")
@@ -59,7 +59,7 @@ def finished(database: Database, job_id: str | None = None) -> dict[TrialKey, Ro
 
 
 def ended(database: Database, job_id: str) -> Ended:
-    """What the job came to, which has succeeded."""
+    """The result of a job; fails unless the job has succeeded."""
     with database.read() as tx:
         job, files = jobs.get(tx, job_id), stored_files.of_job(tx, job_id)
     assert job.state == "succeeded", job
@@ -75,7 +75,7 @@ def told(database: Database, job_id: str) -> list[Event]:
 
 
 def everything(database: Database) -> dict[str, list[Row]]:
-    """All rows of all tables that runners write to."""
+    """Every row of every table that runners write to."""
     tables = ("jobs", "trials", "trial_epochs", "events", "artifacts", "job_artifacts", "stage_outputs")
     with database.read() as tx:
         return {
@@ -85,7 +85,7 @@ def everything(database: Database) -> dict[str, list[Row]]:
 
 
 def check_events(database: Database, job: Job) -> None:
-    """Numbers without gaps; no trial is counted twice, and none begins again that has ended."""
+    """Check that numbers have no gaps, no trial counts twice, and no ended trial begins again."""
     happened = told(database, job.id)
     assert [event.number for event in happened] == list(range(1, len(happened) + 1)), f"gaps in the events of {job.id}"
     done: Counter[tuple[str, int]] = Counter()
@@ -102,7 +102,7 @@ def check_events(database: Database, job: Job) -> None:
 
 
 def check_artifacts(database: Database, folder: Path) -> int:
-    """Every file that a row names is whole, and so is every file under a final name; returns how many there are."""
+    """Check that every file of a row and every file under a final name is whole; return the number of rows."""
     store = ArtifactStore(folder)
     with database.read() as tx:
         named = tx.execute(text("SELECT sha256, size_bytes FROM artifacts")).all()
@@ -118,7 +118,7 @@ def check_artifacts(database: Database, folder: Path) -> int:
 
 
 def let_leases_expire(database: Database) -> None:
-    """As if so much time had passed."""
+    """Set the expiry of every lease to a time in the past."""
     with database.begin() as tx:
         long_ago = {"at": "2001-01-01T00:00:00.000Z"}
         tx.execute(text("UPDATE jobs SET lease_expires_at = :at WHERE lease_token IS NOT NULL"), long_ago)

@@ -1,4 +1,4 @@
-"""Clients that submit jobs and follow them, whatever happens to the API meanwhile."""
+"""Clients that submit jobs and follow them through restarts of the API."""
 
 import time
 from collections.abc import Callable
@@ -11,35 +11,35 @@ from threading import Event, Lock, Thread
 import httpx
 
 from safs.client import Backoff, Client
-from tests.chaos import looks
+from tests.chaos import inspection
 from tests.chaos.tally import Tally
 
 PATIENT = Backoff(first_s=0.1, longest_s=1.0, attempts=300)
 
 
 @dataclass
-class Customers:
-    """Threads that each submit a job with an Idempotency-Key, follow it to its end and fetch its result; and again."""
+class Clients:
+    """Threads that each submit a job with an Idempotency-Key, follow it, download its result, and start over."""
 
     url: str
     tally: Tally
     first_seed: int
     closing: Event = field(default_factory=Event)
     jobs: dict[str, int] = field(default_factory=dict)
-    """Job -> its seed; each key makes one job."""
+    """Job id -> seed; each Idempotency-Key creates one job."""
     _threads: list[Thread] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     def start(self, number: int) -> None:
-        """Lets so many in."""
+        """Start ``number`` clients."""
         seeds = count(self.first_seed)
         for _ in range(number):
-            thread = Thread(target=self._buy, args=(lambda: next(seeds),), daemon=True)
+            thread = Thread(target=self._work, args=(lambda: next(seeds),), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def join(self, timeout_s: float) -> None:
-        """Lets none of them submit any more, and waits for the ends of their jobs."""
+        """Stop new submissions, and wait until all submitted jobs have ended."""
         self.closing.set()
         deadline = time.monotonic() + timeout_s
         for thread in self._threads:
@@ -47,24 +47,24 @@ class Customers:
             if thread.is_alive():
                 self.tally.complain(f"a job has not ended {timeout_s:g} s after the last kill")
 
-    def _buy(self, next_seed: Callable[[], int]) -> None:
+    def _work(self, next_seed: Callable[[], int]) -> None:
         with Client(self.url, backoff=PATIENT) as client:
             while not self.closing.is_set():
                 with self._lock:
                     seed = next_seed()
                 try:
                     self._follow(client, self._submit(seed))
-                except Exception as error:  # Whatever it is: the soak goes on, and fails in the end.
+                except Exception as error:  # Every error is a violation; the soak continues.
                     self.tally.complain(f"a client of the job with seed {seed}: {type(error).__name__}: {error}")
 
     def _submit(self, seed: int) -> str:
-        """Sends the job until an answer comes."""
+        """Submit the job, again after every connection error; return its id."""
         name = f"chaos-{seed}"
         spec, headers = {"name": name, "seed": seed}, {"Idempotency-Key": name}
         with httpx.Client(base_url=self.url, trust_env=False, timeout=60) as http:
             while True:
                 try:
-                    answer = http.post("/v1/jobs", json=looks.TINY | spec, headers=headers)
+                    answer = http.post("/v1/jobs", json=inspection.TINY | spec, headers=headers)
                 except httpx.TransportError:
                     time.sleep(0.1)
                     continue
