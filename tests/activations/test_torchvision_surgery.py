@@ -1,38 +1,52 @@
-"""Surgery on whole torchvision networks, at the smallest image that each takes."""
+"""Surgery on whole torchvision networks, at the smallest image that each accepts.
+
+One network of each family is trained for real, and relatives with other calls are rewired on the meta device. The
+exhaustive tests train the relatives, too, and rewire every network of torchvision.
+"""
 
 import copy
+from collections.abc import Collection, Sequence
 from itertools import cycle
 
 import pytest
 import torch
 import torchvision
+from _pytest.mark import ParameterSet
 from torch import nn
 
 from safs.activations.rewired import RewiredModel
 from safs.activations.surgery import find_sites, rewire
+from safs.models import build, input_for
+from safs.models.torchvision import torchvision_names
 
-IMAGE_SIZES = {
-    "alexnet": 63,
-    "vgg16": 32,
-    "resnet18": 32,
-    "resnet50": 32,
-    "resnext50_32x4d": 32,
-    "wide_resnet50_2": 32,
-    "densenet121": 32,
-    "googlenet": 32,
-    "inception_v3": 75,
-    "squeezenet1_1": 32,
-    "mobilenet_v2": 32,
-    "mobilenet_v3_small": 32,
-    "shufflenet_v2_x1_0": 32,
-    "mnasnet1_0": 32,
-    "efficientnet_b0": 32,
-    "regnet_y_400mf": 32,
-    "convnext_tiny": 32,
-    "vit_b_16": 32,
-    "swin_t": 32,
-    "maxvit_t": 224,
-}
+FAMILIES = (
+    "alexnet",
+    "resnet18",
+    "densenet121",
+    "googlenet",
+    "squeezenet1_1",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x1_0",
+    "efficientnet_b0",
+    "regnet_y_400mf",
+    "convnext_tiny",
+    "vit_b_16",
+    "swin_t",
+)
+"""Networks that are trained for real, one of each family."""
+RELATIVES = (
+    "vgg16",
+    "resnet50",
+    "resnext50_32x4d",
+    "wide_resnet50_2",
+    "inception_v3",
+    "mobilenet_v2",
+    "mnasnet1_0",
+    "maxvit_t",
+)
+"""Networks that are rewired on the meta device, and trained in the exhaustive tests."""
+OPERATORS = ("tanh", "acon", "identity", "symlog")
+"""Operators with different needs: tanh's gradient reads its output, and identity's output is its input."""
 OPTIONS = {
     "vgg16": {"init_weights": False},
     "googlenet": {"aux_logits": False, "init_weights": False},
@@ -57,8 +71,13 @@ def make(name: str, **options) -> nn.Module:
 
 
 def images_for(name: str) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(2, 3, IMAGE_SIZES[name], IMAGE_SIZES[name], generator=generator)
+    image_size = input_for(f"torchvision/{name}", 3, 8).image_size
+    return torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(1))
+
+
+def exhaustive_unless(names: Sequence[str], usual: Collection[str]) -> list[ParameterSet]:
+    """Parameters of a test, marked exhaustive unless they are among the usual ones."""
+    return [pytest.param(name, marks=() if name in usual else pytest.mark.exhaustive) for name in names]
 
 
 @pytest.mark.parametrize(("name", "count"), SITES.items())
@@ -72,21 +91,18 @@ def test_every_call_of_an_activation_is_a_site(name, count):
     assert len({site.path for site in sites}) == count
 
 
-@pytest.mark.parametrize("name", IMAGE_SIZES)
-def test_own_operators_change_nothing_and_others_train_a_step(name):
+@pytest.mark.parametrize("name", exhaustive_unless(FAMILIES + RELATIVES, FAMILIES))
+def test_original_operators_change_nothing_and_others_train_a_step(name):
     model, images = make(name), images_for(name)
-    own = rewire(copy.deepcopy(model))
+    unchanged = rewire(copy.deepcopy(model))
 
-    for training in (False, True):  # train mode last: it moves the batch norms' statistics
-        assert_same(model.train(training), own.train(training), images)
-    assert_same_state(model, own)
+    for training in (False, True):  # Train mode comes last, since it changes the batch norms' statistics.
+        assert_same(model.train(training), unchanged.train(training), images)
+    assert_same_state(model, unchanged)
 
-    paths = tuple(own.activations)
-    del own
-    operators = cycle(
-        ("tanh", "acon", "identity", "symlog")
-    )  # tanh's gradient needs its output, identity's is its input
-    swapped = rewire(model, dict(zip(paths, operators, strict=False)), learnable=True)
+    paths = tuple(unchanged.activations)
+    del unchanged
+    swapped = rewire(model, dict(zip(paths, cycle(OPERATORS), strict=False)), learnable=True)
     loss = nn.functional.cross_entropy(swapped(images), torch.tensor([3, 7]))
     loss.backward()
     gradients = [parameter.grad for parameter in swapped.activation_parameters()]
@@ -98,7 +114,31 @@ def test_own_operators_change_nothing_and_others_train_a_step(name):
     assert all(parameter.isfinite().all() for parameter in swapped.parameters())
 
 
-@pytest.mark.parametrize(("name", "image_size"), [("googlenet", 64), ("inception_v3", 299)])
+@pytest.mark.parametrize("name", exhaustive_unless(torchvision_names(), RELATIVES))
+def test_every_network_is_rewired_and_differentiated_on_the_meta_device(name):
+    shape = input_for(f"torchvision/{name}", 3, 8)
+    with torch.device("meta"):
+        model = build(f"torchvision/{name}", channels=3, classes=10, image_size=shape.image_size)
+        images = torch.empty(2, 3, shape.image_size, shape.image_size)
+    sites = find_sites(model)
+
+    assignment = {site.path: operator for site, operator in zip(sites, cycle(OPERATORS), strict=False)}
+    rewired = rewire(model, assignment, learnable=True)
+
+    assert sites
+    assert list(rewired.model_state()) == list(model.state_dict())
+    with torch.no_grad():
+        assert rewired.eval()(images).shape == (2, 10)
+    logits = rewired.train()(images)
+    logits.sum().backward()
+    assert logits.shape == (2, 10)
+    assert all(parameter.grad is not None for parameter in rewired.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size"),
+    [("googlenet", 64), pytest.param("inception_v3", 299, marks=pytest.mark.exhaustive)],
+)
 def test_auxiliary_heads_keep_their_own_activations_in_train_mode(name, image_size):
     model = make(name, aux_logits=True)
     rewired = rewire(copy.deepcopy(model))
