@@ -13,7 +13,7 @@ __all__ = ["load", "verify"]
 
 
 def __getattr__(name: str) -> Any:
-    """``load`` and ``verify``, which need torch; the command's help and the client import this package without it."""
+    """Import ``load`` and ``verify`` on first use: they need torch, the command's help and the client do not."""
     if name not in __all__:
         raise AttributeError(f"module 'safs' has no attribute {name!r}")
     from safs import checkpoint

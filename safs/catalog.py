@@ -1,4 +1,4 @@
-"""What a job can name: every registry's entries with a line for people."""
+"""The catalog: the entries of all registries, each with a summary."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -29,11 +29,11 @@ class CatalogEntry:
     name: str
     summary: str
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What else is known of it, by kind: an operator's formula, a strategy's stages ..."""
+    """Further facts, depending on the kind: an operator's formula, a strategy's stages ..."""
 
 
 def catalog() -> dict[str, list[CatalogEntry]]:
-    """Kind -> entries, in the order in which people would look for them."""
+    """Kind -> entries, in the order in which the catalog shows them."""
     return {kind: entries() for kind, entries in _KINDS.items()}
 
 
@@ -105,7 +105,7 @@ def _summaries(registry: Registry[Any]) -> Callable[[], list[CatalogEntry]]:
 
 
 _METHOD_DEFAULTS = {"score", "distribution", "schedule", "granularity", "recipe"}
-"""What a method alone decides; ``epochs`` are the job's."""
+"""Fields that the method decides alone. ``epochs`` depends on the job too."""
 
 _KINDS: dict[str, Callable[[], list[CatalogEntry]]] = {
     "models": _models,

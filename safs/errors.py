@@ -1,7 +1,7 @@
-"""Every error that SAFS raises on purpose.
+"""Errors of SAFS.
 
 SafsError
-├── UnknownNameError      a name that no registry has
+├── UnknownNameError      a name that is in no registry
 ├── SpecError             a job spec whose parts do not fit each other
 ├── SparsityError         a sparsity that this network cannot have
 ├── DataError             a data set that is missing or malformed
@@ -10,11 +10,11 @@ SafsError
 ├── CompactionError       a model from which no whole units can be removed
 ├── CheckpointError       a result folder that is incomplete, altered or not what it says
 ├── TrainingError         a training that the job cannot do without (dense, final) broke down
-└── Interrupted           the run must end; raised by ``report``, never caught by the method
+└── Interrupted           the run must end; raised by ``report``, not caught by the pipeline
     ├── Cancelled
     └── TimeLimitReached
 
-Each has a stable ``code`` for programs, and ``field``, the dotted path in the job spec where that is known.
+Each error has a stable ``code`` for programs, and ``field``, a dotted path in the job spec, or None if unknown.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from difflib import get_close_matches
 
 
 class SafsError(Exception):
-    """Root of this package's errors; the message names the value and the way out."""
+    """Root of this package's errors. Messages name the value and the way out."""
 
     code = "safs_error"
 
@@ -32,7 +32,7 @@ class SafsError(Exception):
         self.field = field
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickles whole, so that an error raised in a trial's process arrives as it was."""
+        """Pickle all attributes, so that an error of a trial's process arrives unchanged."""
         return _rebuild, (type(self), self.__dict__)
 
 
@@ -44,9 +44,9 @@ def _rebuild(kind: type[SafsError], state: dict[str, object]) -> SafsError:
 
 
 def legible(message: str) -> str:
-    r"""A message that every database and every answer can hold: NUL and halves of characters become escapes.
+    r"""Escape NUL and lone surrogates, which databases and JSON cannot hold.
 
-    Names of files may have such, and exceptions quote them.
+    File names can contain them, and exceptions quote file names.
 
     >>> legible("no picture: caf\udce9.png")
     'no picture: caf\\udce9.png'
@@ -55,7 +55,7 @@ def legible(message: str) -> str:
 
 
 class UnknownNameError(SafsError):
-    """A name that no registry has; the message lists the known ones, the closest first."""
+    """A name that is in no registry. The message lists the known names, the closest first."""
 
     code = "unknown_name"
 
@@ -91,13 +91,13 @@ class WeightsError(SafsError):
 
 
 class SurgeryError(SafsError):
-    """A model that torch.fx cannot trace; the message names the line where it stopped."""
+    """A model that torch.fx cannot trace. The message names the line where tracing stopped."""
 
     code = "untraceable_model"
 
 
 class CompactionError(SafsError):
-    """A model from which no whole units (filters, neurons) can be removed; the message says what to choose instead."""
+    """A model from which no whole units (filters, neurons) can be removed. The message says what to choose instead."""
 
     code = "incompressible_model"
 
@@ -115,7 +115,7 @@ class TrainingError(SafsError):
 
 
 class Interrupted(SafsError):
-    """The run must end now. Raised by ``report``; the method lets it pass."""
+    """The run must end. ``report`` raises it, and the pipeline does not catch it."""
 
     code = "interrupted"
 

@@ -1,4 +1,4 @@
-"""The inputs that a network reads, where those are fewer than its images have."""
+"""Selections of inputs, for networks that read only some pixels or channels of an image."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,28 +9,28 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class InputSelection:
-    """Which pixels or channels of full images [batch, C, H, W] a network reads.
+    """The pixels or channels of full images [batch, C, H, W] that a network reads.
 
-    The reduced form is [batch, k, 1, 1] for pixels, each kept pixel a channel, so that ``flatten(1)`` gives [batch, k];
+    The reduced form is [batch, k, 1, 1] for pixels (every kept pixel is a channel, so ``flatten(1)`` gives [batch, k])
     and [batch, k, H, W] for channels.
 
     Raises:
-        ValueError: nothing is kept, or ``kept`` is not ascending from 0.
+        ValueError: ``kept`` is empty, or not in ascending order from 0.
     """
 
     kind: Literal["pixel", "channel"]
     kept: tuple[int, ...]
-    """Flat indices over C * H * W, or channel indices; ascending, each once."""
+    """Flat indices over C * H * W, or channel indices; ascending, without duplicates."""
 
     def __post_init__(self) -> None:
         if not self.kept:
-            raise ValueError(f"a selection of inputs keeps at least one {self.kind}")
+            raise ValueError(f"a selection of inputs must keep at least one {self.kind}")
         if self.kept[0] < 0 or any(right <= left for left, right in zip(self.kept, self.kept[1:], strict=False)):
-            raise ValueError(f"the kept {self.kind}s are to be ascending from 0, each once")
+            raise ValueError(f"the kept {self.kind}s must be ascending from 0, without duplicates")
 
 
 class SelectInputs(nn.Module):
-    """The kept inputs of full images, in the reduced form. It has no weights and adds nothing to a state dict."""
+    """A module that selects the kept inputs of full images. It has no weights and adds nothing to a state dict."""
 
     kept: Tensor
 
@@ -47,7 +47,7 @@ class SelectInputs(nn.Module):
         """
         pixels = self.selection.kind == "pixel"
         inputs = images.flatten(1) if pixels else images
-        if self.selection.kept[-1] >= inputs.shape[1]:  # On a GPU, index_select would break the whole process.
+        if self.selection.kept[-1] >= inputs.shape[1]:  # On a GPU, index_select would break the process.
             raise ValueError(
                 f"{self.selection.kind} {self.selection.kept[-1]} is kept, and images of {tuple(images.shape[1:])} "
                 f"have {inputs.shape[1]}"
@@ -57,7 +57,7 @@ class SelectInputs(nn.Module):
 
 
 class WithSelectedInputs(nn.Module):
-    """A network that reads a part of the inputs, made to take full images, normalised, [batch, C, H, W]."""
+    """A network that reads a part of the inputs, wrapped to take full normalised images [batch, C, H, W]."""
 
     def __init__(self, network: nn.Module, selection: InputSelection) -> None:
         super().__init__()

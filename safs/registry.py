@@ -1,4 +1,4 @@
-"""Registries: read-only mappings from the names of the REST API to what they stand for."""
+"""Registries: read-only mappings from the names of the REST API to their entries."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
@@ -9,7 +9,7 @@ Entry = TypeVar("Entry")
 
 
 class Registry(Mapping[str, Entry]):
-    """A read-only mapping whose misses name the known entries.
+    """A read-only mapping that raises an error with the known names if a name is missing.
 
     >>> colours = Registry("colour", {"red": 1, "green": 2})
     >>> colours["red"], list(colours)

@@ -45,7 +45,7 @@ def test_images_with_fewer_inputs_than_are_kept_are_refused(kind, kept):
 
 @pytest.mark.parametrize(
     ("kept", "message"),
-    [((), "keeps at least one"), ((1, 0), "ascending"), ((1, 1), "ascending"), ((-1, 0), "ascending")],
+    [((), "must keep at least one"), ((1, 0), "ascending"), ((1, 1), "ascending"), ((-1, 0), "ascending")],
 )
 def test_a_selection_of_nothing_or_in_disorder_is_refused(kept, message):
     with pytest.raises(ValueError, match=message):

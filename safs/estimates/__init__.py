@@ -1,6 +1,6 @@
-"""How long a job will take, and how long it took.
+"""Estimates of how long a job takes, and the comparison with how long it took.
 
-``workload`` counts what a job trains, ``time_trainings`` times real trainings of it, ``estimate`` joins the two.
+``workload`` counts the trainings of a job, ``time_trainings`` times some of them, ``estimate`` combines the two.
 """
 
 from safs.estimates.actual import beside_actual

@@ -1,39 +1,44 @@
-"""``python -m safs.estimates``: times a job's trainings on this machine; question and answer are JSON (``apart``)."""
+"""``python -m safs.estimates``: time a job's trainings on this machine (see ``in_subprocess``).
+
+Standard input holds a ``TimingRequest`` as JSON, standard output gets a ``TimingResponse``.
+"""
 
 import sys
 
 import torch
 
 from safs.data import TensorSplit
-from safs.estimates.in_subprocess import ANSWER, QUESTION, Answer
+from safs.estimates.in_subprocess import REQUEST, RESPONSE, TimingResponse
 from safs.estimates.local_share import cores, local_share
 from safs.estimates.timing import Trainings, time_trainings
 from safs.networks import Blueprint, Network
 
 MEMORY_BYTES = 2**27
-"""Of the images that are made up; batches that are larger are scaled up from smaller ones."""
+"""Memory of the synthetic images. The time of a batch that does not fit is extrapolated from smaller batches."""
 
 
 def main() -> None:
-    """Answers the question on standard input."""
-    question = QUESTION.validate_json(sys.stdin.buffer.read())
-    spec, found = question.spec, question.found
-    share = local_share(spec.resources, found.blueprint.image_size, cores(), torch.cuda.device_count())
+    """Answer the request on standard input."""
+    request = REQUEST.validate_json(sys.stdin.buffer.read())
+    spec, preflight = request.spec, request.preflight
+    share = local_share(spec.resources, preflight.blueprint.image_size, cores(), torch.cuda.device_count())
     torch.set_num_threads(share.threads)
-    timed = time_trainings(
-        Network(found.blueprint, {}),
+    timing = time_trainings(
+        Network(preflight.blueprint, {}),
         images(
-            found.blueprint, min(found.data.train, 4 * spec.data.batch_size), crop_and_flip=found.blueprint.channels > 1
+            preflight.blueprint,
+            min(preflight.data.train, 4 * spec.data.batch_size),
+            crop_and_flip=preflight.blueprint.channels > 1,
         ),
         spec.data.batch_size,
         "cuda" if share.gpus else "cpu",
-        trainings=Trainings.of(spec, found),
+        trainings=Trainings.of(spec, preflight),
     )
-    sys.stdout.buffer.write(ANSWER.dump_json(Answer(timed, share)))
+    sys.stdout.buffer.write(RESPONSE.dump_json(TimingResponse(timing, share)))
 
 
 def images(blueprint: Blueprint, count: int, *, crop_and_flip: bool) -> TensorSplit:
-    """At most ``count`` images of noise of the right shape; fewer where they would take too much memory."""
+    """At most ``count`` images of noise in the shape of the network's input; they take up to ``MEMORY_BYTES``."""
     shape = (blueprint.channels, blueprint.image_size, blueprint.image_size)
     most = max(2, MEMORY_BYTES // (blueprint.channels * blueprint.image_size**2))
     count, generator = min(count, most), torch.Generator().manual_seed(0)

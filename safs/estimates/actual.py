@@ -1,4 +1,4 @@
-"""What a job really took, beside what was estimated."""
+"""The cost of a finished job beside its estimate."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from safs.events.stage_log import StageLog
 
 
 def beside_actual(estimate: Estimate, stage_log: StageLog) -> dict[str, Any]:
-    """``estimate`` and ``actual`` of a report.json.
+    """The fields ``estimate`` and ``actual`` of report.json.
 
-    ``actual`` counts what ran: not what an earlier job or attempt had left. ``ratio`` is the actual time over the
-    estimated one, of the stages of which nothing was reused; None where there is none such, or nothing was timed.
+    ``actual`` counts what ran, without what was reused from an earlier job or attempt. ``ratio`` is the actual time
+    over the estimated time of the stages in which nothing was reused; None if there are none, or nothing was timed.
     """
     records = stage_log.stages
     whole = [stage for stage in estimate.stages if stage.stage in records and not records[stage.stage].reused]

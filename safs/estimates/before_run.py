@@ -1,4 +1,4 @@
-"""The estimate of a job that is about to run, timed where it will run."""
+"""The estimate of a job that is about to run, timed on the executor that will run it."""
 
 from functools import partial
 
@@ -14,26 +14,30 @@ from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 
 MOST_PROCESSES = 16
+"""Trainings that are timed at once, at most."""
 
 
-def estimate_before_run(spec: JobSpec, found: Preflight, train: Split, executor: Executor, report: Report) -> Estimate:
-    """What the job will take on ``executor``, told as a note. Never fails a job; costs it two seconds or less.
+def estimate_before_run(
+    spec: JobSpec, preflight: Preflight, train: Split, executor: Executor, report: Report
+) -> Estimate:
+    """Estimate the cost of the job on ``executor`` and report it as a note. Takes two seconds or less.
 
-    As many processes time at once as will train at once (up to ``MOST_PROCESSES``), since they slow each other down.
+    Up to ``MOST_PROCESSES`` trainings are timed at once, as many as will run at once, since they slow each other down.
+    If timing fails, the estimate has no seconds; the job goes on.
 
     Raises:
         Interrupted: ``report`` ended the run.
     """
-    look, network = partial(time_trainings, trainings=Trainings.of(spec, found)), Network(found.blueprint, {})
+    look, network = partial(time_trainings, trainings=Trainings.of(spec, preflight)), Network(preflight.blueprint, {})
     processes = min(executor.at_once, MOST_PROCESSES)
-    timed: list[Timing | Untimed]
+    timings: list[Timing | Untimed]
     try:
-        timed = executor.examine(look, [network] * processes, train, spec.data.batch_size, report)
+        timings = executor.examine(look, [network] * processes, train, spec.data.batch_size, report)
     except Interrupted:
         raise
     except SafsError as error:
-        timed = [Untimed(error.message)]
-    gpus = {one.gpu for one in timed if isinstance(one, Timing) and one.gpu}
-    made = estimate(spec, found, timed, Slots(executor.at_once, len(gpus) / processes))
-    report(Note(made.summary))
-    return made
+        timings = [Untimed(error.message)]
+    gpus = {timing.gpu for timing in timings if isinstance(timing, Timing) and timing.gpu}
+    result = estimate(spec, preflight, timings, Slots(executor.at_once, len(gpus) / processes))
+    report(Note(result.summary))
+    return result

@@ -1,4 +1,4 @@
-"""How long a job will take: what it trains times what that costs, with an interval."""
+"""The estimate of a job: number of trainings times time per training, with an interval."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,12 +15,12 @@ from safs.spec.job import JobSpec
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
-    """What a stage is expected to train, and how long that takes."""
+    """The expected trainings and time of one stage."""
 
     stage: Stage
     trials: int
     epochs: int
-    """Over all its trials."""
+    """Epochs of all its trials together."""
     seconds: float | None
     low_s: float | None
     high_s: float | None
@@ -28,27 +28,28 @@ class StageEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job is expected to take from its first stage to its last; waiting in the queue does not count.
+    """The expected cost of a job from its first stage to its last, without the time in the queue.
 
-    Times are None where nothing could be timed; ``untimed`` says why.
+    Times are None if nothing could be timed; ``untimed`` holds the reason.
     """
 
     trials: Count
-    """Trials and trainings of all stages."""
+    """Number of trials and trainings of all stages."""
     epochs: Count
     seconds: float | None
     low_s: float | None
     high_s: float | None
     gpu_hours: float | None
-    """Of the trainings: the time of each times its share of a GPU; None on CPUs."""
+    """GPU-hours of the trainings: the time of each times its share of a GPU; None on CPUs."""
     device: str | None
-    """What it was timed on."""
+    """Device that the trainings were timed on."""
     in_flight: int
-    """Trainings that run at once."""
+    """Number of trainings that run at once."""
     step_seconds: float | None
-    """Of an optimizer step, on average over the job."""
+    """Seconds of an optimizer step, on average over the job."""
     stages: tuple[StageEstimate, ...]
     untimed: str | None = None
+    """Why nothing could be timed; None if something was."""
 
     @property
     def summary(self) -> str:
@@ -60,40 +61,40 @@ class Estimate:
         return f"about {span(self.seconds, self.low_s, self.high_s)}: {pace}"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """The estimate as JSON, with its summary."""
         return asdict(self) | {"summary": self.summary}
 
 
-def estimate(spec: JobSpec, found: Preflight, timed: Sequence[Timing | Untimed], slots: Slots) -> Estimate:
-    """What the job will take if nothing is reused from earlier jobs.
+def estimate(spec: JobSpec, preflight: Preflight, timings: Sequence[Timing | Untimed], slots: Slots) -> Estimate:
+    """Estimate the cost of the job if nothing is reused from earlier jobs.
 
-    The expected time takes the expected counts at the mean pace. The interval joins the low counts at the low pace with
-    all slots always busy, and the high counts at the high pace: its ends are unlikely, on purpose.
+    The expected time is the expected counts at the mean pace. The low end of the interval is the low counts at the low
+    pace with all slots always busy, the high end is the high counts at the high pace. Both ends are unlikely.
 
     Args:
-        timed: one a process that timed, all at the same time.
+        timings: one per process; all processes timed at once.
     """
     stages = workload(spec)
     trials, epochs = total(stages)
-    timings = [one for one in timed if isinstance(one, Timing)]
-    costs = StageCosts(spec, found, timings, slots) if timings else None
-    times = [None if costs is None else costs.stage(one) for one in stages]
-    known = [one for one in times if one is not None]
+    timed = [timing for timing in timings if isinstance(timing, Timing)]
+    costs = StageCosts(spec, preflight, timed, slots) if timed else None
+    times = [None if costs is None else costs.stage(stage) for stage in stages]
+    known = [time for time in times if time is not None]
     whole = Seconds(*map(sum, zip(*known, strict=True))) if known else None
-    reasons = [one.reason for one in timed if isinstance(one, Untimed)]
+    reasons = [timing.reason for timing in timings if isinstance(timing, Untimed)]
     return Estimate(
         trials=trials,
         epochs=epochs,
         seconds=whole and whole.expected,
         low_s=whole and whole.low,
         high_s=whole and whole.high,
-        gpu_hours=costs.busy_s * slots.gpus / 3600 if costs and timings[0].gpu else None,
-        device=timings[0].device if timings else None,
+        gpu_hours=costs.busy_s * slots.gpus / 3600 if costs and timed[0].gpu else None,
+        device=timed[0].device if timed else None,
         in_flight=slots.at_once,
         step_seconds=costs.step_s if costs else None,
         stages=tuple(
-            StageEstimate(one.stage, one.trials.expected, one.epochs.expected, *(time or (None, None, None)))
-            for one, time in zip(stages, times, strict=True)
+            StageEstimate(stage.stage, stage.trials.expected, stage.epochs.expected, *(time or (None, None, None)))
+            for stage, time in zip(stages, times, strict=True)
         ),
-        untimed=None if timings else next(iter(reasons), "nothing was timed"),
+        untimed=None if timed else next(iter(reasons), "nothing was timed"),
     )

@@ -1,7 +1,7 @@
-"""The estimate of a job that is only checked, timed in a process of its own.
+"""The estimate of a job that is only checked, timed in a subprocess.
 
-Timing uses the cores and the memory of a training. In a process of its own it can neither hang nor kill a server, and
-nothing of it stays behind: no thread setting, no CUDA context.
+Timing takes the cores and the memory of a training. In a subprocess it can neither hang nor kill the server, and it
+leaves nothing behind: no thread setting, no CUDA context.
 """
 
 import subprocess
@@ -20,54 +20,54 @@ from safs.spec.job import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What the process is told."""
+class TimingRequest:
+    """The input of the subprocess."""
 
     spec: JobSpec
-    found: Preflight
+    preflight: Preflight
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What it says."""
+class TimingResponse:
+    """The output of the subprocess."""
 
-    timed: Timing | Untimed
+    timing: Timing | Untimed
     share: Share
 
 
-QUESTION, ANSWER = TypeAdapter(Question), TypeAdapter(Answer)
+REQUEST, RESPONSE = TypeAdapter(TimingRequest), TypeAdapter(TimingResponse)
 
 
-def estimate_in_subprocess(spec: JobSpec, found: Preflight, *, limit_s: float) -> Estimate:
-    """What the job would take on this machine, with nothing else running on it; never raises.
+def estimate_in_subprocess(spec: JobSpec, preflight: Preflight, *, limit_s: float) -> Estimate:
+    """Estimate the cost of the job on this machine with nothing else running on it; never raises.
 
-    Where timing fails or takes longer than ``limit_s``, the estimate has no seconds and says why. Most of the time goes
-    into importing torch.
+    If timing fails or takes longer than ``limit_s``, the estimate has no seconds and holds the reason. Most of the time
+    is spent importing torch.
 
     Args:
-        limit_s: 0 times nothing.
+        limit_s: seconds that timing may take; 0 turns timing off.
     """
-    question = Question(spec, found)
-    answer = _ask(question, limit_s) if limit_s else _untimed(question, "timing is turned off here")
-    slots = Slots(answer.share.at_once, answer.share.gpus, timed_alone=True)
-    return estimate(spec, found, [answer.timed], slots)
+    request = TimingRequest(spec, preflight)
+    response = _run(request, limit_s) if limit_s else _untimed(request, "timing is turned off here")
+    slots = Slots(response.share.at_once, response.share.gpus, timed_alone=True)
+    return estimate(spec, preflight, [response.timing], slots)
 
 
-def _ask(question: Question, limit_s: float) -> Answer:
+def _run(request: TimingRequest, limit_s: float) -> TimingResponse:
     command = [sys.executable, "-P", "-m", "safs.estimates"]  # -P: the working directory may hold a numpy.py
     try:
-        asked = QUESTION.dump_json(question)
-        done = subprocess.run(command, input=asked, capture_output=True, timeout=limit_s, check=True)
-        return ANSWER.validate_json(done.stdout)
+        body = REQUEST.dump_json(request)
+        done = subprocess.run(command, input=body, capture_output=True, timeout=limit_s, check=True)
+        return RESPONSE.validate_json(done.stdout)
     except subprocess.TimeoutExpired:
-        return _untimed(question, f"timing took longer than {duration(limit_s)}")
+        return _untimed(request, f"timing took longer than {duration(limit_s)}")
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return _untimed(question, f"the process that timed ended with {error.returncode}: {last}")
+        return _untimed(request, f"the process that timed ended with {error.returncode}: {last}")
     except OSError as error:
-        return _untimed(question, f"no process could be started to time it: {error}")
+        return _untimed(request, f"no process could be started to time it: {error}")
 
 
-def _untimed(question: Question, reason: str) -> Answer:
-    size = question.found.blueprint.image_size
-    return Answer(Untimed(reason), local_share(question.spec.resources, size, cores(), gpus=0))
+def _untimed(request: TimingRequest, reason: str) -> TimingResponse:
+    size = request.preflight.blueprint.image_size
+    return TimingResponse(Untimed(reason), local_share(request.spec.resources, size, cores(), gpus=0))

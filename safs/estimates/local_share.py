@@ -1,4 +1,4 @@
-"""How one machine is divided among trainings, where no cluster can be asked."""
+"""The division of one machine among trainings, for estimates that cannot ask a cluster."""
 
 import os
 from dataclasses import dataclass
@@ -7,23 +7,26 @@ from math import floor
 from safs.spec.job import ResourcesSpec
 
 SMALL_IMAGE, SMALL_SHARE = 64, 0.25
-"""Up to this many pixels a side, ``auto`` packs trainings on a GPU, this much of it each."""
+"""For images of up to ``SMALL_IMAGE`` pixels a side, ``auto`` gives each training ``SMALL_SHARE`` of a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one training has."""
+    """The resources of one training."""
 
     at_once: int
-    """Trainings that run at once."""
+    """Number of trainings that run at once."""
     threads: int
+    """Torch threads of each training."""
     gpus: float
+    """GPUs of each training; a fraction if several share one, 0 on CPUs."""
 
 
 def local_share(resources: ResourcesSpec, image_size: int, cpus: int, gpus: int) -> Share:
-    """The share of one training on a machine with so many cores and GPUs; a GPU that is not there is done without.
+    """The resources of one training on a machine with ``cpus`` cores and ``gpus`` GPUs.
 
-    As the workers divide a cluster of one node: see ``resources.trials_in_parallel`` in docs/jobs.md.
+    Follows the division of a cluster with one node (``resources.trials_in_parallel`` in docs/jobs.md). Without GPUs,
+    ``resources.gpus_per_trial`` is ignored.
     """
     asked = resources.gpus_per_trial
     share = (SMALL_SHARE if image_size <= SMALL_IMAGE else 1.0) if asked == "auto" else asked
@@ -34,5 +37,5 @@ def local_share(resources: ResourcesSpec, image_size: int, cpus: int, gpus: int)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""What each stage of a job costs in seconds, at the pace that was timed."""
+"""The cost of each stage of a job in seconds, at the timed pace."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ KINDS: Mapping[Stage, Kind] = {
     Stage.TUNE_ALONE: Kind.OWN_LEARNABLE,
     Stage.JOINT: Kind.LEARNABLE,
 }
-"""What a stage's trainings cost like."""
+"""Stage -> the kind of training whose pace its trainings have."""
 FINALISTS: Mapping[FinalCandidate, Kind] = {
     FinalCandidate.DEFAULT: Kind.OWN,
     FinalCandidate.ACTIVATIONS: Kind.OPERATORS,
@@ -31,17 +31,17 @@ FINALISTS: Mapping[FinalCandidate, Kind] = {
     FinalCandidate.JOINT: Kind.LEARNABLE,
 }
 FITS_A_MODEL: Mapping[str, float] = {"smac": 0.1, "hyperband": 0.1, "gp": 0.2, "tpe": 0.02}
-"""Strategy -> seconds that proposing a trial takes (docs/decisions/017); the others take next to none."""
+"""Strategy -> seconds per proposal (docs/decisions/017). Other strategies take almost none."""
 FIRST_ASK_S = 2.0
-"""What such a strategy takes before its first proposal: it imports its package."""
+"""Seconds that such a strategy takes before its first proposal, to import its package."""
 MEASURED = 4
-"""Networks that the report measures by layer, each in a pass forward and backward over the validation split."""
+"""Networks that the report measures by layer, each in one forward and backward pass over the validation split."""
 CROWD = 1.5
-"""How much slower a step may be with others beside it, where it could only be timed alone."""
+"""Factor by which a step may be slower beside other trainings, if it was timed alone."""
 
 
 class Seconds(NamedTuple):
-    """A time, and between which bounds it most likely is."""
+    """A time in seconds, with the bounds of its interval."""
 
     expected: float
     low: float
@@ -50,62 +50,65 @@ class Seconds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Where the trainings run."""
+    """The resources that trainings run on."""
 
     at_once: int
-    """How many."""
+    """Number of trainings that run at once."""
     gpus: float
-    """What each has of a GPU."""
+    """GPUs of each training."""
     timed_alone: bool = False
-    """Whether one training was timed with nothing beside it, though several will run at once."""
+    """True if one training was timed alone although several will run at once."""
 
 
 class StageCosts:
-    """Costs stages, and adds up what the trainings themselves take.
+    """Compute the cost of stages, and the total time of their trainings.
 
     Args:
         timings: at least one.
     """
 
-    def __init__(self, spec: JobSpec, found: Preflight, timings: Sequence[Timing], slots: Slots) -> None:
+    def __init__(self, spec: JobSpec, preflight: Preflight, timings: Sequence[Timing], slots: Slots) -> None:
         self._spec, self._slots = spec, slots
         self._paces = {kind: _joined([timing.paces[kind] for timing in timings]) for kind in Kind}
         size = spec.data.batch_size
-        self._steps = steps_per_epoch(found.data.train, size)
-        self._validation, self._test = ceil(found.data.validation / size), ceil(found.data.test / size)
+        self._steps = steps_per_epoch(preflight.data.train, size)
+        self._validation, self._test = ceil(preflight.data.validation / size), ceil(preflight.data.test / size)
         self.busy_s = 0.0
-        """Of all trainings so far, as if they ran one after the other."""
+        """Seconds of all trainings so far, as if they ran one after the other."""
         self._stepping_s, self._stepped = 0.0, 0
 
     @property
     def step_s(self) -> float | None:
-        """Of an optimizer step, on average over what was priced; None where nothing is trained."""
+        """Seconds of an optimizer step, on average over the stages so far; None if nothing is trained."""
         return self._stepping_s / self._stepped if self._stepped else None
 
-    def stage(self, one: StageWorkload) -> Seconds:
-        """How long the stage takes. Of all trainings of a stage, each takes as long as their mean."""
-        if one.stage is Stage.REPORT:
+    def stage(self, workload: StageWorkload) -> Seconds:
+        """The time of a stage. All trainings of a stage are assumed to take equally long."""
+        if workload.stage is Stage.REPORT:
             return self._report()
-        if not one.trials.expected:
+        if not workload.trials.expected:
             return Seconds(0.0, 0.0, 0.0)
         finalists = [FINALISTS[name] for name in self._spec.final.candidates]
-        paces = [self._paces[kind] for kind in (finalists if one.stage is Stage.FINAL else [KINDS[one.stage]])]
+        kinds = finalists if workload.stage is Stage.FINAL else [KINDS[workload.stage]]
+        paces = [self._paces[kind] for kind in kinds]
         start_s, validation_s = _mean(paces, lambda pace: pace.start_s), self._validation_s(paces)
         step_s = Seconds(*(_mean(paces, get) for get in (_median_s, _low_s, _high_s)))
         times = Seconds(
             *(
                 trials * start_s + epochs * (self._steps * seconds + validation_s)
-                for trials, epochs, seconds in zip(_bounds(one.trials), _bounds(one.epochs), step_s, strict=True)
+                for trials, epochs, seconds in zip(
+                    _bounds(workload.trials), _bounds(workload.epochs), step_s, strict=True
+                )
             )
         )
         self.busy_s += times.expected
-        self._stepped += one.epochs.expected * self._steps
-        self._stepping_s += one.epochs.expected * self._steps * step_s.expected
-        asking_s = self._asking_s(one)
+        self._stepped += workload.epochs.expected * self._steps
+        self._stepping_s += workload.epochs.expected * self._steps * step_s.expected
+        asking_s = self._asking_s(workload)
         return Seconds(
-            times.expected * self._in_rounds(one.trials.expected) + asking_s,
-            times.low / min(self._slots.at_once, one.trials.low),
-            times.high * self._in_rounds(one.trials.high) * self._crowd + 2 * asking_s,
+            times.expected * self._in_rounds(workload.trials.expected) + asking_s,
+            times.low / min(self._slots.at_once, workload.trials.low),
+            times.high * self._in_rounds(workload.trials.high) * self._crowd + 2 * asking_s,
         )
 
     @property
@@ -113,23 +116,23 @@ class StageCosts:
         return CROWD if self._slots.timed_alone and self._slots.at_once > 1 else 1.0
 
     def _in_rounds(self, trainings: int) -> float:
-        """Wall time as a share of the trainings' own: in rounds of as many as run at once, the last with some idle."""
+        """Wall time over total training time: trainings run in rounds, and slots can be idle in the last round."""
         return ceil(trainings / min(self._slots.at_once, trainings)) / trainings
 
     def _validation_s(self, paces: Sequence[Pace]) -> float:
-        """Of one epoch."""
+        """Seconds of one epoch's validation."""
         return self._validation * _mean(paces, lambda pace: pace.validation_s)
 
-    def _asking_s(self, one: StageWorkload) -> float:
-        """What proposing adds; with several at once, trainings hide all but the first."""
-        section = search_of(self._spec, one.stage)
+    def _asking_s(self, workload: StageWorkload) -> float:
+        """Seconds that proposing adds. With several trainings at once, they hide all proposals but the first."""
+        section = search_of(self._spec, workload.stage)
         if section is None or section.strategy not in FITS_A_MODEL:
             return 0.0
-        asks = one.trials.expected if self._slots.at_once == 1 else 1
-        return FIRST_ASK_S * (one.stage is not Stage.TUNE_ALONE) + asks * FITS_A_MODEL[section.strategy]
+        asks = workload.trials.expected if self._slots.at_once == 1 else 1
+        return FIRST_ASK_S * (workload.stage is not Stage.TUNE_ALONE) + asks * FITS_A_MODEL[section.strategy]
 
     def _report(self) -> Seconds:
-        """Scoring all networks on validation and test, and measuring some by layer."""
+        """The time to score all networks on validation and test, and to measure some by layer."""
         pace, final = self._paces[Kind.LEARNABLE], self._spec.final
         scored = 2 + len(final.candidates) * final.repeats
         score_s = (self._validation + self._test) * pace.validation_s + 2 * pace.start_s
@@ -139,7 +142,7 @@ class StageCosts:
 
 
 def _joined(paces: Sequence[Pace]) -> Pace:
-    """Over all processes that timed: the mean, between the lowest and the highest."""
+    """The mean pace of all processes, between the lowest and the highest."""
     step = Lap(min(map(_low_s, paces)), _mean(paces, _median_s), max(map(_high_s, paces)))
     return Pace(step, _mean(paces, lambda pace: pace.validation_s), _mean(paces, lambda pace: pace.start_s))
 

@@ -1,4 +1,4 @@
-"""A stopwatch inside a training: a split whose batches are timed, and which ends as soon as enough of them are."""
+"""A stopwatch inside a training: a split that times its batches and ends as soon as enough are timed."""
 
 import time
 from collections.abc import Iterator
@@ -11,16 +11,17 @@ from torch import Tensor
 from safs.data import Split
 
 FIRST_SIZE = 2
-"""Images of the first batch: batch norm needs two."""
+"""Images of the first batch. Batch norm needs two."""
 GROWTH = 4
+"""Factor between the sizes of batches."""
 LONGEST_LAP_S = 0.1
-"""Batches grow while one takes no longer; where the full one is not reached, its time is extrapolated."""
+"""Batches grow while a lap takes no longer. If they do not reach the full size, its time is extrapolated."""
 LEAST_LAPS, MOST_LAPS = 3, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Quartiles of the seconds that a full batch takes."""
+    """Quartiles of the time of a full batch, in seconds."""
 
     low_s: float
     median_s: float
@@ -29,25 +30,25 @@ class Lap:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Times batches of growing size, then of the full one, or of the largest that the time allows.
+    """Time batches of growing size up to the full size, or up to the largest that the time allows.
 
-    A lap is from the moment at which a batch is asked for to that at which the next one is: reading the batch, and
-    whatever the training does with it. The first lap at each size is not counted: it pays for what is done once.
+    A lap lasts from the request of a batch to the request of the next one: reading the batch, and everything that the
+    training does with it. The first lap at each size is not counted, since it includes work that is done once.
     """
 
     device: torch.device
     full: int
     """Images of a full batch."""
     most: int
-    """Images that there are."""
+    """Images of the whole split."""
     most_s: float
-    """No lap begins after so long, once there is one that counts."""
+    """Seconds after which no lap begins, once one lap is counted."""
     size: int = 0
-    """Images of the next batch; 0 begins with few."""
+    """Images of the next batch; 0 begins with ``FIRST_SIZE``."""
     laps_s: list[float] = field(default_factory=list)
-    """Of batches of ``size``."""
+    """Laps of batches of ``size``, in seconds."""
     _smaller: tuple[int, float] = (0, 0.0)
-    """The size before, and what a lap took at it."""
+    """The previous size, and the seconds of a lap at that size."""
     _warm: bool = False
     _began_s: float = 0.0
     _last_s: float = 0.0
@@ -59,14 +60,14 @@ class Stopwatch:
 
     @property
     def enough(self) -> bool:
-        """Whether the median of the laps can be taken."""
+        """True if there are enough laps for a median."""
         spent_s = time.perf_counter() - self._began_s
         fewest = 1 if spent_s > 2 * self.most_s else LEAST_LAPS
         return len(self.laps_s) >= (fewest if spent_s > self.most_s else MOST_LAPS)
 
     @property
     def lap(self) -> Lap:
-        """Of a full batch: on the line through the largest two sizes where they are smaller, from 0 if there is one."""
+        """The time of a full batch, extrapolated linearly from the two largest sizes if they are smaller."""
         low_s, median_s, high_s = quantiles(self.laps_s * 2, n=4, method="inclusive")
         size, before_s = self._smaller
         slope = (median_s - before_s) / (self.size - size)
@@ -74,22 +75,22 @@ class Stopwatch:
         return Lap(scale * low_s, scale * median_s, scale * high_s)
 
     def begin(self) -> None:
-        """Starts a lap."""
+        """Start a lap."""
         self._last_s, self._last_cpu_s = self._now_s(), time.process_time()
 
     def end(self, size: int) -> None:
-        """Ends a lap with a batch of ``size`` images and starts the next one."""
+        """End the lap of a batch of ``size`` images and start the next one."""
         now_s, cpu_s = self._now_s(), time.process_time()
         lap_s, lap_cpu_s = now_s - self._last_s, cpu_s - self._last_cpu_s
         self._last_s, self._last_cpu_s = now_s, cpu_s
-        if size < self.size:  # the last batch of an epoch
+        if size < self.size:  # The last batch of an epoch is smaller.
             return
         if not self._warm:
             self._warm = True
             return
         self.laps_s.append(lap_s)
         larger = min(self.full, self.most, GROWTH * self.size)
-        # On a machine that is busy even a small batch may take long: then it is not the batch that is too large.
+        # On a busy machine even a small batch can take long; CPU time tells that the batch is not too large.
         if larger > self.size and min(lap_s, lap_cpu_s) <= LONGEST_LAP_S:
             self._smaller = self.size, lap_s
             self.size, self.laps_s, self._warm = larger, [], False
@@ -102,7 +103,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A split that a stopwatch times."""
+    """A split whose batches a stopwatch times."""
 
     split: Split
     watch: Stopwatch

@@ -1,7 +1,7 @@
-"""How long a job's trainings take here: real ones, begun and timed for a second or two.
+"""Timing of a job's trainings: real trainings, run for a second or two.
 
-What a step costs depends on the operators at the sites (a drawn assignment of LeNet-5 takes 0.9 to 2 times as long as
-ReLU's) and on whether their scalars are learned, so trainings of four kinds are timed, drawn operators more than once.
+The time of a step depends on the operators at the sites (a random assignment of LeNet-5 takes 0.9 to 2 times as long as
+ReLU) and on whether their scalars are learned. So four kinds of trainings are timed, and random operators repeatedly.
 """
 
 import time
@@ -25,40 +25,40 @@ from safs.spec.job import JobSpec, Recipe
 from safs.training.session import steps_per_epoch
 
 MOST_S = 1.5
-"""Of timing, but for a network of which not even a few images are trained in so short a time."""
+"""Seconds of timing at most, unless the network trains not even a few images in that time."""
 SHARE = 0.02
-"""Of the job's own time at most."""
+"""Timing takes at most this fraction of the job's estimated time."""
 ROUNDS = 3
-"""Assignments that are drawn for each kind that has drawn operators."""
+"""Random assignments that are timed for each kind with random operators."""
 DRIFT = (0.9, 1.15)
-"""What the same training's pace drifts by on a machine that is otherwise quiet, over the time that a job takes."""
+"""Range of the pace of one training over the time of a job on an otherwise quiet machine, as factors."""
 UNTIMED_DRAW = (0.7, 1.6)
-"""Where the time was enough for one assignment alone: what another one may cost, as a multiple of it."""
+"""Range of the pace of other assignments if only one was timed, as factors."""
 
 
 class Kind(StrEnum):
-    """Trainings that cost alike."""
+    """Kinds of trainings with similar cost."""
 
     OWN = "own"
     """The network's own activations."""
     OPERATORS = "operators"
-    """Operators drawn at random, as in trials of stage 1."""
+    """Random operators, as in trials of stage 1."""
     OWN_LEARNABLE = "own_learnable"
     """The network's own activations, with scalars that are learned."""
     LEARNABLE = "learnable"
-    """Drawn operators with scalars that are learned."""
+    """Random operators with scalars that are learned."""
 
 
 NEAREST = {Kind.OPERATORS: Kind.LEARNABLE, Kind.OWN_LEARNABLE: Kind.LEARNABLE}
-"""What stands for a kind that there was no time for: rather too slow than too fast."""
+"""Kind that was not timed -> a slower kind whose pace is used instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What one training costs, in seconds."""
+    """The cost of one training, in seconds."""
 
     step: Lap
-    """An optimizer step at the job's batch size; low and high are those of the drawn assignments where there are."""
+    """An optimizer step at the job's batch size. Low and high cover all timed assignments."""
     validation_s: float
     """A batch of validation."""
     start_s: float
@@ -67,14 +67,14 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What was timed on one device."""
+    """The result of timing on one device."""
 
     paces: Mapping[Kind, Pace]
-    """Of all kinds."""
+    """Pace of every kind."""
     device: str
     """``cpu, 1 thread``, or the name of a GPU."""
     gpu: str | None
-    """Which GPU it was, by its own id; None on a CPU."""
+    """Id of the GPU; None on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +86,28 @@ class Untimed:
 
 @dataclass(frozen=True, slots=True)
 class Trainings:
-    """What there is to be timed."""
+    """The trainings to time."""
 
     recipe: Recipe
     augment: bool
     groups: tuple[tuple[str, ...], ...]
     """Sites that share an operator."""
     operators: tuple[str, ...]
-    """To be drawn from."""
+    """Operators that random assignments are drawn from."""
     images: int
     """Of the training split; what is timed on may have fewer."""
     epochs: int
-    """Of the whole job: little is timed of a job that itself takes little."""
+    """Epochs of the whole job, which limit the time spent on timing."""
 
     @classmethod
-    def of(cls, spec: JobSpec, found: Preflight) -> "Trainings":
-        """Those of a job."""
+    def of(cls, spec: JobSpec, preflight: Preflight) -> "Trainings":
+        """The trainings of a job."""
         return cls(
             Recipe(**spec.train.model_dump(exclude={"epochs"})),
             spec.data.augment == "default",
-            tuple(found.groups.values()),
-            found.operators,
-            found.data.train,
+            tuple(preflight.groups.values()),
+            preflight.operators,
+            preflight.data.train,
             total(workload(spec))[1].expected,
         )
 
@@ -115,14 +115,14 @@ class Trainings:
 def time_trainings(
     network: Network, split: Split, batch_size: int, device: str, *, trainings: Trainings
 ) -> Timing | Untimed:
-    """Times trainings of ``network``'s blueprint on ``split``, of whole images; never raises.
+    """Time trainings of ``network``'s blueprint on ``split``, of whole images; never raises.
 
-    A ``safs.execution.executor.Look`` once ``trainings`` are bound. Weights and sparsity do not matter: pruned weights
-    are zeros that are multiplied like any others.
+    With ``trainings`` bound it is a ``safs.execution.executor.Look``. Weights and sparsity do not affect the time:
+    pruned weights are multiplied like all others.
     """
     try:
         return _Timer(network, split, batch_size, torch.device(device), trainings).time()
-    except Exception as error:  # An estimate is a courtesy: no job may fail for it, whatever is wrong.
+    except Exception as error:  # No job may fail because of its estimate.
         return Untimed(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
 
 
@@ -141,7 +141,7 @@ class _Timer:
         }
 
     def time(self) -> Timing:
-        """Own and learnable in any case; the others, and more draws, while there is time."""
+        """Time own and learnable in any case; the other kinds and further assignments while there is time."""
         first = self._one(Kind.OWN)
         steps = self._trainings.epochs * steps_per_epoch(self._trainings.images, self._batch_size)
         began_s = time.perf_counter()
@@ -152,12 +152,13 @@ class _Timer:
             if time.perf_counter() - began_s > most_s:
                 break
             found.setdefault(kind, []).append(self._one(kind))
-        start_s = min(pace.start_s for paces in found.values() for pace in paces)  # The very first one imports.
+        # The minimum, since the very first training includes imports.
+        start_s = min(pace.start_s for paces in found.values() for pace in paces)
         paces = {kind: replace(_together(kind, several), start_s=start_s) for kind, several in found.items()}
         return Timing({kind: paces.get(kind) or paces[NEAREST[kind]] for kind in Kind}, *_named(self._device))
 
     def _one(self, kind: Kind) -> Pace:
-        """A training of this kind, broken off as soon as its pace is known."""
+        """The pace of a training of this kind, which is stopped as soon as its pace is known."""
         own = kind in (Kind.OWN, Kind.OWN_LEARNABLE)
         learnable = kind in (Kind.OWN_LEARNABLE, Kind.LEARNABLE)
         assignment: Assignment = {}
@@ -186,12 +187,12 @@ class _Timer:
             raise RuntimeError(run.outcome().error or "no step was timed")
         self._size = steps.size
         step = steps.lap
-        # Random weights may diverge before they are scored; a forward pass is about a third of a step.
+        # Random weights can diverge before they are scored. A forward pass is about a third of a step.
         return Pace(step, scoring.lap.median_s if scoring.laps_s else step.median_s / 3, start_s)
 
 
 def _together(kind: Kind, paces: Sequence[Pace]) -> Pace:
-    """The mean of several draws, between the fastest and the slowest."""
+    """The mean of several paces of one kind, between the fastest and the slowest."""
     below, above = DRIFT if len(paces) > 1 or kind in (Kind.OWN, Kind.OWN_LEARNABLE) else UNTIMED_DRAW
     medians = [pace.step.median_s for pace in paces]
     low_s, high_s = min(pace.step.low_s for pace in paces), max(pace.step.high_s for pace in paces)
@@ -204,7 +205,7 @@ def _together(kind: Kind, paces: Sequence[Pace]) -> Pace:
 
 
 def _named(device: torch.device) -> tuple[str, str | None]:
-    """What to call the device, and which GPU it is."""
+    """The name of the device, and the id of its GPU or None."""
     if device.type == "cuda":
         found = torch.cuda.get_device_properties(device)
         return found.name, str(getattr(found, "uuid", found.name))

@@ -1,4 +1,4 @@
-"""What a job will train, stage by stage: known from its spec alone, but for what the searches do on their way."""
+"""The trainings of a job by stage, as far as its spec determines them."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -9,16 +9,16 @@ from safs.search import STRATEGIES
 from safs.spec.job import JobSpec, SearchSpec
 
 LAHC_EXTRA = 3
-"""Trials that LAHC adds while its last move improved; more are possible, and rare."""
+"""Trials that LAHC adds while its last move improved. More are possible, and rare."""
 PROMOTED = 1.25
-"""What successive halving may promote, as a multiple of what it promotes at least."""
+"""Factor between the promotions of successive halving in the high count and its minimum."""
 LEFT_EARLY = 1 / 3
-"""Share of a search's epochs that is spared where a good many trials break down or predict one class and are left."""
+"""Fraction of a search's epochs saved in the low count: trials break down, or stop since they predict one class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many, and between which bounds most jobs stay."""
+    """An expected number, with bounds that hold for most jobs."""
 
     expected: int
     low: int
@@ -30,27 +30,27 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class StageWorkload:
-    """What a stage trains."""
+    """The trainings of one stage."""
 
     stage: Stage
     trials: Count
-    """Trials or trainings; 0 where the stage trains nothing."""
+    """Number of trials or trainings; 0 if the stage trains nothing."""
     epochs: Count
-    """Over all of them."""
+    """Epochs of all of them together."""
 
 
 def workload(spec: JobSpec) -> tuple[StageWorkload, ...]:
-    """What each of the job's stages trains, in order, if nothing is reused from an earlier job.
+    """The trainings of each stage, in order, if nothing is reused from an earlier job.
 
-    Trainings that are no trials of a search train exactly what the spec says. A search may train less (trials that
-    break down, or that after their first epochs predict one class, are left) or more (LAHC goes on while it improves).
+    Outside of searches the spec determines the epochs exactly. A search can train less (trials that break down or
+    predict one class stop early) or more (LAHC continues while it improves).
     """
     searches = [(plan, search_of(spec, plan.stage)) for plan in plan_stages(spec)]
     return tuple(_exact(plan) if section is None else _of_search(plan, section) for plan, section in searches)
 
 
 def search_of(spec: JobSpec, stage: Stage) -> SearchSpec | None:
-    """The search that a stage is; None for a stage that is none."""
+    """The section of a stage's search; None if the stage is not a search."""
     searches: dict[Stage, SearchSpec] = {
         Stage.ACTIVATIONS: spec.activations,
         Stage.TUNE: spec.tune,
@@ -61,7 +61,7 @@ def search_of(spec: JobSpec, stage: Stage) -> SearchSpec | None:
 
 
 def total(stages: tuple[StageWorkload, ...]) -> tuple[Count, Count]:
-    """Trials and epochs of all stages together."""
+    """The trials and the epochs of all stages together."""
     nothing = Count(0, 0, 0)
     return sum((one.trials for one in stages), nothing), sum((one.epochs for one in stages), nothing)
 

@@ -1,6 +1,6 @@
-"""What people see of a finished job: the comparison's rows, and the picture of the search.
+"""The comparison and the picture of a finished job.
 
-Both read report.json alone, so that they can be made again from a downloaded result.
+Both read report.json alone, so they can be made again from a downloaded result.
 """
 
 from safs.report.comparison import ComparisonRow, comparison_rows

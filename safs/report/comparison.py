@@ -1,4 +1,4 @@
-"""The final comparison: what each part of the method gained."""
+"""The rows of the final comparison."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class ComparisonRow:
     live_weights: int
     weights: int
     is_result: bool
-    """Whether this row's network is the one that is handed back."""
+    """True if this row's network is the result."""
 
 
 def comparison_rows(report: Mapping[str, Any]) -> list[ComparisonRow]:
-    """The comparison of a report.json, in its order (dense first)."""
+    """The comparison of a report.json, in its order; dense is the first row."""
     return [
         ComparisonRow(
             name=row["name"],

@@ -1,4 +1,4 @@
-"""The panel of the inputs that a network reads, where pruning left it fewer than its images have."""
+"""The panel of the inputs that a network reads, for networks that read only some of them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_inputs(axes: "Axes", inputs: Mapping[str, Any]) -> None:
-    """The kept pixels of an image, the darker the more of their channels are kept; or channels, from the first on.
+    """Draw the kept pixels of an image, darker if more of their channels are kept; or the kept channels in a row.
 
     Args:
         inputs: ``kind`` (``pixel`` or ``channel``), ``kept`` (flat indices over C * H * W, or channels), ``channels``

@@ -1,4 +1,4 @@
-"""Panels of what was measured by layer: dead neurons and gradient flow, before and after the activation search."""
+"""Panels of the measurements by layer: dead neurons and gradient flow, before and after the activation search."""
 
 from collections.abc import Mapping, Sequence
 from math import floor, log10, nan
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_dead_neurons(axes: "Axes", report: Mapping[str, Any]) -> None:
-    """The dead-neuron rate at each site; dotted, the part of it that no weight leads to any more (static)."""
+    """Draw the dead-neuron rate at each site; dotted lines show the part without incoming weights (static)."""
     drawn = _networks(report, "sites")
     for label, colour, sites in drawn:
         _draw(axes, [site["dead_static"] + site["dead_dynamic"] for site in sites], color=colour, label=label)
@@ -28,7 +28,7 @@ def draw_dead_neurons(axes: "Axes", report: Mapping[str, Any]) -> None:
 
 
 def draw_gradient_flow(axes: "Axes", report: Mapping[str, Any]) -> None:
-    """The norm of the gradient over each layer's live weights; a cross on the floor where none arrives."""
+    """Draw the norm of the gradient over each layer's live weights; a cross at the bottom marks a zero gradient."""
     drawn = _networks(report, "layers")
     positive = [layer["gradient_norm"] for _, _, layers in drawn for layer in layers if layer["gradient_norm"]]
     bottom = 10.0 ** floor(log10(min(positive, default=1.0)) - 0.1)
@@ -45,7 +45,7 @@ def draw_gradient_flow(axes: "Axes", report: Mapping[str, Any]) -> None:
 
 
 def _networks(report: Mapping[str, Any], part: str) -> list[tuple[str, str, Sequence[Mapping[str, Any]]]]:
-    """Label, colour and measured layers or sites: pruned, default protocol, result."""
+    """Label, colour and measured layers or sites of pruned, default protocol and result."""
     labels = {row["name"]: row["label"] for row in report["rows"]}
     colours = {"pruned": ORANGE, "default": GREY} | {report["result"]: GREEN}
     measured = report["layers"]
@@ -53,7 +53,7 @@ def _networks(report: Mapping[str, Any], part: str) -> list[tuple[str, str, Sequ
 
 
 def _draw(axes: "Axes", values: Sequence[float | None], **style: Any) -> None:
-    """A line over the layers, with gaps where there is no value."""
+    """Draw a line over the layers, with gaps for missing values."""
     numbers = [nan if value is None else value for value in values]
     few = len(values) <= MOST_NAMED
     look = {"marker": "o" if few else None, "markersize": 6, "linewidth": 1.8 if few else 1.2} | style

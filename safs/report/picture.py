@@ -1,4 +1,4 @@
-"""The picture of a search: its trials, the operators it chose, what that gained, and what changed in the layers."""
+"""The picture of a job: trials, chosen operators, gains, and changes by layer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,11 +35,11 @@ _ROW, _BELOW_ROW, _HALF = 3.24, 1.88, 5.77
 
 
 def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
-    """Draws a report.json; the path's suffix says in which format (.png, .svg, .pdf).
+    """Draw a report.json to ``path``; its suffix sets the format (.png, .svg, .pdf).
 
     Reports without measurements by layer, or without a selection of inputs, have fewer panels.
     """
-    # Matplotlib takes most of a second to import: who only wants the comparison should not wait for it.
+    # Matplotlib takes most of a second to import, which readers of the comparison should not wait for.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -63,7 +63,7 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
 
 
 def _row(figure: "Figure", number: int, *widths: float) -> list["Axes"]:
-    """Panels in row ``number`` with these widths, in inches; what is left of the page's width goes between them."""
+    """Add the panels of row ``number`` with these widths, in inches, spread over the width of the page."""
     page, total = figure.get_figheight(), _WIDTH - _LEFT - _RIGHT
     bottom = (page - _HEAD - (number + 1) * _ROW - number * _BELOW_ROW) / page
     between = (total - sum(widths)) / (len(widths) - 1)
@@ -75,7 +75,7 @@ def _row(figure: "Figure", number: int, *widths: float) -> list["Axes"]:
 
 
 def _draw_layers(figure: "Figure", report: Mapping[str, Any]) -> None:
-    """The last row: dead neurons, gradient flow and, where pruning selected some, the inputs."""
+    """Draw the last row: dead neurons, gradient flow and, if pruning selected some, the inputs."""
     inputs = report.get("inputs")
     panels = _row(figure, 2, _HALF, _HALF) if inputs is None else _row(figure, 2, 4.0, 4.0, _ROW)
     titles = ("Dead neurons at each layer", "Gradient that reaches each layer", "Inputs that are read")
@@ -106,13 +106,13 @@ def _subtitle(report: Mapping[str, Any]) -> str:
 
 
 def _effort(report: Mapping[str, Any]) -> str:
-    """What the job took, as a sentence; nothing for a report that does not tell."""
+    """A sentence about the cost of the job; empty if the report has none."""
     took = spent(report)
     return "" if took is None else f"It {took}."
 
 
 def _operations(report: Mapping[str, Any]) -> str:
-    """``and 7.1% of the operations``, where they were measured."""
+    """``and 7.1% of the operations``; empty if they were not measured."""
     if "layers" not in report:
         return ""
     totals = report["layers"][report["result"]]["totals"]
@@ -124,7 +124,7 @@ def _rows_by_name(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _searches_of(report: Mapping[str, Any]) -> "tuple[Panel, Panel]":
-    """What the first row shows: the two stages, or a search for both at once beside the trainings to the end."""
+    """The panels of the first row: the two stages, or the joint search beside the final trainings."""
     if set(report["searches"]) == {"joint"}:
         return _draw_joint, _draw_finals
     return _draw_operators, _draw_tuning
@@ -147,7 +147,7 @@ def _draw_joint(axes: "Axes", report: Mapping[str, Any]) -> None:
 
 
 def _draw_finals(axes: "Axes", report: Mapping[str, Any]) -> None:
-    """Validation accuracy of the candidates, epoch by epoch."""
+    """Draw the validation accuracy of the final candidates by epoch."""
     axes.set_title("The candidates, trained to the end")
     colours = {"default": GREY, report["result"]: GREEN}
     candidates = {name: row for name, row in _rows_by_name(report).items() if name not in ("dense", "pruned")}
@@ -168,7 +168,11 @@ def _draw_finals(axes: "Axes", report: Mapping[str, Any]) -> None:
 
 
 def _draw_searches(axes: "Axes", report: Mapping[str, Any], searches: Mapping[str, tuple[str, str]]) -> None:
-    """Searches as trials in the order proposed; ``searches`` gives each one's name in the legend and its colour."""
+    """Draw trials in the order proposed.
+
+    Args:
+        searches: name of a search -> suffix in the legend, colour.
+    """
     drawn = {name: report["searches"][name]["trials"] for name in searches if name in report["searches"]}
     every = [trial for trials in drawn.values() for trial in trials]
     if not every:
@@ -204,7 +208,7 @@ def _draw_trials(axes: "Axes", trials: Sequence[Mapping[str, Any]], longest: int
 
 
 def _draw_levels(axes: "Axes", report: Mapping[str, Any]) -> None:
-    """What the default protocol and the result reached when they were trained to the end."""
+    """Draw the accuracies of the default protocol and the result after their final trainings."""
     rows, epochs = _rows_by_name(report), report["spec"]["final"]["epochs"]
     for name, colour, line in (("default", GREY, "--"), (report["result"], GREEN, "-")):
         if (row := rows.pop(name, None)) is not None:
@@ -214,7 +218,7 @@ def _draw_levels(axes: "Axes", report: Mapping[str, Any]) -> None:
 
 
 def _draw_sites(axes: "Axes", sites: Sequence[Mapping[str, Any]]) -> None:
-    """Operators against sites: a ring where the network's own one was, a dot where the chosen one is."""
+    """Draw operators against sites: a ring for the network's own operator, a dot for the chosen one."""
     names = sorted({site["own"] for site in sites} | {site["chosen"] for site in sites}, reverse=True)
     places = range(1, len(sites) + 1)
     own = [names.index(site["own"]) for site in sites]
@@ -231,7 +235,7 @@ def _draw_sites(axes: "Axes", sites: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_comparison(axes: "Axes", rows: Sequence[ComparisonRow]) -> None:
-    """Validation and test accuracy as a pair of bars a row, the result in green."""
+    """Draw validation and test accuracy as a pair of bars per row, the result in green."""
     for place, row in enumerate(rows):
         dark, pale = (GREEN, PALE_GREEN) if row.is_result else (BLUE, PALE_BLUE)
         _draw_bar(axes, place - 0.19, row.validation_accuracy, pale)

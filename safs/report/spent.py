@@ -1,4 +1,4 @@
-"""How long a job took, beside what was estimated, and what it survived."""
+"""The time that a job took beside its estimate, and the faults that it survived."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from safs.events.faults import survived
 
 
 def spent(report: Mapping[str, Any]) -> str | None:
-    """One sentence of a report.json; None for a report that is older than estimates."""
+    """One sentence about a report.json; None if the report has no estimate."""
     if "actual" not in report:
         return None
     actual, estimate = report["actual"], report["estimate"]
     faults = survived(report.get("faults"))
     took = f"took {duration(actual['seconds'])}: {actual['trials']:,} trainings, {actual['epochs']:,} epochs"
     if estimate["seconds"] is None:
-        told = [took, "nothing was estimated", faults]
+        parts = [took, "nothing was estimated", faults]
     else:
-        told = [took, f"estimated: {span(estimate['seconds'], estimate['low_s'], estimate['high_s'])}", faults]
-    return "; ".join(part for part in told if part)
+        parts = [took, f"estimated: {span(estimate['seconds'], estimate['low_s'], estimate['high_s'])}", faults]
+    return "; ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""What all panels share: colours, fonts, and how layers are named on an axis."""
+"""Colours, fonts and axis names that all panels share."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette, which people with any colour blindness can tell apart.
+# Okabe and Ito's palette: distinguishable with any colour blindness.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 PALE_BLUE, PALE_GREEN, PALE_GREY, DARK = "#A6CEE3", "#99D8C7", "#E6E6E6", "#404040"
 STYLE: dict[Any, Any] = {
@@ -28,16 +28,16 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 9,
 }
 MOST_NAMED = 20
-"""So many layers or sites are named on an axis; of more, only the number is told."""
+"""Layers or sites on an axis that are named; if there are more, the axis shows only their number."""
 LONGEST_NAME = 18
-"""Letters of a name on an axis; of longer ones, the end tells more than the start."""
+"""Characters of a name on an axis. Longer names are cut at the start, since their end says more."""
 
 
 def name_places(axes: "Axes", names: Sequence[str], what: str) -> None:
-    """Names the places 1, 2, ... of the x axis, or says what they are where names would not fit.
+    """Label the positions 1, 2, ... of the x axis with ``names``, or with their number if names do not fit.
 
     Args:
-        what: in the plural: ``activation calls``.
+        what: plural noun for the positions, such as ``activation calls``.
     """
     axes.set_xlim(0.3, len(names) + 0.7)
     if len(names) > MOST_NAMED:
@@ -50,6 +50,6 @@ def name_places(axes: "Axes", names: Sequence[str], what: str) -> None:
 
 
 def say(axes: "Axes", message: str) -> None:
-    """Puts ``message`` where there is nothing to draw."""
+    """Write ``message`` into a panel that has nothing to draw."""
     axes.text(0.5, 0.5, message, ha="center", va="center", transform=axes.transAxes, color=GREY, fontsize=12)
     axes.set(xticks=[], yticks=[])

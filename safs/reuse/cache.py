@@ -1,7 +1,7 @@
-"""What a job may remember: outputs of earlier stages and jobs, trials of an earlier attempt, winners of other jobs.
+"""The cache of a job: outputs of earlier stages and jobs, trials of an earlier attempt, winners of other jobs.
 
-The pipeline asks by key and keeps by key; where it is kept is for whoever runs the pipeline. A key is the hash of all
-that an output depends on (``safs.reuse.keys``), so what is found under it can be used as it is.
+The caller of the pipeline decides where outputs are stored. A key is the hash of everything that an output depends on
+(``safs.reuse.keys``), so a cached output can be used without further checks.
 """
 
 import shutil
@@ -18,51 +18,51 @@ from safs.trials import Trial
 
 @dataclass(frozen=True, slots=True)
 class CachedOutput:
-    """An output that was kept."""
+    """An output found in the cache."""
 
     file: Path
-    """To be read, not changed."""
+    """File to read. It must not be changed."""
     origin: str
-    """Who made it: the id of a job, or ``an earlier attempt`` at this one."""
+    """Maker of the output: the id of a job, a folder, or ``an earlier attempt`` at this job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Winner:
-    """What won an earlier job on the same architecture."""
+    """The winner of an earlier job on the same architecture."""
 
     job: str
-    """Its id."""
+    """Id of the job."""
     assignment: dict[str, str]
-    """Site path -> operator; the job's own activations elsewhere."""
+    """Site path -> operator. Other sites have the network's own activation."""
     recipe: Recipe
     learnable: bool
-    """Whether alpha and beta were trained."""
+    """True if alpha and beta were trained."""
 
 
 class Cache(Protocol):
-    """Where outputs are kept between jobs and between attempts at a job. Called by one thread, the pipeline's."""
+    """A store of outputs, shared by jobs and by attempts at a job. Only the pipeline's thread calls it."""
 
     def get(self, key: str) -> CachedOutput | None:
-        """The output under ``key``, checked against its hash; None if there is none."""
+        """Return the output under ``key``, verified against its hash, or None if there is none."""
 
     def put(self, key: str, stage: Stage, file: Path) -> None:
-        """Keeps a copy of ``file`` under ``key``. Whoever was first stays."""
+        """Store a copy of ``file`` under ``key``. An output that is there already stays."""
 
     def trials(self, stage: Stage) -> Sequence[Trial]:
-        """The finished trials of an earlier attempt at this job's stage, by number, with their curves."""
+        """Return the finished trials of an earlier attempt at this stage, by number, with their curves."""
 
     def winners(self, architecture: str, limit: int) -> Sequence[Winner]:
-        """Winners of the latest jobs on this architecture that succeeded, the newest first, no two alike."""
+        """Return winners of the latest succeeded jobs on ``architecture``, newest first, without duplicates."""
 
 
 class NoCache:
-    """Remembers nothing."""
+    """A cache that stores nothing."""
 
     def get(self, key: str) -> CachedOutput | None:
         return None
 
     def put(self, key: str, stage: Stage, file: Path) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def trials(self, stage: Stage) -> Sequence[Trial]:
         return ()
@@ -72,10 +72,10 @@ class NoCache:
 
 
 class FolderCache(NoCache):
-    """Outputs in a folder, a file a key: for jobs in a plain process.
+    """Outputs in a folder, one file per key, for jobs in a plain process.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Executor and memory together: what was made before is taken from memory, the rest is made and kept."""
+"""An executor behind a cache: cached outputs are read, the others are made and stored."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,55 +20,59 @@ from safs.trials import Candidate, Outcome, Trial
 
 MakeStrategy = Callable[[], Strategy]
 THIS_JOB = "this job"
-"""Two finalists may turn out to be the same training."""
+"""Origin of a result that another training of the same job made: two finalists can be the same training."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedWork:
-    """Work under the key of what it makes."""
+    """A training or pruning, and the cache key of its output."""
 
     key: str
     named: NamedWork
 
 
 class CachedExecutor:
-    """Where a job's trainings and searches are done, none of them twice."""
+    """Run a job's trainings and searches, each at most once."""
 
     def __init__(self, executor: Executor, cache: Cache, stage_log: StageLog) -> None:
         self._executor, self._cache, self._stage_log = executor, cache, stage_log
 
     @property
     def slots(self) -> int:
-        """How many trials are in flight."""
+        """Number of trials in flight."""
         return self._executor.slots
 
     def train(self, record: StageRecord, works: Sequence[KeyedWork], context: Context) -> list[Trained]:
-        """The networks that ``works`` make, in the order given; each is kept as soon as it is there.
+        """Return the results of ``works``, in their order. Each result is cached as soon as it is complete.
 
-        What has failed for good in an earlier attempt at this very job is not tried again.
+        A training that an earlier attempt at this job ran, and that failed for good, is not run again.
         """
-        found = {work.key: trained for work in works if (trained := self._cached(record, work)) is not None}
-        found |= self._failed_before(record, [work for work in works if work.key not in found])
-        missing = {work.key: work for work in works if work.key not in found}
+        results = {work.key: trained for work in works if (trained := self._cached(record, work)) is not None}
+        results |= self._failed_before(record, [work for work in works if work.key not in results])
+        missing = {work.key: work for work in works if work.key not in results}
         keys = {work.named.candidate.number: key for key, work in missing.items()}
 
-        def keep(named: NamedWork, trained: Trained) -> None:
+        def store(named: NamedWork, trained: Trained) -> None:
             if trained.network is not None:
-                self._keep(keys[named.candidate.number], record.stage, lambda file: write_trained(trained, file))
+                self._store(keys[named.candidate.number], record.stage, lambda file: write_trained(trained, file))
 
         named = [work.named for work in missing.values()]
-        made = self._executor.train(record.stage, named, context, self._stage_log, keep) if named else []
-        found |= dict(zip(missing, made, strict=True))
+        new = self._executor.train(record.stage, named, context, self._stage_log, store) if named else []
+        results |= dict(zip(missing, new, strict=True))
         for work in works:
             if work.key in missing and work is not missing[work.key]:
-                self._stage_log(TrialDone(record.stage, work.named.candidate, found[work.key].outcome, THIS_JOB))
-        return [found[work.key] for work in works]
+                self._stage_log(TrialDone(record.stage, work.named.candidate, results[work.key].outcome, THIS_JOB))
+        return [results[work.key] for work in works]
 
     def search(self, record: StageRecord, key: str, make: MakeStrategy, plan: Plan, context: Context) -> list[Trial]:
-        """The trials of a search, in the order of their numbers.
+        """Return the trials of a search, by number.
 
-        What an earlier attempt at this very job has tried is replayed: the strategy proposes it again, and what was
-        found is told without being run.
+        Trials of an earlier attempt at this job are replayed: the strategy proposes them again, and receives their
+        recorded outcomes without a training.
+
+        Args:
+            key: cache key of the whole search.
+            make: makes the strategy; always the same one.
         """
         if (cached := self._cache.get(key)) is not None:
             trials = read_trials(cached.file)
@@ -79,15 +83,15 @@ class CachedExecutor:
         known = {trial.candidate.number: trial for trial in self._cache.trials(record.stage)}
         strategy = Replayed(make, known)
         conductor = Conductor(strategy, window_for(self._executor.slots, strategy))
-        report = _Watching(self._stage_log, strategy)
-        tried = self._executor.search(record.stage, conductor, plan, context, report, _recall_from(known))
-        trials = sorted([*tried, *strategy.adopted], key=lambda trial: trial.candidate.number)
+        report = _DivergenceReport(self._stage_log, strategy)
+        run = self._executor.search(record.stage, conductor, plan, context, report, _recall_from(known))
+        trials = sorted([*run, *strategy.adopted], key=lambda trial: trial.candidate.number)
         record.trials[:] = trials
-        self._keep(key, record.stage, lambda file: write_trials(trials, file))
+        self._store(key, record.stage, lambda file: write_trials(trials, file))
         return trials
 
     def examine(self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int) -> list[Found]:
-        """The result of ``look`` for each network on ``split``, in the order given. Nothing of it is cached."""
+        """Return the result of ``look`` for each network on ``split``, in their order. It is not cached."""
         return self._executor.examine(look, networks, split, batch_size, self._stage_log)
 
     def _cached(self, record: StageRecord, work: KeyedWork) -> Trained | None:
@@ -99,40 +103,40 @@ class CachedExecutor:
         return trained
 
     def _failed_before(self, record: StageRecord, works: Sequence[KeyedWork]) -> dict[str, Trained]:
-        """By the key of what the training was to make."""
+        """Key -> result, for works that failed in an earlier attempt."""
         known = {trial.candidate.number: trial for trial in self._cache.trials(record.stage)} if works else {}
-        found: dict[str, Trained] = {}
+        failed: dict[str, Trained] = {}
         for work in works:
             candidate = work.named.candidate
             trial = known.get(candidate.number)
             if trial is not None and trial.candidate == candidate and trial.outcome.error is not None:
-                found[work.key] = Trained(trial.outcome, None)
+                failed[work.key] = Trained(trial.outcome, None)
                 self._stage_log(TrialDone(record.stage, candidate, trial.outcome, EARLIER_ATTEMPT))
-            elif work.key in found:
-                self._stage_log(TrialDone(record.stage, candidate, found[work.key].outcome, THIS_JOB))
-        return found
+            elif work.key in failed:
+                self._stage_log(TrialDone(record.stage, candidate, failed[work.key].outcome, THIS_JOB))
+        return failed
 
-    def _keep(self, key: str, stage: Stage, write: Callable[[Path], None]) -> None:
+    def _store(self, key: str, stage: Stage, write: Callable[[Path], None]) -> None:
         with TemporaryDirectory(prefix="safs-") as folder:
             file = Path(folder) / "output"
             write(file)
             self._cache.put(key, stage, file)
 
 
-class _Watching:
-    """A report that tells, at the next event, that the replay of an earlier attempt did not match."""
+class _DivergenceReport:
+    """A report that adds a warning, once, when the replay of an earlier attempt's search has diverged."""
 
     def __init__(self, stage_log: StageLog, strategy: Replayed) -> None:
         self._stage_log, self._strategy = stage_log, strategy
-        self._told = False
+        self._warned = False
 
     def __call__(self, event: Event) -> None:
-        if not self._told and self._strategy.diverged is not None:
-            self._told = True
+        if not self._warned and self._strategy.diverged is not None:
+            self._warned = True
             self._stage_log(
                 Note(
-                    f"The search could not be resumed exactly: {self._strategy.diverged}. It goes on with what the "
-                    "earlier attempt's trials have told it.",
+                    f"The search could not be resumed exactly: {self._strategy.diverged}. It continues from the "
+                    "trials of the earlier attempt.",
                     "warning",
                 )
             )

@@ -1,6 +1,6 @@
-"""Outputs of stages as files: a trained or pruned network as safetensors, a search's trials as JSON.
+"""Cached outputs as files: a trained or pruned network as safetensors, the trials of a search as JSON.
 
-Both are read back to the last bit; neither file can hold code.
+Reading a file gives back every bit that was written. Neither format can hold code.
 """
 
 import json
@@ -20,7 +20,7 @@ _STATE, _MASK = "state/", "mask/"
 
 
 def write_trained(trained: Trained, file: Path) -> None:
-    """Writes a training that ended well: outcome, notes and network."""
+    """Write a training that ended well: outcome, notes and network."""
     network = trained.network
     assert network is not None
     tensors = {f"{_STATE}{name}": tensor for name, tensor in network.state.items()}
@@ -39,7 +39,7 @@ def write_trained(trained: Trained, file: Path) -> None:
 
 
 def read_trained(file: Path) -> Trained:
-    """What ``write_trained`` wrote."""
+    """Read a file of ``write_trained``."""
     with safe_open(file, framework="pt") as opened:
         rest = {name: json.loads(value) for name, value in opened.metadata().items()}
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
@@ -56,10 +56,10 @@ def read_trained(file: Path) -> Trained:
 
 
 def write_trials(trials: Sequence[Trial], file: Path) -> None:
-    """Writes a search's trials, with their curves."""
+    """Write the trials of a search, with their curves."""
     file.write_text(json.dumps(to_json(list(trials)), allow_nan=False))
 
 
 def read_trials(file: Path) -> list[Trial]:
-    """What ``write_trials`` wrote."""
+    """Read a file of ``write_trials``."""
     return from_json(list[Trial], json.loads(file.read_text()))

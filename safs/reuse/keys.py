@@ -1,4 +1,4 @@
-"""Keys of outputs: hashes of all that they depend on, the program included."""
+"""Cache keys: hashes of everything that an output depends on, including the program."""
 
 import hashlib
 import json
@@ -17,15 +17,15 @@ from safs.data.file_split import FileSplit
 from safs.errors import DataError
 
 PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "ConfigSpace", "smac", "optuna", "numpy")
-"""Their versions are part of the program's: other ones may compute or propose something else."""
+"""Packages whose versions are part of every key, since another version can compute or propose something else."""
 
 
 def key_of(**parts: Any) -> str:
-    """The sha256 (hexadecimal) of ``parts`` and of the program's version.
+    """The sha256 (hexadecimal) of ``parts`` and of ``code_version``.
 
     Args:
-        parts: numbers, strings, None, lists, mappings, dataclasses and pydantic models of these. Keys of other outputs
-            stand for all that those depend on.
+        parts: numbers, strings, None, lists, mappings, dataclasses and pydantic models of these. The key of another
+            output covers everything that the output depends on.
     """
     text = json.dumps({"code": code_version(), **parts}, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -35,7 +35,7 @@ def key_of(**parts: Any) -> str:
 def code_version() -> str:
     """The sha256 of the sources of ``safs`` and ``search_spaces``, and of the versions of ``PACKAGES``.
 
-    The package's own version number would not do: it stays while the code changes.
+    The version number of this package does not suffice, since the code changes without it.
     """
     digest = hashlib.sha256()
     top = Path(__file__).parents[2]
@@ -60,7 +60,10 @@ def file_hash(file: Path) -> str:
 def fingerprint(split: Split) -> str:
     """The sha256 of a split's images and labels.
 
-    Of pictures that stay in their files, names, sizes and times of change stand for the contents.
+    For images that stay in their files, the hash covers names, sizes and modification times in place of the contents.
+
+    Raises:
+        DataError: a file cannot be read.
     """
     digest = hashlib.sha256()
     match split:

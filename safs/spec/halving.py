@@ -1,4 +1,4 @@
-"""Successive halving in numbers: after how many epochs trials are compared, and what a search by it will cost."""
+"""Successive halving in numbers: the epochs at which trials are compared, and the cost of a search."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,25 +13,25 @@ from safs.spec.options import Options
 class HalvingOptions(Options):
     """Options of ``asha`` and ``hyperband``."""
 
-    eta: int = Field(3, ge=2, le=10, description="one trial in so many is promoted")
+    eta: int = Field(3, ge=2, le=10, description="one trial in eta is promoted")
     min_epochs: int = Field(1, ge=1, le=10_000, description="epochs of the shortest trials; at most the search's own")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a search by successive halving costs at least, if no trial breaks down."""
+    """Minimal cost of a search by successive halving, if no trial breaks down."""
 
     trials: int
-    """Configurations and promotions together."""
+    """Number of configurations and promotions."""
     epochs: int
-    """Newly trained ones: a promoted trial goes on from where it was."""
+    """Epochs that are trained. A promoted trial continues from its last epoch."""
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.trials + other.trials, self.epochs + other.epochs)
 
 
 def levels(epochs: int, options: HalvingOptions) -> tuple[int, ...]:
-    """The epochs after which trials are compared: ``min_epochs`` times powers of ``eta``, the last exactly ``epochs``.
+    """The epochs after which trials are compared: ``min_epochs`` times powers of ``eta``, ending with ``epochs``.
 
     >>> [levels(epochs, HalvingOptions()) for epochs in (9, 8, 10, 5, 1)]
     [(1, 3, 9), (1, 3, 8), (1, 3, 10), (1, 5), (1,)]
@@ -43,12 +43,12 @@ def levels(epochs: int, options: HalvingOptions) -> tuple[int, ...]:
 
 
 def promoted(trials: int, eta: int) -> int:
-    """How many of ``trials`` that were all compared go on: one in ``eta``, and at least the best one."""
+    """Number of trials promoted out of ``trials`` compared ones: one in ``eta``, at least one."""
     return max(1, trials // eta)
 
 
 def halving_cost(trials: int, at: tuple[int, ...], eta: int) -> Cost:
-    """Of ``trials`` configurations that begin at the first of the levels ``at``.
+    """Cost of ``trials`` configurations that begin at the first of the levels ``at``.
 
     >>> halving_cost(9, (1, 3, 9), 3)  # 9 x 1, 3 x 2 more, 1 x 6 more
     Cost(trials=13, epochs=21)
@@ -61,11 +61,11 @@ def halving_cost(trials: int, at: tuple[int, ...], eta: int) -> Cost:
 
 
 def brackets(trials: int, depth: int, eta: int) -> Iterator[tuple[int, int]]:
-    """Hyperband's brackets until ``trials`` configurations are in them: (level at which it begins, configurations).
+    """Yield Hyperband's brackets until they hold ``trials`` configurations, as (first level, configurations).
 
     With S + 1 levels, the bracket that begins s levels below the last has ceil((S + 1) / (s + 1) * eta^s)
-    configurations. Li et al., "Hyperband", JMLR 18 (2018), arXiv:1603.06560, algorithm 1. The last bracket has what is
-    left.
+    configurations. Li et al., "Hyperband", JMLR 18 (2018), arXiv:1603.06560, algorithm 1. The last bracket holds the
+    remaining configurations.
 
     >>> list(brackets(20, depth=3, eta=3))
     [(0, 9), (1, 5), (2, 3), (0, 3)]
@@ -80,7 +80,7 @@ def brackets(trials: int, depth: int, eta: int) -> Iterator[tuple[int, int]]:
 
 
 def hyperband_cost(trials: int, at: tuple[int, ...], eta: int) -> Cost:
-    """Of ``trials`` configurations in Hyperband's brackets over the levels ``at``.
+    """Cost of ``trials`` configurations in Hyperband's brackets over the levels ``at``.
 
     >>> hyperband_cost(17, (1, 3, 9), 3)  # 21 epochs; 5 x 3 and 6 more; 3 x 9
     Cost(trials=22, epochs=69)

@@ -1,4 +1,4 @@
-"""Options: what a method or a strategy can be told beside the fields that all have, checked like the rest of a job."""
+"""Options of single pruning methods, schedules and strategies, checked as strictly as the rest of a job."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -11,18 +11,18 @@ from safs.spec.strict import Plain
 
 
 class Options(Plain):
-    """Options of something, each with a default and a description."""
+    """Base class of options; every field has a default and a description."""
 
 
 class NoOptions(Options):
-    """Of what has none."""
+    """Used by methods and strategies without options."""
 
 
 Kind = TypeVar("Kind", bound=Options)
 
 
 def parse_options(kind: type[Kind], options: Mapping[str, Any], *, what: str, field: str) -> Kind:
-    """``options`` as ``kind``.
+    """Parse ``options`` as ``kind``.
 
     >>> class Annealing(Options):
     ...     cooling: float = 0.9
@@ -30,11 +30,11 @@ def parse_options(kind: type[Kind], options: Mapping[str, Any], *, what: str, fi
     Annealing(cooling=0.5)
 
     Args:
-        what: whose options they are, for messages: ``strategy 'annealing'``.
-        field: where they stand in the job spec: ``activations.options``.
+        what: owner of the options in error messages, such as ``strategy 'annealing'``.
+        field: path of the options in the job spec, such as ``activations.options``.
 
     Raises:
-        SpecError: an option that does not exist or has no good value; ``field`` names it.
+        SpecError: an option does not exist or has an invalid value; ``field`` names it.
     """
     try:
         return kind.model_validate(dict(options))
@@ -44,7 +44,7 @@ def parse_options(kind: type[Kind], options: Mapping[str, Any], *, what: str, fi
 
 
 def described(kind: type[Options]) -> dict[str, str]:
-    """Option -> its description and default, for the catalogue."""
+    """Option -> description and default, for the catalog."""
     return {
         name: f"{field.description or ''} (default {field.get_default(call_default_factory=True)})".lstrip()
         for name, field in kind.model_fields.items()
@@ -53,7 +53,7 @@ def described(kind: type[Options]) -> dict[str, str]:
 
 def _message(what: str, wrong: Mapping[str, Any], kind: type[Options]) -> str:
     name = ".".join(map(str, wrong["loc"]))
-    if not wrong["loc"]:  # two options that do not fit each other, or a name that is no text
+    if not wrong["loc"]:  # Two options that do not fit each other, or a name that is not text.
         return f"options of {what}: {wrong.get('ctx', {}).get('error', wrong['msg'])}."
     if wrong["type"] == "extra_forbidden":
         has = f"has the options {', '.join(kind.model_fields)}" if kind.model_fields else "has no options"

@@ -1,4 +1,4 @@
-"""Presets: how much a job may spend. A preset fills what the user left out of the spec, section by section."""
+"""Presets: budgets of a job. A preset fills in the fields that the user left out of the spec, section by section."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -31,7 +31,7 @@ _PAPER: Section = {
     "final": {"epochs": 200},
 }
 
-# The paper's recipes by architecture: papers' repository automl/SAFS, commit ac03fa1. Others train as `train` says.
+# The paper's recipes by architecture, from its repository automl/SAFS, commit ac03fa1.
 _PAPER_RECIPES: dict[str, Section] = {
     "lenet5": {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant"},
     "vgg16": {"optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "schedule": "halving"},
@@ -39,7 +39,7 @@ _PAPER_RECIPES: dict[str, Section] = {
     "efficientnet_b0": {"optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "schedule": "cosine_restarts"},
 }
 
-# What each pruning method sets where the user does not. ``one_shot`` trains nothing, every other schedule does.
+# The values that each pruning method sets if the user does not. Every schedule except ``one_shot`` trains.
 _SGD: Section = {"optimizer": "sgd", "learning_rate": 1e-2, "momentum": 0.9}
 METHODS: Registry[Section] = Registry(
     "pruning method",
@@ -69,10 +69,10 @@ PRESET_SUMMARIES = {
 
 
 def fill(given: Mapping[str, Any], preset: str) -> Section:
-    """``given`` with the preset's values wherever the user gave none.
+    """Return ``given`` with the preset's values for all fields that are missing.
 
     Raises:
-        UnknownNameError: there is no such preset.
+        UnknownNameError: no preset has this name.
     """
     defaults = deepcopy(PRESETS[preset])
     if preset == "paper":
@@ -81,26 +81,26 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
         defaults["train"] |= _PAPER_RECIPES.get(str(architecture), {})
     filled = dict(given)
     for section, values in defaults.items():
-        mine = given.get(section)
-        if mine is None:
+        given_section = given.get(section)
+        if given_section is None:
             filled[section] = values
-        elif isinstance(mine, Mapping):
-            filled[section] = values | dict(mine)
+        elif isinstance(given_section, Mapping):
+            filled[section] = values | dict(given_section)
     train, prune = filled["train"], {} if given.get("prune") is None else given["prune"]
     if isinstance(train, Mapping) and isinstance(prune, Mapping):
-        filled["prune"] = fill_prune(defaults.get("prune", {}) | _own(prune) | dict(prune), train=train)
+        filled["prune"] = fill_prune(defaults.get("prune", {}) | _method_values(prune) | dict(prune), train=train)
     return filled
 
 
 def fill_prune(given: Mapping[str, Any], *, train: Mapping[str, Any] | None = None) -> Section:
-    """A ``prune`` section with its method's own values wherever the user gave none.
+    """Return a ``prune`` section with its method's values for all fields that are missing.
 
-    A recipe that names only some of its numbers has the others from the method's recipe, or else from ``train``.
+    Fields that a given recipe leaves out come from the method's recipe, or from ``train`` if the method has none.
 
     Args:
-        train: gives the epochs of the training while pruning, where the schedule has one; 30 without it.
+        train: the section that sets the epochs of the training while pruning, if the schedule trains; None means 30.
     """
-    own, train = _own(given), train or {}
+    own, train = _method_values(given), train or {}
     filled = own | dict(given)
     trains = filled.get("schedule", "one_shot") != "one_shot"
     if isinstance(filled.get("recipe"), Mapping):
@@ -109,6 +109,6 @@ def fill_prune(given: Mapping[str, Any], *, train: Mapping[str, Any] | None = No
     return {"epochs": train.get("epochs", 30) if trains else 0} | filled
 
 
-def _own(prune: Mapping[str, Any]) -> Section:
+def _method_values(prune: Mapping[str, Any]) -> Section:
     method = prune.get("method", "magnitude")
     return deepcopy(METHODS[method]) if isinstance(method, str) and method in METHODS else {}
