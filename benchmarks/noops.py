@@ -11,7 +11,6 @@ from typing import Any
 
 import ray
 from ConfigSpace import Categorical
-from ray import tune
 
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor, window_for
@@ -19,18 +18,20 @@ from safs.search.strategy import plain_config
 from safs.spec.job import TrainSpec
 from safs.trials import Candidate, Config, Outcome
 from search_spaces import SPACES
+from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.ask_ahead import AskAhead
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Answered
-from workers.on_ray.orders import Parcel, PauseOrder
+from workers.on_ray.orders import Step
 from workers.on_ray.packing import PackedPool
-from workers.on_ray.tune_pool import WorkerPool
 from workers.process import start_ray
 from workers.settings import WorkerSettings
 
 IN_FLIGHT = (1, 2, 8)
 BIN, SAMPLED = 100, 5
 WARM_UP_TRIALS = 10
+NO_ORDER: Any = None
+"""Order of a no-op trial."""
 
 
 def load(home: Path, trials: int) -> None:
@@ -83,7 +84,7 @@ def ask(trials: int, names: list[str], ask_first: int) -> None:
 def noop_search(trials: int, in_flight: int) -> list[float]:
     """Run a random search on no-op workers; return the time at which each trial ended, by ``perf_counter``."""
     share = Share(slots=in_flight, workers=in_flight, cpus=1, gpus=0.0)
-    pool = PackedPool(share, lambda one: WorkerPool(tune.with_resources(Noop, {"cpu": 1}), one.workers))
+    pool = PackedPool(share, lambda one: ActorPool(ray.remote(num_cpus=1)(Noop).remote, one.workers))
     sites = [f"site{number}" for number in range(8)]
     space = SPACES.activations(sites, ["relu", "swish", "tanh", "elu", "gelu", "acon"], 0)
     strategy = STRATEGIES["random"].make(space, trials=trials, epochs=1, seed=0)
@@ -92,7 +93,7 @@ def noop_search(trials: int, in_flight: int) -> list[float]:
     with AskAhead(Conductor(strategy, window_for(in_flight, strategy))) as asks:
         while not asks.finished:
             while (candidate := asks.next()) is not None:
-                running[pool.submit(PauseOrder(0.0))] = candidate.number
+                running[pool.submit(NO_ORDER)] = candidate.number
             for message in pool.receive(0.1):
                 if isinstance(message, Answered):
                     asks.done(running.pop(message.ticket), message.answer)
@@ -101,19 +102,15 @@ def noop_search(trials: int, in_flight: int) -> list[float]:
     return ended
 
 
-class Noop(tune.Trainable):
-    """A worker that sleeps for the pause of its order, as the real one does, and answers."""
+class Noop:
+    """A worker that answers every order at once."""
 
-    def setup(self, config: dict[str, Any]) -> None:
-        self.reset_config(config)
+    def ready(self) -> None:
+        """Return once the worker has started."""
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._seconds = new_config["order"].seconds
-        return True
-
-    def step(self) -> dict[str, Any]:
-        time.sleep(self._seconds)
-        return {"epochs": (), "answer": Parcel(Outcome(0.5, {"accuracy": 0.5})), "done": True}
+    def step(self, order: Any) -> Step:
+        """Answer with a fixed outcome."""
+        return Step(done=True, answer=Outcome(0.5, {"accuracy": 0.5}))
 
 
 def _ask_ms(name: str, trials: int, ask_first: int) -> list[tuple[float, float]]:

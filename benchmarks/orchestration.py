@@ -4,7 +4,7 @@
     python -m benchmarks.orchestration --part overhead     no-op trials on our dispatcher and on plain Ray Tune
     python -m benchmarks.orchestration --part load         1,000 no-op trials with 1, 2 and 8 in flight
     python -m benchmarks.orchestration --part ask          1,000 asks of random search and of SMAC, without Ray
-    python -m benchmarks.orchestration --part share        searches with trials of at least 5 s, on this machine
+    python -m benchmarks.orchestration --part share        the demo's job, and searches with trials of 5 s
 
 Overhead: no-op trials run through the real pool, conductor and asking thread on two slots, with random search. "Plain"
 is Ray Tune alone with reused actors. Both run in turn, and the figures are medians of the repetitions.
@@ -12,7 +12,8 @@ Load: one long search of no-op trials, with the memory of this process before an
 is configured with eight.
 Ask: time of a strategy's ask and tell by the number of trials it knows, in the fine-tuning space with 20 categoricals
 of ten values added.
-Share: seconds spent in training and its evaluations, divided by the wall seconds of the stage times slots; 1 is ideal.
+Share: seconds inside trials, divided by the wall seconds of their stage times workers; 1 is ideal. It is measured for
+the demo's job and for a job with trials of ``--seconds`` seconds.
 """
 
 import argparse
@@ -41,7 +42,9 @@ from workers.process import start_ray
 from workers.settings import WorkerSettings
 
 SLOTS = 2
-OVERHEAD_LIMIT_MS, SHARE_LIMIT = 60.0, 0.9
+OVERHEAD_LIMIT_MS = 3.0
+SHARE_LIMITS = {"the demo's job": 0.85, "trials of 5 s": 0.95}
+"""Least share of wall time x workers inside trials, by the job that is measured."""
 LONG_TRIALS: dict[str, Any] = {
     "train": {"epochs": 3},
     "activations": {"trials": 10},
@@ -131,9 +134,14 @@ class _Ended(tune.Callback):
 
 
 def _share(seconds: float) -> None:
+    _share_of("the demo's job", JobSpec.model_validate(JOB))
     epochs = _epochs_of(seconds)
     changes = LONG_TRIALS | {stage: LONG_TRIALS[stage] | {"epochs": epochs} for stage in ("activations", "tune")}
-    spec = JobSpec.model_validate(JOB | changes)
+    _share_of("trials of 5 s", JobSpec.model_validate(JOB | changes))
+
+
+def _share_of(name: str, spec: JobSpec) -> None:
+    """Run the job and print the share of its searches, and of all its trainings, that is spent inside trials."""
     inside: dict[Stage, list[float]] = {}
     wall: dict[Stage, float] = {}
     share = divide(cluster_nodes(), spec.resources, image_size=28)
@@ -144,17 +152,20 @@ def _share(seconds: float) -> None:
         if isinstance(event, StageDone):
             wall[event.stage] = event.seconds
 
+    began_s = time.perf_counter()
     _run(spec, share, report)
-    print(f"\nshare of wall time x {share.workers} slots spent in training; trials of {epochs} epochs\n")
-    print("| search | trials | shortest, s | median, s | stage, s | share |\n|---|---|---|---|---|---|")
-    searches = (Stage.ACTIVATIONS, Stage.TUNE)
-    for stage in searches:
+    took_s = time.perf_counter() - began_s
+    searches = [stage for stage in inside if stage not in (Stage.DENSE, Stage.PRUNE, Stage.FINAL)]
+    print(f"\nshare of wall time x {share.workers} workers inside trials; {name}, {took_s:.1f} s in all\n")
+    print("| stage | trials | shortest, s | median, s | stage, s | share |\n|---|---|---|---|---|---|")
+    for stage in [*searches, Stage.FINAL]:
         took = inside[stage]
         part = sum(took) / wall[stage] / share.workers
-        times = f"{min(took):.1f} | {statistics.median(took):.1f} | {wall[stage]:.0f}"
+        times = f"{min(took):.1f} | {statistics.median(took):.1f} | {wall[stage]:.1f}"
         print(f"| {stage} | {len(took)} | {times} | {part:.2f} |")
-    both = sum(sum(inside[stage]) for stage in searches) / sum(wall[stage] for stage in searches) / share.workers
-    print(f"\nboth searches: {both:.2f}; limit: {SHARE_LIMIT}; {_verdict(both >= SHARE_LIMIT)}")
+    all_of_them = sum(sum(inside[one]) for one in searches) / sum(wall[one] for one in searches) / share.workers
+    limit = SHARE_LIMITS[name]
+    print(f"\nits searches {all_of_them:.2f}; the limit is {limit}: {_verdict(all_of_them >= limit)}", flush=True)
 
 
 def _epochs_of(seconds: float) -> int:

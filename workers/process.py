@@ -38,10 +38,8 @@ def main(settings: WorkerSettings) -> None:
 
 def start_ray(settings: WorkerSettings) -> None:
     """Connect to the cluster at ``settings.ray_address``, or start a local Ray that listens on loopback only."""
-    # Ray Tune looks for log files of its trials, which are not written.
-    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "namespace": "safs"}
     if settings.ray_address is not None:
         ray.init(settings.ray_address, **quiet)
     else:
-        start_local_ray(settings.local_cpus, **quiet)
+        start_local_ray(settings.local_cpus, settings.worker_niceness, **quiet)

@@ -19,6 +19,8 @@ class WorkerSettings(StoreSettings):
     """Folder of the data sets that are read from files; None is ``data`` in ``home``."""
     cpus: int | None = Field(None, ge=1)
     """Cores of a local Ray; None is all cores that this process may run on."""
+    worker_niceness: int = Field(5, ge=0, le=19)
+    """Niceness of a local Ray's workers. Nodes of a cluster read ``RAY_worker_niceness`` when ``ray start`` runs."""
     lease_s: float = Field(30.0, ge=1)
     """Seconds after its last renewal at which a lease expires. Then another runner may claim the job."""
     heartbeat_s: float = Field(10.0, gt=0)

@@ -23,9 +23,9 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def lease(database: Database) -> Lease:
-    """The lease of the only job in the queue; it expires in a minute."""
+    """The lease of the only job in the queue; it does not expire during a test."""
     with database.begin() as tx:
         queue.submit(tx, TINY)
-        claim = queue.claim(tx, "test", 60)
+        claim = queue.claim(tx, "test", 3600)
     assert claim is not None
     return claim.lease

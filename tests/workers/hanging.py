@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pytest
-from ray import tune
 
 from safs.data import TensorSplit
 from safs.execution.work import Context
@@ -22,15 +21,19 @@ WAYS = STARTING, LOCKED, STOPPED = "starting", "holding Python's lock", "stopped
 _FOREVER_S = 10**6
 
 
-class Hung(tune.Trainable):
-    """Hangs in the first way that no other has taken; its process id is in a file of that name in ``folder``."""
+class HangingActor:
+    """An actor that hangs in the first way that no other has taken; the file of that way in ``folder`` has its id."""
 
-    def setup(self, config: dict[str, Any], **bound: Any) -> None:
-        self._way = next(way for way in WAYS if _take(Path(bound["folder"]) / way))
+    def __init__(self, folder: Path) -> None:
+        self._way = next(way for way in WAYS if _take(folder / way))
         if self._way == STARTING:
             time.sleep(_FOREVER_S)
 
-    def step(self) -> dict[str, Any]:
+    def ready(self) -> None:
+        """Return once the actor has started."""
+
+    def step(self, order: object) -> NoReturn:
+        """Hang."""
         _hang(self._way)
 
 

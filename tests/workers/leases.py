@@ -10,6 +10,6 @@ def take_over(database: Database, lease: Lease) -> Lease:
     with database.begin() as tx:
         queue.renew(tx, lease, -1)
     with database.begin() as tx:
-        claim = queue.claim(tx, "another", 60)
+        claim = queue.claim(tx, "another", 3600)
     assert claim is not None
     return claim.lease

@@ -13,8 +13,8 @@ from store import queue
 from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Lease
 from store.session import Database, Transaction
-from tests.cli.conftest import wait_until
 from tests.pipeline.jobs import TINY
+from tests.workers.waiting import wait_for
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
 from workers.recorder import Recorder
@@ -24,7 +24,7 @@ def claim(database: Database) -> Lease:
     """Submit and claim a job; return its lease."""
     with database.begin() as tx:
         queue.submit(tx, TINY)
-        claimed = queue.claim(tx, "runner-1", 60)
+        claimed = queue.claim(tx, "runner-1", 3600)
     assert claimed is not None
     return claimed.lease
 
@@ -66,14 +66,9 @@ def test_a_lease_counts_as_lost_once_the_database_has_been_silent_for_its_length
     lease, silent = claim(sqlite_database), Silent(str(sqlite_database.url), answers)
 
     with Heartbeat(silent, lease, lease_s=0.2, every_s=0.01) as heartbeat:
-
-        def ended() -> bool:
-            heartbeat.check()
-            return False
-
         try:
             with pytest.raises(LeaseLost, match="has not answered for longer than the lease"):
-                wait_until(ended, 10)
+                wait_for(heartbeat.check)
         finally:
             answers.set()
 

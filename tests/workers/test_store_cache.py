@@ -49,7 +49,7 @@ def claim(database: Database, spec: dict[str, Any] = TINY, owner: str | None = N
     """Submit and claim a job; return its lease."""
     with database.begin() as tx:
         queue.submit(tx, spec, owner=owner)
-        claimed = queue.claim(tx, "test", 60)
+        claimed = queue.claim(tx, "test", 3600)
     assert claimed is not None
     return claimed.lease
 

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Any, assert_never
 
 import ray
-from ray import tune
 
 from safs.data import Split
 from safs.errors import TrainingError
@@ -28,15 +27,15 @@ from safs.networks import Network
 from safs.search.conductor import Conductor
 from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
 from workers.job_spans import origin
+from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.ask_ahead import AskAhead
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Started
-from workers.on_ray.orders import Loan, LookOrder, TrainOrder, Unfinished
+from workers.on_ray.orders import LookOrder, TrainOrder, Unfinished
 from workers.on_ray.packing import PackedPool
 from workers.on_ray.retrying import PoolMessage, Repeated, RetryingPool
 from workers.on_ray.shared_data import ObjectStore
-from workers.on_ray.trial_actor import RayTrial
-from workers.on_ray.tune_pool import WorkerPool
+from workers.on_ray.trial_actor import TrialActor
 
 POLL_S = 0.1
 """Seconds between two pulses: how soon ``report`` can end the run, and candidates that became ready are submitted."""
@@ -54,7 +53,7 @@ class RayExecutor:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._store = ObjectStore()
-        self._pool = RetryingPool(PackedPool(share, _workers))
+        self._pool = RetryingPool(PackedPool(share, open_pool))
 
     def __enter__(self) -> "RayExecutor":
         return self
@@ -74,7 +73,7 @@ class RayExecutor:
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         shared = self._store.share(context)
-        running: dict[int, tuple[Candidate, Loan | None]] = {}
+        running: dict[int, Candidate] = {}
         trials: list[Trial] = []
         snapshots: SnapshotCache[ray.ObjectRef[Any]] = SnapshotCache()
         with AskAhead(conductor) as asks:
@@ -85,23 +84,27 @@ class RayExecutor:
                         trials.append(Trial(candidate, outcome))
                         report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
                     else:
-                        snapshot = snapshots.take(candidate)
-                        loan = None if snapshot is None else Loan(snapshot)
-                        begun_by = origin(stage, candidate)
-                        order = TrainOrder(shared, plan(candidate), keep=False, resume=loan, origin=begun_by)
-                        running[self._pool.submit(order)] = candidate, loan
+                        running[
+                            self._pool.submit(
+                                TrainOrder(
+                                    shared,
+                                    plan(candidate),
+                                    keep=False,
+                                    resume=snapshots.take(candidate),
+                                    origin=origin(stage, candidate),
+                                )
+                            )
+                        ] = candidate
                 for message in self._messages(report):
-                    answer = _handle(stage, running[message.ticket][0], message, report, _failed_outcome)
+                    answer = _handle(stage, running[message.ticket], message, report, _failed_outcome)
                     if answer is None:
                         continue
-                    candidate, loan = running.pop(message.ticket)
+                    candidate = running.pop(message.ticket)
                     outcome = answer.outcome if isinstance(answer, Unfinished) else answer
                     assert isinstance(outcome, Outcome)
                     trials.append(Trial(candidate, outcome))
                     if isinstance(answer, Unfinished):  # Stored first: the strategy may continue the trial at once.
                         snapshots.put(trials[-1], answer.snapshot, answer.size_bytes)
-                    if loan is not None:
-                        loan.end()
                     asks.done(candidate.number, outcome)
                     report(TrialDone(stage, candidate, outcome))
         return sorted(trials, key=lambda trial: trial.candidate.number)
@@ -151,9 +154,10 @@ class RayExecutor:
             report(Note(note, "warning"))
 
 
-def _workers(share: Share) -> WorkerPool:
-    bound = RayTrial.bind(share.device, share.threads)
-    return WorkerPool(tune.with_resources(bound, {"cpu": share.cpus, "gpu": share.gpus}), share.workers)
+def open_pool(share: Share) -> ActorPool:
+    """Start the workers of a share."""
+    actor = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus)(TrialActor)
+    return ActorPool(lambda: actor.remote(share.device, share.threads), share.workers)
 
 
 def _handle(

@@ -15,16 +15,19 @@ import ray
 from ray._private import ray_constants
 
 TOKEN, TOKEN_FILE, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
+NICENESS = "RAY_worker_niceness"
 
 
-def start_local_ray(cpus: int, **options: Any) -> None:
+def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
     """Start a local Ray and connect this process to it.
 
     Args:
         cpus: number of cores that Ray offers.
+        niceness: niceness of its workers, 0 to 19. ``RAY_worker_niceness`` in the environment overrides it.
         options: further arguments of ``ray.init``.
     """
     _require_token()
+    os.environ.setdefault(NICENESS, str(niceness))  # Ray's node manager reads it when it starts; its default is 15.
     with _loopback_only():
         ray.init(
             "local",  # Any other address may join a Ray that another user has started on this machine.

@@ -1,61 +1,33 @@
-"""What a worker can be asked to do, and how what it made travels back."""
+"""The orders that a worker carries out, and the forms in which it returns their results."""
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import ray
-from ray.exceptions import ObjectLostError
 
 from safs.execution.executor import Look
 from safs.execution.pruning import Work
-from safs.trials import Outcome
+from safs.trials import EpochMetrics, Outcome
 from workers.job_spans import Origin
 from workers.on_ray.shared_data import SharedContext
-
-Answer = TypeVar("Answer")
-
-
-class Loan:
-    """A reference to an object that lives as long as an order needs it. Tune keeps its copies of orders to the end."""
-
-    def __init__(self, reference: ray.ObjectRef[Any]) -> None:
-        self._reference: ray.ObjectRef[Any] | None = reference
-
-    def get(self) -> Any:
-        """The object; None if it was lost with a node or process.
-
-        Raises:
-            AssertionError: the loan has ended.
-        """
-        assert self._reference is not None
-        try:
-            return ray.get(self._reference)
-        except ObjectLostError:
-            return None
-
-    def end(self) -> None:
-        """Lets go of the object, in all the copies that this process has."""
-        self._reference = None
-
-    def __deepcopy__(self, memo: Any) -> "Loan":
-        return self
 
 
 @dataclass(frozen=True, slots=True)
 class TrainOrder:
-    """Train or prune.
+    """An order to train or prune.
 
-    The answer is a ``Trained`` if the network is to be kept, else an ``Outcome``, or an ``Unfinished`` of what a longer
-    training may go on from.
+    The answer is a ``Trained`` if ``keep`` is set. Otherwise it is an ``Outcome``, or an ``Unfinished`` if a later
+    training can continue this one.
     """
 
     context: SharedContext
     work: Work
     keep: bool
-    resume: Loan | None = None
-    """The ``Snapshot`` that the training goes on from."""
+    """True if the answer includes the trained network."""
+    resume: "ray.ObjectRef[Any] | None" = None
+    """Reference to the ``Snapshot`` that the training continues from; None starts from the beginning."""
     origin: Origin | None = None
-    """What its span belongs to; None traces nothing."""
+    """Parent of the training's span; None records no span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,46 +35,38 @@ class Unfinished:
     """The answer of a training that ended before the last epoch of its schedule."""
 
     outcome: Outcome
-    snapshot: ray.ObjectRef[Any]
-    """Belongs to the worker's process and is lost with it."""
+    snapshot: "ray.ObjectRef[Any]"
+    """Reference to the training's ``Snapshot``. The worker's process owns the object, so it is lost with the worker."""
     size_bytes: int
+    """Size of the snapshot in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookOrder:
-    """Look at a network on a split; the answer is what ``look`` returns."""
+    """An order to evaluate a network on a split. The answer is the return value of ``look``."""
 
     look: Look[Any]
-    network: ray.ObjectRef[Any]
-    split: ray.ObjectRef[Any]
+    network: "ray.ObjectRef[Any]"
+    split: "ray.ObjectRef[Any]"
     batch_size: int
 
 
+Order: TypeAlias = TrainOrder | LookOrder
+
+
 @dataclass(frozen=True, slots=True)
-class PauseOrder:
-    """Wait: Tune ends an actor that has nothing to do, and the next one takes seconds to import torch."""
+class Step:
+    """The result of one step of an order."""
 
-    seconds: float
-
-
-Order: TypeAlias = TrainOrder | LookOrder | PauseOrder
+    epochs: tuple[EpochMetrics, ...] = ()
+    """Metrics of the epochs that the step trained."""
+    done: bool = False
+    """True if the order has ended with ``answer``."""
+    answer: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfMemory:
-    """The answer to an order for which the device's memory did not suffice, where the work could not say so itself."""
+    """The answer to an order whose device ran out of memory, if the work itself could not report it."""
 
     reason: str
-
-
-class Parcel(Generic[Answer]):
-    """An answer on its way. Tune keeps every last result; a parcel that was taken holds no network any more."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer: Answer | None = answer
-
-    def take(self) -> Answer:
-        """The answer, once."""
-        answer, self._answer = self._answer, None
-        assert answer is not None
-        return answer

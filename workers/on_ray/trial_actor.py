@@ -1,4 +1,4 @@
-"""The actor that carries out one order after the other under Ray Tune."""
+"""The actor that carries out one order after another."""
 
 import gc
 import time
@@ -6,105 +6,108 @@ from typing import Any, assert_never
 
 import ray
 import torch
-from ray import tune
-from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+from ray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError
 
 from safs.execution.pruning import begin
-from safs.execution.work import Run
+from safs.execution.work import Context, Run
 from safs.trials import Outcome
 from store.crash_points import reach
 from telemetry import tracing
 from workers.job_spans import record_trial_span
-from workers.on_ray.orders import LookOrder, Order, OutOfMemory, Parcel, PauseOrder, TrainOrder, Unfinished
+from workers.on_ray.orders import LookOrder, Order, OutOfMemory, Step, TrainOrder, Unfinished
 from workers.on_ray.shared_data import SharedContext, unpack
 
 SLICE_S = 2.0
-"""A step trains whole epochs for at least this long: often enough for progress bars, seldom enough to cost nothing."""
+"""Shortest duration of a training's step, in seconds. Steps are whole epochs, and progress is reported per step."""
 
 
-class RayTrial(tune.Trainable):
-    """Carries out what its config's ``order`` says.
+class TrialActor:
+    """Carries out orders, one at a time, step by step.
 
-    Every result has ``epochs``, those that the step trained; the last one has ``answer``, a ``Parcel``.
+    Args:
+        device: torch device of all trainings.
+        threads: number of torch threads.
     """
 
-    def setup(self, config: dict[str, Any], **bound: Any) -> None:
-        """Takes what ``bind`` has bound."""
-        self._device = str(bound["device"])
-        torch.set_num_threads(bound["threads"])
+    def __init__(self, device: str, threads: int) -> None:
+        self._device = device
+        torch.set_num_threads(threads)
         tracing.configure("safs-trial")
-        self._opened: tuple[SharedContext, Any] | None = None
-        gc.freeze()  # What was imported stays; the collections in _release need not look at it.
-        self._begin(config["order"])
+        self._opened: tuple[SharedContext, Context] | None = None
+        self._order: Order | None = None
+        self._run: Run | None = None
+        gc.freeze()  # The imported modules stay alive, so the collections in _release need not visit them.
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config["order"])
-        return True
+    def ready(self) -> None:
+        """Return once the actor has started."""
 
-    def step(self) -> dict[str, Any]:
+    def step(self, order: Order | None) -> Step:
+        """Begin ``order`` and do its first step; None continues the order of the last step.
+
+        Epochs are reported as they are trained. An out-of-memory error of the device is an answer.
+        """
+        if order is not None:
+            self._order, self._run = order, None
+            self._release()
         try:
-            return self._work()
+            step = self._work()
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not _is_out_of_memory(error):
                 raise
-            return _answered(OutOfMemory(str(error).partition("\n")[0]))
+            step = Step(done=True, answer=OutOfMemory(str(error).partition("\n")[0]))
+        if step.done:
+            self._order = self._run = None
+        return step
 
-    def _work(self) -> dict[str, Any]:
+    def _work(self) -> Step:
         match self._order:
-            case TrainOrder():
-                return self._train()
+            case TrainOrder() as order:
+                return self._train(order)
             case LookOrder(look, network, split, batch_size):
-                return _answered(look(ray.get(network), unpack(ray.get(split)), batch_size, self._device))
-            case PauseOrder(seconds):
-                time.sleep(seconds)
-                return _answered(True)
+                answer = look(ray.get(network), unpack(ray.get(split)), batch_size, self._device)
+                return Step(done=True, answer=answer)
+            case None:
+                raise AssertionError("there is no order to continue")
             case _:
                 assert_never(self._order)
 
-    @classmethod
-    def bind(cls, device: str, threads: int) -> Any:
-        """The class with what all its actors share."""
-        return tune.with_parameters(cls, device=device, threads=threads)
-
-    def _begin(self, order: Order) -> None:
-        self._order = order
-        self._run: Run | None = None
-        self._release()
-
     def _release(self) -> None:
-        """Gives back what the last order had of the GPU: others share it, and torch would keep it for this process."""
+        """Free the GPU memory of the last order. torch would keep it cached, and other processes share the GPU."""
         if self._device == "cuda":
-            gc.collect()  # Optimizer and schedule hold each other.
+            gc.collect()  # Optimizer and schedule reference each other.
             torch.cuda.empty_cache()
 
-    def _train(self) -> dict[str, Any]:
-        assert isinstance(self._order, TrainOrder)
+    def _train(self, order: TrainOrder) -> Step:
         if self._run is None:
             reach("trial.begin")
             self._began_ns = time.time_ns()
-            # Here and not in _begin: what goes wrong while a network is built belongs to this trial.
-            resume = None if self._order.resume is None else self._order.resume.get()
-            self._run = begin(self._context(self._order.context), self._order.work, self._device, resume)
+            self._run = begin(self._context(order.context), order.work, self._device, _snapshot(order))
         epochs = self._run.advance(SLICE_S)
         reach("trial.epoch")
         if not self._run.finished:
-            return {"epochs": epochs, "answer": None, "done": False}
+            return Step(epochs)
         reach("trial.end")
-        if self._order.origin is not None:
-            record_trial_span(self._order.origin, self._began_ns, self._run.outcome().error)
-        answer = self._run.trained() if self._order.keep else _judged(self._run)
-        self._run = None
-        return _answered(answer, epochs)
+        if order.origin is not None:
+            record_trial_span(order.origin, self._began_ns, self._run.outcome().error)
+        return Step(epochs, done=True, answer=self._run.trained() if order.keep else _result(self._run))
 
-    def _context(self, shared: SharedContext) -> Any:
-        """The shared context, opened once for all the trials of a stage."""
+    def _context(self, shared: SharedContext) -> Context:
+        """Return the context of a stage, opened once for all its trials."""
         if self._opened is None or self._opened[0] != shared:
             self._opened = (shared, shared.open())
         return self._opened[1]
 
 
-def _judged(run: Run) -> Outcome | Unfinished:
-    """How well the run did, with what it leaves where there is room for it."""
+def _snapshot(order: TrainOrder) -> Any:
+    """Return the snapshot to continue from; None if there is none, or if it was lost with its worker or node."""
+    try:
+        return None if order.resume is None else ray.get(order.resume)
+    except ObjectLostError:
+        return None
+
+
+def _result(run: Run) -> Outcome | Unfinished:
+    """Return the outcome, with the run's snapshot if it has one and the object store has room for it."""
     outcome, snapshot = run.outcome(), run.snapshot()
     if snapshot is None:
         return outcome
@@ -114,11 +117,7 @@ def _judged(run: Run) -> Outcome | Unfinished:
         return outcome
 
 
-def _answered(answer: object, epochs: tuple[Any, ...] = ()) -> dict[str, Any]:
-    return {"epochs": epochs, "answer": Parcel(answer), "done": True}
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether the GPU's memory did not suffice: torch's allocator says so by a type, the CUDA libraries by a text."""
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Return True for an out-of-memory error of the GPU: a type of torch's allocator, or a text of CUDA's libraries."""
     texts = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)

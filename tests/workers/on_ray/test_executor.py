@@ -1,4 +1,3 @@
-from copy import deepcopy
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,12 @@ from telemetry import tracing
 from tests.pipeline.jobs import TINY
 from tests.scripted import Scripted
 from tests.telemetry.conftest import spans
+from tests.workers.waiting import wait_for
 from workers.job_spans import Origin
+from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
-from workers.on_ray.orders import Loan, Order, TrainOrder
-from workers.on_ray.tune_pool import WorkerPool
+from workers.on_ray.orders import Order, TrainOrder
 
 __all__ = ["spans"]
 
@@ -158,9 +158,9 @@ def test_orders_carry_their_stage_number_and_trace(
     spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered: list[TrainOrder] = []
-    submit = WorkerPool.submit
+    submit = ActorPool.submit
 
-    def noted(self: WorkerPool, order: Order) -> int:
+    def noted(self: ActorPool, order: Order) -> int:
         if isinstance(order, TrainOrder):
             ordered.append(order)
         return submit(self, order)
@@ -168,7 +168,7 @@ def test_orders_carry_their_stage_number_and_trace(
     def ignore(*_: object) -> None:
         """Nothing."""
 
-    monkeypatch.setattr(WorkerPool, "submit", noted)
+    monkeypatch.setattr(ActorPool, "submit", noted)
     work = NamedWork(Candidate(7, {}, 1, 0), Training({}, Recipe(), 1, 0))
     with RayExecutor(TWO_SLOTS) as executor:
         with tracing.span("stage activations"):
@@ -186,17 +186,6 @@ def test_orders_carry_their_stage_number_and_trace(
     ]
 
 
-def test_an_orders_loan_ends_in_all_copies_of_the_order() -> None:
-    loan = Loan(ray.put("a snapshot"))
-    copied = deepcopy({"order": TrainOrder(None, None, keep=False, resume=loan)})
-    assert loan.get() == "a snapshot"
-
-    loan.end()
-
-    with pytest.raises(AssertionError):
-        copied["order"].resume.get()
-
-
 def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
     space = SPACES.activations(["relu1", "relu2", "relu3", "relu4"], ["relu", "swish", "tanh"], 0)
     conductor = Conductor(RandomSearch(space, trials=4, epochs=1, seed=0), window=4)
@@ -209,6 +198,4 @@ def _context() -> Context:
 
 
 def _wait_for_cores(cores: int) -> None:
-    """Wait until Ray has all cores back; pytest's timeout bounds the wait."""
-    while ray.available_resources().get("CPU", 0) < cores:
-        ray.wait([ray.put(None)], timeout=0.1)
+    wait_for(lambda: ray.available_resources().get("CPU", 0) == cores)

@@ -11,12 +11,14 @@ import psutil
 import pytest
 import ray
 
-from workers.on_ray.local_ray import TOKEN
+from workers.on_ray.local_ray import NICENESS, TOKEN
+from workers.process import start_ray
+from workers.settings import WorkerSettings
 
 ASK = """
 import sys
 from ray._raylet import GcsClient
-print("answered", GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=10))
+print("answered", GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=200))
 """
 """A request to Ray's control service, as every client makes it first."""
 
@@ -75,9 +77,7 @@ def _ask(address: str, token: str | None, home: Path) -> str:
     environment = known | {"HOME": str(home), "RAY_AUTH_MODE": "token" if token else "disabled"}
     if token:
         environment[TOKEN] = token
-    client = subprocess.run(
-        [sys.executable, "-c", ASK, address], env=environment, capture_output=True, text=True, timeout=120
-    )
+    client = subprocess.run([sys.executable, "-c", ASK, address], env=environment, capture_output=True, text=True)
     return client.stdout + client.stderr
 
 
@@ -89,3 +89,22 @@ def test_the_token_is_in_no_file_and_in_no_command_line(trial: psutil.Process) -
     assert not any(token in " ".join(process.cmdline()) for process in this_process.children(recursive=True))
     written = Path.home() / ".ray" / "auth_token"
     assert not written.exists() or written.read_text().strip() != token
+
+
+@pytest.mark.parametrize(("environment", "expected"), [(None, "7"), ("3", "3")])
+def test_workers_get_the_niceness_of_the_settings_unless_rays_own_variable_is_set(
+    environment: str | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_start: list[str | None] = []
+    monkeypatch.setattr(ray, "init", lambda *_, **__: at_start.append(os.environ.get(NICENESS)))
+    monkeypatch.setenv(NICENESS, environment or "")
+    if environment is None:
+        monkeypatch.delenv(NICENESS)
+
+    start_ray(WorkerSettings(home=tmp_path, cpus=1, worker_niceness=7))
+
+    assert at_start == [expected]
+
+
+def test_a_worker_runs_at_the_niceness_that_ray_was_given(trial: psutil.Process) -> None:
+    assert trial.nice() == psutil.Process().nice() + int(os.environ[NICENESS])

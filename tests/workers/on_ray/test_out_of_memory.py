@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from safs import data
 from safs.data import TensorSplit
@@ -21,7 +22,7 @@ from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
 from workers.on_ray.orders import OutOfMemory
 from workers.on_ray.packing import out_of_memory_reason
-from workers.on_ray.trial_actor import RayTrial
+from workers.on_ray.trial_actor import TrialActor
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -82,16 +83,16 @@ def _context(folder: Path, failures: dict[int, int]) -> Context:
 def test_a_worker_distinguishes_an_out_of_memory_error_from_other_errors(
     error: RuntimeError, out_of_memory: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: RayTrial) -> None:
+    def fail(self: TrialActor) -> None:
         raise error
 
-    monkeypatch.setattr(RayTrial, "_work", fail)
-    worker = RayTrial.__new__(RayTrial)
+    monkeypatch.setattr(TrialActor, "_work", fail)
+    worker = TrialActor("cpu", torch.get_num_threads())
 
     if out_of_memory:
-        answer = worker.step()["answer"].take()
+        answer = worker.step(None).answer
         assert answer == OutOfMemory("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         assert out_of_memory_reason(answer) == answer.reason
     else:
         with pytest.raises(RuntimeError, match="shapes"):
-            worker.step()
+            worker.step(None)

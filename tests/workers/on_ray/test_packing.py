@@ -8,10 +8,10 @@ import pytest
 
 from safs.execution.work import Trained
 from safs.trials import Outcome
-from tests.workers.fake_pool import FakePool, answer
+from tests.workers.fake_pool import FakePool, answer, order
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Started
-from workers.on_ray.orders import OutOfMemory, PauseOrder
+from workers.on_ray.orders import OutOfMemory
 from workers.on_ray.packing import PackedPool
 
 FOUR = Share(slots=6, workers=4, cpus=1, gpus=0.25)
@@ -28,7 +28,7 @@ def pools() -> list[FakePool]:
 def packed(pools: list[FakePool], orders: int, share: Share = FOUR) -> PackedPool:
     """Return a pool with orders 1 to ``orders``; each order's number is also its ticket."""
     pool = PackedPool(share, lambda one: FakePool(one, pools))
-    assert [pool.submit(PauseOrder(float(number + 1))) for number in range(orders)] == list(range(1, orders + 1))
+    assert [pool.submit(order(number + 1)) for number in range(orders)] == list(range(1, orders + 1))
     return pool
 
 
@@ -64,7 +64,7 @@ def test_an_order_that_ran_out_of_memory_is_retried_alone_and_then_half_as_many_
     assert pools[0].closed
     assert pools[1].share == Share(slots=6, workers=2, cpus=1, gpus=0.5)
     assert pools[1].numbers == [2]
-    assert pool.submit(PauseOrder(9.0)) == 9
+    assert pool.submit(order(9)) == 9
     assert pools[1].numbers == [2]
     pools[1].send(2, answer(GOOD))
     assert pool.receive(0) == [Answered(2, GOOD)]

@@ -6,10 +6,10 @@ from math import inf
 import pytest
 
 from safs.trials import Outcome
-from tests.workers.fake_pool import FakePool, answer
+from tests.workers.fake_pool import FakePool, answer, order
+from workers.on_ray import retrying as retrying_module
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Message, Started
-from workers.on_ray.orders import PauseOrder
 from workers.on_ray.packing import PackedPool
 from workers.on_ray.retrying import MOST_LOSSES, Repeated, RetryingPool
 
@@ -35,13 +35,25 @@ def retrying(pools: list[FakePool], orders: int, packed: int = 2) -> RetryingPoo
     """Return a pool with orders 1 to ``orders``; each order's number is also its ticket."""
     share = Share(slots=2, workers=packed, cpus=1, gpus=0.0)
     pool = RetryingPool(PackedPool(share, lambda one: FakePool(one, pools)))
-    assert [pool.submit(PauseOrder(float(number + 1))) for number in range(orders)] == list(range(1, orders + 1))
+    assert [pool.submit(order(number + 1)) for number in range(orders)] == list(range(1, orders + 1))
     return pool
 
 
+class Clock:
+    """A stand-in for the module ``time`` whose monotonic clock advances by 2.5 s at each reading."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def monotonic(self) -> float:
+        self._now_s += 2.5
+        return self._now_s
+
+
 def test_an_order_whose_worker_is_lost_runs_again_and_is_answered_once_under_its_ticket(
-    pools: list[FakePool],
+    pools: list[FakePool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(retrying_module, "time", Clock())
     pool = retrying(pools, 2)
     for message in (Started, lambda ticket: Advanced(ticket, ()), lost):
         pools[0].send(1, message)
@@ -51,7 +63,7 @@ def test_an_order_whose_worker_is_lost_runs_again_and_is_answered_once_under_its
     assert (started, advanced, other) == (Started(1), Advanced(1, ()), Answered(2, GOOD))
     assert isinstance(repeated, Repeated)
     assert (repeated.ticket, repeated.reason, repeated.lost) == (1, "The actor died.", True)
-    assert 0 < repeated.seconds < 60
+    assert repeated.seconds == 2.5
     assert pools[0].numbers == [1]
 
     pools[0].send(1, Started)

@@ -26,7 +26,7 @@ ENDLESS = TINY | {"train": {"epochs": 10_000}}
 
 @pytest.fixture
 def settings(tmp_path: Path) -> WorkerSettings:
-    return WorkerSettings(home=tmp_path, cpus=2, heartbeat_s=0.1, lease_s=60, poll_s=0.05)
+    return WorkerSettings(home=tmp_path, cpus=2, heartbeat_s=0.1, lease_s=3600, poll_s=0.05)
 
 
 def _submit(database: Database, spec: dict[str, Any]) -> str:
