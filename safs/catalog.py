@@ -76,7 +76,7 @@ def _pruning_schedules() -> list[CatalogEntry]:
 
 
 def _granularities() -> list[CatalogEntry]:
-    pattern = CatalogEntry("<n>:<m>", "n of every m consecutive weights of a row stay, such as 2:4")
+    pattern = CatalogEntry("<n>:<m>", "n of every m consecutive input channels are kept, such as 2:4")
     return [*_summaries(GRANULARITIES)(), pattern]
 
 

@@ -1,1 +1,1 @@
-"""Pruning: four axes, methods, the selection of weights and the removal of whole units."""
+"""Pruning: the four axes, the methods, the selection of weights and the removal of whole units."""

@@ -1,4 +1,4 @@
-"""A look at a network in eval mode that leaves no trace."""
+"""Temporary eval mode without side effects."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,14 @@ from safs.activations.symbolic_trace import in_mode
 
 @contextmanager
 def evaluating(model: nn.Module, seed: int) -> Iterator[None]:
-    """While it is open, ``model`` is in eval mode and torch's global random numbers follow from ``seed``.
+    """Puts ``model`` into eval mode and seeds torch's global generators; restores both afterwards.
 
-    Every module's own mode and the random numbers are back afterwards; eval mode alone keeps no network from drawing.
+    The modes of all modules and the generators' states are restored. The seed matters, since a network can draw random
+    numbers in eval mode too.
     """
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), in_mode(model, False):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the other GPUs too.
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the other GPUs
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)

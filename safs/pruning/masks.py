@@ -1,10 +1,10 @@
-"""Masks, and what they may cover.
+"""Masks, and the parameters that can be pruned.
 
-A mask is True where a weight is kept. Sparsity is counted from the saved numbers alone, as the fraction that is exactly
-zero, so masks and zeros must say the same: ``apply_masks`` makes pruned weights +0.0, and a kept weight that happens
-to be exactly 0.0 becomes the smallest normal number of its dtype (1.2e-38 in float32). No accuracy can tell that from
-zero, it is as free to train as before, and the count of zeros stays exact to the single weight. Such weights are rare
-but real: dense weights that were sparse before, or one of millions of steps that lands on zero.
+A mask is True where a weight is kept. Sparsity is counted from the saved numbers as the fraction that is exactly zero,
+so masks and zeros must agree: ``apply_masks`` sets pruned weights to +0.0, and a kept weight that is exactly 0.0 to the
+smallest normal number of its dtype (1.2e-38 in float32). That number has the same effect as zero and trains as freely,
+and the count of zeros stays exact to the single weight. Kept weights of exactly 0.0 are rare but occur: in dense
+weights that were sparse before, or when one of millions of steps lands on zero.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ _PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def prunable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of convolutions and linear layers by parameter name, in the model's own order.
+    """Returns the weights of convolutions and linear layers by parameter name, in the order of the model.
 
     Biases, norms and embeddings are not prunable, nor is the stacked ``in_proj_weight`` of ``nn.MultiheadAttention``,
-    which belongs to no linear layer (its ``out_proj`` does). A weight that layers share is listed once, under its
-    first name.
+    which is not part of a linear layer (its ``out_proj`` is). A weight shared by layers is listed once, under its first
+    name.
     """
     prunable: dict[str, nn.Parameter] = {}
     seen: set[int] = set()
@@ -37,10 +37,10 @@ def prunable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 @torch.no_grad()
 def apply_masks(parameters: Mapping[str, Tensor], masks: Masks) -> None:
-    """Zeroes the pruned weights in place, and makes every kept weight non-zero (see this file's head).
+    """Zeroes the pruned weights and makes every kept weight non-zero, in place (see the top of this file).
 
     Args:
-        parameters: at least the masked names, as of ``named_parameters`` or a state dict; any device.
+        parameters: tensors by name, on any device, for at least the names in ``masks``.
     """
     for name, mask in masks.items():
         weight = parameters[name]

@@ -1,7 +1,7 @@
-"""What a pruning method gets to work with, and what it gives back.
+"""The interface of pruning methods: their inputs and their result.
 
-A method is a generator: straight-line code that asks the trainer to train, yields every epoch that was trained (so that
-whoever drives it can report, pause or stop), and returns the pruned network.
+A method is a generator: straight-line code that trains with the trainer, yields the metrics of every epoch (so that the
+caller can report, pause or stop), and returns the pruned network.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -18,18 +18,18 @@ from safs.trials import EpochMetrics
 
 
 def _nothing(step: int) -> None:
-    """The hook of a training that is left alone."""
+    """Does nothing; the default hook."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Called within a training, with the number of the step: 0 for the first of this ``Trainer.train``."""
+    """Functions called in every step of a training, with the number of the step in this ``Trainer.train``, from 0."""
 
     after_backward: Callable[[int], None] = _nothing
-    """The gradients are there and may be changed; those of pruned weights are true gradients, not zeros."""
+    """Called after the backward pass; may change the gradients. Pruned weights have true gradients, not zeros."""
     after_step: Callable[[int], Masks | None] = _nothing
-    """The optimizer has moved the weights and the pruned ones are zero again. Masks that it returns hold from now on:
-    weights that they bring back start at 0, without momentum."""
+    """Called after the optimizer's step, with pruned weights zeroed again. Returns the masks to use from now on, or
+    None to keep them. Weights that the new masks bring back start at 0, without momentum."""
 
 
 class Trainer(Protocol):
@@ -37,7 +37,7 @@ class Trainer(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """The network, on ``device``; its own parameters are what is trained and pruned."""
+        """The network, on ``device``; its parameters are trained and pruned in place."""
 
     @property
     def device(self) -> torch.device: ...
@@ -47,7 +47,7 @@ class Trainer(Protocol):
 
     @property
     def epochs(self) -> int:
-        """How many the method may train, all its trainings together."""
+        """Epochs that the method may train, over all its trainings."""
 
     @property
     def steps_per_epoch(self) -> int: ...
@@ -57,7 +57,7 @@ class Trainer(Protocol):
         """One image of zeros, [1, channels, height, width], on ``device``."""
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """A few training batches for scores, normalised, unaugmented, on ``device``; the same at each call."""
+        """Yields a few training batches for scores: normalised, not augmented, on ``device``, the same every time."""
 
     def train(
         self,
@@ -67,11 +67,11 @@ class Trainer(Protocol):
         hooks: Hooks = Hooks(),  # frozen
         through: nn.Module | None = None,
     ) -> Iterator[EpochMetrics]:
-        """Trains ``model`` with a fresh optimizer and a learning-rate schedule over these epochs; yields each epoch.
+        """Trains ``model`` with a new optimizer and a learning-rate schedule over ``epochs``; yields every epoch.
 
         Args:
-            masks: weights that are held at zero, until ``hooks.after_step`` returns others.
-            through: a module to train in place of ``model``, which holds its parameters under the same names.
+            masks: False for weights that are held at zero, until ``hooks.after_step`` returns other masks.
+            through: a module to train in place of ``model``, with the same parameters under the same names.
 
         Raises:
             Diverged: the loss of an epoch is not finite.
@@ -80,20 +80,20 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a pruning method returns."""
+    """The result of a pruning method."""
 
     model: nn.Module
-    """Pruned weights are exactly zero; the state dict fits ``form``."""
+    """The pruned network: pruned weights are exactly zero, and the state dict fits ``form``."""
     masks: Masks
-    """Of all prunable parameters of ``model``."""
+    """Masks of all prunable parameters of ``model``."""
     form: Form = field(default_factory=Form)
     notes: tuple[str, ...] = ()
-    """What a person should know of how it went."""
+    """Sentences for the report on how the pruning went."""
 
 
 @dataclass(frozen=True, slots=True)
 class PruningTask:
-    """What is known of a pruning before it runs."""
+    """A pruning as it is known before it runs, for checks."""
 
     model: nn.Module
     """The dense network on the meta device."""
@@ -105,13 +105,13 @@ class PruningTask:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole pruning."""
+        """Number of optimizer steps of the whole pruning."""
         return self.spec.epochs * self.steps_per_epoch
 
 
 Steps: TypeAlias = Generator[EpochMetrics, None, Pruned]
 Method: TypeAlias = Callable[[Trainer, float, PruneSpec], Steps]
-"""(trainer, sparsity, spec) -> epochs, then the pruned network, with exactly the live weights asked for."""
+"""(trainer, sparsity, spec) -> generator of epochs that returns the network, pruned to exactly ``sparsity``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +121,10 @@ class Pruner:
     summary: str
     prune: Method
     check: Callable[[PruningTask], None]
-    """Raises what ``prune`` would raise for what is known beforehand: options, epochs, sparsity, the network."""
+    """Raises the errors of ``prune`` that follow from options, epochs, sparsity and the network's shapes."""
     source: str = ""
+    """Author, year and arXiv id of the paper."""
     from_scratch: bool = False
-    """Whether it starts from fresh random weights instead of the dense network's."""
+    """True if the method starts from new random weights instead of the dense network's."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """Option -> what it is, with its default."""
+    """Option -> its description and default."""

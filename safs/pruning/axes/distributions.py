@@ -1,6 +1,6 @@
-"""How one sparsity for the whole network is spread over its layers, exact to the single weight.
+"""Distributions: how the network's sparsity is spread over its layers, exact to the single weight.
 
-``uniform`` and ``erk`` follow from the layers' shapes alone; ``global`` and ``lamp`` from the scores of the weights.
+``uniform`` and ``erk`` follow from the layers' shapes; ``global`` and ``lamp`` follow from the scores of the weights.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +24,13 @@ class Distribution:
 
     summary: str
     live_counts: Callable[[Shapes, int], dict[str, int]] | None = None
-    """(shapes, weights kept in all) -> weights kept by name; None where the scores decide, by one threshold."""
+    """(shapes, live weights in total) -> live weights by layer; None if one threshold on the scores decides."""
     rescale: Callable[[Tensor], Tensor] | None = None
-    """A layer's scores in ascending order -> what the threshold is put to, ascending too; None: the scores."""
+    """A layer's scores in ascending order -> the ascending values the threshold applies to; None: the scores."""
 
 
 def live_total(weights: int, sparsity: float) -> int:
-    """How many of ``weights`` are kept at ``sparsity``: all but ``round(sparsity * weights)``.
+    """Returns how many of ``weights`` are kept at ``sparsity``: all but ``round(sparsity * weights)``.
 
     >>> live_total(61_470, 0.99)
     615
@@ -39,7 +39,7 @@ def live_total(weights: int, sparsity: float) -> int:
 
 
 def sparsity_that_leaves(live: int, weights: int) -> float:
-    """The sparsity of the fewest digits at which ``live_total`` is ``live``.
+    """Returns the sparsity with the fewest digits at which ``live_total`` is ``live``.
 
     >>> sparsity_that_leaves(615, 61_470), sparsity_that_leaves(616, 61_470)
     (0.99, 0.98998)
@@ -50,7 +50,7 @@ def sparsity_that_leaves(live: int, weights: int) -> float:
 
 
 def largest_sparsity(failing: int, weights: int, works: Callable[[int], bool]) -> float:
-    """The largest sparsity whose live weights, more than ``failing``, satisfy ``works``; by bisection."""
+    """Returns the largest sparsity whose live weights, more than ``failing``, satisfy ``works``; by bisection."""
     low, high = failing, weights
     while high - low > 1:
         middle = (low + high) // 2
@@ -59,20 +59,21 @@ def largest_sparsity(failing: int, weights: int, works: Callable[[int], bool]) -
 
 
 def live_counts(shapes: Shapes, sparsity: float, distribution: str) -> dict[str, int]:
-    """Weights kept by layer; they add up to ``live_total`` of all weights, and no layer gets none.
+    """Returns the live weights of each layer, at least one, which add up to ``live_total`` of all weights.
 
     Args:
-        distribution: one that shapes alone decide (``uniform``, ``erk``).
+        distribution: a distribution that follows from shapes (``uniform``, ``erk``).
 
     Raises:
         UnknownNameError: no such distribution.
         SparsityError: a layer would be left without weights.
-        SpecError: the distribution depends on the weights (``global``, ``lamp``).
+        SpecError: the distribution depends on scores (``global``, ``lamp``).
     """
     counts = DISTRIBUTIONS[distribution].live_counts
     if counts is None:
         raise SpecError(
-            f"distribution {distribution!r} depends on the weights, not on shapes.", field="prune.distribution"
+            f"distribution {distribution!r} depends on scores, not on shapes. Choose 'erk' or 'uniform'.",
+            field="prune.distribution",
         )
     live = live_total(sum(map(prod, shapes.values())), sparsity)
     check_not_empty(shapes)
@@ -81,7 +82,7 @@ def live_counts(shapes: Shapes, sparsity: float, distribution: str) -> dict[str,
 
 
 def check_not_empty(shapes: Shapes) -> None:
-    """Raises SparsityError where there is nothing to prune."""
+    """Raises SparsityError if there is no layer to prune."""
     if not shapes:
         raise SparsityError("the network has no convolution and no linear layer, so there is nothing to prune.")
 
@@ -95,16 +96,16 @@ def check_least(
     granularity: str = "weight",
     asked: float | None = None,
 ) -> None:
-    """Raises where ``live`` weights, spread by ``distribution``, leave a layer with fewer than its ``least``.
+    """Checks that ``live`` weights, spread by ``distribution``, leave every layer with its ``least`` weights.
 
     Args:
-        least: by layer, at least 1.
-        granularity: by which the least are told.
-        asked: the sparsity to blame; None for the one that leaves ``live``.
+        least: fewest weights of each layer, at least 1.
+        granularity: the granularity from which ``least`` follows, for the message.
+        asked: the sparsity to name in the message; None: the sparsity that leaves ``live``.
 
     Raises:
         UnknownNameError: no such distribution.
-        SparsityError: the message names the layer, and a sparsity that works.
+        SparsityError: a layer has fewer; the message names the layer and a sparsity that works.
     """
     counts = DISTRIBUTIONS[distribution].live_counts
     weights, needed = sum(map(prod, shapes.values())), sum(least.values())
@@ -134,7 +135,7 @@ def check_least(
 
 
 def _uniform(shapes: Shapes, live: int) -> dict[str, int]:
-    """The same sparsity in every layer, to within one weight: shares rounded down, the largest remainders up."""
+    """Gives every layer the same sparsity to within one weight: rounds down, then up for the largest remainders."""
     sizes = {name: prod(shape) for name, shape in shapes.items()}
     weights = sum(sizes.values())
     counts = {name: size * live // weights for name, size in sizes.items()}
@@ -145,10 +146,10 @@ def _uniform(shapes: Shapes, live: int) -> dict[str, int]:
 
 
 def _erk(shapes: Shapes, live: int) -> dict[str, int]:
-    """Erdős-Rényi-Kernel: a layer's density is proportional to the sum over the product of its dimensions.
+    """Erdős-Rényi-Kernel: a layer's density is proportional to the sum of its dimensions over their product.
 
-    Evci et al., "Rigging the Lottery" (2020), arXiv:1911.11134. Layers that would pass density 1 are dense and the
-    factor is solved again, as there; besides, every layer keeps at least one weight and the total is exact.
+    Evci et al., "Rigging the Lottery" (2020), arXiv:1911.11134. As in the paper, layers whose density would exceed 1
+    are dense and the factor is solved again. In addition, every layer keeps at least one weight and the total is exact.
     """
     sizes = {name: prod(shape) for name, shape in shapes.items()}
     shares = {name: float(sum(shape)) for name, shape in shapes.items()}
@@ -166,13 +167,13 @@ def _erk(shapes: Shapes, live: int) -> dict[str, int]:
 
 
 def _clamped_shares(shares: Mapping[str, float], sizes: Mapping[str, int], total: int) -> dict[str, float]:
-    """``factor * share`` clamped to [1, size] in every layer, with the factor at which they add up to ``total``."""
+    """Returns ``factor * share`` clamped to [1, size] for every layer, with the factor that makes the sum ``total``."""
 
     def clamped(factor: float) -> dict[str, float]:
         return {name: min(float(sizes[name]), max(1.0, factor * share)) for name, share in shares.items()}
 
     low, high = 0.0, float(max(sizes.values()))
-    for _ in range(100):  # Bisection: the sum grows with the factor. 100 halvings exhaust a double.
+    for _ in range(100):  # bisection, since the sum grows with the factor; 100 halvings exhaust a double
         middle = (low + high) / 2
         if sum(clamped(middle).values()) < total:
             low = middle
@@ -182,11 +183,11 @@ def _clamped_shares(shares: Mapping[str, float], sizes: Mapping[str, int], total
 
 
 def _lamp(ascending: Tensor) -> Tensor:
-    """LAMP: the square of a weight over the sum of the squares of all that are not smaller, in its layer.
+    """LAMP: the square of a score over the sum of the squares of all scores of its layer that are not smaller.
 
-    score(u) = w_u^2 / sum over v >= u of w_v^2, with the weights in ascending order: the largest of every layer gets 1,
-    and all others at most 1/2. Lee, Park, Mo, Ahn, Shin, "Layer-Adaptive Sparsity for the Magnitude-based Pruning"
-    (2021), arXiv:2010.07611. Here of any score in place of |w|.
+    score(u) = w_u^2 / sum over v >= u of w_v^2, with the weights in ascending order: the largest weight of a layer
+    scores 1, all others at most 1/2. Lee, Park, Mo, Ahn, Shin, "Layer-Adaptive Sparsity for the Magnitude-based
+    Pruning" (2021), arXiv:2010.07611. We apply it to any score in place of |w|.
 
     Args:
         ascending: [n], not below 0.
@@ -206,7 +207,7 @@ DISTRIBUTIONS: Registry[Distribution] = Registry(
     {
         "global": Distribution("one threshold for the whole network; every layer keeps at least one weight"),
         "erk": Distribution("Erdős-Rényi-Kernel: small layers stay denser than large ones", _erk),
-        "lamp": Distribution("one threshold, once scores are measured by their own layer", rescale=_lamp),
-        "uniform": Distribution("the same sparsity in every layer, as SAFS was published", _uniform),
+        "lamp": Distribution("one threshold for the network, on scores relative to their layer", rescale=_lamp),
+        "uniform": Distribution("the same sparsity in every layer, as in the SAFS paper", _uniform),
     },
 )

@@ -1,8 +1,8 @@
-"""What is pruned together: single weights, or groups of a layer's weights, or n of every m.
+"""Granularities: which weights are pruned together: single weights, groups of a layer's weights, or n of every m.
 
-Rows and columns are those of the matrix [out, in * kernel] as which a convolution is computed, as in Wen, Wu, Wang,
-Chen, Li, "Learning Structured Sparsity in Deep Neural Networks" (2016), arXiv:1608.03665: a row is a filter or a
-neuron, a column is one place of one input channel, a whole input channel in a linear layer.
+Rows and columns are those of the matrix [out, in * kernel] by which a convolution is computed, as in Wen, Wu, Wang,
+Chen, Li, "Learning Structured Sparsity in Deep Neural Networks" (2016), arXiv:1608.03665. A row is a filter or a
+neuron; a column is one kernel position of one input channel, or an input feature of a linear layer.
 """
 
 import re
@@ -25,39 +25,41 @@ class Granularity:
 
     summary: str
     grouped: Callable[[Tensor], Tensor]
-    """Weight, [out, in, *kernel] -> [groups, size]; a view where that can be."""
+    """Weight, [out, in, *kernel] -> [groups, size]; a view if possible."""
     ungrouped: Callable[[Tensor, torch.Size], Tensor]
-    """([groups, size], the weight's shape) -> what ``grouped`` was given; a view where that can be."""
+    """([groups, size], shape of the weight) -> the weight; undoes ``grouped``. A view if possible."""
     group_size: Callable[[torch.Size], int]
-    """Shape of a weight -> weights in each of its groups."""
+    """Shape of a weight -> number of weights in each group."""
     removes_outputs: bool = False
-    """Whether a group is all that makes one output: in the last layer, all that recognises a class."""
+    """True if a group holds all weights of one output: in the last layer, of one class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Exactly ``kept`` of every ``block`` consecutive weights of a row.
+    """n:m sparsity: exactly ``kept`` of every ``block`` consecutive input channels, per output and kernel position.
 
-    As sparse tensor cores take it for 2:4: Mishra et al., "Accelerating Sparse Deep Neural Networks" (2021),
+    2:4 is the pattern of sparse tensor cores: Mishra et al., "Accelerating Sparse Deep Neural Networks" (2021),
     arXiv:2104.08378.
     """
 
     kept: int
+    """n, at least 1."""
     block: int
+    """m, above n and at most 64."""
 
     def __str__(self) -> str:
         return f"{self.kept}:{self.block}"
 
 
 def granularity_named(name: str) -> Granularity | Pattern:
-    """The granularity of a name of ``GRANULARITIES`` or of the form ``<n>:<m>``.
+    """Returns the granularity for a name in ``GRANULARITIES`` or a pattern of the form ``<n>:<m>``.
 
     >>> granularity_named("2:4")
     Pattern(kept=2, block=4)
 
     Raises:
-        UnknownNameError: it is neither.
-        SpecError: n of m that prunes nothing or everything, or blocks of more than 64.
+        UnknownNameError: ``name`` is neither.
+        SpecError: the pattern prunes nothing or everything, or its blocks have more than 64 weights.
     """
     if (pattern := re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", name)) is None:
         if name not in GRANULARITIES:
@@ -125,13 +127,16 @@ GRANULARITIES: Registry[Granularity] = Registry(
             "filters of a convolution and neurons of a linear layer", _rows, _reshaped, _row_size, removes_outputs=True
         ),
         "input_channel": Granularity(
-            "all that reads one input channel or feature", _channels, _from_channels, _channel_size
+            "all weights that read one input channel or feature", _channels, _from_channels, _channel_size
         ),
         "column": Granularity(
-            "all that reads one place of one input channel, in every filter", _columns, _from_columns, _column_size
+            "the weights of all filters at one kernel position of one input channel",
+            _columns,
+            _from_columns,
+            _column_size,
         ),
         "row": Granularity(
-            "rows of the weight matrix, one for each output, as zeros",
+            "rows of the weight matrix, one per output, set to zero",
             _rows,
             _reshaped,
             _row_size,
@@ -139,4 +144,4 @@ GRANULARITIES: Registry[Granularity] = Registry(
         ),
     },
 )
-"""By name; beside them there are the patterns n of m (see ``granularity_named``)."""
+"""Granularities by name; ``granularity_named`` also takes patterns n:m."""

@@ -1,9 +1,9 @@
-"""The weights before and after each weight, for lookahead scores.
+"""Norms of the weights before and after each weight, for lookahead scores.
 
-The network is run once on norms instead of activations: every prunable layer puts out, in each channel, the squared
-norm of the weights that make that channel. What a layer then reads is the norm before each of its weights, and the
-gradient of all that is read, times the squared norms of the weights that read it, is the norm after. So pooling,
-flattening, concatenation and slices need no rules of their own.
+The network is run once on norms instead of activations: every prunable layer outputs, in each channel, the squared
+norm of the weights that make that channel. The inputs of a layer are then the squared norms before its weights. The
+norms after come from a gradient: that of the sum over all layers of input times squared norm of the reading weights,
+with respect to the layer's output. In this way pooling, flattening, concatenation and slices need no rules.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,18 +21,18 @@ from safs.activations.symbolic_trace import trace
 
 
 def neighbour_norms(model: nn.Module, weights: Mapping[str, Tensor], image: torch.Size) -> dict[str, Tensor]:
-    """Weight's name -> norm before times norm after each weight, [out, in / groups, 1, ...], not below 0.
+    """Returns, by weight name, norm before times norm after each weight, [out, in / groups, 1, ...], not below 0.
 
-    Before w_ij: the norm of all weights whose outputs, summed, are input j. After: that of all weights that read output
-    i. Where there are none (the image, the logits, a product of two activations as in attention) it is 1. Several
-    neighbours count as one layer, their squares added; a shortcut is passed through, so that the blocks of a residual
-    network are neighbours of all later ones. Batch norm multiplies by its |scale|, as in the paper; other norms and all
-    activations count as the identity, a gate x * g as a sum.
+    The norm before w_ij is that of all weights whose summed outputs are input j; the norm after it is that of all
+    weights that read output i. Without such weights (at the image, the logits, or a product of two activations as in
+    attention) the norm is 1. Several neighbours count as one layer, with their squares added. Shortcuts pass norms on,
+    so the blocks of a residual network are neighbours of all later ones. Batch norm multiplies by |scale|, as in the
+    paper; other norms and all activations count as the identity, and a gate x * g as a sum.
 
     Args:
         model: in eval mode, on one device; left as it is.
-        weights: the model's prunable parameters, detached, masked.
-        image: [channels, height, width].
+        weights: the model's prunable parameters, detached and masked.
+        image: shape of an image, [channels, height, width].
 
     Raises:
         SurgeryError: the model does not trace.
@@ -47,7 +47,7 @@ def neighbour_norms(model: nn.Module, weights: Mapping[str, Tensor], image: torc
 
 
 def _factors(weight: Tensor, before: Tensor | None, after: Tensor | None) -> Tensor:
-    """Square roots of squared norms ``before``, [inputs], and ``after``, [outputs], spread over the weight's places."""
+    """Returns the square roots of ``before``, [inputs], and ``after``, [outputs], multiplied for each weight."""
     outputs, inputs = weight.shape[:2]
     before, after = (
         weight.new_ones(size) if squares is None else squares.clamp(min=0).sqrt().nan_to_num(1.0, 1.0)
@@ -59,17 +59,17 @@ def _factors(weight: Tensor, before: Tensor | None, after: Tensor | None) -> Ten
 
 
 class _Norms(Interpreter):
-    """Runs a traced model on squared norms; a channel's are the same in all places of an image."""
+    """Runs a traced model on squared norms, which are the same at all positions of a channel."""
 
     def __init__(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         traced = trace(model, training=False)
         super().__init__(model, graph=traced.graph)
         self.before: dict[str, Tensor] = {}
-        """Weight's name -> what its layer reads, [inputs]."""
+        """Weight name -> the inputs of its layer, [inputs]."""
         self.made: dict[str, Tensor] = {}
-        """Weight's name -> what its layer puts out, [outputs]: a leaf, for the gradient."""
+        """Weight name -> the outputs of its layer, [outputs]; a leaf, for the gradient."""
         self.read = torch.zeros((), device=next(iter(weights.values())).device)
-        """Sum of what is read, times the squared norms of what reads it."""
+        """Sum over all layers of their inputs times the squared norms of the weights that read them."""
         self._constants = traced.constants
         self._modules = dict(model.named_modules())
         self._from_image = _reached_from_image(traced.graph)
@@ -77,11 +77,11 @@ class _Norms(Interpreter):
         self._weights = {id(parameters[name]): (name, weight) for name, weight in weights.items()}
 
     def fetch_attr(self, target: str) -> Any:
-        """A parameter, a buffer, or a constant of the trace."""
+        """Returns a parameter, a buffer, or a constant of the trace."""
         return self._constants[target] if target in self._constants else super().fetch_attr(target)
 
     def run_node(self, node: Node) -> Any:
-        """The value of ``node`` in norms."""
+        """Returns the value of ``node`` in norms."""
         values = list(self._tensors(node))
         if node.op == "output":
             for value in values:
@@ -99,7 +99,7 @@ class _Norms(Interpreter):
         return super().run_node(node)
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """The value of a leaf module in norms."""
+        """Returns the value of a leaf module in norms."""
         module = self._modules[str(target)]
         if (found := self._weights.get(id(getattr(module, "weight", None)))) is not None:
             return self._layer(*found, module, args[0])
@@ -121,7 +121,7 @@ class _Norms(Interpreter):
         return made.view(-1, *(1,) * (0 if dim == -1 else len(shape) - 2)).expand(shape).clone()
 
     def _without_weights(self, node: Node, values: list[Tensor]) -> Any:
-        """Of a call that mixes values without prunable weights: it ends their ways, and starts new ones, by 1."""
+        """Handles a call that mixes values without prunable weights: its inputs end there, and its outputs are 1."""
         for value in values:
             self.read = self.read + _by_channel(value).sum()
         with torch.no_grad():
@@ -129,7 +129,7 @@ class _Norms(Interpreter):
         return map_aggregate(output, _as_ones)
 
     def _tensors(self, node: Node) -> Iterator[Tensor]:
-        """The floating tensors among a node's arguments that depend on the image."""
+        """Yields the floating-point tensors among the node's arguments that depend on the image."""
         for source in node.all_input_nodes:
             if source in self._from_image and _is_float(value := self.env[source]):
                 yield value
@@ -158,7 +158,7 @@ _MIXED = frozenset({
     "multi_head_attention_forward",
 })
 # fmt: on
-"""Calls by the name of their module's class, their function or their method."""
+"""Names of module classes, functions and methods, by how their calls treat norms."""
 
 
 def _batch_norm(
@@ -171,7 +171,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """``x`` times batch norm's squared scale, by the arguments of ``torch.nn.functional.batch_norm``."""
+    """Returns ``x`` times batch norm's squared scale; the arguments are those of ``torch.nn.functional.batch_norm``."""
     scale = x.new_ones(x.shape[1])
     if weight is not None:
         scale = scale * weight.detach().square()
@@ -181,7 +181,7 @@ def _batch_norm(
 
 
 def _by_channel(x: Tensor, dim: int | None = None) -> Tensor:
-    """The mean over all but the channels, by default dimension 1 of images and the last one of sequences."""
+    """Returns the mean over all dimensions but ``dim``; by default dimension 1 of images, the last of sequences."""
     if dim is None:
         dim = -1 if x.dim() == 3 else 1
     return x.movedim(dim, -1).flatten(0, -2).mean(0)

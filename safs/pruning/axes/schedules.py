@@ -1,6 +1,6 @@
-"""When weights go: the sparsity that a network should have after a part of the training.
+"""Schedules: the sparsity that a network has after a share of the training.
 
-Progress is the part of the pruning's training that is done, in [0, 1]; at 1 every schedule gives exactly ``final``.
+Progress is the share of the pruning's training that is done, in [0, 1]; at 1 every schedule gives exactly ``final``.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from safs.spec.options import NoOptions, Options
 
 
 class IterativeOptions(Options):
-    """Of ``iterative``."""
+    """Options of the schedule ``iterative``."""
 
-    rounds: int = Field(5, ge=1, le=1000, description="prunings, each followed by training")
-    rewind: bool = Field(True, description="whether survivors return to their first values before they are trained")
+    rounds: int = Field(5, ge=1, le=1000, description="number of rounds; each prunes, then trains")
+    rewind: bool = Field(True, description="true: weights return to their first values before each training")
 
 
 class GradualOptions(Options):
-    """Of ``cubic`` and ``one_cycle``."""
+    """Options of the schedules ``cubic`` and ``one_cycle``."""
 
-    begin: float = Field(0.0, ge=0, lt=1, description="part of the training before which nothing is pruned")
-    end: float = Field(0.75, gt=0, le=1, description="part of the training after which the final sparsity stands")
+    begin: float = Field(0.0, ge=0, lt=1, description="share of the training before the first pruning")
+    end: float = Field(0.75, gt=0, le=1, description="share of the training after which the sparsity is final")
 
     @model_validator(mode="after")
     def _begins_before_it_ends(self) -> "GradualOptions":
@@ -35,32 +35,33 @@ class GradualOptions(Options):
 
 
 class CyclicOptions(GradualOptions):
-    """Of ``cyclic``, which stands at the final sparsity before ``begin`` as well."""
+    """Options of the schedule ``cyclic``, which has the final sparsity before ``begin`` too."""
 
-    cycles: int = Field(2, ge=1, le=1000, description="how often the density rises and falls")
+    cycles: int = Field(2, ge=1, le=1000, description="number of times the density rises and falls")
     peak: float = Field(3.0, ge=1, allow_inf_nan=False, description="highest density, as a multiple of the final one")
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A way to get to a sparsity."""
+    """The course of the sparsity up to its final value."""
 
     summary: str
     source: str
+    """Author, year and arXiv id of the paper."""
     trains: bool
-    """Whether it prunes while training; else all at once, without."""
+    """True if it prunes while training; False if it prunes all at once, without training."""
     options: type[Options]
     sparsity_at: Callable[[float, float, Any], float]
-    """(progress, final sparsity, an instance of ``options``) -> the sparsity then."""
+    """(progress, final sparsity, instance of ``options``) -> sparsity at that progress."""
 
 
 def one_shot(progress: float, final: float, options: NoOptions) -> float:
-    """``final`` from the start."""
+    """Returns ``final`` from the start."""
     return final
 
 
 def iterative(progress: float, final: float, options: IterativeOptions) -> float:
-    """Each round removes the same share of what is left: density (1 - final)^(k / rounds) in round k = 1, 2, ...
+    """Removes the same share of the live weights in each round: density (1 - final)^(k / rounds) in round k = 1, 2, ...
 
     Han, Pool, Tran, Dally, "Learning both Weights and Connections" (2015), arXiv:1506.02626; with ``rewind`` Frankle
     and Carbin, "The Lottery Ticket Hypothesis" (2019), arXiv:1803.03635.
@@ -87,8 +88,8 @@ def cubic(progress: float, final: float, options: GradualOptions) -> float:
 def one_cycle(progress: float, final: float, options: GradualOptions) -> float:
     """final (1 + e^(-a + b)) / (1 + e^(-a t + b)), a = 14, b = 6, with t from 0 at ``begin`` to 1 at ``end``.
 
-    Hubens, Mancas, Gosselin, Preda, Zaharia, "One-Cycle Pruning" (2021), arXiv:2107.02086; the formula as in the first
-    author's library fasterai, from sparsity 0 on. It starts with a step of 0.0025 final.
+    Hubens, Mancas, Gosselin, Preda, Zaharia, "One-Cycle Pruning" (2021), arXiv:2107.02086; the formula is that of the
+    first author's library fasterai, from sparsity 0 on. It starts with a jump to 0.0025 final.
 
     >>> round(one_cycle(6 / 14, 0.8, GradualOptions(end=1)), 4)
     0.4001
@@ -100,10 +101,10 @@ def one_cycle(progress: float, final: float, options: GradualOptions) -> float:
 
 
 def cyclic(progress: float, final: float, options: CyclicOptions) -> float:
-    """Density d (1 + (peak - 1) (1 - cos 2 pi t) / 2), with d the final one and t from 0 to 1 in each of the cycles.
+    """Density d (1 + (peak - 1) (1 - cos 2 pi t) / 2), with final density d and t from 0 to 1 in each cycle.
 
     Li, Durrant, Markovic, Huang, Kundu, Chen, Yin, Leontidis, "Pushing the Limits of Sparsity" (2025),
-    arXiv:2411.13545, by their code. A cycle begins and ends at the final sparsity. No density passes 1.
+    arXiv:2411.13545, as in their code. A cycle begins and ends at the final sparsity. The density is at most 1.
 
     >>> [round(cyclic(done, 0.9, CyclicOptions(cycles=1, end=1)), 3) for done in (0, 0.25, 0.5, 1)]
     [0.9, 0.8, 0.7, 0.9]
@@ -125,14 +126,14 @@ PRUNING_SCHEDULES: Registry[Schedule] = Registry(
     {
         "one_shot": Schedule("all at once, without training", "", False, NoOptions, one_shot),
         "iterative": Schedule(
-            "in rounds that remove the same share of what is left, with training after each",
+            "in rounds that each remove the same share of the live weights, then train",
             "Han et al. (2015), arXiv:1506.02626",
             True,
             IterativeOptions,
             iterative,
         ),
         "cubic": Schedule(
-            "while training, fast at first and ever slower",
+            "while training, fast at first, then slower",
             "Zhu and Gupta (2017), arXiv:1710.01878",
             True,
             GradualOptions,
@@ -146,7 +147,7 @@ PRUNING_SCHEDULES: Registry[Schedule] = Registry(
             one_cycle,
         ),
         "cyclic": Schedule(
-            "while training, from the final sparsity up to more weights and back, in cycles",
+            "while training, in cycles from the final sparsity to more weights and back",
             "Li et al. (2025), arXiv:2411.13545",
             True,
             CyclicOptions,

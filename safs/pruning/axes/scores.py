@@ -1,7 +1,7 @@
-"""What a weight is worth: five scores, larger for weights to keep, all not below 0.
+"""Scores: the importance of each weight, not below 0; weights of low scores are pruned.
 
-Masked weights score 0 and all others more, so that none comes back in exchange for a live one. Scores see the masked
-network in eval mode; the model, its buffers and modes, and torch's global random numbers stay as they are.
+Masked weights score 0 and all others more, so that no pruned weight replaces a live one. Scores see the masked network
+in eval mode. The model, its buffers and modes, and torch's global generators stay as they are.
 """
 
 import re
@@ -20,28 +20,29 @@ from safs.pruning.masks import Masks, prunable_parameters
 from safs.registry import Registry
 
 Batches: TypeAlias = Callable[[], Iterator[tuple[Tensor, Tensor]]]
-"""() -> images [B, C, H, W] and labels [B] on the model's device: unaugmented training batches, the same each call."""
+"""() -> the same training batches every time, not augmented: images [B, C, H, W], labels [B], on the model's device."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreInput:
-    """What a score may look at."""
+    """The inputs of a score."""
 
     model: nn.Module
     masks: Masks | None
-    """Of all prunable parameters; None where nothing is pruned yet."""
+    """Masks of all prunable parameters; None if nothing is pruned yet."""
     batches: Batches
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A way to tell what weights are worth."""
+    """A measure of the importance of weights."""
 
     summary: str
     source: str
+    """Author, year and arXiv id of the paper."""
     compute: Callable[[ScoreInput], dict[str, Tensor]]
-    """-> score by prunable parameter, float32 or float64, of the parameter's shape and on its device."""
+    """Returns, by name, the scores of each prunable parameter: float32 or float64, of its shape, on its device."""
 
 
 def magnitude(given: ScoreInput) -> dict[str, Tensor]:
@@ -50,10 +51,10 @@ def magnitude(given: ScoreInput) -> dict[str, Tensor]:
 
 
 def gradient(given: ScoreInput) -> dict[str, Tensor]:
-    """|w dL/dw|: the first-order change of the mean cross-entropy L over the batches, were w set to 0.
+    """|w dL/dw|: the first-order change of the mean cross-entropy L over the batches if w were 0.
 
-    Molchanov, Tyree, Karras, Aila, Kautz (2017), arXiv:1611.06440; before training it is SNIP's (Lee, Ajanthan, Torr,
-    2019, arXiv:1810.02340). In eval mode, so that no draw of dropout and no batch's statistics are in it.
+    Molchanov, Tyree, Karras, Aila, Kautz (2017), arXiv:1611.06440; before training it equals SNIP (Lee, Ajanthan, Torr,
+    2019, arXiv:1810.02340). Computed in eval mode, so that it depends neither on dropout nor on batch statistics.
     """
     weights = {name: weight.clone().requires_grad_() for name, weight in _weights(given).items()}
     buffers = {name: buffer.clone() for name, buffer in given.model.named_buffers()}
@@ -72,14 +73,14 @@ def gradient(given: ScoreInput) -> dict[str, Tensor]:
 
 
 def synflow(given: ScoreInput) -> dict[str, Tensor]:
-    """|w dR/dw|, with R = 1^T (product over layers of |W|) 1: all that flows through a weight, whatever the data.
+    """|w dR/dw|, with R = 1^T (product over layers of |W|) 1: the flow through a weight, independent of data.
 
-    Tanaka, Kunin, Yamins, Ganguli (2020), arXiv:2006.05467; made for many rounds (100 there), scored again in each.
-    R is the summed output for an image of ones, of the first batch's shape, with all parameters replaced by their
-    absolute values. Two departures from the authors' code keep to the equation on trained networks: what is added
-    rather than multiplied (biases, running means, position embeddings, tokens) is 0, and the image is 1e-100 instead
-    of 1 in float64, undone in the score. R is linear in the image where activations are, and only near 0 are bounded
-    and smooth ones (ReLU6, SiLU, tanh). Next to nothing flows through the weights of gates (squeeze and excitation).
+    Tanaka, Kunin, Yamins, Ganguli (2020), arXiv:2006.05467; meant for many rounds (100 in the paper), with new scores
+    in each. R is the summed output for an image of ones, of the first batch's shape, with all parameters replaced by
+    their absolute values. Two departures from the authors' code keep to the equation on trained networks: added terms
+    (biases, running means, position embeddings, tokens) are 0, and the image is 1e-100 instead of 1, in float64, which
+    the score undoes. R is linear in the image where activations are linear, and bounded and smooth activations (ReLU6,
+    SiLU, tanh) are linear only near 0. Almost nothing flows through the weights of gates (squeeze and excitation).
     """
     scale = 1e-100
     live = _weights(given)
@@ -88,7 +89,7 @@ def synflow(given: ScoreInput) -> dict[str, Tensor]:
     others = {
         name: _flowing(name, value.detach())
         for name, value in (*given.model.named_parameters(), *given.model.named_buffers())
-        if id(value) not in prunable  # an embedding's name for a tied weight, say
+        if id(value) not in prunable  # excludes a tied weight under its second name, such as an embedding's
     }
     images, _ = next(given.batches())
     ones = torch.full((1, *images.shape[1:]), scale, dtype=torch.float64, device=images.device)
@@ -102,7 +103,7 @@ def synflow(given: ScoreInput) -> dict[str, Tensor]:
 def lookahead(given: ScoreInput) -> dict[str, Tensor]:
     """|w_ij| * norm of the weights that make input j * norm of the weights that read output i, with batch norm folded.
 
-    Park, Lee, Mo, Shin (2020), arXiv:2002.04809. See ``safs.pruning.axes.lookahead`` for what the neighbours are.
+    Park, Lee, Mo, Shin (2020), arXiv:2002.04809. ``safs.pruning.axes.lookahead`` defines the neighbours.
     """
     weights = _weights(given)
     with evaluating(given.model, given.seed):
@@ -112,7 +113,7 @@ def lookahead(given: ScoreInput) -> dict[str, Tensor]:
 
 
 def random(given: ScoreInput) -> dict[str, Tensor]:
-    """Uniform in (0, 1], from the seed alone: the control. Gale, Elsen, Hooker (2019), arXiv:1902.09574."""
+    """Uniform in (0, 1], by the seed: the control. Gale, Elsen, Hooker (2019), arXiv:1902.09574."""
     generator = torch.Generator().manual_seed(given.seed)
     weights = prunable_parameters(given.model)
     scores = {name: 1 - torch.rand(weight.shape, generator=generator) for name, weight in weights.items()}
@@ -120,20 +121,20 @@ def random(given: ScoreInput) -> dict[str, Tensor]:
 
 
 def _weights(given: ScoreInput) -> dict[str, Tensor]:
-    """The prunable weights, detached and masked."""
+    """Returns the prunable weights, detached and masked."""
     weights = {name: weight.detach() for name, weight in prunable_parameters(given.model).items()}
     masks = given.masks or {}
     return {name: weight * masks[name] if name in masks else weight for name, weight in weights.items()}
 
 
 def _live(scores: dict[str, Tensor], masks: Masks | None) -> dict[str, Tensor]:
-    """Scores of live weights, at least the smallest normal number; 0 for masked ones."""
+    """Returns the scores clamped to the smallest normal number or more, and 0 for masked weights."""
     positive = {name: score.clamp(min=torch.finfo(score.dtype).tiny) for name, score in scores.items()}
     return positive if masks is None else {name: score * masks[name] for name, score in positive.items()}
 
 
 def _add_gradients(sums: Mapping[str, Tensor], total: Tensor, weights: Mapping[str, Tensor]) -> None:
-    """Adds d total / d weight to ``sums``, nothing for weights that eval mode does not use."""
+    """Adds d total / d weight to ``sums``; weights that eval mode does not use have no gradient."""
     gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     for name, found in zip(weights, gradients, strict=True):
         if found is not None:
@@ -144,7 +145,7 @@ _ADDED = re.compile(r"bias|mean|token|pos_?emb")
 
 
 def _flowing(name: str, value: Tensor) -> Tensor:
-    """What stands for a parameter or buffer that is no prunable weight, in ``synflow``."""
+    """Returns the value that ``synflow`` uses for a parameter or buffer that is not a prunable weight."""
     if not value.is_floating_point():
         return value.clone()
     added = _ADDED.search(name.rpartition(".")[2]) is not None
@@ -156,14 +157,16 @@ SCORES: Registry[Score] = Registry(
     {
         "magnitude": Score("the weight's absolute value", "Han et al. (2015), arXiv:1506.02626", magnitude),
         "gradient": Score(
-            "what the loss would change by, to first order", "Molchanov et al. (2017), arXiv:1611.06440", gradient
+            "the first-order change of the loss if the weight were 0",
+            "Molchanov et al. (2017), arXiv:1611.06440",
+            gradient,
         ),
         "synflow": Score(
-            "how much flows through the weight, whatever the data", "Tanaka et al. (2020), arXiv:2006.05467", synflow
+            "the flow through the weight, independent of data", "Tanaka et al. (2020), arXiv:2006.05467", synflow
         ),
         "lookahead": Score(
-            "the weight times those before and after it", "Park et al. (2020), arXiv:2002.04809", lookahead
+            "the weight times the norms of those before and after it", "Park et al. (2020), arXiv:2002.04809", lookahead
         ),
-        "random": Score("drawn at random, from the seed: the control", "Gale et al. (2019), arXiv:1902.09574", random),
+        "random": Score("random, by the seed: the control", "Gale et al. (2019), arXiv:1902.09574", random),
     },
 )

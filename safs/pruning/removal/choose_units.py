@@ -1,7 +1,7 @@
-"""Which units go, so that the network keeps exactly as many weights as its sparsity says.
+"""Chooses the units to remove, so that the network keeps exactly as many weights as its sparsity says.
 
-A unit takes its rows with it and the columns of what reads it. Units go whole as long as they fit; what is missing then
-is less than one unit's weights and goes as single weights.
+Removing a unit removes its rows and the columns that read it. Whole units are removed while they fit; the remaining
+weights, fewer than one unit has, are removed as single weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,30 +21,30 @@ from safs.pruning.removal.units import UnitGroup, Units, positions_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Removal:
-    """What goes."""
+    """The units and single weights to remove."""
 
     units: Units
     masks: Masks
-    """Over the prunable parameters of the full network: False in the removed units' rows and columns, and at the single
+    """Masks of the full network's prunable parameters: False in the removed units' rows and columns, and at the single
     weights that make the total exact."""
 
 
 def choose_units(
     groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], sparsity: float, distribution: str = "global"
 ) -> Removal:
-    """Removes the units of least score until ``live_total`` of all prunable weights are left, to the single weight.
+    """Chooses the units of the lowest scores until exactly ``live_total`` of all prunable weights are left.
 
-    Scores of units are ``unit_scores``; ``distribution`` says how those of different groups compare
-    (``safs.pruning.removal.ranking``). The first unit with more weights than may still go ends it, and the rest are the
-    single weights of least score among those that stay. Every group keeps a unit. Which weights a layer, a row and a
-    unit keep in any case says ``safs.pruning.removal.remainder``.
+    A unit's score is ``unit_scores``; ``distribution`` says how units of different groups compare
+    (``safs.pruning.removal.ranking``). The choice of units ends at the first one with more weights than may still be
+    removed; the rest are the single weights of the lowest scores. Every group keeps a unit.
+    ``safs.pruning.removal.remainder`` says which weights every layer, row and unit keeps.
 
     Args:
-        scores: prunable parameter name -> score of each weight, not below 0, of all of them in the model's order; for
-            magnitude pruning the absolute weights.
+        scores: prunable parameter name -> score of each weight, not below 0, for all prunable parameters in the
+            model's order; the absolute weights for magnitude pruning.
 
     Raises:
-        SparsityError: with one unit in every group there are still more weights.
+        SparsityError: one unit in every group still has more weights.
         SpecError: a score is not finite.
         UnknownNameError: no such distribution.
     """
@@ -73,7 +73,7 @@ def choose_units(
 
 
 def check_removal(groups: Sequence[UnitGroup], shapes: Shapes, sparsity: float) -> None:
-    """Raises ``choose_units``'s SparsityError, which follows from the shapes of the prunable parameters alone."""
+    """Raises the SparsityError of ``choose_units``, which follows from the shapes of the prunable parameters alone."""
     size = _Size(shapes)
     total = size.live
     for group in groups:
@@ -81,15 +81,15 @@ def check_removal(groups: Sequence[UnitGroup], shapes: Shapes, sparsity: float) 
             size.remove(group, unit, at_least=0)
     if live_total(total, sparsity) < size.live:
         raise SparsityError(
-            f"sparsity {sparsity} leaves {live_total(total, sparsity)} of {total} weights; with one unit in each of "
-            f"its {len(groups)} groups of filters and neurons the network has {size.live}. Choose a sparsity of at "
+            f"sparsity {sparsity} leaves {live_total(total, sparsity)} of {total} weights, but with one unit in each "
+            f"of its {len(groups)} groups of filters and neurons the network has {size.live}. Choose a sparsity of at "
             f"most {sparsity_that_leaves(size.live, total)}, or prune.granularity: weight.",
             field="sparsity",
         )
 
 
 def unit_masks(groups: Sequence[UnitGroup], units: Units, like: Mapping[str, Tensor]) -> Masks:
-    """Masks, shaped and placed as ``like``, that are False in the rows and columns of ``units``."""
+    """Returns masks, shaped and placed as ``like``, that are False in the rows and columns of ``units``."""
     masks = {name: torch.ones_like(tensor, dtype=torch.bool) for name, tensor in like.items()}
     for (name, dim), positions in positions_of(groups, units).items():
         if name in masks:
@@ -98,7 +98,7 @@ def unit_masks(groups: Sequence[UnitGroup], units: Units, like: Mapping[str, Ten
 
 
 class _Size:
-    """How many weights are left while units go; a weight in a row and a column that both go counts once."""
+    """Counts the weights left while units are removed; a weight in a removed row and a removed column counts once."""
 
     def __init__(self, shapes: Shapes) -> None:
         self._sides = {name: [shape[0], shape[1]] for name, shape in shapes.items()}
@@ -106,7 +106,7 @@ class _Size:
         self.live = sum(map(prod, shapes.values()))
 
     def remove(self, group: UnitGroup, unit: int, *, at_least: int) -> bool:
-        """Takes ``unit`` out, unless fewer than ``at_least`` weights would be left; whether it did."""
+        """Removes ``unit`` and returns True, or returns False if fewer than ``at_least`` weights would be left."""
         slots = [slot for slot in (*group.producers, *group.consumers) if slot.name in self._sides]
         names = {slot.name for slot in slots}
         before = sum(map(self._weights, names))

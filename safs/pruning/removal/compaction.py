@@ -1,4 +1,4 @@
-"""Makes a network physically smaller: removed units leave its tensors, and it computes what it did with zeros."""
+"""Makes a network physically smaller: takes removed units out of its tensors without changing its output."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from safs.pruning.removal.reference_output import reference_output
 from safs.pruning.removal.units import UnitGroup, Units, positions_of
 
 TOLERANCE = 1e-5
-"""Of the largest output: how far the smaller network's may be from the masked one's."""
+"""Largest allowed difference between the outputs of the smaller and the masked network, relative to the largest one."""
 
 
 def shrink(
@@ -26,14 +26,14 @@ def shrink(
     example: Tensor,
     inputs: InputSelection | None = None,
 ) -> tuple[Form, Masks]:
-    """Carries ``removal`` out in place: single weights become zero, units leave, their constants stay where possible.
+    """Carries out ``removal`` in place: zeroes single weights, takes units out, and folds their constants into biases.
 
     Args:
-        example: one whole input, [1, channels, height, width], on the model's device.
-        inputs: what of it the smaller network reads, where inputs are among the removed units.
+        example: one full input, [1, channels, height, width], on the model's device.
+        inputs: the inputs that the smaller network reads; None if it reads all of them.
 
     Returns:
-        The form of the smaller network, and the masks of its prunable parameters.
+        The form of the smaller network and the masks of its prunable parameters.
 
     Raises:
         CompactionError: as ``compact``.
@@ -47,13 +47,13 @@ def shrink(
 
 @torch.no_grad()
 def zero_units(model: nn.Module, groups: Sequence[UnitGroup], removed: Units) -> None:
-    """The masked network, in place: the units' rows, biases, norms and the columns that read them become zero.
+    """Zeroes the rows, biases and norms of the ``removed`` units and the columns that read them, in place.
 
-    So each unit puts out exactly act(0) and nobody reads it.
+    Each unit then outputs act(0), and nothing reads it.
     """
     tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for (name, dim), positions in positions_of(groups, removed).items():
-        if not name.endswith("running_var"):  # it divides
+        if not name.endswith("running_var"):  # batch norm divides by it
             tensors[name].index_fill_(dim, torch.tensor(positions, device=tensors[name].device), 0.0)
 
 
@@ -64,19 +64,19 @@ def compact(
     example: Tensor,
     inputs: InputSelection | None = None,
 ) -> dict[str, tuple[int, ...]]:
-    """Takes the ``removed`` units out of ``model``, in place, by torch-pruning's functions; they are zeroed before.
+    """Zeroes the ``removed`` units and takes them out of ``model``, in place, with torch-pruning's functions.
 
-    Parameters are new ones afterwards, so an optimizer must be made anew.
+    The parameters are new objects afterwards, so an existing optimizer is of no use.
 
     Args:
         example, inputs: as ``shrink``.
 
     Returns:
-        Name -> shape of the parameters and buffers that shrank.
+        The new shapes of the parameters and buffers that shrank, by name.
 
     Raises:
-        CompactionError: the smaller network does not run, or its output differs from that of the network with zeros
-            by more than ``TOLERANCE``. The model is then of no use.
+        CompactionError: the smaller network does not run, or its output differs from the masked network's by more than
+            ``TOLERANCE``. The model is then in an undefined state.
     """
     zero_units(model, groups, removed)
     expected = reference_output(model, example)
@@ -85,17 +85,17 @@ def compact(
     try:
         smaller = model if inputs is None else WithSelectedInputs(model, inputs).to(example.device)
         found = reference_output(smaller, example)
-    except Exception as error:  # forward is foreign code that meets unknown sizes: anything can come
-        raise _refusal(model, f"without them it does not run ({error})") from error
+    except Exception as error:  # forward is foreign code and meets sizes it does not know: it can raise anything
+        raise _refusal(model, f"the network does not run without them ({error})") from error
     difference, scale = (found - expected).abs().max().item(), expected.abs().max().item()
     if not difference <= TOLERANCE * scale:
-        raise _refusal(model, f"without them its outputs, of at most {scale:g}, change by {difference:g}")
+        raise _refusal(model, f"its outputs, at most {scale:g} in size, change by {difference:g} without them")
     after = {name: value.shape for name, value in model.state_dict().items()}
     return {name: tuple(shape) for name, shape in after.items() if shape != before[name]}
 
 
 def masks_of_compact(masks: Masks, groups: Sequence[UnitGroup], removed: Units) -> Masks:
-    """The full network's ``masks`` without the rows and columns of ``removed`` units."""
+    """Returns the full network's ``masks`` without the rows and columns of the ``removed`` units."""
     compacted = dict(masks)
     for (name, dim), positions in positions_of(groups, removed).items():
         if name in compacted:

@@ -1,4 +1,4 @@
-"""What a unit puts out when nothing reaches it any more: act(bias), a constant that its readers can take as a bias."""
+"""Constant outputs of removed units: without inputs, a unit outputs act(bias), which its readers can take as a bias."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -12,12 +12,12 @@ from safs.pruning.removal.reference_output import reference_output
 from safs.pruning.removal.units import UnitGroup, Units, positions_of
 
 SPREAD = 1e-6
-"""Relative, within which an input counts as constant: vectorised and scalar loops may differ in the last bit."""
+"""Relative spread up to which an input counts as constant; vectorised and scalar loops can differ in the last bit."""
 
 
 @torch.no_grad()
 def zero_incoming(model: nn.Module, groups: Sequence[UnitGroup], removed: Units) -> None:
-    """Zeroes in place the weights that make the ``removed`` units, so that each puts out a constant; biases stay."""
+    """Zeroes the weights into the ``removed`` units, in place, so that each unit outputs a constant; biases stay."""
     weights = prunable_parameters(model)
     for (name, dim), positions in positions_of(groups, removed, consumers=False).items():
         if name in weights:
@@ -26,14 +26,14 @@ def zero_incoming(model: nn.Module, groups: Sequence[UnitGroup], removed: Units)
 
 @torch.no_grad()
 def fold_constants(model: nn.Module, groups: Sequence[UnitGroup], removed: Units, example: Tensor) -> None:
-    """Moves what the ``removed`` units put out into the biases of their readers, in place, where that is exact.
+    """Folds the constant outputs of the ``removed`` units into the biases of their readers, in place, where exact.
 
-    An input of a reader is folded, b += W c, if it is the same number c everywhere in random images: exact for linear
-    layers, and for convolutions without padding and groups. A reader without a bias takes it as a shift of the running
-    mean of the batch norm that alone reads it, which is exact in eval mode (and in train mode, where any constant is
-    subtracted). Other constants go with their unit.
+    An input of a reader is folded, b += W c, if it is the same number c everywhere in random images. That is exact for
+    linear layers, and for convolutions without padding and groups. For a reader without a bias, the running mean of
+    the batch norm that is its only reader is shifted instead, which is exact in eval mode (and in train mode, where
+    any constant is subtracted). Other constants are dropped with their unit.
 
-    Call it when the units' incoming weights are zero (``zero_incoming``) and the outgoing ones are not yet.
+    Call this function after ``zero_incoming``, while the weights that read the units are still there.
 
     Args:
         example: one input, [1, channels, height, width], on the model's device.
@@ -56,14 +56,14 @@ def fold_constants(model: nn.Module, groups: Sequence[UnitGroup], removed: Units
 
 
 def _sums_its_input(layer: nn.Module) -> bool:
-    """Whether a constant input adds the same number to each output everywhere."""
+    """True if a constant input adds the same number to an output at every position."""
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return layer.groups == 1 and (layer.padding == "valid" or not any(layer.padding))
     return isinstance(layer, nn.Linear)
 
 
 def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
-    """Path of a layer -> the batch norm, with running statistics, that alone reads it."""
+    """Maps a layer's path to the batch norm, with running statistics, that is its only reader."""
     modules = dict(model.named_modules())
     norms: dict[str, nn.Module] = {}
     for node in trace(model, training=False).graph.nodes:
@@ -75,7 +75,7 @@ def norms_behind(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _constant_inputs(model: nn.Module, paths: Iterable[str], example: Tensor) -> dict[str, Tensor]:
-    """By path: [inputs], each input's constant value, NaN where it is none."""
+    """Maps a layer's path to its inputs' constant values, [inputs]; NaN for an input that is not constant."""
     seen: dict[str, Tensor] = {}
     handles = [model.get_submodule(path).register_forward_pre_hook(partial(_observe, seen, path)) for path in paths]
     try:
@@ -89,14 +89,14 @@ def _constant_inputs(model: nn.Module, paths: Iterable[str], example: Tensor) ->
 def _observe(seen: dict[str, Tensor], path: str, layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
     inputs = arguments[0].movedim(-1 if isinstance(layer, nn.Linear) else 1, 0).flatten(1)
     low, high = inputs.amin(1), inputs.amax(1)
-    if path in seen:  # called before: constant only if it was the same then
+    if path in seen:  # a second call: the input is constant only if it has the same value in both
         low, high = torch.minimum(low, seen[path]), torch.maximum(high, seen[path])
     constant = high - low <= SPREAD * torch.maximum(high.abs(), low.abs())
     seen[path] = torch.where(constant, high, torch.nan)
 
 
 def shift(layer: nn.Module, norm: nn.Module | None, change: Tensor) -> None:
-    """Adds ``change`` to what ``layer`` puts out, if anything behind it can hold it."""
+    """Adds ``change`` to the output of ``layer``, by its bias or by ``norm``; does nothing if it has neither."""
     if isinstance(bias := getattr(layer, "bias", None), Tensor):
         bias.add_(change)
     elif norm is not None:

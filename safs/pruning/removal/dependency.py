@@ -1,7 +1,7 @@
-"""Which units of a convolutional network belong together, from torch-pruning's dependency graph.
+"""Finds units that must be removed together, with torch-pruning's dependency graph.
 
 Fang et al., "DepGraph: Towards Any Structural Pruning" (2023), arXiv:2301.12900. The graph follows autograd's record of
-one forward pass. What torch-pruning knows as an index in a layer becomes a position in a parameter here.
+one forward pass. torch-pruning's indices in layers are translated to positions in parameters.
 """
 
 import copy
@@ -22,13 +22,27 @@ STEPS_OF_A_MODULE = 200
 
 
 def dependency_groups(model: nn.Module, example: Tensor, steps: Steps) -> tuple[UnitGroup, ...]:
-    """The groups that can be removed unit by unit without a change to what the other units compute.
+    """Returns the groups whose units can be removed one by one without changing what the other units compute.
 
-    Left out are units that the network's output consists of, that a norm over channels or attention reads, and that
-    grouped convolutions admit only all together. So are groups of which layers read different parts, as after a split,
-    and groups that claim numbers that are not there or another's: torch-pruning takes what it does not know for
-    elementwise, and has lost track there. So are those without which the network does not run. Whether it still
-    computes the same cannot be told from shapes. Where torch-pruning fails altogether, it raises whatever it raises.
+    These groups are left out:
+
+    - the network's outputs, units read by a norm over channels or by attention, and units that grouped convolutions
+      only allow to be removed all at once
+    - groups of which different layers read different parts, as after a split
+    - groups that claim positions that do not exist or belong to another group: torch-pruning treats operations that it
+      does not know as elementwise, and loses track there
+    - groups without which the network does not run
+
+    Whether the smaller network computes the same cannot be seen from shapes; ``compact`` checks it.
+
+    Args:
+        model: left as it is; may be on the meta device.
+        example: one input, [1, channels, height, width]; only its shape matters.
+        steps: the steps that the search may take.
+
+    Raises:
+        LimitReached: the search needs more steps.
+        Exception: whatever torch-pruning or the network raises.
     """
     twin = _without_memory(model)
     graph = BoundedGraph(steps)
@@ -37,7 +51,7 @@ def dependency_groups(model: nn.Module, example: Tensor, steps: Steps) -> tuple[
             twin,
             [torch.zeros(example.shape, dtype=example.dtype, device="meta")],
             forward_fn=lambda network, inputs: network(*inputs),
-            output_transform=lambda output: output * 1,  # else a last layer would be no output in torch-pruning's eyes
+            output_transform=lambda output: output * 1,  # without it, torch-pruning does not see a last layer as output
             verbose=False,
         )
         found = [_group(graph, members, twin) for members in graph.get_all_groups()]
@@ -46,7 +60,7 @@ def dependency_groups(model: nn.Module, example: Tensor, steps: Steps) -> tuple[
 
 
 def _without_memory(model: nn.Module) -> nn.Module:
-    """A copy on the meta device: whatever happens to it, ``model`` stays as it is."""
+    """Returns a copy of ``model`` on the meta device."""
     tensors = (*model.parameters(), *model.buffers())
     copies: dict[int, Any] = {
         id(tensor): nn.Parameter(tensor.detach().to("meta"), requires_grad=tensor.is_floating_point())
@@ -58,9 +72,9 @@ def _without_memory(model: nn.Module) -> nn.Module:
 
 
 class _Claims:
-    """Which position of which tensor belongs to which channel of a group's root layer.
+    """Assigns positions in tensors to the channels of a group's root layer.
 
-    Channels that claim the same position, or that a grouped convolution admits only together, become one unit.
+    Channels that claim the same position, or that a grouped convolution removes only together, become one unit.
     """
 
     def __init__(self, channels: int) -> None:
@@ -68,19 +82,19 @@ class _Claims:
         self._positions: dict[tuple[bool, str, int], dict[int, int]] = {}
 
     def add(self, name: str, dim: int, owners: Mapping[int, int], *, produces: bool) -> None:
-        """Notes that position ``p`` along ``dim`` of ``name`` belongs to channel ``owners[p]``, for each ``p``."""
+        """Assigns position ``p`` along ``dim`` of tensor ``name`` to channel ``owners[p]``, for each ``p``."""
         positions = self._positions.setdefault((produces, name, dim), {})
         for position, channel in owners.items():
             if (first := positions.setdefault(position, channel)) != channel:
                 self.join(first, channel)
 
     def join(self, one: int, other: int) -> None:
-        """Makes the two channels one unit, that of the smaller number."""
+        """Makes the two channels one unit, named by the smaller number."""
         first, second = sorted((self._find(one), self._find(other)))
         self._leader[second] = first
 
     def group(self) -> UnitGroup | None:
-        """The group, or None if there are no two units or nothing reads them."""
+        """Returns the group; None if it has fewer than two units or nothing reads them."""
         leaders = sorted({self._find(channel) for channel in range(len(self._leader))})
         number = {leader: unit for unit, leader in enumerate(leaders)}
         unit_of = [number[self._find(channel)] for channel in range(len(self._leader))]
@@ -101,7 +115,7 @@ class _Claims:
 
 
 def _group(graph: Any, members: Any, model: nn.Module) -> UnitGroup | None:
-    """torch-pruning's group as units, or None if they cannot be removed one by one."""
+    """Returns torch-pruning's group as units; None if they cannot be removed one by one."""
     paths = {module: path for path, module in model.named_modules()}
     claims = _Claims(len(members[0].idxs))
     for item in members:
@@ -110,7 +124,7 @@ def _group(graph: Any, members: Any, model: nn.Module) -> UnitGroup | None:
             return None
         if isinstance(node.module, nn.Parameter):
             claims.add(graph._param_to_name[node.module], node.pruning_dim, owners, produces=True)
-        elif node.module in paths:  # else an operation without parameters
+        elif node.module in paths:  # otherwise the node is an operation without parameters
             produces = graph.is_out_channel_pruning_fn(item.dep.handler)
             if not _claim_layer(claims, paths[node.module], node.module, owners, produces=produces):
                 return None
@@ -122,7 +136,7 @@ def _owners(item: Any) -> dict[int, int]:
 
 
 def _claim_layer(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, int], *, produces: bool) -> bool:
-    """Notes what of ``layer`` belongs to the group; False if its units cannot be removed one by one."""
+    """Adds the positions in ``layer`` to ``claims``; returns False if its units cannot be removed one by one."""
     match layer:
         case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
             return _claim_convolution(claims, path, layer, owners, produces=produces)
@@ -131,7 +145,7 @@ def _claim_layer(claims: _Claims, path: str, layer: nn.Module, owners: dict[int,
         case nn.modules.batchnorm._BatchNorm() | nn.PReLU():
             tensors = {**layer._parameters, **layer._buffers}
             for name in (name for name, value in tensors.items() if value is not None and value.numel() > 1):
-                claims.add(f"{path}.{name}", 0, owners, produces=True)  # one slope of a PReLU is everybody's
+                claims.add(f"{path}.{name}", 0, owners, produces=True)  # a PReLU's single slope belongs to all units
             return True
         case _:
             return False
@@ -145,17 +159,17 @@ def _claim_convolution(
     *,
     produces: bool,
 ) -> bool:
-    if layer.groups == layer.in_channels == layer.out_channels:  # depthwise, where reading is producing
+    if layer.groups == layer.in_channels == layer.out_channels:  # depthwise: what reads a unit also produces it
         produces = produces or layer.groups > 1
     elif layer.groups == layer.out_channels > 1:
-        return False  # of its several inputs for each output torch-pruning knows nothing
+        return False  # several inputs per output, which torch-pruning does not handle
     elif layer.groups > 1:
         channels = layer.out_channels if produces else layer.in_channels
         if len(owners) < channels:
             return False
         width = channels // layer.groups
         for position, channel in owners.items():
-            claims.join(owners[position % width], channel)  # each of its groups must lose the same positions
+            claims.join(owners[position % width], channel)  # each group of the convolution loses the same positions
         if not produces:
             owners = {position: owners[position] for position in range(width)}
     return _claim_side(claims, path, layer, owners, produces=produces)
@@ -164,7 +178,7 @@ def _claim_convolution(
 def _claim_side(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, int], *, produces: bool) -> bool:
     names = [name for name, _ in layer.named_parameters()]
     if not set(names) <= {"weight", "bias"}:
-        return False  # a layer of the model's own kind, such as one that scales its weight
+        return False  # a subclass with more parameters, such as one that scales its weight
     if not produces:
         claims.add(f"{path}.weight", 1, owners, produces=False)
     for name in names if produces else ():
@@ -173,7 +187,7 @@ def _claim_side(claims: _Claims, path: str, layer: nn.Module, owners: dict[int, 
 
 
 def _fits(group: UnitGroup, model: nn.Module) -> bool:
-    """Whether every tensor of the group has all its positions, and as many of one unit as of another."""
+    """True if every tensor of the group has all its positions, and each unit has equally many of them."""
     tensors: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     return all(
         len({len(positions) for positions in slot.positions}) == 1
@@ -183,7 +197,7 @@ def _fits(group: UnitGroup, model: nn.Module) -> bool:
 
 
 def _in_order(groups: list[UnitGroup], model: nn.Module) -> list[UnitGroup]:
-    """The groups and their slots in the model's own order, each named after its first module."""
+    """Returns the groups and their slots in the order of the state dict, each group named after its first module."""
     places = {name: place for place, name in enumerate(model.state_dict())}
     ordered = []
     for group in groups:
@@ -194,7 +208,7 @@ def _in_order(groups: list[UnitGroup], model: nn.Module) -> list[UnitGroup]:
 
 
 def _without_rivals(groups: list[UnitGroup]) -> tuple[UnitGroup, ...]:
-    """The groups but those that claim a position that another one claims as well."""
+    """Returns the groups that share no position with another group."""
     owned: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     disputed: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
     claims = [
@@ -212,7 +226,7 @@ def _without_rivals(groups: list[UnitGroup]) -> tuple[UnitGroup, ...]:
 
 
 def _that_run(groups: tuple[UnitGroup, ...], model: nn.Module, example: Tensor, steps: Steps) -> tuple[UnitGroup, ...]:
-    """The groups of which the network runs without a unit each, found by halving."""
+    """Returns the groups without whose first units the network still runs, found by halving."""
     steps.take(STEPS_OF_A_MODULE * sum(1 for _ in model.modules()))
     if _runs(model, groups, example):
         return groups
@@ -226,6 +240,6 @@ def _runs(model: nn.Module, groups: tuple[UnitGroup, ...], example: Tensor) -> b
     take_out(smaller, groups, {group.name: (0,) for group in groups})
     try:
         smaller(torch.zeros(example.shape, dtype=example.dtype, device="meta"))
-    except Exception:  # forward is foreign code that meets unknown sizes: anything can come
+    except Exception:  # forward is foreign code and meets sizes it does not know: it can raise anything
         return False
     return True

@@ -1,7 +1,7 @@
-"""The hidden widths of perceptrons inside a network: Linear, activation (and dropout), Linear, nothing else reading.
+"""Hidden widths of perceptrons inside a network: Linear, activation (and dropout), Linear, without another reader.
 
-They are what a transformer offers for removal: its residual stream passes through LayerNorm, whose statistics every
-channel enters, and attention splits its channels into heads.
+These are the units that a transformer offers for removal. The channels of its residual stream cannot be removed one by
+one, since each enters the statistics of LayerNorm, and attention splits channels into heads.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from safs.pruning.removal.units import Slot, UnitGroup
 
 
 def hidden_widths(model: nn.Module) -> tuple[UnitGroup, ...]:
-    """One group a hidden layer, in the order of the calls; ``model`` may be on the meta device.
+    """Returns one group per hidden layer, in the order of the calls; ``model`` may be on the meta device.
 
     Raises:
         SurgeryError: the model does not trace.
@@ -37,7 +37,7 @@ def _is_linear(node: Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _reader(node: Node, modules: dict[str, nn.Module]) -> Node | None:
-    """The linear layer that alone reads what ``node`` puts out, through elementwise calls only, if there is one."""
+    """Returns the linear layer that is the only reader of ``node``, through elementwise calls only; None if none is."""
     while len(node.users) == 1:
         user = next(iter(node.users))
         if _is_linear(user, modules):

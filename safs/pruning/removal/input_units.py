@@ -1,4 +1,4 @@
-"""The inputs of a network as units: what reads each pixel or channel."""
+"""A network's inputs as units: the weights that read each pixel or channel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from safs.pruning.protocol import Trainer
 from safs.pruning.removal.units import Slot, UnitGroup
 
 NAME = "inputs"
-"""Of the group; no module's path starts a state dict like this and ends here."""
+"""Name of the group of inputs; other groups are named after the path of a module."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What of an image can be left out."""
+    """The inputs that can be removed from an image."""
 
     kind: Literal["pixel", "channel"]
     group: UnitGroup
-    """Its units are the inputs, in the order of ``InputSelection``; nothing in the network produces them."""
+    """The inputs as units, in the order of ``InputSelection``; the group has no producers."""
 
 
 def find_inputs(model: nn.Module, example: Tensor) -> Inputs | None:
-    """The pixels that linear layers read, or the channels that convolutions read; None where none can be left out.
+    """Returns the pixels that linear layers read or the channels that convolutions read; None if none can be removed.
 
-    Images may pass a flattening, dropout and identities on their way to the layers. A pixel cannot be left out of what
-    a convolution reads, since its weights are shared by all of them; a single channel cannot be left out at all.
+    Images may pass through flattening, dropout and identities before the layers. Pixels that a convolution reads cannot
+    be removed, since all pixels share its weights. The only channel of an image cannot be removed.
 
     Args:
         example: one image, [1, channels, height, width]; only its shape matters.
@@ -48,7 +48,7 @@ def find_inputs(model: nn.Module, example: Tensor) -> Inputs | None:
 
 @torch.no_grad()
 def mean_and_deviation(trainer: Trainer, kind: Literal["pixel", "channel"]) -> tuple[Tensor, Tensor]:
-    """[inputs] each: of every input over the trainer's batches, as the network reads them."""
+    """Returns the mean and the standard deviation, [inputs] each, of every input over the trainer's batches."""
     images = torch.cat([images for images, _ in trainer.batches()])
     values = images.flatten(1) if kind == "pixel" else images.transpose(0, 1).flatten(1).T
     return values.mean(0), values.std(0, correction=0)
@@ -64,7 +64,7 @@ def _inputs(kind: Literal["pixel", "channel"], units: int, layers: dict[str, nn.
 
 
 def _readers(graph: Graph, modules: dict[str, nn.Module]) -> Iterator[str | None]:
-    """Paths of the layers that read the images, None for whatever else does."""
+    """Yields the paths of the layers that read the images, and None for every other reader."""
     waiting = [next(node for node in graph.nodes if node.op == "placeholder")]
     while waiting:
         for user in waiting.pop().users:
@@ -77,7 +77,7 @@ def _readers(graph: Graph, modules: dict[str, nn.Module]) -> Iterator[str | None
 
 
 def _passes_on(node: Node, modules: dict[str, nn.Module]) -> bool:
-    """Whether ``node`` gives on every input of an image, in its place."""
+    """True if ``node`` passes every input on, in its order."""
     if node.op == "call_module":
         match modules[str(node.target)]:
             case nn.Flatten() as flatten:

@@ -1,4 +1,4 @@
-"""In which order units go: their scores, and how units of different groups compare."""
+"""The order in which units are removed: their scores, and how units of different groups compare."""
 
 from collections.abc import Callable, Container, Mapping
 from itertools import chain
@@ -14,12 +14,13 @@ from safs.registry import Registry
 
 
 def unit_scores(group: UnitGroup, scores: Mapping[str, Tensor]) -> Tensor:
-    """[units], float64 on the CPU: a unit's score in a layer is its row's mean, and of several layers' their mean.
+    """Returns the score of each unit, [units], float64 on the CPU.
 
-    Inputs, which no layer makes, are scored by the columns that read them.
+    A unit's score is the mean over its row; with several producers, it is the mean over them. Inputs, which have no
+    producer, are scored by the columns that read them.
 
     Args:
-        scores: parameter name -> score of each weight; a producer that is not there does not count.
+        scores: parameter name -> score of each weight; producers without an entry are left out.
     """
     means = []
     for slot in _makers(group, scores):
@@ -36,11 +37,11 @@ def _makers(group: UnitGroup, known: Container[str]) -> list[Slot]:
 
 
 def removal_order(distribution: str, group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
-    """A key for each unit of ``group``, to compare with other groups' keys: the smallest go first.
+    """Returns a key for each unit of ``group``; over all groups, units with the smallest keys are removed first.
 
     Args:
         scores: [units], not below 0.
-        shapes: of the prunable parameters.
+        shapes: shapes of the prunable parameters.
 
     Raises:
         UnknownNameError: no such distribution.
@@ -52,37 +53,37 @@ _Order: TypeAlias = Callable[[UnitGroup, Tensor, Shapes], Tensor]
 
 
 def _global(group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
-    """Scores in units of their group's mean: weights differ in scale by their layer's fan-in."""
+    """Returns the scores divided by their group's mean, since the scale of weights depends on their layer's fan-in."""
     mean = scores.mean()
     return scores / mean if mean > 0 else scores
 
 
 def _uniform(group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
-    """The k-th unit from the top stays while the share of units that stay is at least k / units."""
-    return -_places_from_the_top(scores) / group.units
+    """Keeps the same share of units in every group: the k-th largest stays while that share is at least k / units."""
+    return -_descending_ranks(scores) / group.units
 
 
 def _erk(group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
-    """As ``uniform``, with shares proportional to the density that Erdős-Rényi-Kernel gives the layers of the group.
+    """Keeps shares proportional to the density that Erdős-Rényi-Kernel gives the layers of the group.
 
-    A share that would pass 1 is 1, which the common factor makes up for elsewhere. Evci et al., "Rigging the Lottery"
-    (2020), arXiv:1911.11134, there for the weights of single layers.
+    A share above 1 is clamped to 1, and the common factor makes up for it in other groups. Evci et al., "Rigging the
+    Lottery" (2020), arXiv:1911.11134, define it for the weights of single layers.
     """
     layers = [shapes[slot.name] for slot in _makers(group, shapes)]
     density = sum(map(sum, layers)) / sum(map(prod, layers))
-    return -_places_from_the_top(scores) / (group.units * density)
+    return -_descending_ranks(scores) / (group.units * density)
 
 
 def _lamp(group: UnitGroup, scores: Tensor, shapes: Shapes) -> Tensor:
-    """LAMP's rescaling of scores, there for the weights of a layer, here for the units of a group."""
+    """Rescales scores as LAMP does, which defines it for the weights of a layer, for the units of a group."""
     rescale = DISTRIBUTIONS["lamp"].rescale
     assert rescale is not None
     order = scores.argsort(stable=True)
     return torch.empty_like(scores).scatter_(0, order, rescale(scores[order]))
 
 
-def _places_from_the_top(scores: Tensor) -> Tensor:
-    """1 for the largest of ``scores``, [n], n for the smallest; of equal ones the first gets the larger place."""
+def _descending_ranks(scores: Tensor) -> Tensor:
+    """Returns ranks from 1 for the largest of ``scores``, [n], to n; the first of equal scores counts as smaller."""
     places = torch.arange(len(scores), 0, -1, dtype=scores.dtype)
     return torch.empty_like(scores).scatter_(0, scores.argsort(stable=True), places)
 

@@ -1,4 +1,4 @@
-"""What a network puts out for random images, for comparisons before and after surgery."""
+"""A network's output for fixed random images, to compare it before and after surgery."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ IMAGES = 2
 
 @torch.no_grad()
 def reference_output(model: nn.Module, example: Tensor) -> Tensor:
-    """The output of ``model`` in eval mode for a few normally distributed images, the same ones each time.
+    """Returns the output of ``model`` in eval mode for two normally distributed images, the same in every call.
 
     Args:
         example: one input, [1, channels, height, width], on the model's device.
@@ -26,7 +26,7 @@ def reference_output(model: nn.Module, example: Tensor) -> Tensor:
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Convolutions on a GPU round their inputs to 10 bits by default; here they do not."""
+    """Turns off TF32, by which convolutions on a GPU round their inputs to 10 bits."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

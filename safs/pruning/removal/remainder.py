@@ -1,7 +1,7 @@
-"""Single weights that go after whole units, so that the total is exact.
+"""Single weights removed after whole units, so that the total is exact.
 
-They leave every layer its largest weight. As long as others can go, they also leave its largest to every row of every
-layer, and to every unit the largest of those that read it, so that no further unit falls silent or goes unheard.
+Every layer keeps its largest weight. While other weights are left to remove, every row of a layer also keeps its
+largest weight, and every unit the largest weight that reads it, so that no further unit loses its inputs or readers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from safs.pruning.removal.units import UnitGroup, Units
 def drop_single_weights(
     masks: Masks, scores: Mapping[str, Tensor], groups: Sequence[UnitGroup], removed: Units, count: int
 ) -> None:
-    """Makes the ``count`` weights of least score in ``masks`` False, in place; of equal ones the first.
+    """Sets ``masks`` to False at the ``count`` weights of the lowest scores, in place; the first of equal scores goes.
 
     Args:
         masks: False in the rows and columns of ``removed``.
-        scores: of the same names and shapes, finite.
+        scores: finite scores of the same names and shapes.
     """
     kept = {name: torch.where(masks[name], score, -torch.inf) for name, score in scores.items()}
     protected = {name: _best_of_rows(score) for name, score in kept.items()}
@@ -45,14 +45,14 @@ def _drop(masks: Masks, candidates: Masks, scores: Mapping[str, Tensor], count: 
 
 
 def _best_of_rows(scores: Tensor) -> Tensor:
-    """True at the largest score of each row (first dimension) of ``scores``."""
+    """Returns a mask that is True at the largest score of each row (first dimension) of ``scores``."""
     rows = scores.flatten(1)
     best = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, rows.argmax(1, keepdim=True), True)
     return best.view_as(scores)
 
 
 def _best_readers(kept: Mapping[str, Tensor], groups: Sequence[UnitGroup], removed: Units) -> dict[str, list[int]]:
-    """Parameter name -> flat positions of weights: for every unit that stays, the largest that reads it."""
+    """Maps a parameter name to the flat positions of the largest weight that reads each unit that stays."""
     best: dict[str, list[int]] = {name: [] for name in kept}
     for group in groups:
         readers = [
@@ -71,7 +71,7 @@ def _best_readers(kept: Mapping[str, Tensor], groups: Sequence[UnitGroup], remov
 
 
 def _best_of_columns(scores: Tensor, dim: int) -> tuple[list[float], list[int]]:
-    """The largest score at each position along ``dim``, and its flat position in ``scores``."""
+    """Returns the largest score at each position along ``dim``, and its flat position in ``scores``."""
     places = torch.arange(scores.numel(), device=scores.device).view_as(scores).movedim(dim, 0).flatten(1)
     best = scores.movedim(dim, 0).flatten(1).max(1)
     return best.values.tolist(), places.gather(1, best.indices.unsqueeze(1)).squeeze(1).tolist()

@@ -1,4 +1,4 @@
-"""Which units do nothing under given masks."""
+"""Units without effect under given masks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,14 +10,14 @@ from safs.pruning.removal.units import Slot, UnitGroup, positions_of
 
 
 def useless_units(model: nn.Module, groups: Sequence[UnitGroup], masks: Masks) -> dict[str, tuple[int, ...]]:
-    """Group name -> units that nothing reaches (all weights into it are pruned: a constant) or that nobody reads.
+    """Returns, by group name, the units without input (all weights into them are pruned) and those that nothing reads.
 
-    A unit that is found counts as gone, which may leave others without input or readers, to a fixed point. Depthwise
-    weights pass a unit on rather than make it, so they do not count. Of a group whose units are all useless the first
-    remains: a layer cannot be empty.
+    A unit that is found counts as removed, which can leave others without inputs or readers; the search is repeated to
+    a fixed point. Depthwise weights do not count as inputs, since they only pass a unit on. If all units of a group are
+    useless, the first one stays, since a layer cannot be empty.
 
     Args:
-        masks: of all prunable parameters.
+        masks: masks of all prunable parameters.
     """
     depthwise = _depthwise(model)
     live = {name: mask.clone() for name, mask in masks.items()}
@@ -30,7 +30,7 @@ def useless_units(model: nn.Module, groups: Sequence[UnitGroup], masks: Masks) -
             makers = [slot for slot in weights if slot.name not in depthwise] or weights
             readers = [slot for slot in group.consumers if slot.name in live]
             needed = _live_units(readers, live, group.units)
-            if makers:  # else the units are inputs, which are always there
+            if makers:  # without producers the units are inputs of the network, which are always there
                 needed &= _live_units(makers, live, group.units)
             if found := set(range(group.units)) - needed - useless[group.name]:
                 changed = True
@@ -54,7 +54,7 @@ def _depthwise(model: nn.Module) -> set[str]:
 
 
 def _live_units(slots: Iterable[Slot], live: dict[str, Tensor], units: int) -> set[int]:
-    """Units with a live weight in any of ``slots``."""
+    """Returns the units with a live weight in any of ``slots``."""
     found: set[int] = set()
     for slot in slots:
         anything = live[slot.name].movedim(slot.dim, 0).flatten(1).any(1).tolist()

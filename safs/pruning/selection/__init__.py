@@ -1,1 +1,1 @@
-"""From scores to masks."""
+"""Selection of the weights to keep, from scores to masks."""

@@ -1,7 +1,7 @@
-"""From scores to masks: which weights stay, exactly so many of them.
+"""Masks from scores: an exact number of weights is kept.
 
-The same scores give the same masks on every device: where scores are equal, what comes first in the order of
-``prunable_parameters`` and of memory goes first. Every layer keeps at least one weight.
+The same scores give the same masks on every device: of equal scores, the first in the order of ``prunable_parameters``
+and of memory are pruned first. Every layer keeps at least one weight.
 """
 
 from collections.abc import Mapping
@@ -30,17 +30,15 @@ Scores: TypeAlias = Mapping[str, Tensor]
 
 
 def choose_masks(scores: Scores, live: int, *, distribution: str, granularity: str) -> Masks:
-    """Masks that keep exactly ``live`` weights, those of the highest scores that the two axes allow.
+    """Returns masks that keep exactly ``live`` weights: the highest scores that the two axes allow.
 
     Args:
-        granularity: of groups, whole ones go, those of the lowest mean score first; what is missing to ``live`` then,
-            less than a group, are single weights of the next one. Every layer keeps one group whole. In the last layer
-            no row or filter, which stands for a class, goes whole (see ``safs.pruning.selection.structured``). For
-            n of m see ``safs.pruning.selection.semi_structured``.
+        granularity: ``weight``; a group of weights, see ``safs.pruning.selection.structured``; or a pattern n:m, see
+            ``safs.pruning.selection.semi_structured``.
 
     Raises:
         UnknownNameError: no such distribution or granularity.
-        SparsityError: a layer would be left without what it must keep; the message says what to choose.
+        SparsityError: a layer would have fewer weights than it must keep; the message says what to choose.
         SpecError: the two axes contradict each other, or a score is not finite.
     """
     spread, kind = _checked({name: score.shape for name, score in scores.items()}, live, distribution, granularity)
@@ -59,14 +57,14 @@ def choose_masks(scores: Scores, live: int, *, distribution: str, granularity: s
 
 
 def check_choice(shapes: Shapes, sparsity: float, *, distribution: str, granularity: str) -> None:
-    """Raises what ``choose`` would raise for scores of these shapes, whatever their values."""
+    """Raises the errors of ``choose_masks`` that follow from the shapes of the scores alone."""
     _checked(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity, sparsity)
 
 
 def _checked(
     shapes: Shapes, live: int, distribution: str, granularity: str, asked: float | None = None
 ) -> tuple[Distribution, Granularity | Pattern]:
-    """The two axes, which let ``live`` weights be kept."""
+    """Returns the two axes by name, once it is checked that they can keep ``live`` weights."""
     spread, kind = DISTRIBUTIONS[distribution], granularity_named(granularity)
     check_not_empty(shapes)
     if isinstance(kind, Pattern):
@@ -87,5 +85,5 @@ def _choose_weights(scores: Scores, live: int, spread: Distribution) -> Masks:
 
 
 def _counts_above_threshold(rescaled: Scores, live: int) -> dict[str, int]:
-    """How many of each layer are among the ``live`` largest: enough, since rescaling keeps a layer's own order."""
+    """Returns how many weights of each layer are among the ``live`` largest; rescaling keeps the order in a layer."""
     return {name: int(mask.count_nonzero()) for name, mask in keep_largest_overall(rescaled, live).items()}

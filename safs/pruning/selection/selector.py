@@ -1,4 +1,4 @@
-"""From scores to masks to the pruned network, as the job's distribution and granularity have it."""
+"""Selectors turn scores into masks and masks into the pruned network, by the job's distribution and granularity."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,25 +17,29 @@ from safs.pruning.selection.choose_masks import Scores, check_choice, choose_mas
 from safs.spec.job import PruneSpec
 
 FILTER = "filter"
-"""The granularity that makes networks physically smaller."""
+"""Name of the granularity that makes networks physically smaller."""
 
 
 class Selector(Protocol):
-    """One granularity's way to prune a network."""
+    """A granularity's way to prune a network."""
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
-        """Masks of exactly this sparsity that keep what scores highest; the model is left as it is."""
+        """Returns masks of exactly this sparsity that keep the highest scores; the model is left as it is."""
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
-        """The pruned network of the masks that ``choose`` gave last: zeros in place, or physically smaller."""
+        """Returns the pruned network, with zeros in place or physically smaller.
+
+        Args:
+            masks: the masks that ``choose`` returned last.
+        """
 
 
 def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
-    """What ``spec.granularity`` asks for.
+    """Returns the selector for ``spec.granularity``.
 
     Raises:
         UnknownNameError: no such distribution or granularity.
-        CompactionError: filters are to go, and the network cannot be made smaller.
+        CompactionError: the granularity is ``filter`` and the network cannot be made smaller.
     """
     if spec.granularity == FILTER:
         return UnitSelector(model, example, spec.distribution)
@@ -44,7 +48,7 @@ def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
 
 @dataclass(frozen=True, slots=True)
 class MaskSelector:
-    """Zeros in place: single weights, or blocks of them that no layer's shape depends on."""
+    """Prunes by zeros in place: single weights or groups of them; shapes stay."""
 
     model: nn.Module
     distribution: str
@@ -60,9 +64,9 @@ class MaskSelector:
 
 
 class UnitSelector:
-    """Filters and neurons that leave the network, with all that reads them.
+    """Removes filters and neurons from the network, with the weights that read them.
 
-    ``groups`` are the model's; ``removal`` is what the last ``choose`` decided.
+    ``groups`` are the groups of the model; ``removal`` is the result of the last ``choose``.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, distribution: str) -> None:
@@ -78,16 +82,16 @@ class UnitSelector:
         assert self.removal is not None
         form, left = shrink(self._model, self.groups, self.removal, self._example)
         gone, units = sum(map(len, self.removal.units.values())), sum(group.units for group in self.groups)
-        return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons are gone."))
+        return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons were removed."))
 
 
 def scored(trainer: Trainer, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
-    """What each prunable weight of the trainer's model is worth now; pruned ones 0."""
+    """Returns the scores of all prunable weights of the trainer's model by ``spec.score``; pruned weights score 0."""
     return SCORES[spec.score].compute(ScoreInput(trainer.model, masks, trainer.batches, trainer.seed))
 
 
 def check_selection(task: PruningTask) -> None:
-    """Raises what the selection of ``task.sparsity`` would raise."""
+    """Raises the errors that selecting ``task.sparsity`` of the network would raise."""
     spec = task.spec
     check_score(spec)
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(task.model).items()}
@@ -98,6 +102,6 @@ def check_selection(task: PruningTask) -> None:
 
 
 def check_score(spec: PruneSpec) -> None:
-    """Raises UnknownNameError where there is no such score."""
+    """Raises UnknownNameError if there is no score of that name."""
     if spec.score not in SCORES:
         raise UnknownNameError("score", spec.score, SCORES, field="prune.score")

@@ -1,7 +1,10 @@
-"""n of every m weights, exactly, in every full block of m consecutive weights of a row of [out, in * kernel].
+"""n:m sparsity: n of every m consecutive input channels are kept, at each output and each position of the kernel.
 
-Where a row is no multiple of m its last block is short. There at most n stay, so that the whole fits hardware that
-pads rows, and how many do makes the total exact: they are filled from the largest score of all layers on.
+This is the layout of sparse tensor cores, which multiply along the input channels (NVIDIA's ASP permutes convolutions
+in the same way). A weight [out, in / groups, *kernel] is taken as a matrix [out * kernel, in / groups], whose rows are
+cut into blocks of m. Where m does not divide the length of a row, its last block is short and keeps at most n weights,
+so that the matrix still fits hardware that pads rows. The short blocks make the total exact: they are filled in the
+order of their scores, largest first, over all layers.
 """
 
 from collections.abc import Mapping
@@ -17,15 +20,14 @@ from safs.pruning.largest import keep_largest, keep_largest_of_rows
 from safs.pruning.masks import Masks
 
 SUITABLE = ("global", "uniform")
-"""Distributions that a pattern, which gives all layers the same density, does not contradict."""
+"""Distributions that fit a pattern, which gives every layer the same density."""
 
 
 def choose(scores: Mapping[str, Tensor], live: int, pattern: Pattern) -> Masks:
-    """Masks of exactly ``live`` weights; ``check`` must have passed."""
+    """Returns masks of exactly ``live`` weights; call ``check`` first."""
     masks, candidates = {}, {}
     for name, score in scores.items():
-        rows = score.flatten(1)
-        full, short = _cut(rows, pattern)
+        full, short = _cut(_rows(score), pattern)
         kept = keep_largest_of_rows(full.reshape(-1, pattern.block), pattern.kept).view_as(full)
         allowed = keep_largest_of_rows(short, min(pattern.kept, short.shape[1]))
         masks[name] = torch.cat([kept, torch.zeros_like(allowed)], 1)
@@ -40,11 +42,16 @@ def choose(scores: Mapping[str, Tensor], live: int, pattern: Pattern) -> Masks:
     for mask, part in zip(masks.values(), parts, strict=True):
         short = _cut(mask, pattern)[1]
         short.copy_(part.view_as(short))
-    return {name: mask.view_as(scores[name]) for name, mask in masks.items()}
+    return {name: _as_weight(mask, scores[name].shape) for name, mask in masks.items()}
 
 
 def check(shapes: Shapes, live: int, distribution: str, pattern: Pattern) -> None:
-    """Raises SpecError for a distribution that contradicts ``pattern``, SparsityError where it cannot keep ``live``."""
+    """Checks that ``pattern`` fits ``distribution`` and can keep ``live`` weights.
+
+    Raises:
+        SpecError: the distribution contradicts the pattern.
+        SparsityError: the pattern keeps more or fewer weights; the message names the nearest sparsity that fits.
+    """
     if distribution not in SUITABLE:
         raise SpecError(
             f"granularity '{pattern}' gives every layer the same density, which the distribution {distribution!r} does "
@@ -65,14 +72,25 @@ def check(shapes: Shapes, live: int, distribution: str, pattern: Pattern) -> Non
     )
 
 
+def _rows(weight: Tensor) -> Tensor:
+    """Returns [out * kernel, in / groups], a copy where there is a kernel."""
+    return weight.movedim(1, -1).reshape(-1, weight.shape[1])
+
+
+def _as_weight(rows: Tensor, shape: torch.Size) -> Tensor:
+    """Undoes ``_rows``."""
+    return rows.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1).contiguous()
+
+
 def _cut(rows: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
-    """Views of [out, n]: the columns of the full blocks, and those of the short ones."""
+    """Returns two views of ``rows``: the columns of the full blocks and those of the short ones."""
     end = rows.shape[1] // pattern.block * pattern.block
     return rows[:, :end], rows[:, end:]
 
 
 def _bounds(shape: torch.Size, pattern: Pattern) -> tuple[int, int]:
-    """The fewest and the most weights that a layer keeps."""
-    outputs, length = shape[0], shape[1:].numel()
-    in_full = outputs * (length // pattern.block) * pattern.kept
-    return max(1, in_full), in_full + outputs * min(pattern.kept, length % pattern.block)
+    """Returns the fewest and the most weights that a layer can keep."""
+    length = shape[1]
+    rows = shape.numel() // length
+    in_full = rows * (length // pattern.block) * pattern.kept
+    return max(1, in_full), in_full + rows * min(pattern.kept, length % pattern.block)

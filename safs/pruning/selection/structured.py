@@ -1,11 +1,11 @@
-"""Whole groups of weights pruned as zeros: filters, rows, columns, input channels.
+"""Structured pruning: whole groups of weights (filters, rows, columns, input channels) become zeros.
 
-Groups go from the lowest mean score on, whole ones as long as they fit; the rest, less than one group, are the lowest
-single weights of the next group, so that the total is exact to the single weight. Every layer keeps one group whole.
+Groups are pruned in the order of their mean scores, lowest first, while they fit. The rest, fewer weights than a group
+has, are the lowest single weights of the next group, so that the total is exact. Every layer keeps one whole group.
 
-Where a group makes an output (rows, filters), the last layer's are the classes, and it loses single weights instead,
-never the last one of a class: as many as its distribution says; under one threshold for all layers none, until the
-other layers have no more to give.
+Where groups make outputs (rows, filters), the groups of the last layer are the classes. That layer loses single weights
+instead, never the last one of a class: as many as the distribution says, or, with one threshold for all layers, none
+until the other layers have no more to give.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from safs.pruning.masks import Masks
 
 
 def choose(scores: Mapping[str, Tensor], live: int, distribution: Distribution, granularity: Granularity) -> Masks:
-    """Masks of exactly ``live`` weights, enough for every layer's ``least``."""
+    """Returns masks of exactly ``live`` weights, which must be enough for ``least`` of every layer."""
     shapes = {name: score.shape for name, score in scores.items()}
     classes = _classes(shapes, granularity)
     groups = {name: granularity.grouped(score) for name, score in scores.items()}
@@ -42,19 +42,19 @@ def choose(scores: Mapping[str, Tensor], live: int, distribution: Distribution, 
 
 
 def least(shapes: Shapes, granularity: Granularity) -> dict[str, int]:
-    """The fewest weights that each layer can keep: one group; in the classes' layer one weight a class."""
+    """Returns the fewest weights that each layer can keep: one group, or one weight per class in the last layer."""
     classes = _classes(shapes, granularity)
     sizes = {name: granularity.group_size(torch.Size(shape)) for name, shape in shapes.items()}
     return {name: prod(shapes[name]) // size if name == classes else size for name, size in sizes.items()}
 
 
 def _classes(shapes: Shapes, granularity: Granularity) -> str | None:
-    """The layer whose groups are the classes, if they are any layer's."""
+    """Returns the name of the layer whose groups are the classes; None if groups do not make outputs."""
     return list(shapes)[-1] if granularity.removes_outputs else None
 
 
 def _keep_groups(layers: Mapping[str, Tensor], live: int, distribution: Distribution) -> dict[str, Tensor]:
-    """Bool masks of ``layers``, name -> [groups, size], that keep ``live`` weights of all of them together."""
+    """Returns bool masks of ``layers``, name -> [groups, size], that keep ``live`` weights of all layers together."""
     values, sizes = [], []
     for groups in layers.values():
         value = _rescaled(groups.double().mean(1), distribution)
@@ -86,6 +86,6 @@ def _rescaled(means: Tensor, distribution: Distribution) -> Tensor:
 
 
 def _keep_of_every_group(groups: Tensor, live: int) -> Tensor:
-    """The bool mask of the ``live`` largest of ``groups``, [groups, size], the largest of every group among them."""
+    """Returns the bool mask of the ``live`` largest scores, [groups, size], including the largest of every group."""
     protected = groups.scatter(1, groups.argmax(1, keepdim=True), torch.inf)
     return keep_largest(protected.flatten(), live).view_as(groups)

@@ -207,8 +207,8 @@ def test_unknown_distribution_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("distribution", ["global", "lamp"])
-def test_counts_that_the_scores_decide_are_not_told_from_shapes(distribution):
-    with pytest.raises(SpecError, match="depends on the weights"):
+def test_counts_that_depend_on_scores_are_refused_for_shapes(distribution):
+    with pytest.raises(SpecError, match="depends on scores, not on shapes"):
         live_counts(LENET5, 0.5, distribution)
 
 

@@ -1,4 +1,4 @@
-"""n of every m weights; by hand, and block by block."""
+"""n:m sparsity: n of every m weights along the input channels; checked by hand and block by block."""
 
 import pytest
 import torch
@@ -18,16 +18,44 @@ def test_two_of_four_keeps_the_two_largest_of_every_block():
 
     masks = chosen({"layer": score}, 8, "2:4")
 
-    # Of equal scores the first ones go.
+    # The first of equal scores are pruned.
     assert masks["layer"].int().tolist() == [[0, 1, 1, 0, 1, 1, 0, 0], [0, 0, 1, 1, 0, 1, 0, 1]]
 
 
-def test_blocks_run_along_the_flattened_kernel_of_a_filter():
-    score = torch.arange(16.0).view(2, 2, 2, 2)
+def test_blocks_run_along_the_input_channels_at_each_position_of_the_kernel():
+    """As sparse tensor cores read them: they multiply along the input channels."""
+    by_position = torch.tensor([[1.0, 2.0, 3.0, 4.0], [8.0, 7.0, 6.0, 5.0]])
+    score = by_position.T.view(1, 4, 1, 2)  # [out, in, height, width]
 
-    masks = chosen({"conv": score}, 8, "2:4")
+    masks = chosen({"conv": score}, 4, "2:4")
 
-    assert masks["conv"].flatten().int().tolist() == [0, 0, 1, 1] * 4
+    assert masks["conv"][0, :, 0, 0].int().tolist() == [0, 0, 1, 1]
+    assert masks["conv"][0, :, 0, 1].int().tolist() == [1, 1, 0, 0]
+
+
+def test_the_mask_of_a_convolution_is_two_of_four_in_the_matrix_that_a_gpu_multiplies():
+    score = torch.rand(8, 16, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    mask = chosen({"conv": score}, 576, "2:4")["conv"]
+
+    matrix = mask.permute(0, 2, 3, 1).reshape(8 * 9, 16)  # channels last, as NVIDIA's ASP lays it out
+    assert matrix.view(-1, 4).sum(1).unique().tolist() == [2]
+    assert mask.is_contiguous()
+
+
+def test_a_convolution_of_grey_images_has_short_blocks_alone():
+    masks = chosen({"conv": torch.arange(1.0, 10.0).view(1, 1, 3, 3), "fc": torch.rand(2, 4)}, 9, "2:4")
+
+    assert masks["conv"].flatten().int().tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert masks["fc"].sum(1).tolist() == [2, 2]
+
+
+def test_grouped_convolutions_have_blocks_within_their_groups():
+    score = torch.tensor([4.0, 3.0, 2.0, 1.0, 1.0, 2.0, 3.0, 4.0]).view(2, 4, 1, 1)  # 8 channels in 2 groups
+
+    masks = chosen({"conv": score}, 4, "2:4")
+
+    assert masks["conv"].flatten().int().tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
 
 
 def test_short_last_blocks_are_filled_from_the_largest_score_of_all_layers_on():
@@ -78,7 +106,7 @@ def test_every_full_block_has_exactly_n_and_every_short_one_at_most_n(pattern, s
 
     assert sum(int(mask.sum()) for mask in masks.values()) == live
     for mask in masks.values():
-        for row in mask.flatten(1):
+        for row in mask.movedim(1, -1).flatten(0, -2):
             counts = [(int(part.sum()), len(part)) for part in row.split(block)]
             assert all(count == kept if size == block else count <= kept for count, size in counts)
 
@@ -95,7 +123,7 @@ def test_a_sparsity_that_does_not_fit_names_the_one_that_does():
     check_choice(shapes, 0.5, distribution="global", granularity="2:4")
 
 
-def test_a_sparsity_of_many_digits_is_told_exactly():
+def test_the_refusal_names_a_sparsity_of_as_many_digits_as_needed():
     shapes = {"a": torch.Size([1000, 3000])}
 
     with pytest.raises(SparsityError, match=r"Choose the sparsity 0\.6666667,"):
