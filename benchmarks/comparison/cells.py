@@ -26,6 +26,8 @@ OTHER_ROWS: dict[str, dict[str, Any]] = {
     "magnitude-cubic": {"method": "magnitude", "schedule": "cubic"},
     "magnitude-erk": {"method": "magnitude", "distribution": "erk"},
     "magnitude-filters": {"method": "magnitude", "granularity": "filter"},
+    "greg1-linear": {"method": "greg1", "options": {"growth": "linear"}},
+    "greg2-linear": {"method": "greg2", "options": {"growth": "linear"}},
     "greg1-filters": {"method": "greg1", "granularity": "filter"},
 }
 """Rows besides every method with its defaults: name -> the job's ``prune`` section."""

@@ -161,7 +161,7 @@ class CellRunner:
         """
         epochs = work.epochs if isinstance(work, Training) else work.spec.epochs
         named = NamedWork(Candidate(0, {}, epochs, work.seed), work)
-        trained = self._executor.train(stage, [named], context, _ignore)[0]
+        trained = self._executor.train(stage, [named], context, _ignore, lambda named, trained: None)[0]
         _network(trained)
         return trained
 

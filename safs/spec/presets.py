@@ -39,6 +39,9 @@ _PAPER_RECIPES: dict[str, Section] = {
     "efficientnet_b0": {"optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "schedule": "cosine_restarts"},
 }
 
+# Options of pruning methods as published, where this program's default is another one.
+_PAPER_OPTIONS: dict[str, Section] = {"greg1": {"growth": "linear"}, "greg2": {"growth": "linear"}}
+
 # The values that each pruning method sets if the user does not. Every schedule except ``one_shot`` trains.
 _SGD: Section = {"optimizer": "sgd", "learning_rate": 1e-2, "momentum": 0.9}
 METHODS: Registry[Section] = Registry(
@@ -89,6 +92,10 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
     train, prune = filled["train"], {} if given.get("prune") is None else given["prune"]
     if isinstance(train, Mapping) and isinstance(prune, Mapping):
         filled["prune"] = fill_prune(defaults.get("prune", {}) | _method_values(prune) | dict(prune), train=train)
+        options = filled["prune"].get("options", {})
+        published = _PAPER_OPTIONS.get(str(prune.get("method"))) if preset == "paper" else None
+        if published and isinstance(options, Mapping):
+            filled["prune"]["options"] = published | dict(options)
     return filled
 
 

@@ -1,12 +1,12 @@
-"""A penalty on chosen weights that grows in the course of a training, and how far it has pulled them down."""
+"""A penalty on chosen weights that grows during a training, and measurements of how far it shrinks them."""
 
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
-from typing import Any
+from math import ceil, pow
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,10 @@ from safs.pruning.protocol import Trainer
 
 
 @dataclass(frozen=True, slots=True)
-class Ramp:
+class LinearRamp:
     """A number that grows by ``delta`` every ``every`` steps, the first time at step 0, until it is ``ceiling``.
 
-    >>> ramp = Ramp(delta=0.5, every=2, ceiling=1.25)
+    >>> ramp = LinearRamp(delta=0.5, every=2, ceiling=1.25)
     >>> [ramp.at(step) for step in range(7)], ramp.updates, ramp.steps
     ([0.5, 0.5, 1.0, 1.0, 1.25, 1.25, 1.25], 3, 6)
     """
@@ -29,31 +29,63 @@ class Ramp:
     every: int
     ceiling: float
     start: float = 0.0
-    """What it grows from."""
+    """The number before the first update."""
 
     @property
     def updates(self) -> int:
-        """How often it grows."""
-        return ceil((self.ceiling - self.start) / self.delta * (1 - 1e-12))  # 1 / 0.005 is 200, whatever floats say
+        """Number of updates."""
+        return ceil((self.ceiling - self.start) / self.delta * (1 - 1e-12))  # 1 / 0.005 is 200 despite rounding
 
     @property
     def steps(self) -> int:
-        """From the first update to the end of the last one's turn."""
+        """Steps from the first update to the end of the interval after the last one."""
         return self.updates * self.every
 
     def at(self, step: int) -> float:
-        """The number in force at ``step``."""
+        """Returns the number in force at ``step``."""
         update = step // self.every + 1
         return self.ceiling if update >= self.updates else self.start + update * self.delta
 
 
+@dataclass(frozen=True, slots=True)
+class GeometricRamp:
+    """A number that grows by the same factor every ``every`` steps, the first time at step 0, until it is ``ceiling``.
+
+    >>> ramp = GeometricRamp(start=0.01, ceiling=100.0, updates=4, every=2)
+    >>> [round(ramp.at(step), 3) for step in range(9)], ramp.steps
+    ([0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 100.0, 100.0, 100.0], 8)
+    """
+
+    start: float
+    """The number before the first update, above 0."""
+    ceiling: float
+    updates: int
+    """Number of updates, at least 1."""
+    every: int
+
+    @property
+    def steps(self) -> int:
+        """Steps from the first update to the end of the interval after the last one."""
+        return self.updates * self.every
+
+    def at(self, step: int) -> float:
+        """Returns the number in force at ``step``."""
+        update = step // self.every + 1
+        if update >= self.updates:
+            return self.ceiling
+        return self.start * pow(self.ceiling / self.start, update / self.updates)
+
+
+Ramp: TypeAlias = LinearRamp | GeometricRamp
+
+
 class Penalty:
-    """lambda / 2 w^2 for each pruned weight w: adds its gradient, lambda w, to that of the loss.
+    """The penalty lambda / 2 w^2 on chosen weights w: adds its gradient, lambda w, to that of the loss.
 
     Args:
-        parameters: name -> parameter.
-        pruned: name -> bool tensor of the parameter's shape, True where the penalty falls.
-        kept: the same, where the negative penalty falls that lets weights recover.
+        parameters: parameters by name.
+        pruned: name -> bool tensor of the parameter's shape, True for weights to shrink.
+        kept: the same for weights that get a negative penalty, so that they recover; None: no weights.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], pruned: Masks, kept: Masks | None = None) -> None:
@@ -62,7 +94,7 @@ class Penalty:
 
     @torch.no_grad()
     def add(self, pruned: float, kept: float = 0.0) -> None:
-        """Adds it to the gradients, with lambda ``pruned`` and ``kept``; parameters without a gradient stay without."""
+        """Adds penalties of strength ``pruned`` and ``kept`` to the gradients; skips parameters without a gradient."""
         for pairs, strength in ((self._pruned, pruned), (self._kept, kept)):
             reached = [(weight, weight.grad, where) for weight, where in pairs if weight.grad is not None]
             if reached and strength:
@@ -71,13 +103,13 @@ class Penalty:
 
 
 def pulled_down(model: nn.Module, masks: Masks, norms: Mapping[str, str]) -> Masks:
-    """Where the penalty falls: on what ``masks`` prune, and on the scale that a batch norm gives filters that go whole.
+    """Returns where the penalty applies: the weights that ``masks`` prune, and the batch-norm scales of whole filters.
 
-    Batch norm undoes what the penalty does to a whole filter: its output keeps its size until the filter's variance
-    falls to the norm's eps. So its scale there is pulled down as well; this is ours, not the paper's. On digits,
-    perceptrons with 98% of single weights gone lost 4 points at removal with it, 30 without, and three times the steps
-    did not make up for it (measured by us). Biases and shifts are left alone: they become constants, which stay or are
-    folded.
+    Batch norm cancels the penalty on a whole filter: its output keeps its size until the filter's variance falls to the
+    norm's eps. So the filter's scale in the norm is penalised as well; this is our addition to the paper. On digits,
+    perceptrons with 98% of single weights pruned lost 4 points at the removal with it and 30 without, and three times
+    as many steps did not make up for it (measured by us). Biases and shifts are not penalised: they become constants,
+    which stay or are folded.
 
     Args:
         norms: weight name -> path of the batch norm that reads the layer's output (``norms_behind``).
@@ -89,8 +121,8 @@ def pulled_down(model: nn.Module, masks: Masks, norms: Mapping[str, str]) -> Mas
 
 
 def norms_behind(trainer: Trainer) -> dict[str, str]:
-    """Prunable weight -> path of the batch norm that reads what its layer puts out, and that of no other layer."""
-    outputs: dict[int, tuple[str, Tensor]] = {}  # Holds the tensors, so that no id comes twice.
+    """Maps a prunable weight to the path of the batch norm that reads the output of its layer and of no other."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # holds the tensors, so that no id is used twice
     found: dict[str, str] = {}
     names = {id(parameter): name for name, parameter in prunable_parameters(trainer.model).items()}
 
@@ -114,9 +146,10 @@ def norms_behind(trainer: Trainer) -> dict[str, str]:
 
 
 def spread_behind_norms(trainer: Trainer, masks: Masks, norms: Mapping[str, str]) -> tuple[float, float] | None:
-    """Mean standard deviation, behind batch norm in eval mode, of filters that go whole and of the others.
+    """Returns the mean standard deviation, after batch norm in eval mode, of filters pruned whole and of the others.
 
-    This, not the size of the weights, is what removing a filter changes. None if no filter with a norm goes, or all do.
+    Removing a filter changes the network by this deviation, not by the size of its weights. Returns None if no filter
+    with a norm is pruned whole, or all are.
     """
     goes = {norms[name]: ~mask.flatten(1).any(1) for name, mask in masks.items() if name in norms}
     gone = torch.cat([torch.zeros(0, dtype=torch.bool, device=trainer.device), *goes.values()])

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from safs.pruning.masks import prunable_parameters
-from safs.pruning.methods.penalty import Penalty, Ramp, norms_behind, pulled_down, spread_behind_norms
+from safs.pruning.methods.penalty import LinearRamp, Penalty, norms_behind, pulled_down, spread_behind_norms
 from tests.pruning.trainers import trainer_for
 
 
@@ -37,12 +37,12 @@ def block(seed: int = 0) -> Block:
 @pytest.mark.parametrize(
     ("ramp", "updates"),
     [
-        (Ramp(delta=1e-4, every=10, ceiling=1.0), 10_000),
-        (Ramp(delta=0.005, every=10, ceiling=1.0), 200),
-        (Ramp(delta=1e-5, every=5, ceiling=0.01), 1_000),
-        (Ramp(delta=1e-4, every=5, ceiling=1.0, start=0.01), 9_900),
-        (Ramp(delta=0.3, every=1, ceiling=1.0), 4),
-        (Ramp(delta=5.0, every=7, ceiling=1.0), 1),
+        (LinearRamp(delta=1e-4, every=10, ceiling=1.0), 10_000),
+        (LinearRamp(delta=0.005, every=10, ceiling=1.0), 200),
+        (LinearRamp(delta=1e-5, every=5, ceiling=0.01), 1_000),
+        (LinearRamp(delta=1e-4, every=5, ceiling=1.0, start=0.01), 9_900),
+        (LinearRamp(delta=0.3, every=1, ceiling=1.0), 4),
+        (LinearRamp(delta=5.0, every=7, ceiling=1.0), 1),
     ],
 )
 def test_the_penalty_grows_as_often_as_delta_fits_in_the_ceiling(ramp, updates):
