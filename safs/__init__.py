@@ -7,13 +7,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from safs.checkpoint import load, verify
+    from safs.checkpoint import hold_zeros, load, verify
 
-__all__ = ["load", "verify"]
+__all__ = ["hold_zeros", "load", "verify"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``load`` and ``verify`` on first use: they need torch, the command's help and the client do not."""
+    """Import the public functions on first use: they need torch; the command's help and the client do not."""
     if name not in __all__:
         raise AttributeError(f"module 'safs' has no attribute {name!r}")
     from safs import checkpoint

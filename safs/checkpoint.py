@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from safs.errors import CheckpointError, SafsError
 from safs.inputs import WithSelectedInputs
@@ -23,6 +25,7 @@ from safs.json_form import to_json
 from safs.metrics.sparsity import SparsityReport
 from safs.networks import Assignment, Blueprint, Network, Scalars, assemble
 from safs.pruning.axes.distributions import live_total
+from safs.pruning.masks import prunable_parameters
 from safs.result_folder import CHECKPOINT, CONFIG
 
 FORMAT = 1
@@ -73,6 +76,9 @@ def load(directory: str | Path) -> nn.Module:
     as under ``input`` in config.json, and returns logits [batch, classes]. A network that reads a selection of pixels
     or channels also takes whole images; it selects by itself.
 
+    The network is an ordinary module: it can be copied, pickled, exported (``torch.export``, with a dynamic batch) and
+    traced by torch.fx. Before training it, call ``hold_zeros``.
+
     Raises:
         CheckpointError: the folder is incomplete, altered, or of a format that this version does not read.
     """
@@ -91,6 +97,34 @@ def verify(directory: str | Path) -> Verification:
     config, sparsity = opened.config, opened.network.sparsity()
     _check_counts(sparsity, config.live_weights, config.spec.sparsity)
     return Verification(config.sha256[_WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
+
+
+def hold_zeros(network: nn.Module) -> list[RemovableHandle]:
+    """Keep the pruned weights of ``network`` at zero while it is trained.
+
+    The gradient of every prunable weight that is zero now becomes zero. An optimizer that moves each weight by its own
+    gradient alone, as SGD and Adam do, then leaves these weights at zero; weight decay and momentum do as well. Create
+    the optimizer afterwards. Copies of the network do not keep the zeros; call this function on the copy.
+
+    Returns:
+        Handles; ``remove()`` on all of them lets the weights move again.
+
+    >>> import torch
+    >>> layer = torch.nn.Linear(2, 1, bias=False)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[1.0, 0.0]]))
+    >>> handles = hold_zeros(layer)
+    >>> layer(torch.ones(1, 2)).sum().backward()
+    >>> layer.weight.grad
+    tensor([[1., 0.]])
+    """
+    return [
+        weight.register_hook(partial(_masked_gradient, weight.detach() != 0))
+        for weight in prunable_parameters(network).values()
+    ]
+
+
+def _masked_gradient(mask: Tensor, gradient: Tensor) -> Tensor:
+    return gradient.where(mask.to(gradient.device), gradient.new_zeros(()))
 
 
 def versions() -> dict[str, str]:

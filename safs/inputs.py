@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 
@@ -47,13 +48,16 @@ class SelectInputs(nn.Module):
         """
         pixels = self.selection.kind == "pixel"
         inputs = images.flatten(1) if pixels else images
-        if self.selection.kept[-1] >= inputs.shape[1]:  # On a GPU, index_select would break the process.
-            raise ValueError(
-                f"{self.selection.kind} {self.selection.kept[-1]} is kept, and images of {tuple(images.shape[1:])} "
-                f"have {inputs.shape[1]}"
-            )
+        _check_inputs(inputs, images, self.selection.kind, self.selection.kept[-1])
         kept = inputs.index_select(1, self.kept)
         return kept[:, :, None, None] if pixels else kept
+
+
+@torch.fx.wrap  # torch.fx cannot trace a comparison of shapes.
+def _check_inputs(inputs: Tensor, images: Tensor, kind: str, last: int) -> None:
+    # On a GPU, index_select with a bad index would break the process.
+    if last >= inputs.shape[1]:
+        raise ValueError(f"{kind} {last} is kept, and images of {tuple(images.shape[1:])} have {inputs.shape[1]}")
 
 
 class WithSelectedInputs(nn.Module):

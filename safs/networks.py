@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from safs import models
-from safs.activations.surgery import RewiredModel, rewire
+from safs.activations.surgery import RewiredModel, SingleInputModel, rewire
 from safs.metrics.sparsity import SparsityReport, measure_sparsity
 from safs.models.form import Form, apply_form
 from safs.models.weights import copy_state
@@ -77,4 +77,4 @@ def assemble(network: Network) -> RewiredModel:
         WeightsError: the state does not fit the architecture.
     """
     model = network.blueprint.build(state=network.state)
-    return rewire(model, network.assignment, scalars=network.scalars).eval()
+    return rewire(model, network.assignment, scalars=network.scalars, kind=SingleInputModel).eval()

@@ -40,7 +40,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_respons
 @router.get("/checkpoint", summary="Download the sparse weights (safetensors)", responses=_RESPONSES)
 async def get_checkpoint(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the weights under the network's own parameter names; pruned weights are exactly zero.
-    `safetensors.torch.load_file` reads the file."""
+    `safetensors.torch.load_file` reads the file. They belong to the operators that the configuration names."""
     return await _respond(services, caller, request, job_id, "checkpoint")
 
 

@@ -1,6 +1,9 @@
 """A model with replaced activation calls."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import ismodule
 from types import MappingProxyType
 from typing import Any
 
@@ -35,13 +38,17 @@ class RewiredModel(nn.Module):
             self.register_buffer(name, constant, persistent=False)
         self.add_module(ACTIVATIONS, nn.ModuleList(activations.values()))
         self._site_paths = tuple(activations)
-        self._eval_forward = _compile(eval_graph, f"{type(model).__name__} in eval mode")
-        self._train_forward = _compile(train_graph, f"{type(model).__name__} in train mode")
+        self._eval_forward = _Forward.of(eval_graph, f"{type(model).__name__} in eval mode")
+        self._train_forward = _Forward.of(train_graph, f"{type(model).__name__} in train mode")
         self.training = model.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Take the arguments of the model's forward, and return the same type."""
-        return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
+        return self._graph_forward(self, *args, **kwargs)
+
+    @property
+    def _graph_forward(self) -> "_Forward":
+        return self._train_forward if self.training else self._eval_forward
 
     @property
     def activations(self) -> Mapping[str, nn.Module]:
@@ -76,6 +83,14 @@ class RewiredModel(nn.Module):
         self.load_state_dict({**state, **scalars})
 
 
+class SingleInputModel(RewiredModel):
+    """A rewired model that takes one argument, which ``torch.export`` and torch.fx need in the signature."""
+
+    def forward(self, x: Any) -> Any:
+        """Take the only argument of the model's forward, and return the same type."""
+        return self._graph_forward(self, x)
+
+
 def _share(model: nn.Module, rewired: nn.Module) -> None:
     for name in (*model._parameters, *model._buffers, *model._modules):
         if name == ACTIVATIONS or hasattr(RewiredModel, name):
@@ -90,10 +105,41 @@ def _share(model: nn.Module, rewired: nn.Module) -> None:
         rewired.add_module(name, child)
 
 
-def _compile(graph: Graph, description: str) -> Callable[..., Any]:
-    """Compile the function that torch.fx writes for ``graph``. Its first argument is the rewired model."""
-    code = graph.python_code("self")
-    namespace = dict(code.globals)
-    exec(compile(code.src, f"<rewired {description}>", "exec"), namespace)
-    forward: Callable[..., Any] = namespace["forward"]
-    return forward
+class _Forward:
+    """The function that torch.fx writes for a graph. Its first argument is the rewired model.
+
+    A compiled function cannot be pickled, so pickling keeps the source and the names that it uses.
+    """
+
+    def __init__(self, source: str, names: Mapping[str, Any], description: str) -> None:
+        self._source, self._names, self._description = source, dict(names), description
+        namespace = dict(names)
+        exec(compile(source, f"<rewired {description}>", "exec"), namespace)
+        self._function: Callable[..., Any] = namespace["forward"]
+
+    @classmethod
+    def of(cls, graph: Graph, description: str) -> "_Forward":
+        code = graph.python_code("self")
+        return cls(code.src, code.globals, description)
+
+    def __call__(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return self._function(model, *args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Forward":
+        return self  # It is never changed.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = {name: _ModuleName(value.__name__) if ismodule(value) else value for name, value in self._names.items()}
+        return _rebuild_forward, (self._source, names, self._description)
+
+
+@dataclass(frozen=True, slots=True)
+class _ModuleName:
+    """Stands for a module in a pickle, which cannot hold modules."""
+
+    name: str
+
+
+def _rebuild_forward(source: str, names: Mapping[str, Any], description: str) -> _Forward:
+    modules = {name: import_module(value.name) for name, value in names.items() if isinstance(value, _ModuleName)}
+    return _Forward(source, {**names, **modules}, description)

@@ -18,11 +18,11 @@ from safs.activations.aliasing import isolate, replace_call
 from safs.activations.calls import ActivationCall, activation_call
 from safs.activations.module import Activation
 from safs.activations.operators import OPERATORS, Operator
-from safs.activations.rewired import ACTIVATIONS, RewiredModel
+from safs.activations.rewired import ACTIVATIONS, RewiredModel, SingleInputModel
 from safs.activations.symbolic_trace import trace
 from safs.errors import UnknownNameError
 
-__all__ = ["RewiredModel", "Site", "candidate_operators", "find_sites", "rewire"]
+__all__ = ["RewiredModel", "SingleInputModel", "Site", "candidate_operators", "find_sites", "rewire"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ def rewire(
     learnable: bool = False,
     scalars: Mapping[str, Mapping[str, float]] | None = None,
     modules: Mapping[str, nn.Module] | None = None,
+    kind: type[RewiredModel] = RewiredModel,
 ) -> RewiredModel:
     """A copy of ``model``'s forward with other activations. Parameters and buffers are shared, under the same names.
 
@@ -77,6 +78,7 @@ def rewire(
         scalars: site path -> scalar name -> initial value, 1 by default.
         modules: site path -> module that is called there instead of an operator. Its parameters and buffers become
             part of the result, beside the model's.
+        kind: class of the result. ``SingleInputModel`` has a forward of one argument.
 
     Raises:
         SurgeryError: torch.fx cannot trace the model; the message names the line.
@@ -104,7 +106,7 @@ def rewire(
     for training, by_path in nodes.items():
         _replace(traces[training].graph, by_path, {found.node: found.call for found in calls[training]}, sites, members)
     constants: dict[str, Tensor] = {**traces[False].constants, **traces[True].constants}
-    return RewiredModel(model, traces[False].graph, traces[True].graph, activations, constants)
+    return kind(model, traces[False].graph, traces[True].graph, activations, constants)
 
 
 @dataclass(frozen=True, slots=True)
