@@ -4,18 +4,25 @@
 >>> network = safs.load("demo-output")  # doctest: +SKIP
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from safs import models
     from safs.checkpoint import hold_zeros, load, verify
 
-__all__ = ["hold_zeros", "load", "verify"]
+__all__ = ["hold_zeros", "load", "models", "verify"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public functions on first use: they need torch; the command's help and the client do not."""
+    """Import the public names on first use: they need torch; the command's help and the client do not."""
+    if name == "models":
+        return import_module("safs.models")
     if name not in __all__:
         raise AttributeError(f"module 'safs' has no attribute {name!r}")
-    from safs import checkpoint
+    return getattr(import_module("safs.checkpoint"), name)
 
-    return getattr(checkpoint, name)
+
+def __dir__() -> list[str]:
+    """Names of the module, with those that are imported on first use."""
+    return sorted({*globals(), *__all__})

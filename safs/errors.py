@@ -27,8 +27,8 @@ class SafsError(Exception):
     code = "safs_error"
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = legible(message)
+        super().__init__(self.message)
         self.field = field
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.data import DataInfo
 from safs.data.arrays import check_channels
+from safs.data.normalisation import check_normalise
 from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
@@ -106,7 +107,13 @@ def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
         DataError: it does not take as many channels as the images have.
     """
     wanted = spec.data.image_size or info.image_size
-    shape = models.input_for(spec.model.architecture, info.channels, wanted)
+    shape = models.input_for(spec.model.architecture, spec.data.channels or info.channels, wanted)
+    if spec.data.channels is not None and shape.channels != spec.data.channels:
+        raise SpecError(
+            f"{spec.model.architecture} does not accept images of {spec.data.channels} channels; the nearest is "
+            f"{shape.channels}. Set data.channels to that, or leave it out.",
+            field="data.channels",
+        )
     if spec.data.image_size is not None and shape.image_size != spec.data.image_size:
         raise SpecError(
             f"{spec.model.architecture} does not take images of {spec.data.image_size} pixels; the nearest that it "
@@ -114,6 +121,7 @@ def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
             field="data.image_size",
         )
     check_channels(info.channels, shape.channels)
+    check_normalise(spec.data, shape.channels)
     return Blueprint(spec.model.architecture, shape.channels, shape.image_size, info.classes)
 
 

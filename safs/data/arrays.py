@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from safs.data.normalisation import normalisation
 from safs.data.partition import Counts, counts_of, cut
 from safs.data.split import DataInfo, Splits
-from safs.data.tensor_split import TensorSplit, fit_in_chunks, mean_and_std
+from safs.data.tensor_split import TensorSplit, fit_in_chunks
+from safs.data.training_images import notes_about
 from safs.errors import DataError
 from safs.spec.job import DataSpec
 
@@ -76,7 +78,7 @@ def load_arrays(
 
 
 def split_arrays(arrays: Arrays, spec: DataSpec, channels: int, image_size: int, seed: int) -> Splits:
-    """Split the images, resize them, and normalise them by the training split's mean and standard deviation.
+    """Split the images, resize them, and normalise them by ``data.normalise`` or the training split's statistics.
 
     Raises:
         DataError: the images have another number of channels than the network takes, or there are too few of them.
@@ -87,15 +89,15 @@ def split_arrays(arrays: Arrays, spec: DataSpec, channels: int, image_size: int,
     train, validation, test = (torch.from_numpy(part) for part in cut(labels.numpy(), counts, seed))
     tested = arrays.test or Labelled(images[test], labels[test])
     parts = (Labelled(images[train], labels[train]), Labelled(images[validation], labels[validation]), tested)
-    mean, std = mean_and_std(parts[0].images)
+    mean, std = normalisation(spec, parts[0].images, channels)
     samples = sum(len(part.labels) for part in parts)
     small = samples * channels * image_size**2 * images.element_size() <= MEMORY_LIMIT_BYTES
     made = [
         TensorSplit(
             fit_in_chunks(part.images, channels, image_size) if small else part.images,
             part.labels,
-            mean.expand(channels).clone(),
-            std.expand(channels).clone(),
+            mean,
+            std,
             arrays.classes,
             channels,
             image_size,
@@ -103,7 +105,8 @@ def split_arrays(arrays: Arrays, spec: DataSpec, channels: int, image_size: int,
         )
         for part in parts
     ]
-    return Splits(made[0], made[1], made[2], arrays.classes)
+    notes = notes_about(parts[0].images, parts[0].labels, range(arrays.classes))
+    return Splits(made[0], made[1], made[2], arrays.classes, notes)
 
 
 def check_channels(has: int, wanted: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,6 +18,8 @@ from safs.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
 """Formats that are read, whatever the file's suffix. Pillow reads more, some (EPS) by running another program."""
+MAX_GREY = 65_535
+"""Largest grey of 16 bits."""
 MAX_PIXELS = 64_000_000
 """Largest number of pixels of a picture. As RGB it takes three bytes a pixel, and several are decoded at once."""
 
@@ -98,16 +100,59 @@ class _Decoded(Dataset[tuple[Tensor, Tensor]]):
 def decode(file: str, channels: int, image_size: int) -> Tensor:
     """Decode a picture to uint8 [C, image_size, image_size], scaled by its shorter side and cropped to the middle.
 
+    The orientation that a camera recorded is applied. Greys of 16 bits are scaled to 8 bits.
+
     Args:
         channels: 1 (grey) or 3 (RGB).
 
     Raises:
-        DataError: the file is not a picture, is damaged, or has more than ``MAX_PIXELS`` pixels.
+        DataError: the file is not a picture, is damaged, has more than ``MAX_PIXELS`` pixels, or has greys outside of
+            0 to 65535.
     """
     with open_picture(file) as opened:
-        picture = opened.convert("L" if channels == 1 else "RGB")
+        picture = _eight_bits(_upright(opened)).convert("L" if channels == 1 else "RGB")
     fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says; damaged EXIF data are ignored."""
+    picture.load()  # A TIFF file is turned here.
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow's parser raises all kinds of exceptions.
+        return picture
+    return picture.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else picture
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """The picture with greys of 8 bits. Pillow's own conversion of wider greys clips them at 255.
+
+    Mode I has 32 bits, and PNG and PGM files store 16 of them. Floats have no range to scale by.
+
+    Raises:
+        ValueError: the greys are outside of 0 to 65535, or are floats.
+    """
+    if picture.mode == "F":
+        raise ValueError("it has floats, which have no range; save it with 8 or 16 bits")
+    if not picture.mode.startswith("I"):
+        return picture
+    greys = np.asarray(picture)
+    if greys.min() < 0 or greys.max() > MAX_GREY:
+        raise ValueError(f"it has greys outside of 0 to {MAX_GREY}; save it with 8 or 16 bits")
+    return Image.fromarray(np.rint(greys * (255 / MAX_GREY)).astype(np.uint8))
+
+
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> operation that turns the picture upright."""
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """npz: the user's own arrays in one numpy archive under the data root.
 
-``x`` is [N, H, W], [N, C, H, W] or [N, H, W, C] with 1 to 4 channels, uint8 or float; ``y`` is [N], integers from 0.
-``x_test`` and ``y_test`` may give the test split; without them it is split off x. Nothing in the file is unpickled.
+``x`` is [N, H, W], [N, C, H, W] or [N, H, W, C] with 1 to 4 channels, uint8 or float; ``y`` is [N], integers from 0
+without gaps. ``x_test`` and ``y_test`` may give the test split; without them it is split off x. Nothing in the file is
+unpickled.
 """
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,7 @@ MAX_BYTES = 8 * 2**30
 MAX_SAMPLES = 20_000_000
 """Largest number of samples of an array."""
 MAX_NAMES = 10
-"""Largest number of array names in an error message."""
+"""Largest number of array names or labels in an error message."""
 Result = TypeVar("Result")
 _Header = tuple[tuple[int, ...], np.dtype[np.generic]]
 
@@ -35,17 +36,16 @@ def outline(spec: DataSpec, root: Path | None) -> Outline:
     headers = _opened(path, lambda archive: {name: _header(archive, name) for name in _names(archive, path)})
     layout = _check_images(headers["x"], "x")
     labels = _read_labels(path, "y", headers["x"][0][0])
+    _check_classes(labels)
     test_samples = None
     if "x_test" in headers:
         if _check_images(headers["x_test"], "x_test") != layout:
             raise _error(f"x has images of {layout}, x_test has others")
         test_samples = headers["x_test"][0][0]
-        labels = np.concatenate([labels, _read_labels(path, "y_test", test_samples)])
+        if unknown := set(_read_labels(path, "y_test", test_samples).tolist()) - set(labels.tolist()):
+            raise _error(f"y_test has the {_listed(unknown)}, which y does not have, so no image can train it")
     channels, height, width = layout
-    classes = int(labels.max()) + 1
-    if not 2 <= classes <= len(labels):
-        raise _error(f"the largest label is {labels.max()} in {len(labels)} images; labels count classes 0, 1, 2, ...")
-    return Outline(channels, min(height, width), classes, headers["x"][0][0], test_samples)
+    return Outline(channels, min(height, width), int(labels.max()) + 1, headers["x"][0][0], test_samples)
 
 
 def read(spec: DataSpec, root: Path | None) -> Arrays:
@@ -111,6 +111,31 @@ def _read_labels(path: Path, name: str, samples: int) -> NDArray[np.int64]:
     if labels.min() < 0:
         raise _error(f"{name} holds the negative label {labels.min()}; labels count from 0")
     return labels.astype(np.int64)
+
+
+def _check_classes(labels: NDArray[np.int64]) -> None:
+    """Raise DataError unless the labels are 0, 1, 2, ... without a gap, and two or more."""
+    present = np.unique(labels)
+    if len(present) == 1:
+        raise _error(f"y has only the {_listed(present)}; a classification needs two classes or more")
+    if present[-1] != len(present) - 1:
+        absent = np.setdiff1d(np.arange(min(int(present[-1]), len(present) + MAX_NAMES)), present)
+        remedy = "store y - 1" if absent.tolist() == [0] else "number the classes 0, 1, 2, ... (numpy.unique does it)"
+        raise _error(
+            f"y has the labels {present[0]} to {present[-1]}, and no image has the {_listed(absent)}. Every class "
+            f"needs images: {remedy}"
+        )
+
+
+def _listed(labels: Iterable[int]) -> str:
+    """``label 3``, or ``labels 1, 2, ...`` for several.
+
+    >>> _listed([3]), _listed({1, 2})
+    ('label 3', 'labels 1, 2')
+    """
+    names = [str(label) for label in sorted(labels)]
+    more = ", ..." if len(names) > MAX_NAMES else ""
+    return f"label{'s' if len(names) > 1 else ''} {', '.join(names[:MAX_NAMES])}{more}"
 
 
 def _read_part(path: Path, images_name: str, labels_name: str) -> Labelled:

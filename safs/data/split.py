@@ -58,6 +58,8 @@ class Splits:
     validation: Split
     test: Split
     classes: int
+    notes: tuple[str, ...] = ()
+    """Sentences about the training images that the user should know, such as that all of them are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,5 @@ class DataInfo:
     """Number of validation images."""
     test: int
     """Number of test images."""
+    notes: tuple[str, ...] = ()
+    """Sentences about files that are not used."""

@@ -16,15 +16,18 @@ MAX_MISMATCHES = 5
 
 
 def check_dense_weights(path: Path, model: nn.Module) -> None:
-    """Check by the file's header only that its names, shapes and dtypes are the model's.
+    """Check that the file's names, shapes and dtypes are the model's, and that float64 values fit into float32.
 
-    ``model`` may be on the meta device.
+    Reads the header only, unless there are float64 values. ``model`` may be on the meta device.
 
     Raises:
         WeightsError: the file is not a safetensors file, is truncated, or does not fit; lists the first mismatches.
     """
     with _open(path) as file:
         _check(file, model)
+        for name in file.keys():  # noqa: SIM118  # no mapping
+            if str(file.get_slice(name).get_dtype()) == "F64":
+                _check_range(path, name, file.get_tensor(name))
 
 
 def load_dense_weights(path: Path, model: nn.Module) -> None:
@@ -39,6 +42,7 @@ def load_dense_weights(path: Path, model: nn.Module) -> None:
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise _error(path, f"{name} has values that are not finite")
+        _check_range(path, name, value)
     copy_state(state, model)
 
 
@@ -70,7 +74,18 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         file = safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise _error(path, f"not a readable safetensors file ({error})") from error
+        if _is_pickle(path):
+            raise _error(
+                path,
+                "a file of torch.save, which is a pickle. A pickle can run code, so only safetensors files are read. "
+                f"Convert it: safetensors.torch.save_file(torch.load({path.name!r}, weights_only=True), "
+                "'weights.safetensors')",
+            ) from error
+        raise _error(
+            path,
+            f"not a readable safetensors file ({error}). Write it by "
+            "safetensors.torch.save_file(network.state_dict(), 'weights.safetensors')",
+        ) from error
     with file:
         yield file
 
@@ -86,7 +101,10 @@ def _check(file: Any, model: nn.Module) -> None:
     if mismatches:
         more = len(mismatches) - MAX_MISMATCHES
         listed = "; ".join(mismatches[:MAX_MISMATCHES]) + (f"; and {more} more" if more > 0 else "")
-        raise WeightsError(f"the weights do not fit {type(model).__name__}: {listed}", field="model.weights")
+        unknown = sorted(name for name in given if name not in expected)
+        names = ", ".join([*unknown[:MAX_MISMATCHES], f"and {len(unknown) - MAX_MISMATCHES} more"][: len(unknown)])
+        shown = f". Names in the file that the network does not have: {names}" if unknown and more > 0 else ""
+        raise WeightsError(f"the weights do not fit {type(model).__name__}: {listed}{shown}", field="model.weights")
 
 
 def _differences(name: str, expected: Tensor, given: Any) -> Iterator[str]:
@@ -95,6 +113,20 @@ def _differences(name: str, expected: Tensor, given: Any) -> Iterator[str]:
         yield f"{name} has shape {shape}, the network {list(expected.shape)}"
     if expected.is_floating_point() != dtype.startswith(("F", "BF")):
         yield f"{name} has dtype {dtype}, the network {expected.dtype}"
+
+
+def _check_range(path: Path, name: str, value: Tensor) -> None:
+    if value.dtype == torch.float64 and not torch.isfinite(value[torch.isfinite(value)].float()).all():
+        raise _error(path, f"{name} has values beyond the range of float32")
+
+
+def _is_pickle(path: Path) -> bool:
+    """True for a zip archive of torch.save, or a pickle of its older format."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith((b"PK\x03\x04", b"\x80\x02"))
+    except OSError:
+        return False
 
 
 def _error(path: Path, what: str) -> WeightsError:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
@@ -74,12 +75,13 @@ def fingerprint(split: Split) -> str:
         case FileSplit():
             digest.update(split.labels.numpy().tobytes())
             digest.update(f"{split.channels} {split.image_size} {split.crop_and_flip}\0".encode())
+            digest.update(f"{split.mean.tolist()} {split.std.tolist()}\0".encode())
             for file in split.files:
                 try:
                     stat = Path(file).stat()
                 except OSError as error:
                     raise DataError(f"{file} cannot be read: {error.strerror}", field="data.path") from error
-                digest.update(f"{file}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+                digest.update(os.fsencode(file) + f"\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
         case _:
             raise TypeError(f"a {type(split).__name__} has no fingerprint")
     return digest.hexdigest()

@@ -48,6 +48,18 @@ class ModelSpec(Section):
     """Dense weights to start from: the id of an upload, or a path for ``safs run``. None trains the dense network."""
 
 
+class NormaliseSpec(Section):
+    """Mean and standard deviation that a pretrained network expects, after images of bytes are divided by 255.
+
+    Each has one number for all channels, or one for each channel.
+    """
+
+    mean: list[Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(min_length=1, max_length=4)
+    """Means by channel."""
+    std: list[Annotated[float, Field(gt=0, le=1e6)]] = Field(min_length=1, max_length=4)
+    """Standard deviations by channel, above 0."""
+
+
 class DataSpec(Section):
     """The data set, and how it is split into train, validation and test."""
 
@@ -65,6 +77,10 @@ class DataSpec(Section):
     """``default`` crops and flips colour photographs and leaves digits unchanged; ``none`` augments nothing."""
     image_size: int | None = Field(None, ge=8, le=1024)
     """Pixels a side that images are resized to; None uses the size nearest to the images' that the network takes."""
+    channels: int | None = Field(None, ge=1, le=4)
+    """Channels that the network reads; grey images are repeated. None uses the number nearest to the images'."""
+    normalise: NormaliseSpec | None = None
+    """Numbers to normalise images by; None uses the mean and standard deviation of the training images."""
 
 
 class Recipe(Section):

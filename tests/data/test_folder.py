@@ -113,8 +113,8 @@ def test_links_out_of_the_root_are_refused_for_folders_and_files(tmp_path, write
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        ({"mine/a": 3}, "has 1 sub folders"),
-        ({"mine/train/a": 3, "mine/train/b": 3, "mine/test/c": 1}, "c is no class of the training pictures"),
+        ({"mine/a": 3}, "has 1 class folder"),
+        ({"mine/train/a": 3, "mine/train/b": 3, "mine/test/c": 1}, "c is not a class of the training pictures"),
         ({"mine/a": 1, "mine/b": 1}, "leave none to train on"),
     ],
 )
@@ -130,5 +130,5 @@ def test_folders_without_pictures_are_refused(tmp_path):
     for label in "ab":
         (tmp_path / "mine" / label).mkdir(parents=True)
 
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="the class folders 'a', 'b' have no pictures"):
         inspect(SPEC, tmp_path)

@@ -42,13 +42,13 @@ def test_channels_last_and_channels_first_give_the_same_images(tmp_path):
 
 def test_x_test_and_y_test_are_the_test_split(tmp_path):
     x, x_test = np.zeros((40, 8, 8), np.uint8), np.full((7, 8, 8), 9, np.uint8)
-    np.savez(tmp_path / "mine.npz", x=x, y=LABELS, x_test=x_test, y_test=np.arange(7))
+    np.savez(tmp_path / "mine.npz", x=x, y=LABELS, x_test=x_test, y_test=np.arange(7) % 4)
 
     info = inspect(SPEC, tmp_path)
     splits = load(SPEC, root=tmp_path, channels=1, image_size=8, seed=0)
 
-    assert (info.classes, info.train, info.validation, info.test) == (7, 36, 4, 7)
-    assert splits.test.labels.tolist() == list(range(7))
+    assert (info.classes, info.train, info.validation, info.test) == (4, 36, 4, 7)
+    assert splits.test.labels.tolist() == [0, 1, 2, 3, 0, 1, 2]
 
 
 IMAGES = np.zeros((40, 8, 8), np.uint8)
@@ -63,8 +63,8 @@ IMAGES = np.zeros((40, 8, 8), np.uint8)
         ({"x": IMAGES, "y": LABELS[:39]}, "must hold 40 integers"),
         ({"x": IMAGES, "y": LABELS.astype(float)}, "must hold 40 integers"),
         ({"x": IMAGES, "y": LABELS - 1}, "negative label -1"),
-        ({"x": IMAGES, "y": LABELS * 1000}, "largest label is 3000"),
-        ({"x": IMAGES, "y": LABELS * 0}, "largest label is 0"),
+        ({"x": IMAGES, "y": LABELS * 1000}, "labels 0 to 3000, and no image has the labels 1, 2, 3, "),
+        ({"x": IMAGES, "y": LABELS * 0}, "y has only the label 0"),
         ({"x": IMAGES.astype(int), "y": LABELS}, "x holds int64; images are uint8 or float"),
         ({"x": np.zeros((40, 64), np.uint8), "y": LABELS}, r"shape \(40, 64\)"),
         ({"x": np.zeros((40, 8, 8, 8), np.uint8), "y": LABELS}, r"shape \(40, 8, 8, 8\)"),

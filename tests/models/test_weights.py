@@ -72,15 +72,22 @@ def test_mismatches_are_listed(tmp_path):
 def test_mismatches_beyond_the_limit_are_counted(tmp_path):
     save_file({"nothing": torch.zeros(1)}, tmp_path / "w.safetensors")
 
-    with pytest.raises(WeightsError, match=r"conv1.weight is missing; .*; and 6 more$"):
+    with pytest.raises(WeightsError, match=r"conv1.weight is missing; .*; and 6 more\. .*: nothing$"):
         check_dense_weights(tmp_path / "w.safetensors", lenet())
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a pickle", b"\xff" * 64])
-def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a readable safetensors file"),
+        (b"PK\x03\x04 a pickle", r"a file of torch\.save"),
+        (b"\xff" * 64, "not a readable safetensors file"),
+    ],
+)
+def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content, message):
     (tmp_path / "w.safetensors").write_bytes(content)
 
-    with pytest.raises(WeightsError, match=r"w.safetensors: not a readable safetensors file"):
+    with pytest.raises(WeightsError, match=rf"w.safetensors: {message}"):
         check_dense_weights(tmp_path / "w.safetensors", lenet())
 
 

@@ -1,0 +1,120 @@
+"""Greys of 16 bits, and training images that hold nothing to learn from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from safs.data import inspect, load
+from safs.data.file_split import decode
+from safs.errors import DataError
+from safs.events.kinds import Note
+from safs.execution.serial import SerialExecutor
+from safs.pipeline.run import run_job
+from safs.spec.job import DataSpec, JobSpec
+from search_spaces import SPACES
+from tests.pipeline.jobs import TINY
+
+VALUES = np.array([[0, 257, 12_850], [32_896, 40_000, 65_535], [128, 129, 65_407]], np.uint16)
+GREYS = [[0, 1, 50], [128, 156, 255], [0, 1, 255]]
+"""``VALUES`` divided by 257, which is 65,535 / 255, and rounded."""
+
+
+def write(path: Path, mode: str) -> Path:
+    pixels = VALUES if mode == "I;16" else VALUES.astype(np.int32)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [("png", "I;16"), ("tif", "I;16"), ("tif", "I"), ("pgm", "I;16"), ("pgm", "I")]
+)
+def test_greys_of_16_bits_are_scaled_to_8_bits(tmp_path: Path, suffix: str, mode: str) -> None:
+    path = write(tmp_path / f"grey.{suffix}", mode)
+
+    grey, colour = (decode(str(path), channels, image_size=3) for channels in (1, 3))
+
+    assert grey[0].tolist() == GREYS
+    assert [plane.tolist() for plane in colour] == [GREYS] * 3
+
+
+def test_big_endian_greys_of_16_bits_are_scaled(tmp_path: Path) -> None:
+    header = b"MM\0\x2a\0\0\0\x1a" + VALUES.astype(">u2").tobytes()
+    tags = [(256, 4, 3), (257, 4, 3), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16)]
+    tags += [(273, 4, 8), (277, 3, 1 << 16), (278, 4, 3), (279, 4, 18)]
+    entries = b"".join(
+        tag.to_bytes(2, "big") + kind.to_bytes(2, "big") + (1).to_bytes(4, "big") + value.to_bytes(4, "big")
+        for tag, kind, value in tags
+    )
+    (tmp_path / "grey.tif").write_bytes(header + len(tags).to_bytes(2, "big") + entries + bytes(4))
+
+    assert decode(str(tmp_path / "grey.tif"), 1, image_size=3)[0].tolist() == GREYS
+
+
+@pytest.mark.parametrize("pixels", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), -1, np.int32)])
+def test_integers_beyond_16_bits_are_refused(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "grey.tif")
+
+    with pytest.raises(DataError, match=r"grey\.tif .*outside of 0 to 65535"):
+        decode(str(tmp_path / "grey.tif"), 1, 4)
+
+
+def test_floats_are_refused_since_they_have_no_range(tmp_path: Path) -> None:
+    Image.fromarray(np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)).save(tmp_path / "grey.tif")
+
+    with pytest.raises(DataError, match=r"grey\.tif .*floats, which have no range"):
+        decode(str(tmp_path / "grey.tif"), 1, 4)
+
+
+def test_folders_of_16_bit_greys_have_one_channel_and_keep_their_contrast(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in "ab":
+        (tmp_path / "mine" / label).mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 65_536, (12, 12), dtype=np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "mine" / label / f"{number}.png")
+    spec = DataSpec(dataset="image_folder", path="mine")
+
+    splits = load(spec, root=tmp_path, channels=1, image_size=12, seed=0)
+
+    assert inspect(spec, tmp_path).channels == 1
+    assert len(splits.train.images.unique()) > 200
+    assert splits.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("images", "note"),
+    [
+        (np.full((40, 8, 8), 255, np.uint8), "all pixels of the training images are 255"),
+        (np.full((40, 8, 8), 0.5, np.float32), "all pixels of the training images are 0.5"),
+        (np.tile(np.arange(64, dtype=np.uint8).reshape(1, 8, 8), (40, 1, 1)), "all training images are equal"),
+    ],
+)
+def test_training_images_without_a_difference_are_noted(tmp_path: Path, images: np.ndarray, note: str) -> None:
+    np.savez(tmp_path / "mine.npz", x=images, y=np.arange(40) % 4)
+
+    splits = load(DataSpec(dataset="npz", path="mine.npz"), root=tmp_path, channels=1, image_size=8, seed=0)
+
+    assert [note in one for one in splits.notes] == [True]
+
+
+def test_a_job_reports_that_its_training_images_are_equal(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.zeros((40, 28, 28), np.uint8), y=np.arange(40) % 4)
+    spec = JobSpec.model_validate(TINY | {"data": {"dataset": "npz", "path": "mine.npz", "batch_size": 16}})
+    events: list[object] = []
+
+    torch.manual_seed(0)
+    run_job(
+        spec,
+        spaces=SPACES,
+        executor=SerialExecutor("cpu"),
+        report=events.append,
+        data_root=tmp_path,
+        dense_weights=None,
+        out_dir=tmp_path / "out",
+    )
+
+    warnings = [event.message for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert any("all pixels of the training images are 0" in message for message in warnings)
