@@ -33,6 +33,7 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
     - Every optimizer may have every schedule. There only SGD has one, yet one cycle of Adam up to 3e-2 was the best
       recipe that we measured for a network at 99% sparsity.
     - ``OPTIMIZERS`` says which optimizers stand for TAdam and Fromage, and why.
+    - ``multistep`` and Nesterov momentum are not searched: a trial has them only if ``train`` has.
     - ``halving`` is left out where trials end before it first acts: it would be ``constant`` under another name.
 
     Args:
@@ -73,6 +74,7 @@ def recipe_from(config: Config, train: TrainSpec) -> Recipe:
         learning_rate=_unclip(rate, LEARNING_RATES, train.learning_rate) if optimizer == train.optimizer else rate,
         weight_decay=_unclip(float(config["weight_decay"]), WEIGHT_DECAYS, train.weight_decay),
         momentum=_unclip(float(config.get("momentum", train.momentum)), MOMENTA, train.momentum),
+        nesterov=train.nesterov,
         schedule=str(config["schedule"]),
     )
 
@@ -91,8 +93,8 @@ def values_of(recipe: Recipe) -> Config:
 
 
 def _schedules(train: TrainSpec, epochs: int) -> list[str]:
-    halving_is_constant = epochs <= _EPOCHS_BEFORE_HALVING and train.schedule != "halving"
-    return [name for name in SCHEDULES if name != "halving" or not halving_is_constant]
+    left_out = {"multistep"} | ({"halving"} if epochs <= _EPOCHS_BEFORE_HALVING else set())
+    return [name for name in SCHEDULES if name not in left_out or name == train.schedule]
 
 
 def _rate_of(optimizer: str) -> str:

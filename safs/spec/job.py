@@ -94,6 +94,8 @@ class Recipe(Section):
     """Weight decay, never applied to operators' scalars, norms and biases. If left out, the preset decides; else 0."""
     momentum: float = filled(0.9, ge=0, lt=1)
     """Momentum of SGD; other optimizers keep their library's betas. If left out, the preset decides; else 0.9."""
+    nesterov: bool = filled(False, strict=True)
+    """True if SGD uses Nesterov momentum; other optimizers ignore it. If left out, the preset decides; else false."""
     schedule: Name = filled("constant")
     """Learning-rate schedule. If left out, the preset decides; ``constant`` unless it names another one."""
 

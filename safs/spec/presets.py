@@ -44,6 +44,15 @@ _PAPER_OPTIONS: dict[str, Section] = {"greg1": {"growth": "linear"}, "greg2": {"
 
 # The values that each pruning method sets if the user does not. Every schedule except ``one_shot`` trains.
 _SGD: Section = {"optimizer": "sgd", "learning_rate": 1e-2, "momentum": 0.9}
+# As published for CIFAR-10 by Li et al. (2025), arXiv:2411.13545, with the milestones of the authors' code.
+_EAST: Section = {
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "weight_decay": 1e-4,
+    "momentum": 0.9,
+    "nesterov": True,
+    "schedule": "multistep",
+}
 METHODS: Registry[Section] = Registry(
     "pruning method",
     {
@@ -58,7 +67,7 @@ METHODS: Registry[Section] = Registry(
         "ap": {"schedule": "iterative"},
         "set": {"distribution": "erk", "schedule": "dynamic"},
         "rigl": {"distribution": "erk", "schedule": "dynamic"},
-        "east": {"distribution": "erk", "schedule": "cyclic"},
+        "east": {"distribution": "erk", "schedule": "cyclic", "recipe": _EAST},
         "joint_input": {"distribution": "uniform", "schedule": "one_cycle", "granularity": "filter"},
     },
 )

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import (
     CosineAnnealingWarmRestarts,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
     OneCycleLR,
     ReduceLROnPlateau,
     StepLR,
@@ -89,6 +90,12 @@ def _step(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
     return Schedule(by_epoch=StepLR(optimizer, step_size=max(1, epochs // 4), gamma=0.1))
 
 
+def _multistep(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
+    half = max(1, epochs // 2)
+    milestones = [half, max(half + 1, 3 * epochs // 4)]
+    return Schedule(by_epoch=MultiStepLR(optimizer, milestones, gamma=0.1))
+
+
 def _halving(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
     return Schedule(by_epoch=StepLR(optimizer, step_size=20, gamma=0.5))
 
@@ -115,6 +122,7 @@ SCHEDULES: Registry[ScheduleEntry] = Registry(
         "cosine": ScheduleEntry("half a cosine down to 0 over all epochs", _cosine),
         "cosine_restarts": ScheduleEntry("a cosine down, four times, starting high again", _cosine_restarts),
         "step": ScheduleEntry("a tenth after every quarter of the epochs", _step),
+        "multistep": ScheduleEntry("a tenth at half and again at three quarters of the epochs", _multistep),
         "halving": ScheduleEntry("half after every 20 epochs", _halving),
         "linear": ScheduleEntry("from a tenth up to the whole over the first 5 epochs", _linear),
         "plateau": ScheduleEntry("a twentieth once the training loss has not fallen for 3 epochs", _plateau),

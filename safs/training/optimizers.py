@@ -56,7 +56,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, exempt: Collection[nn.Pa
 
 
 def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
+    nesterov = recipe.nesterov and recipe.momentum > 0  # without momentum both are plain SGD, and torch refuses it
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
 
 
 def _adam(groups: Groups, recipe: Recipe) -> Optimizer:

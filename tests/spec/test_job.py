@@ -130,12 +130,12 @@ def test_a_final_candidate_named_twice_is_refused() -> None:
 
 def test_a_method_fills_what_it_needs_and_what_is_given_wins() -> None:
     greg = JobSpec.model_validate(MINIMAL | {"prune": {"method": "greg1", "epochs": 4}}).prune
-    east = JobSpec.model_validate(MINIMAL | {"prune": {"method": "east", "distribution": "uniform"}}).prune
+    rigl = JobSpec.model_validate(MINIMAL | {"prune": {"method": "rigl", "distribution": "uniform"}}).prune
 
     assert (greg.schedule, greg.epochs, greg.distribution) == ("growing", 4, "global")
     assert greg.recipe is not None
     assert greg.recipe.optimizer == "sgd"
-    assert (east.schedule, east.distribution, east.recipe) == ("cyclic", "uniform", None)
+    assert (rigl.schedule, rigl.distribution, rigl.recipe) == ("dynamic", "uniform", None)
 
 
 @pytest.mark.parametrize(("schedule", "epochs"), [("one_shot", 0), ("cubic", 20)])
@@ -156,6 +156,16 @@ def test_every_pruning_method_survives_json_and_the_registries_name_the_same_met
     for method in METHODS:
         spec = JobSpec.model_validate(MINIMAL | {"prune": {"method": method}})
         assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_east_brings_its_published_recipe() -> None:
+    train = {"optimizer": "adam", "learning_rate": 0.003}
+    published = {"learning_rate": 0.1, "weight_decay": 1e-4, "momentum": 0.9, "nesterov": True, "schedule": "multistep"}
+
+    east = JobSpec.model_validate(MINIMAL | {"train": train, "prune": {"method": "east"}})
+
+    assert east.prune.recipe == Recipe(optimizer="sgd", **published)
+    assert (east.train.optimizer, east.train.learning_rate, east.train.nesterov) == ("adam", 0.003, False)
 
 
 def test_a_recipe_of_pruning_that_names_one_number_keeps_the_others() -> None:

@@ -62,6 +62,14 @@ def test_step_takes_a_tenth_after_every_quarter():
     assert by_epoch("step", 8) == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
 
 
+def test_multistep_takes_a_tenth_at_half_and_at_three_quarters():
+    assert by_epoch("multistep", 8) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert by_epoch("multistep", 3) == pytest.approx([1, 0.1, 0.01])
+    assert by_epoch("multistep", 1) == [1.0]
+    published = by_epoch("multistep", 250)  # Li et al. (2025): at 125 and 187
+    assert [epoch for epoch in range(1, 250) if published[epoch] != published[epoch - 1]] == [125, 187]
+
+
 def test_halving_takes_half_after_20_epochs():
     assert by_epoch("halving", 41) == pytest.approx([1.0] * 20 + [0.5] * 20 + [0.25])
 

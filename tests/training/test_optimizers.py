@@ -66,6 +66,24 @@ def test_the_first_group_is_that_of_the_weights(name):
     assert OPTIMIZERS[name].summary
 
 
+@pytest.mark.parametrize(("momentum", "weights"), [(0.5, [0.85, 0.675]), (0.0, [0.9, 0.8])])
+def test_sgd_takes_nesterov_momentum_if_the_recipe_says_so(momentum, weights):
+    """The step is g + momentum * buffer, with buffer = momentum * buffer + g; without momentum it is g."""
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(layer.weight)
+    recipe = Recipe(optimizer="sgd", learning_rate=0.1, momentum=momentum, nesterov=True)
+    optimizer = make_optimizer(layer, recipe)
+
+    for expected in weights:
+        layer.weight.grad = torch.ones(1, 1)
+        optimizer.step()
+        assert layer.weight.item() == pytest.approx(expected)
+
+
+def test_other_optimizers_ignore_nesterov():
+    make_optimizer(nn.Linear(1, 1), Recipe(optimizer="adam", nesterov=True))
+
+
 def test_sgd_takes_the_recipes_momentum():
     layer = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(layer.weight)

@@ -1,8 +1,8 @@
-"""EAST: sparse training for extreme sparsities, by a bag of tricks.
+"""EAST: sparse training for extreme sparsity.
 
-On RigL's moving connections it puts three tricks. ReLUs begin as dynamic ones, whose gradient does not vanish, and turn
-into ReLU by the middle of the training. Later blocks of a stage use the weights of an earlier one, so that the same
-number of live weights makes layers less sparse. And the density first swings up and down before it stays.
+EAST adds three tricks to RigL's moving connections. ReLUs begin as dynamic ReLUs, whose gradient does not vanish, and
+become ReLUs by the middle of the training. Later blocks of a stage use the weights of an earlier block, so that layers
+are less sparse at the same number of live weights. The density rises and falls before it becomes final.
 """
 
 from collections.abc import Collection, Mapping
@@ -27,24 +27,26 @@ from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
 from safs.spec.job import PruneSpec
 
 UPDATES_A_CYCLE = 40
-"""At least so often the density changes in a cycle that has as many steps; in long cycles every 100 steps."""
+"""Number of times that the density changes in a cycle of up to 4,000 steps; in longer cycles every 100 steps."""
 
 
 class EastOptions(CyclicOptions):
-    """Of ``east``. Parts of the training go from 0, its begin, to 1."""
+    """Options of ``east``; shares of the training are numbers from 0, its beginning, to 1."""
 
-    end: float = Field(0.4, gt=0, le=1, description="part of the training after which the final sparsity stands")
+    end: float = Field(0.4, gt=0, le=1, description="share of the training after which the sparsity is final")
     every: int | None = Field(
-        None, ge=1, description="steps between updates outside the cycles; None: 100, in short trainings fewer"
+        None, ge=1, description="steps between updates outside the cycles; None: 100, fewer in short trainings"
     )
-    drop: float = Field(0.5, ge=0, lt=1, description="share of each layer's live weights that moves in an update")
-    drop_end: float = Field(0.005, ge=0, lt=1, description="to which that falls by the end of the training")
-    dyrelu: bool = Field(True, description="whether ReLUs begin as dynamic ones")
-    phase_start: float = Field(0.25, ge=0, le=1, description="part of the training at which they begin to turn to ReLU")
-    phase_end: float = Field(0.5, ge=0, lt=1, description="part of the training from which they are ReLU")
-    freeze: bool = Field(False, description="whether their own parameters stop learning at phase_start")
-    share: bool = Field(True, description="whether later blocks of a stage use an earlier one's weights")
-    share_ratio: int = Field(2, ge=1, description="blocks of each stage that keep weights of their own")
+    drop: float = Field(0.5, ge=0, lt=1, description="share of each layer's live weights moved by the first update")
+    drop_end: float = Field(0.005, ge=0, lt=1, description="share moved at the end of the training")
+    dyrelu: bool = Field(True, description="true: ReLUs begin as dynamic ReLUs")
+    phase_start: float = Field(
+        0.25, ge=0, le=1, description="share of the training after which dynamic ReLUs begin to become ReLUs"
+    )
+    phase_end: float = Field(0.5, ge=0, lt=1, description="share of the training after which they are ReLUs")
+    freeze: bool = Field(False, description="true: parameters of dynamic ReLUs stop learning at phase_start")
+    share: bool = Field(True, description="true: later blocks of a stage use the weights of an earlier block")
+    share_ratio: int = Field(2, ge=1, description="blocks of each stage that keep their own weights")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient of all parameters together")
 
     @model_validator(mode="after")
@@ -55,16 +57,18 @@ class EastOptions(CyclicOptions):
 
 
 def east(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
-    """EAST: RigL with dynamic ReLUs that phase out, shared weights, and a density that cycles.
+    """EAST: RigL with dynamic ReLUs that phase out, shared weights and a cyclic density.
 
     Li, Durrant, Markovic, Huang, Kundu, Chen, Yin, Leontidis, "Pushing the Limits of Sparsity: A Bag of Tricks for
-    Extreme Pruning" (TMLR 2025), arXiv:2411.13545. All convolutions and linear layers are masked, the classifier too.
-    The dynamic ReLUs' own parameters are dense, are in no sparsity figure and are gone at the end.
+    Extreme Pruning" (TMLR 2025), arXiv:2411.13545. All convolutions and linear layers are masked, including the
+    classifier. The parameters of the dynamic ReLUs are dense, do not count in any sparsity, and are removed at the end.
+    The default recipe is the published one for CIFAR-10 (``safs.spec.presets.METHODS``).
 
-    We depart from the published code in these: the factor of ERK is solved again after clamping, so that the total is
-    exact; updates in the cycles are frequent, and the last one prunes to the target; DyReLU is on from the first step;
-    all phases are parts of the training and go by the step; weight decay spares the scales of shared weights; and the
-    last epoch's weights are the result, not those of the best epoch after the phases.
+    Departures from the published code: the factor of ERK is solved again after clamping, so that the total is exact;
+    connections move every 100 steps or more often, there every 4,000; the density changes more often in the cycles, and
+    their last update prunes to the target; dynamic ReLUs are on from the first step; all phases are shares of the
+    training and go by steps; weight decay does not apply to the scales of shared weights; the result has the weights of
+    the last epoch, not those of the best epoch after the phases.
     """
     options = pruning_options(spec, EastOptions)
     model, generator = trainer.model, torch.Generator(trainer.device).manual_seed(trainer.seed)
@@ -99,11 +103,11 @@ def east(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
 
 
 def check(task: PruningTask) -> None:
-    """Raises what ``east`` would raise.
+    """Raises the errors of ``east``.
 
     Raises:
-        SpecError: an option that does not fit, no epoch, or an axis that this method does not leave open.
-        SparsityError: more live weights than there are, shared ones counted once, or fewer than layers.
+        SpecError: an invalid option, no epoch, or another value on an axis that this method fixes.
+        SparsityError: more live weights than the network has, with shared ones counted once, or fewer than layers.
     """
     spec = task.spec
     options = pruning_options(spec, EastOptions)
@@ -113,10 +117,10 @@ def check(task: PruningTask) -> None:
 
 
 def cycle_steps(begin: int, end: int, cycles: int) -> dict[int, float]:
-    """Steps at which the density changes -> how far the ``cycles`` are then, up to 1.
+    """Maps each step at which the density changes to the progress of the ``cycles`` at that step, up to 1.
 
-    The middle and the end of every cycle are among the steps, so the peak is reached, and the last step is back at the
-    final density. Cycles of less than two steps are none at all.
+    The middle and the end of every cycle are among the steps, so that the peak is reached and the last step has the
+    final density. If a cycle has fewer than two steps, there are no cycles.
 
     >>> {step: round(progress, 3) for step, progress in cycle_steps(100, 108, 2).items()}
     {100: 0.125, 101: 0.25, 102: 0.375, 103: 0.5, 104: 0.625, 105: 0.75, 106: 0.875, 107: 1.0}
@@ -128,7 +132,7 @@ def cycle_steps(begin: int, end: int, cycles: int) -> dict[int, float]:
 
 
 def _plan(model: nn.Module, sparsity: float, options: EastOptions) -> tuple[Form, float]:
-    """Which weights are shared, and the sparsity of the others at which as many live as at ``sparsity`` of all."""
+    """Returns which weights are shared, and the sparsity of the unshared ones that keeps as many live weights."""
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(model).items()}
     shared = shareable(model, options.share_ratio) if options.share else {}
     left = [shape.numel() for name, shape in shapes.items() if name not in shared]
@@ -137,7 +141,7 @@ def _plan(model: nn.Module, sparsity: float, options: EastOptions) -> tuple[Form
     if not len(left) <= live <= sum(left):
         lowest, highest = sparsity_that_leaves(sum(left), total), sparsity_that_leaves(len(left), total)
         raise SparsityError(
-            f"sparsity {sparsity} keeps {live} weights; east has {sum(left)} in {len(left)} layers, shared ones "
+            f"sparsity {sparsity} keeps {live} weights; east has {sum(left)} in {len(left)} layers, with shared ones "
             f"counted once, and each layer must keep one. Choose a sparsity from {lowest} to {highest}"
             f"{', or the option share: false' if live > sum(left) else ''}.",
             field="sparsity",
@@ -147,14 +151,14 @@ def _plan(model: nn.Module, sparsity: float, options: EastOptions) -> tuple[Form
 
 @torch.no_grad()
 def _draw_scales(model: nn.Module, form: Form, generator: Generator) -> None:
-    """Uniform from 0 to 1, as published."""
+    """Draws the scales of shared weights uniformly from 0 to 1, as published."""
     for name in form.shared:
         layer = model.get_submodule(name.removesuffix(".weight"))
         layer.get_parameter("share_scale").uniform_(generator=generator)
 
 
 def _phase_out(relus: Mapping[str, DyReLU], options: EastOptions, progress: float) -> None:
-    """Sets beta: 1 to ``phase_start``, from there in a straight line to 0 at ``phase_end``."""
+    """Sets beta of the dynamic ReLUs: 1 up to ``phase_start``, then linearly down to 0 at ``phase_end``."""
     for relu in relus.values() if progress >= options.phase_start else ():
         if options.freeze and relu.beta == 1.0:
             relu.requires_grad_(False)
@@ -166,6 +170,6 @@ def _notes(form: Form, relus: Collection[DyReLU]) -> tuple[str, ...]:
     extra = sum(parameter.numel() for relu in relus for parameter in relu.parameters())
     notes = (
         f"{len(form.shared)} layers use another layer's weight." if form.shared else "",
-        f"The dynamic ReLUs had {extra:,} dense parameters of their own while they lasted." if relus else "",
+        f"The dynamic ReLUs had {extra:,} dense parameters during the training." if relus else "",
     )
     return tuple(note for note in notes if note)

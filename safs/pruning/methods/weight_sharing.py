@@ -1,4 +1,4 @@
-"""Which weights of a network may be shared: those of like blocks that follow each other."""
+"""Finds weights that can be shared: those of equal blocks in a row."""
 
 from torch import nn
 
@@ -6,13 +6,13 @@ from safs.pruning.masks import prunable_parameters
 
 
 def shareable(model: nn.Module, ratio: int = 2) -> dict[str, str]:
-    """Weight name -> name of the weight that takes its place, for every weight that is not kept.
+    """Maps the name of every weight that is replaced to the name of the weight that replaces it.
 
-    A stage is an ``nn.Sequential`` of more than ``ratio`` blocks of one class. Its first ``ratio`` blocks keep weights
-    of their own; later ones use those of block ``ratio`` wherever both are of one shape, in ``Conv2d`` and ``Linear``
-    layers. Norms and biases are never shared. A network without such stages shares nothing.
+    A stage is an ``nn.Sequential`` of more than ``ratio`` blocks of one class. Its first ``ratio`` blocks keep their
+    weights. Later blocks use the weights of block ``ratio``, in ``Conv2d`` and ``Linear`` layers, if the shapes are
+    equal. Norms and biases are never shared. A network without such stages shares nothing.
 
-    Li et al., "Pushing the Limits of Sparsity" (2025), arXiv:2411.13545; the stages there are ResNet's four.
+    Li et al., "Pushing the Limits of Sparsity" (2025), arXiv:2411.13545, where the stages are those of ResNet.
     """
     prunable = {
         name: parameter
@@ -26,14 +26,14 @@ def shareable(model: nn.Module, ratio: int = 2) -> dict[str, str]:
             for weight in [name for name in prunable if name.startswith(f"{block}.")]:
                 owner = blocks[ratio - 1] + weight.removeprefix(block)
                 same = owner in prunable and prunable[owner].shape == prunable[weight].shape
-                # A stage within a block of a stage: no weight may be tied twice, nor to one that is tied itself.
+                # With a stage inside a block, no weight may be tied twice, nor to a weight that is tied itself.
                 if same and owner not in shared and weight not in {*shared, *shared.values()}:
                     shared[weight] = owner
     return shared
 
 
 def _blocks(path: str, stage: nn.Module) -> list[str]:
-    """Paths of the blocks of ``stage``; none if it is no sequence of blocks of one class."""
+    """Returns the paths of the blocks of ``stage``; none unless it is a sequence of blocks of one class."""
     blocks = dict(stage.named_children()) if isinstance(stage, nn.Sequential) else {}
     kinds = {type(block) for block in blocks.values()}
     if len(kinds) != 1 or issubclass(kinds.pop(), nn.Sequential):
