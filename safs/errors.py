@@ -8,6 +8,7 @@ SafsError
 ├── WeightsError          a state dict that is malformed or does not fit the architecture
 ├── SurgeryError          a model that torch.fx cannot trace
 ├── CompactionError       a model from which no whole units can be removed
+├── OutputError           a folder that cannot take a result
 ├── CheckpointError       a result folder that is incomplete, altered or not what it says
 ├── TrainingError         a training that the job cannot do without (dense, final) broke down
 └── Interrupted           the run must end; raised by ``report``, not caught by the pipeline
@@ -100,6 +101,12 @@ class CompactionError(SafsError):
     """A model from which no whole units (filters, neurons) can be removed. The message says what to choose instead."""
 
     code = "incompressible_model"
+
+
+class OutputError(SafsError):
+    """A folder for results or for reuse that cannot be written, or a disk without room for the result."""
+
+    code = "output_unavailable"
 
 
 class CheckpointError(SafsError):

@@ -46,6 +46,8 @@ class Preflight:
     """Group -> the network's own operator there."""
     weights: int
     """Prunable weights."""
+    parameters: int
+    """All numbers of the dense network: weights, biases, norms and buffers."""
     live: int
     """Of them left at the target sparsity."""
     data: DataInfo
@@ -74,6 +76,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         PRUNERS[spec.prune.method].check(_setting(spec, blueprint, model, info.train))
     with _blamed_on("model.architecture"):
         sites = find_sites(model)
+    _check_batches(spec, info, model, _example(blueprint))
     operators = candidate_operators(sites, spec.activations.operators)
     _check_choice(spec, sites, operators)
     groups = site_groups(sites, spec.activations.scope, model, _example(blueprint))
@@ -85,6 +88,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         groups=groups,
         own=original_operators(groups, sites),
         weights=total,
+        parameters=sum(tensor.numel() for tensor in model.state_dict().values()),
         live=live_total(total, spec.sparsity),
         data=info,
     )
@@ -185,6 +189,28 @@ def _check_combinations(spec: JobSpec) -> None:
             "'hyperparameters' or 'joint'.",
             field="final.candidates",
         )
+
+
+def _check_batches(spec: JobSpec, info: DataInfo, model: nn.Module, image: Tensor) -> None:
+    """Refuse batches of one image if batch norm would see a single value per channel, which it cannot train on."""
+    if min(spec.data.batch_size, info.train) > 1:
+        return
+    try:
+        model.train()(image)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        if info.train == 1:
+            raise SpecError(
+                f"{spec.model.architecture} has batch norm, which cannot train on one training image. Lower "
+                "data.validation_fraction, or add images.",
+                field="data.validation_fraction",
+            ) from error
+        raise SpecError(
+            f"{spec.model.architecture} has batch norm, which cannot train on batches of one image. Set "
+            "data.batch_size to 2 or more.",
+            field="data.batch_size",
+        ) from error
 
 
 def _check_choice(spec: JobSpec, sites: Sequence[Site], operators: Sequence[str]) -> None:

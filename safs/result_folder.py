@@ -1,11 +1,16 @@
-"""The files of a result folder: their names in the REST API, on disk, and their media types.
+"""The files of a result folder: their names in the REST API, on disk, and their media types; and a probe of the folder.
 
 Imports no torch, so the API, the command and the client can read it.
 """
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
+
+from safs.errors import OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +34,35 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
     {"checkpoint": CHECKPOINT, "config": CONFIG, "report": REPORT, "picture": PICTURE}
 )
 """Artifact name, as in ``GET /v1/jobs/{id}/checkpoint`` -> its file."""
+
+
+def check_writable(folder: Path, size_bytes: int) -> None:
+    """Check that a result can be written to ``folder``, and leave nothing behind.
+
+    Args:
+        folder: does not have to exist.
+        size_bytes: space that the result takes on the disk.
+
+    Raises:
+        OutputError: the folder cannot be created or written, or its disk is too full.
+    """
+    try:
+        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with TemporaryFile(dir=folder) as file:
+                file.write(b"0")
+            free = shutil.disk_usage(folder).free
+        finally:
+            for parent in missing:
+                parent.rmdir()
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}. Choose another folder.") from error
+    for result_file in RESULT_FILES.values():
+        if (folder / result_file.filename).is_dir():
+            raise OutputError(f"{folder / result_file.filename} is a folder. Remove it, or choose another folder.")
+    if free < size_bytes:
+        raise OutputError(
+            f"{free // 10**6:,} MB are free in {folder}, and the result takes about {size_bytes // 10**6:,} MB. Free "
+            "some space, or choose a folder on another disk."
+        )

@@ -10,6 +10,8 @@ Config: TypeAlias = dict[str, str | int | float]
 """A point of a search space: site -> operator name, or hyperparameter -> value."""
 OUT_OF_MEMORY = "out of memory"
 """Prefix of the error of a trial that exceeded the memory of its device."""
+DIVERGED = "the training diverged"
+"""Part of the error of a trial whose loss was not finite."""
 
 
 def _inf_for_null(value: Any) -> Any:
@@ -82,6 +84,11 @@ class Outcome:
     def out_of_memory(self) -> bool:
         """True if the device ran out of memory. The trial may succeed beside fewer others."""
         return self.error is not None and self.error.startswith(OUT_OF_MEMORY)
+
+    @property
+    def diverged(self) -> bool:
+        """True if the loss was not finite. A lower learning rate may succeed."""
+        return self.error is not None and DIVERGED in self.error
 
 
 @dataclass(frozen=True, slots=True)

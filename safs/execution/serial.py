@@ -3,7 +3,10 @@
 import logging
 from collections.abc import Callable, Sequence
 
+import torch
+
 from safs.data import Split
+from safs.errors import SpecError
 from safs.events.kinds import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.execution.executor import (
     EARLIER_ATTEMPT,
@@ -34,9 +37,13 @@ class SerialExecutor:
     Args:
         slots: how many trials the search is to pretend are in flight, so that its candidates are those of
             a Ray run with as many.
+
+    Raises:
+        SpecError: this machine does not have ``device``.
     """
 
     def __init__(self, device: str = "cpu", slots: int = 1) -> None:
+        check_device(device)
         self._device = device
         self._slots = slots
 
@@ -125,6 +132,21 @@ class SerialExecutor:
             for metrics in _unbroken(lambda: run.advance(at_least_s=0.0)):
                 report(EpochDone(stage, named.candidate.number, metrics))
         return run
+
+
+def check_device(device: str) -> None:
+    """Check that tensors can be created on ``device``.
+
+    Raises:
+        SpecError: the name is no device, or this machine does not have it.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise SpecError(
+            f"device {device!r} cannot be used: {reason}. Choose 'cpu', or a GPU of this machine."
+        ) from error
 
 
 class _Broken(Exception):

@@ -29,12 +29,15 @@ from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of
 from safs.preflight import Preflight, check
 from safs.pruning.pruners import PRUNERS
 from safs.report import draw_picture
-from safs.result_folder import PICTURE, REPORT
+from safs.result_folder import PICTURE, REPORT, check_writable
 from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
 from safs.spec.job import FinalCandidate, JobSpec
-from safs.trials import Candidate
+from safs.trials import Candidate, Outcome
+
+REPORT_BYTES = 16 * 10**6
+"""Room for config, report and picture, beside the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +79,12 @@ def run_job(
         faults: faults that earlier attempts survived. The report adds those of this attempt.
 
     Raises:
-        SafsError: the job cannot run, or a training that it needs broke down.
+        SafsError: the job cannot run, ``out_dir`` cannot be written, or a training that the job needs broke down.
         Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
     """
     stage_log = StageLog(_with_deadline(report, spec.resources.time_limit_s), faults)
     preflight = preflight or check(spec, data_root=data_root, weights=dense_weights)
+    check_writable(out_dir, 4 * preflight.parameters + REPORT_BYTES)
     splits = data.load(
         spec.data,
         root=data_root,
@@ -129,9 +133,19 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
         work = NamedWork(Candidate(0, {}, train.epochs, spec.seed), training)
         trained = job.executor.train(record, [KeyedWork(key, work)], _dense_context(job))[0]
         if trained.network is None:
-            raise TrainingError(f"dense training broke down: {trained.outcome.error}. Try a lower train.learning_rate.")
+            raise TrainingError(f"dense training broke down: {_with_advice(trained.outcome)}")
         record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
         return KeyedNetwork(trained.network, key)
+
+
+def _with_advice(outcome: Outcome) -> str:
+    """The error of a training, with the way out if it follows from the error."""
+    error = (outcome.error or "").rstrip(".")
+    if outcome.diverged:
+        return f"{error}. Try a lower train.learning_rate."
+    if outcome.out_of_memory:
+        return f"{error}. Try a lower data.batch_size or data.image_size, or fewer resources.trials_in_parallel."
+    return f"{error}."
 
 
 def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
@@ -144,7 +158,7 @@ def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
         work = NamedWork(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
         pruned = job.executor.train(record, [KeyedWork(key, work)], context)[0]
         if pruned.network is None:
-            raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {pruned.outcome.error}")
+            raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {_with_advice(pruned.outcome)}")
         if PRUNERS[spec.prune.method].from_scratch:
             job.stage_log(
                 Note(f"{spec.prune.method!r} starts from fresh weights; the dense network is for comparison.")

@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 from typing import Protocol
 
 from safs.events.kinds import Stage
+from safs.result_folder import check_writable
 from safs.spec.job import Recipe
 from safs.trials import Trial
 
@@ -76,9 +77,13 @@ class FolderCache(NoCache):
 
     Args:
         folder: created if it does not exist.
+
+    Raises:
+        OutputError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
+        check_writable(folder, 0)
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 

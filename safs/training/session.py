@@ -26,7 +26,7 @@ from safs.training.snapshot import (
     take_tensors,
     to_cpu,
 )
-from safs.trials import EpochMetrics
+from safs.trials import DIVERGED, EpochMetrics
 
 
 class Diverged(SafsError):
@@ -35,7 +35,7 @@ class Diverged(SafsError):
     code = "diverged"
 
     def __init__(self, epoch: int) -> None:
-        super().__init__(f"the loss was not finite in epoch {epoch}: the training diverged.")
+        super().__init__(f"the loss was not finite in epoch {epoch}: {DIVERGED}.")
         self.epoch = epoch
 
 

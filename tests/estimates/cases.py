@@ -16,6 +16,7 @@ FOUND = Preflight(
     own={"act1": "relu"},
     operators=("relu", "swish"),
     weights=100,
+    parameters=120,
     live=10,
     data=DataInfo(channels=1, image_size=28, classes=10, train=1000, validation=200, test=300),
 )
