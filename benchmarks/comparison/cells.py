@@ -110,6 +110,6 @@ def prune_section(row: str, settings: Settings) -> tuple[dict[str, Any], int]:
         return section | {"epochs": 0}, settings.prune_epochs + settings.final_epochs
     fresh = settings.dense_epochs if PRUNERS[spec.method].from_scratch else 0
     section["epochs"] = settings.prune_epochs + fresh
-    if spec.schedule == "iterative":  # AP trains one epoch more than it has rounds.
-        section["options"] = {"rounds": min(settings.prune_epochs - (spec.method == "ap"), MAX_ROUNDS)}
+    if spec.schedule == "iterative" and spec.method != "ap":  # AP's rounds follow from the sparsity and the epochs.
+        section["options"] = {"rounds": min(settings.prune_epochs, MAX_ROUNDS)}
     return section, settings.final_epochs

@@ -38,7 +38,7 @@ PARTS = {
         "prune.epochs",
         "trains nothing, so prune.epochs cannot be 5; leave it out",
     ),
-    "too few epochs": ({"method": "ap", "epochs": 2}, "prune.epochs", "needs at least 6 epochs; prune.epochs is 2"),
+    "too few epochs": ({"method": "ap", "epochs": 1}, "prune.epochs", "needs at least 2 epochs, but prune.epochs is 1"),
     "axis that the method does not leave open": (
         {"method": "rigl", "schedule": "cubic"},
         "prune.schedule",

@@ -29,6 +29,9 @@ from safs.spec.job import PruneSpec
 UPDATES_A_CYCLE = 40
 """Number of times that the density changes in a cycle of up to 4,000 steps; in longer cycles every 100 steps."""
 
+PUBLISHED_RATE = 0.1
+"""Learning rate of the published recipe, which is for residual networks with batch norm."""
+
 
 class EastOptions(CyclicOptions):
     """Options of ``east``; shares of the training are numbers from 0, its beginning, to 1."""
@@ -99,7 +102,8 @@ def east(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     hooks = Hooks(after_backward=clip, after_step=update)
     yield from trainer.train(trainer.epochs, masks=connections.masks, hooks=hooks, through=through)
     apply_masks(parameters, connections.masks)
-    return Pruned(model, connections.masks, form, _notes(form, relus.values()))
+    notes = (*_notes(form, relus.values()), *_recipe_notes(model, spec))
+    return Pruned(model, connections.masks, form, notes)
 
 
 def check(task: PruningTask) -> None:
@@ -173,3 +177,15 @@ def _notes(form: Form, relus: Collection[DyReLU]) -> tuple[str, ...]:
         f"The dynamic ReLUs had {extra:,} dense parameters during the training." if relus else "",
     )
     return tuple(note for note in notes if note)
+
+
+def _recipe_notes(model: nn.Module, spec: PruneSpec) -> tuple[str, ...]:
+    """Returns a note if the published learning rate meets a network without batch norm, which it was not made for."""
+    normed = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    recipe = spec.recipe
+    if normed or recipe is None or recipe.optimizer != "sgd" or recipe.learning_rate < PUBLISHED_RATE:
+        return ()
+    return (
+        f"The network has no batch norm, and SGD with learning rate {recipe.learning_rate:g} did not train such "
+        "networks in our tests. If the accuracy is at chance, choose another prune.recipe.",
+    )

@@ -4,7 +4,7 @@ Two of its loops have no bound of their own. Shape inference follows every path 
 be exponentially many. The search for a group can go round in circles, for example where a network swaps halves of its
 channels, and can multiply the list of channels in every round, as in some Swin Transformers. Every turn of these loops
 uses one of the objects below, which count it. So the limit needs no clock, no thread and no process, and a network has
-the same groups on every machine (docs/decisions/028-dependency-graph-in-process.md).
+the same groups on every machine (docs/decisions/029-dependency-graph-in-process.md).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""AP: which weights go, how many, and what that does to dead neurons."""
+"""AP: which weights are removed, how many, and the effect on dead neurons."""
 
 from itertools import pairwise
 from statistics import mean
@@ -53,7 +53,7 @@ def flat(tensors: dict[str, Tensor]) -> Tensor:
 
 
 def last_removal(trainer: RecordingTrainer) -> tuple[Masks, dict[str, Tensor], Masks]:
-    """Masks before the last removal, the weights then, and the masks after it."""
+    """The masks and the weights before the last removal, and the masks after it."""
     trained, final = trainer.trainings[-2:]
     return trained.masks, trained.after, final.masks
 
@@ -75,8 +75,39 @@ def test_each_round_removes_the_same_share_in_all_and_the_last_reaches_the_targe
     assert count(pruned.masks) == count(trainer.trainings[-1].masks)
 
 
+def test_by_default_there_are_as_many_rounds_as_remove_a_fifth_each():
+    trainer = trainer_for(perceptron(), epochs=12)
+
+    pruned = run(trainer, 0.9, PruneSpec(method="ap", epochs=12))
+
+    live = [count(training.masks) for training in trainer.trainings]
+    assert len(live) == 12  # 0.8 ** 11 is the first power of 0.8 that is at most 0.1
+    assert all(0.18 < 1 - after / before <= 0.201 for before, after in pairwise(live))
+    assert not any("rounds" in note for note in pruned.notes)
+
+
+def test_with_fewer_epochs_there_are_fewer_rounds_and_a_note_says_so():
+    trainer = trainer_for(perceptron(), epochs=4)
+
+    pruned = run(trainer, 0.99, PruneSpec(method="ap", epochs=4))
+
+    assert len(trainer.trainings) == 4
+    assert pruned.notes[1] == (
+        "Each of the 3 rounds removed 78% of the live weights; the published 20% takes 21 rounds, so prune.epochs of "
+        "at least 22."
+    )
+
+
+@pytest.mark.parametrize(("sparsity", "epochs"), [(0.0, 2), (0.2, 2), (0.99, 2)])
+def test_two_epochs_are_enough_by_default(sparsity, epochs):
+    PRUNERS["ap"].check(task_for(perceptron(), sparsity, PruneSpec(method="ap", epochs=epochs)))
+    with pytest.raises(SpecError, match="at least 2 epochs") as caught:
+        PRUNERS["ap"].check(task_for(perceptron(), sparsity, PruneSpec(method="ap", epochs=1)))
+    assert caught.value.field == "prune.epochs"
+
+
 @pytest.mark.parametrize("score", ["gradient", "synflow", "lookahead", "random"])
-def test_any_score_can_be_the_one_that_ap_is_put_on(score):
+def test_ap_works_with_any_score(score):
     alone, with_ap = trainer_for(perceptron(), epochs=3), trainer_for(perceptron(), epochs=3)
 
     run(alone, 0.6, spec(2, score=score, activate=0.0))
@@ -90,7 +121,7 @@ def test_any_score_can_be_the_one_that_ap_is_put_on(score):
     assert any(not torch.equal(first[name], first_alone[name]) for name in first)
 
 
-def test_of_the_negative_weights_that_are_left_those_go_that_moved_least():
+def test_the_negative_weights_that_moved_least_are_removed():
     kept = {"a": torch.tensor([[True, True, True, False]]), "b": torch.tensor([[True, True, True]])}
     negative = {"a": torch.tensor([[False, True, True, True]]), "b": torch.tensor([[True, False, True]])}
     moved = {"a": torch.tensor([[0.0, 0.3, 0.1, 0.0]]), "b": torch.tensor([[0.2, 0.0, 0.4]])}
@@ -108,7 +139,7 @@ def test_of_the_negative_weights_that_are_left_those_go_that_moved_least():
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-40, 1.0, 1e40, 1e300])
-def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptied(unit):
+def test_after_all_negative_weights_the_score_decides_and_no_layer_is_emptied(unit):
     kept = {"a": torch.tensor([[True, True]]), "b": torch.tensor([[True, True, True]])}
     negative = {"a": torch.tensor([[True, True]]), "b": torch.tensor([[False, False, False]])}
     moved = {"a": torch.tensor([[0.2, 0.1]]), "b": torch.tensor([[0.0, 0.0, 0.0]])}
@@ -123,7 +154,7 @@ def test_where_negative_weights_run_out_the_score_goes_on_and_no_layer_is_emptie
 
 @pytest.mark.parametrize("rewind", [True, False])
 @pytest.mark.parametrize("control", [False, True])
-def test_a_real_round_takes_the_share_from_layers_that_read_relu_by_movement_in_that_round(rewind, control):
+def test_a_round_takes_its_share_by_movement_from_layers_that_read_relu(rewind, control):
     trainer = trainer_for(perceptron(), epochs=4)
 
     run(trainer, 0.6, spec(rewind=rewind, control=control))
@@ -140,7 +171,7 @@ def test_a_real_round_takes_the_share_from_layers_that_read_relu_by_movement_in_
     assert torch.equal(flat(after), expected)
 
 
-def test_with_everywhere_the_first_layer_gives_as_well():
+def test_everywhere_takes_weights_from_the_first_layer_too():
     trainer = trainer_for(perceptron(), epochs=2)
 
     run(trainer, 0.3, spec(1, everywhere=True, activate=1.0))
@@ -152,7 +183,7 @@ def test_with_everywhere_the_first_layer_gives_as_well():
     assert not after[FIRST].all()
 
 
-def test_without_the_weights_that_ap_takes_no_pre_activation_is_lower_and_fewer_neurons_are_dead():
+def test_removing_the_weights_that_ap_takes_lowers_no_pre_activation_and_leaves_fewer_neurons_dead():
     trainer = trainer_for(perceptron(widths=(48, 32)), epochs=6)
 
     run(trainer, 0.4, spec(1, activate=0.3))
@@ -180,7 +211,7 @@ def test_without_the_weights_that_ap_takes_no_pre_activation_is_lower_and_fewer_
 
 
 @pytest.mark.parametrize("rewind", [True, False])
-def test_survivors_begin_each_round_where_the_first_began_or_where_the_last_one_ended(rewind):
+def test_each_training_starts_from_the_first_weights_or_where_the_last_training_ended(rewind):
     model = nn.Sequential(
         nn.Flatten(), nn.Linear(64, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 10)
     )
@@ -197,20 +228,31 @@ def test_survivors_begin_each_round_where_the_first_began_or_where_the_last_one_
     assert bool(trainer.model[2].weight.all())
 
 
-def test_the_note_tells_how_many_weights_went_for_having_moved_least():
+def test_notes_tell_how_many_weights_were_removed_by_movement_and_that_no_layer_qualifies():
     removed = round(0.5 * WEIGHTS)
     notes = {
         activation: run(trainer_for(perceptron(activation=activation), epochs=2), 0.5, spec(1)).notes
         for activation in (nn.ReLU, nn.Sigmoid, nn.GELU)
     }
 
-    chosen = f"of {removed} removed weights, {round(0.1 * removed)} were negative ones that had moved least"
+    chosen = f"Of {removed} removed weights, {round(0.1 * removed)} were negative ones that had moved least."
     assert notes[nn.ReLU] == notes[nn.Sigmoid] == (chosen,)
-    assert notes[nn.GELU] == (f"of {removed} removed weights, 0 were negative ones that had moved least",)
+    assert notes[nn.GELU] == (
+        f"Of {removed} removed weights, 0 were negative ones that had moved least.",
+        "The inputs of every layer can be negative, so AP took no weights and this was iterative pruning by the score "
+        "alone. The option everywhere takes negative weights from all layers, as the authors' code does.",
+    )
+
+
+def test_with_everywhere_there_is_no_note_on_layers():
+    (note,) = run(trainer_for(perceptron(activation=nn.GELU), epochs=2), 0.5, spec(1, everywhere=True)).notes
+
+    assert note.startswith("Of ")
+    assert ", 0 were" not in note
 
 
 class Twice(nn.Module):
-    """A weight that reads tanh and, in another layer, ReLU; and a layer that is there but never called."""
+    """A weight that reads tanh and, in another layer, ReLU; and a layer that is never called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +265,7 @@ class Twice(nn.Module):
         return self.last(input=F.relu(self.tied(F.relu(self.shared(x)))))
 
 
-def test_a_weight_that_also_reads_negative_values_or_that_nothing_reads_is_left_to_the_score():
+def test_weights_that_also_read_negative_values_and_unused_weights_do_not_qualify():
     torch.manual_seed(0)
     model = Twice()
     model.last.eval()
@@ -244,7 +286,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another():
     assert not torch.equal(states[0], states[2])
 
 
-def test_fewer_neurons_are_dead_than_without_ap_at_the_same_density_and_not_so_in_the_control():
+def test_ap_leaves_fewer_dead_neurons_at_the_same_density_and_the_control_does_not():
     """Iterative pruning with rewinding, to a third of the weights; the same starts and batches for all three.
 
     Measured with these numbers, mean of four seeds: 0.121 by magnitude alone, 0.087 with AP, 0.148 in the control.
@@ -280,7 +322,7 @@ def dynamic_rate(seed: int, **options) -> float:
         ({"options": {"share": 0.1}}, SpecError, "prune.options.share", "activate"),
     ],
 )
-def test_a_job_that_ap_cannot_do_is_refused(changes, error, field, words):
+def test_unsuitable_options_and_axes_are_refused(changes, error, field, words):
     wrong = PruneSpec.model_validate(spec().model_dump() | changes)
 
     with pytest.raises(error, match=words) as caught:

@@ -1,4 +1,4 @@
-"""EAST: dynamic ReLUs that go, shared weights, a density that cycles."""
+"""EAST: dynamic ReLUs that phase out, shared weights, a cyclic density."""
 
 import copy
 from itertools import pairwise
@@ -21,7 +21,17 @@ from safs.pruning.methods.weight_sharing import shareable
 from safs.pruning.protocol import Hooks
 from safs.spec.job import PruneSpec, Recipe
 from safs.training.optimizers import make_optimizer
-from tests.pruning.trainers import CPU, RecordingTrainer, copied, count, digits, drain, task_for
+from tests.pruning.trainers import (
+    CPU,
+    RecordingTrainer,
+    copied,
+    count,
+    digits,
+    drain,
+    perceptron,
+    task_for,
+    trainer_for,
+)
 
 SGD = Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=1e-4)
 
@@ -178,6 +188,19 @@ def test_what_comes_back_is_plain_and_has_no_dynamic_relu(trained):
     expected = trainer.through.eval()(images)
     assert torch.equal(rebuilt.eval()(images), expected)
     assert torch.equal(pruned.model.eval()(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "learning_rate", "noted"),
+    [(perceptron, 0.1, True), (perceptron, 0.01, False), (SmallResNet, 0.1, False)],
+)
+def test_a_note_warns_of_the_published_rate_without_batch_norm(model, learning_rate, noted):
+    recipe = {"learning_rate": learning_rate, "nesterov": True}
+    spec = PruneSpec(method="east", epochs=1, recipe=recipe)
+
+    _, pruned = drain(east(trainer_for(model(), epochs=1), 0.9, spec))
+
+    assert any("no batch norm" in note for note in pruned.notes) == noted
 
 
 def test_the_dynamic_relus_parameters_are_told_and_in_no_count(trained):
