@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,8 +19,6 @@ from safs.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "TIFF")
 """Formats that are read, whatever the file's suffix. Pillow reads more, some (EPS) by running another program."""
-MAX_GREY = 65_535
-"""Largest grey of 16 bits."""
 MAX_PIXELS = 64_000_000
 """Largest number of pixels of a picture. As RGB it takes three bytes a pixel, and several are decoded at once."""
 
@@ -110,7 +109,7 @@ def decode(file: str, channels: int, image_size: int) -> Tensor:
             0 to 65535.
     """
     with open_picture(file) as opened:
-        picture = _eight_bits(_upright(opened)).convert("L" if channels == 1 else "RGB")
+        picture = _eight_bits(_upright(opened), _largest_grey(opened)).convert("L" if channels == 1 else "RGB")
     fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
 
@@ -125,22 +124,28 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else picture
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
+def _largest_grey(picture: Image.Image) -> int:
+    """Largest value of a grey of more than 8 bits: 4,095 in a TIFF file of 12 bits, else 65,535."""
+    bits = picture.tag_v2.get(_BITS_PER_SAMPLE, (16,)) if isinstance(picture, TiffImageFile) else (16,)
+    return 2**12 - 1 if bits == (12,) else 2**16 - 1
+
+
+def _eight_bits(picture: Image.Image, largest: int) -> Image.Image:
     """The picture with greys of 8 bits. Pillow's own conversion of wider greys clips them at 255.
 
-    Mode I has 32 bits, and PNG and PGM files store 16 of them. Floats have no range to scale by.
+    Mode I has 32 bits, of which PGM files use 16. Floats have no range to scale by.
 
     Raises:
-        ValueError: the greys are outside of 0 to 65535, or are floats.
+        ValueError: the greys are outside of 0 to ``largest``, or are floats.
     """
     if picture.mode == "F":
         raise ValueError("it has floats, which have no range; save it with 8 or 16 bits")
     if not picture.mode.startswith("I"):
         return picture
     greys = np.asarray(picture)
-    if greys.min() < 0 or greys.max() > MAX_GREY:
-        raise ValueError(f"it has greys outside of 0 to {MAX_GREY}; save it with 8 or 16 bits")
-    return Image.fromarray(np.rint(greys * (255 / MAX_GREY)).astype(np.uint8))
+    if greys.min() < 0 or greys.max() > largest:
+        raise ValueError(f"it has greys outside of 0 to {largest}; save it with 8 or 16 bits")
+    return Image.fromarray(np.rint(greys * (255 / largest)).astype(np.uint8))
 
 
 _TRANSPOSES = {
@@ -153,6 +158,8 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> operation that turns the picture upright."""
+_BITS_PER_SAMPLE = 258
+"""Tag of a TIFF file."""
 
 
 @contextmanager

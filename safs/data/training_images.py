@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from safs.data.tensor_split import CHUNK
+from safs.errors import legible
 
 MAX_CLASSES = 10
 """Largest number of classes that a note lists."""
@@ -26,7 +27,7 @@ def notes_about(images: Tensor, labels: Tensor, classes: Sequence[object]) -> tu
         what = f"all pixels of the training images are {value:g}" if constant else "all training images are equal"
         notes.append(f"{what}, so that a network cannot learn from them. Look at the files of the data set.")
     present = set(labels.unique().tolist())
-    if absent := [str(name) for number, name in enumerate(classes) if number not in present]:
+    if absent := [legible(str(name)) for number, name in enumerate(classes) if number not in present]:
         listed = ", ".join(absent[:MAX_CLASSES]) + (", ..." if len(absent) > MAX_CLASSES else "")
         notes.append(f"{len(absent):,} of {len(classes):,} classes have no training image: {listed}.")
     return tuple(notes)

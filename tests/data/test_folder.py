@@ -85,6 +85,17 @@ def test_the_error_names_a_file_that_is_not_a_picture(tmp_path, write_pictures):
         load(SPEC, root=tmp_path, channels=3, image_size=8, seed=0)
 
 
+def test_at_most_a_sample_of_the_headers_is_read(tmp_path, write_pictures, monkeypatch):
+    write_pictures(tmp_path / "mine", {"a": 20, "b": 20})
+    opened = []
+    open_picture = folder.open_picture
+    monkeypatch.setattr(folder, "open_picture", lambda file: opened.append(file) or open_picture(file))
+    monkeypatch.setattr(folder, "HEADER_SAMPLES", 8)
+
+    assert inspect(SPEC, tmp_path).image_size == 12
+    assert len(opened) == 8
+
+
 def test_other_files_beside_the_pictures_are_ignored(tmp_path, write_pictures):
     write_pictures(tmp_path / "mine", {"a": 6, "b": 6})
     (tmp_path / "mine" / "README.txt").write_text("mine")

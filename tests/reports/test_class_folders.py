@@ -5,12 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from safs.data import inspect, load
+from api.app import create_app
+from api.settings import ApiSettings
+from safs.data import folder, inspect, load
 from safs.data.file_split import decode
+from safs.data.training_images import notes_about
 from safs.errors import DataError
+from safs.reuse.keys import fingerprint
 from safs.spec.job import DataSpec
+from tests.api.conftest import from_this_machine
 
 SPEC = DataSpec(dataset="image_folder", path="mine")
 
@@ -167,3 +173,34 @@ def test_names_that_are_not_utf8_are_read_and_shown_in_messages(tmp_path: Path) 
     with pytest.raises(DataError, match=r"caf\\udce9\.png cannot be read as a picture") as caught:
         inspect(SPEC, tmp_path)
     caught.value.message.encode()
+
+
+def test_a_damaged_picture_with_a_name_that_is_not_utf8_is_a_problem_of_the_request(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    folder = tmp_path / "home" / "data" / "mine"
+    for label in ("a", "b"):
+        write(folder / label, 6)
+    with open(os.fsencode(folder / "b") + b"/caf\xe9.png", "wb") as file:
+        file.write(b"no picture")
+    app = create_app(ApiSettings(home=tmp_path / "home", database_url=sqlite_url, estimate_limit_s=0))
+    data = {"dataset": "image_folder", "path": "mine"}
+
+    with from_this_machine(app) as http:
+        response = http.post("/v1/jobs", json={"model": {"architecture": "mlp"}, "data": data, "sparsity": 0.5})
+
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (422, "data_unavailable")
+    assert "caf\\udce9.png cannot be read as a picture" in problem["detail"]
+
+
+def test_files_and_classes_whose_names_are_not_utf8_have_a_fingerprint_and_legible_notes(tmp_path: Path) -> None:
+    write(tmp_path / "mine" / "a", 12)
+    write(tmp_path / "mine" / "b", 12)
+    os.rename(tmp_path / "mine" / "b", os.fsencode(tmp_path / "mine") + b"/caf\xe9")
+    train = folder.load(SPEC, tmp_path, 3, 12, 0, memory_limit_bytes=0).train
+
+    notes = notes_about(torch.zeros(2, 1, 4, 4), torch.tensor([0]), ["a", "caf\udce9"])
+
+    assert len(fingerprint(train)) == 64
+    assert notes[1] == "1 of 2 classes have no training image: caf\\udce9."

@@ -1,5 +1,6 @@
 """Greys of 16 bits, and training images that hold nothing to learn from."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +41,30 @@ def test_greys_of_16_bits_are_scaled_to_8_bits(tmp_path: Path, suffix: str, mode
     assert [plane.tolist() for plane in colour] == [GREYS] * 3
 
 
+def tiff(order: str, size: int, bits: int, content: bytes) -> bytes:
+    """A TIFF file with a square grey picture, written by hand.
+
+    Args:
+        order: byte order, as struct writes it.
+    """
+    short, shift = 3, 16 if order == ">" else 0
+    numbers = {256: size, 257: size, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: size, 279: len(content)}
+    entries = b"".join(struct.pack(f"{order}HHII", tag, short, 1, value << shift) for tag, value in numbers.items())
+    start = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HI", 42, 8 + len(content))
+    return start + content + struct.pack(f"{order}H", len(numbers)) + entries + bytes(4)
+
+
 def test_big_endian_greys_of_16_bits_are_scaled(tmp_path: Path) -> None:
-    header = b"MM\0\x2a\0\0\0\x1a" + VALUES.astype(">u2").tobytes()
-    tags = [(256, 4, 3), (257, 4, 3), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16)]
-    tags += [(273, 4, 8), (277, 3, 1 << 16), (278, 4, 3), (279, 4, 18)]
-    entries = b"".join(
-        tag.to_bytes(2, "big") + kind.to_bytes(2, "big") + (1).to_bytes(4, "big") + value.to_bytes(4, "big")
-        for tag, kind, value in tags
-    )
-    (tmp_path / "grey.tif").write_bytes(header + len(tags).to_bytes(2, "big") + entries + bytes(4))
+    (tmp_path / "grey.tif").write_bytes(tiff(">", 3, 16, VALUES.astype(">u2").tobytes()))
 
     assert decode(str(tmp_path / "grey.tif"), 1, image_size=3)[0].tolist() == GREYS
+
+
+def test_greys_of_12_bits_are_scaled_by_their_own_range(tmp_path: Path) -> None:
+    packed = bytes.fromhex("000fff" + "800010")  # Two values of 12 bits in three bytes: 0, 4095; 2048, 16.
+    (tmp_path / "grey.tif").write_bytes(tiff("<", 2, 12, packed))
+
+    assert decode(str(tmp_path / "grey.tif"), 1, image_size=2)[0].tolist() == [[0, 255], [128, 1]]
 
 
 @pytest.mark.parametrize("pixels", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), -1, np.int32)])
