@@ -20,7 +20,7 @@ from cli.tables import comparison_table, verification_table
 from cli.terminal import stdout
 from safs.client import Client
 from safs.report import comparison_rows
-from safs.result_folder import CHECKPOINT, CONFIG, PICTURE, REPORT
+from safs.result_folder import CHECKPOINT, CONFIG, PICTURE, REPORT, check_writable
 
 JOB: dict[str, Any] = {
     "name": "demo",
@@ -41,7 +41,9 @@ def demonstrate(output: Path) -> None:
     Raises:
         CommandError: the service did not start.
         JobFailed: the job failed.
+        OutputError: ``output`` cannot be written.
     """
+    check_writable(output, 0)
     console = stdout()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)

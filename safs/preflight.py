@@ -1,5 +1,6 @@
 """What can be told about a job before it runs: a mistake found here is a 4xx at POST, not a failure an hour later."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import steps_per_epoch
 
+LARGEST_DEFAULT_SIZE = 256
+"""Pixels a side up to which images keep their size if the job sets no ``data.image_size``."""
+TRAINING_BYTES = 16
+"""Memory of a parameter in training: weight, gradient and the two moments of Adam, float32 each."""
+MOST_TRAINING_BYTES = 64 * 2**30
+"""Memory of a training that is accepted on every machine; on a machine with more memory, that memory is the limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
@@ -51,6 +59,8 @@ class Preflight:
     live: int
     """Of them left at the target sparsity."""
     data: DataInfo
+    notes: tuple[str, ...] = ()
+    """Sentences about defaults that differ from what the data suggests."""
 
 
 def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight:
@@ -69,6 +79,8 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     blueprint = _blueprint(spec, info)
     with torch.device("meta"):
         model = blueprint.build()
+    parameters = sum(tensor.numel() for tensor in model.state_dict().values())
+    _check_memory(spec, parameters)
     if weights is not None:
         with _blamed_on("model.weights"):
             check_dense_weights(weights, model)
@@ -88,9 +100,10 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         groups=groups,
         own=original_operators(groups, sites),
         weights=total,
-        parameters=sum(tensor.numel() for tensor in model.state_dict().values()),
+        parameters=parameters,
         live=live_total(total, spec.sparsity),
         data=info,
+        notes=_notes(spec, info, blueprint),
     )
 
 
@@ -110,7 +123,7 @@ def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
         SpecError: the architecture does not take ``spec.data.image_size``.
         DataError: it does not take as many channels as the images have.
     """
-    wanted = spec.data.image_size or info.image_size
+    wanted = spec.data.image_size or min(info.image_size, LARGEST_DEFAULT_SIZE)
     shape = models.input_for(spec.model.architecture, spec.data.channels or info.channels, wanted)
     if spec.data.channels is not None and shape.channels != spec.data.channels:
         raise SpecError(
@@ -127,6 +140,28 @@ def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
     check_channels(info.channels, shape.channels)
     check_normalise(spec.data, shape.channels)
     return Blueprint(spec.model.architecture, shape.channels, shape.image_size, info.classes)
+
+
+def _notes(spec: JobSpec, info: DataInfo, blueprint: Blueprint) -> tuple[str, ...]:
+    if spec.data.image_size is not None or info.image_size <= LARGEST_DEFAULT_SIZE:
+        return ()
+    size = blueprint.image_size
+    return (f"Images of {info.image_size} pixels a side are resized to {size}; set data.image_size for another size.",)
+
+
+def _check_memory(spec: JobSpec, parameters: int) -> None:
+    """Refuse a network whose training needs more memory than any machine is expected to have."""
+    needed, most = parameters * TRAINING_BYTES, max(MOST_TRAINING_BYTES, _machine_bytes())
+    if needed > most:
+        raise SpecError(
+            f"training {spec.model.architecture} with {parameters:,} parameters takes about {needed / 1e9:,.1f} GB of "
+            f"memory, more than {most / 1e9:,.1f} GB. Lower data.image_size, or choose a smaller architecture.",
+            field="model.architecture",
+        )
+
+
+def _machine_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _check_names(spec: JobSpec) -> None:

@@ -3,7 +3,9 @@
 Standard input holds a ``TimingRequest`` as JSON, standard output gets a ``TimingResponse``.
 """
 
+import resource
 import sys
+from pathlib import Path
 
 import torch
 
@@ -23,6 +25,8 @@ def main() -> None:
     spec, preflight = request.spec, request.preflight
     share = local_share(spec.resources, preflight.blueprint.image_size, cores(), torch.cuda.device_count())
     torch.set_num_threads(share.threads)
+    if not share.gpus:  # CUDA reserves far more address space than it uses.
+        _limit_memory(request.memory_bytes)
     timing = time_trainings(
         Network(preflight.blueprint, {}),
         images(
@@ -52,6 +56,13 @@ def images(blueprint: Blueprint, count: int, *, crop_and_flip: bool) -> TensorSp
         image_size=blueprint.image_size,
         crop_and_flip=crop_and_flip,
     )
+
+
+def _limit_memory(size_bytes: int) -> None:
+    """Let this process allocate ``size_bytes`` more than now. Allocations beyond that fail as out of memory."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    used = next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmData:"))
+    resource.setrlimit(resource.RLIMIT_DATA, (used + size_bytes, used + size_bytes))
 
 
 if __name__ == "__main__":

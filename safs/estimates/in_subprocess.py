@@ -7,6 +7,7 @@ leaves nothing behind: no thread setting, no CUDA context.
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -25,6 +26,8 @@ class TimingRequest:
 
     spec: JobSpec
     preflight: Preflight
+    memory_bytes: int
+    """Memory that timing may allocate on CPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,28 @@ class TimingResponse:
 REQUEST, RESPONSE = TypeAdapter(TimingRequest), TypeAdapter(TimingResponse)
 
 
-def estimate_in_subprocess(spec: JobSpec, preflight: Preflight, *, limit_s: float) -> Estimate:
+def estimate_in_subprocess(
+    spec: JobSpec, preflight: Preflight, *, limit_s: float, memory_bytes: int | None = None
+) -> Estimate:
     """Estimate the cost of the job on this machine with nothing else running on it; never raises.
 
-    If timing fails or takes longer than ``limit_s``, the estimate has no seconds and holds the reason. Most of the time
-    is spent importing torch.
+    If timing fails, takes longer than ``limit_s`` or more than ``memory_bytes``, the estimate has no seconds and holds
+    the reason. Most of the time is spent importing torch.
 
     Args:
         limit_s: seconds that timing may take; 0 turns timing off.
+        memory_bytes: memory that timing may allocate on CPUs; None allows half of what is available.
     """
-    request = TimingRequest(spec, preflight)
+    request = TimingRequest(spec, preflight, memory_bytes or available_bytes() // 2)
     response = _run(request, limit_s) if limit_s else _untimed(request, "timing is turned off here")
     slots = Slots(response.share.at_once, response.share.gpus, timed_alone=True)
     return estimate(spec, preflight, [response.timing], slots)
+
+
+def available_bytes() -> int:
+    """Memory that the machine can still give out, in bytes."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
 
 
 def _run(request: TimingRequest, limit_s: float) -> TimingResponse:

@@ -92,7 +92,7 @@ def run_job(
         image_size=preflight.blueprint.image_size,
         seed=spec.seed,
     )
-    for note in (*preflight.data.notes, *splits.notes):
+    for note in (*preflight.notes, *preflight.data.notes, *splits.notes):
         stage_log(Note(note, "warning"))
     data_key = key_of(train=fingerprint(splits.train), validation=fingerprint(splits.validation))
     cached_executor = CachedExecutor(executor, cache, stage_log)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cli.demonstration import demonstrate
 from safs.errors import OutputError
 from safs.events.kinds import Event
 from safs.execution.serial import SerialExecutor
@@ -39,6 +40,13 @@ def test_a_job_whose_result_has_no_place_trains_nothing(tmp_path: Path) -> None:
     assert _run(tmp_path / "file" / "result") == []
     assert _run(tmp_path / "file") == []
     assert _run(Path("/proc/result")) == []
+
+
+def test_a_demo_whose_result_has_no_place_starts_no_service(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        demonstrate(tmp_path / "file" / "demo-output")
 
 
 @pytest.mark.parametrize("name", [file.filename for file in RESULT_FILES.values()])
