@@ -187,6 +187,7 @@ class JobCheck(BaseModel):
     train: int = Field(description="Number of images in the training split.")
     validation: int = Field(description="Number of images in the validation split.")
     test: int = Field(description="Number of images in the test split.")
+    notes: list[str] = Field(description="Sentences about files of the data set that are not used.")
     weights: int = Field(description="Number of prunable weights.")
     live: int = Field(description="Number of weights left at the target sparsity.")
     sites: list[Site] = Field(description="Calls of activation functions in the network.")
@@ -204,6 +205,7 @@ class JobCheck(BaseModel):
             train=found.data.train,
             validation=found.data.validation,
             test=found.data.test,
+            notes=list(found.data.notes),
             weights=found.weights,
             live=found.live,
             sites=[Site(path=site.path, own=site.original) for site in found.sites],

@@ -104,6 +104,7 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "network": spec["model"]["architecture"],
         "input": f"{found['channels']} x {found['image_size']} x {found['image_size']}, {found['classes']} classes",
         "images": f"{found['train']:,} train, {found['validation']:,} validation, {found['test']:,} test",
+        "notes": " ".join(found.get("notes", [])) or None,
         "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
         "pruning": pruning(spec["prune"]),
         "activations": f"{len(found['sites'])} calls, {len(found['operators'])} candidates at each",

@@ -194,6 +194,21 @@ def test_a_damaged_picture_with_a_name_that_is_not_utf8_is_a_problem_of_the_requ
     assert "caf\\udce9.png cannot be read as a picture" in problem["detail"]
 
 
+def test_a_check_of_a_job_names_the_files_that_are_not_used(tmp_path: Path, sqlite_url: str) -> None:
+    folder = tmp_path / "home" / "data" / "mine"
+    for label in ("a", "b"):
+        write(folder / label, 6)
+    (folder / "a" / "animation.gif").write_bytes(b"no picture")
+    app = create_app(ApiSettings(home=tmp_path / "home", database_url=sqlite_url, estimate_limit_s=0))
+    data = {"dataset": "image_folder", "path": "mine"}
+
+    with from_this_machine(app) as http:
+        job = {"model": {"architecture": "mlp"}, "data": data, "sparsity": 0.5}
+        response = http.post("/v1/jobs?validate_only=true", json=job)
+
+    assert response.json()["notes"] == ["data.path 'mine': 1 file is not a picture and is not used: 1 .gif."]
+
+
 def test_files_and_classes_whose_names_are_not_utf8_have_a_fingerprint_and_legible_notes(tmp_path: Path) -> None:
     write(tmp_path / "mine" / "a", 12)
     write(tmp_path / "mine" / "b", 12)
