@@ -1,4 +1,4 @@
-"""Child processes that are watched, logged, stopped cleanly, and never outlive their parent."""
+"""Child processes that are watched, logged, stopped in order, and never outlive their parent."""
 
 import os
 import signal
@@ -11,21 +11,23 @@ from threading import Event, Thread
 from typing import IO
 
 TAIL_LINES = 40
+"""Last lines of its output that a child keeps."""
 
 
 class Child:
     """A ``safs`` command in a process of its own.
 
-    It runs in its own session, so that Ctrl-C reaches the parent alone, which then stops its children in order; and
-    under ``cli.lifeline``, which ends it when the parent dies, however that dies.
+    The child has a session of its own, so that Ctrl-C reaches only the parent, which then stops its children in order.
+    ``cli.lifeline`` ends the child when the parent dies, even by SIGKILL. The working directory is not on the child's
+    import path: a user's ``cli.py`` there is not the package ``cli``.
 
     Args:
-        name: what its output is labelled with.
-        arguments: of ``safs``, such as ``["api", "--port", "8000"]``.
-        log: a file to which all that it prints is appended.
-        environment: variables on top of this process's own.
-        ready: it is ready once a line that it prints holds this; None if it does not say so.
-        echo: called with each line as well, from another thread.
+        name: label of the child in messages.
+        arguments: arguments of ``safs``, such as ``["api", "--port", "8000"]``.
+        log: file to which the output is appended.
+        environment: variables that are added to this process's environment.
+        ready: text of the output line that says that the child is ready; None if there is no such line.
+        echo: called with each line of the output, from another thread. If it raises, it is not called again.
     """
 
     def __init__(
@@ -58,22 +60,22 @@ class Child:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has said that it is ready."""
+        """True if the child has printed its ``ready`` line."""
         return self._is_ready.is_set()
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """Exit code of the child; None while it runs."""
         return self._process.poll()
 
     def tail(self) -> list[str]:
-        """The last lines that it printed."""
+        """The last lines of the output."""
         if self.exit_code is not None:
             self._reader.join(timeout=1.0)
         return list(self._tail)
 
     def stop(self, grace_s: float) -> None:
-        """Ends it: SIGTERM first, and after ``grace_s`` SIGKILL for it and whatever it had started."""
+        """Ends the child by SIGTERM; after ``grace_s``, kills the child and all processes that it started."""
         if self.exit_code is None:
             self._process.terminate()
             try:
@@ -93,5 +95,13 @@ class Child:
                 self._tail.append(line)
                 if self._ready_line is not None and self._ready_line in line:
                     self._is_ready.set()
-                if self._echo is not None:
-                    self._echo(line)
+                self._pass_on(line)
+
+    def _pass_on(self, line: str) -> None:
+        """Calls ``echo``. If that fails, the output is still read: a child that writes to a full pipe would hang."""
+        if self._echo is None:
+            return
+        try:
+            self._echo(line)
+        except OSError:
+            self._echo = None

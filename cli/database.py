@@ -1,4 +1,4 @@
-"""The database and the artifacts, for commands that need no service."""
+"""The database and the artifacts, for commands that work without a service."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
+    """An open database, its artifact store, and the settings that name them."""
+
     settings: "StoreSettings"
     database: "Database"
     store: "ArtifactStore"
@@ -21,7 +23,7 @@ class Opened:
 
 @contextmanager
 def opened(home: Path | None) -> Iterator[Opened]:
-    """What the environment names, and ``home`` if it was given."""
+    """Opens the database and the artifact store of the settings. ``home`` overrides SAFS_HOME; None does not."""
     from store.artifacts.stored_files import artifact_store
     from store.session import Database
     from store.settings import StoreSettings

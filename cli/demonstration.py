@@ -1,4 +1,4 @@
-"""What ``safs demo`` does, by the same ways as a user: ``safs up``, HTTP, and the files on disk."""
+"""``safs demo``, which uses the service as a user does: ``safs up``, HTTP, and the files on disk."""
 
 import signal
 import sys
@@ -10,14 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.console import Console
-
 from cli.child_process import Child
 from cli.errors import CommandError
 from cli.follow import follow
 from cli.supervisor import GRACE_S, READY, START_TIMEOUT_S, free_port
 from cli.tables import comparison_table, verification_table
-from cli.terminal import stdout
+from cli.terminal import SafeConsole, stdout, visible
 from safs.client import Client
 from safs.report import comparison_rows
 from safs.result_folder import CHECKPOINT, CONFIG, PICTURE, REPORT, check_writable
@@ -32,7 +30,7 @@ JOB: dict[str, Any] = {
     "joint": {"trials": 27, "epochs": 9},
     "final": {"epochs": 20},
 }
-"""The job that the demo submits."""
+"""Job of the demo."""
 
 
 def demonstrate(output: Path) -> None:
@@ -53,7 +51,7 @@ def demonstrate(output: Path) -> None:
         Client(url) as client,
     ):
         job = client.submit(JOB)
-        console.print(f"submitted {job.id}: LeNet-5 on handwritten digits, 99% of its weights to be removed")
+        console.print(f"submitted {job.id}: LeNet-5 on handwritten digits, 99% of its weights are removed")
         follow(job, console)
         folder = job.download(output)
         report = job.report()
@@ -62,7 +60,7 @@ def demonstrate(output: Path) -> None:
     console.print()
     console.print(verification_table(verify(folder)))
     console.print()
-    console.print(comparison_table(comparison_rows(report)))
+    console.print_uncut(comparison_table(comparison_rows(report)))
     console.print()
     for line in (
         f"picture of the search:  {folder / PICTURE.filename}",
@@ -70,19 +68,19 @@ def demonstrate(output: Path) -> None:
         f"everything as JSON:     {folder / REPORT.filename}, {folder / CONFIG.filename}",
         f'use it in Python:       import safs; network = safs.load("{folder}")',
     ):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 @contextmanager
-def _service(home: Path, console: Console) -> Iterator[str]:
-    """A service of its own while the block runs; yields its address. Its last log lines are shown if anything fails."""
+def _service(home: Path, console: SafeConsole) -> Iterator[str]:
+    """Runs a service while the block runs, and yields its address. If the block fails, prints the end of its log."""
     port = free_port()
     console.print(f"starting a service on port {port} (safs up)")
     service = Child(
         "service",
         ["up", "--port", str(port), "--home", str(home)],
         log=home / "logs" / "up.log",
-        # A user's own database, cluster or address must not come into this.
+        # The demo uses none of the user's database, cluster and address.
         environment={"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1"},
         ready=READY,
     )
@@ -101,15 +99,15 @@ def _wait_until_ready(service: Child) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S + 30
     while not service.is_ready:
         if service.exit_code is not None or time.monotonic() > deadline:
-            raise CommandError("the service did not start; its log is above.")
+            raise CommandError("the service did not start; the end of its log is above")
         time.sleep(0.1)
 
 
 def _show_log(service: Child) -> None:
     for line in service.tail():
-        print(line, file=sys.stderr)
+        print(visible(line), file=sys.stderr)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """SIGTERM, or a closed terminal, ends the demo as Ctrl-C does, through every ``finally``."""
+    """Ends the demo as Ctrl-C does, for SIGTERM and a closed terminal: every ``finally`` block runs."""
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What a person is told when a command fails."""
+"""Messages for people about failed commands."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class CommandError(Exception):
-    """A command cannot go on; the message says why and names the way out."""
+    """A command cannot continue; the message says why and what to do."""
 
 
 def explain(error: Exception) -> str:
-    """The error in words: what is wrong, where, and what to do about it."""
+    """The error as text: what is wrong, where, and what to do."""
     match error:
         case SafsError(field=str(field)) if field not in error.message:
             return f"{field}: {error.message}"
-        case ServiceError(errors=[_, *_] as errors):
-            return "\n".join([error.detail, *(f"  {each['field']}: {each['message']}" for each in errors)])
+        case ServiceError(errors=[_, *_]):
+            return _refusal(error)
         case ValidationError():
             return _wrong_values(error)
         case CommandError() | SafsError() | ServiceError() | JobFailed() | OSError():
@@ -35,8 +35,16 @@ def explain(error: Exception) -> str:
             return f"unexpected {type(error).__name__}: {error} (SAFS_DEBUG=1 shows where)"
 
 
+def _refusal(error: ServiceError) -> str:
+    """The detail and the invalid fields of a refused request, without saying anything twice."""
+    new = [each for each in error.errors if each["message"] not in error.detail]
+    if not new and len(error.errors) == 1 and error.errors[0]["field"] not in error.detail:
+        return f"{error.errors[0]['field']}: {error.detail}"
+    return "\n".join([error.detail, *(f"  {each['field']}: {each['message']}" for each in new)])
+
+
 def _is_store_error(error: Exception) -> bool:
-    """Whether the store raised it, told by name: importing the store takes longer than to fail."""
+    """True if the store raised the error. Compares names, since importing the store takes long."""
     return any(kind.__name__ == "StoreError" for kind in type(error).__mro__)
 
 
@@ -48,7 +56,7 @@ def _wrong_values(error: ValidationError) -> str:
 
 
 def _settings() -> Iterator["type[BaseSettings]"]:
-    """All classes of settings that are loaded."""
+    """All classes of settings that are imported."""
     from pydantic_settings import BaseSettings
 
     kinds: list[type[BaseSettings]] = [BaseSettings]
@@ -59,7 +67,7 @@ def _settings() -> Iterator["type[BaseSettings]"]:
 
 
 def _invalid_setting(settings: "type[BaseSettings]", error: "ErrorDetails") -> str:
-    """The variable, its value, and what is wrong; what our own validators say names the variable already."""
+    """The variable, its value, and what is wrong. Messages of our own validators name the variable already."""
     message = _message(error)
     if not error["loc"]:
         return message
@@ -67,7 +75,7 @@ def _invalid_setting(settings: "type[BaseSettings]", error: "ErrorDetails") -> s
     variable = f"{settings.model_config['env_prefix']}{field}".upper()
     if variable in message:
         return message
-    # Fields whose values may hold a password are not in the representation of the settings either.
+    # A field whose value may hold a password is left out of the settings' representation, and of this message.
     value = _scalar(error["input"]) if settings.model_fields[field].repr else None
     return f"{variable}{'' if value is None else f' is {value}'}: {message[:1].lower()}{message[1:]}"
 
@@ -78,7 +86,7 @@ def _invalid_value(error: "ErrorDetails") -> str:
 
 
 def with_value(error: "ErrorDetails") -> str:
-    """What is wrong with a value, and the value where it can be shown."""
+    """What is wrong with a value, and the value unless it may hold a password."""
     value = _scalar(error["input"])
     return _message(error) if value is None else f"{_message(error)} (given: {value})"
 
@@ -88,5 +96,5 @@ def _message(error: "ErrorDetails") -> str:
 
 
 def _scalar(value: object) -> str | None:
-    """The value as text; None if it is no text or number, or an address, which may hold a password."""
+    """The value as text; None if it is not a text or number, or a URL, which may hold a password."""
     return repr(value) if isinstance(value, str | int | float) and "://" not in str(value) else None

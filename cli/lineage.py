@@ -1,4 +1,4 @@
-"""Which job uses what another one made."""
+"""The jobs whose stages other jobs reuse."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,9 +9,9 @@ ORDER = [stage.value for stage in Stage]
 
 
 def lineage(jobs: Sequence[RemoteJob]) -> list[tuple[int, RemoteJob]]:
-    """(depth, job): each job beneath the one among ``jobs`` that it shares most of its way with.
+    """Pairs of depth and job: each job beneath the one among ``jobs`` that made the last stage that it reuses.
 
-    Depth 0 is for jobs that use nothing of the others. Siblings keep their order.
+    Jobs at depth 0 reuse nothing of the others. Siblings keep their order.
     """
     known = {job.id for job in jobs}
     children: dict[str | None, list[RemoteJob]] = {}
@@ -27,7 +27,7 @@ def lineage(jobs: Sequence[RemoteJob]) -> list[tuple[int, RemoteJob]]:
 
 
 def reuse(job: RemoteJob) -> str:
-    """What the job took from others, in the order of its stages: ``dense, prune ← job_1``."""
+    """The stages that the job reuses and the jobs that made them, in order: ``dense, prune ← job_1``."""
     stages: dict[str, list[str]] = {}
     for stage, makers in _reused(job):
         for maker in makers:
@@ -36,7 +36,7 @@ def reuse(job: RemoteJob) -> str:
 
 
 def _parent(job: RemoteJob, known: set[str]) -> str | None:
-    """The maker of the last stage that was not made by the job itself."""
+    """The job among ``known`` that made the last reused stage; None if there is none."""
     makers = [maker for _, ids in _reused(job) for maker in ids if maker in known]
     return makers[-1] if makers else None
 

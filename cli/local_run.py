@@ -1,4 +1,4 @@
-"""A job in this process."""
+"""A job in this process, for ``safs run``."""
 
 import time
 from pathlib import Path
@@ -19,13 +19,13 @@ from search_spaces import SPACES
 def run_locally(
     spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None, reuse: Path | None
 ) -> None:
-    """Runs the job with progress bars, and prints what it gained.
+    """Runs the job with progress bars, and prints the accuracies of the result.
 
     Args:
-        output: the result's folder; it appears only when the job has succeeded.
-        in_flight: trials that the searches count as running at once; by default what the spec says, or 1.
-        data_root: folder of the data sets that bring files.
-        reuse: folder of the outputs of stages, of earlier runs and of this one.
+        output: folder of the result; created when the job has succeeded.
+        in_flight: number of trials that the searches count as running at once. None takes it from the spec, or 1.
+        data_root: folder of the data sets that are files.
+        reuse: folder that caches the outputs of stages. None caches nothing.
     """
     console, parallel = stdout(), spec.resources.trials_in_parallel
     slots = in_flight or (1 if parallel == "auto" else parallel)
@@ -44,8 +44,8 @@ def run_locally(
             out_dir=output,
             cache=NoCache() if reuse is None else FolderCache(reuse),
         )
-    console.print(comparison_table(comparison_rows(result.report)))
+    console.print_uncut(comparison_table(comparison_rows(result.report)))
     if took := spent(result.report):
         console.print(took, soft_wrap=True)
     done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"
-    console.print(done, markup=False, soft_wrap=True)
+    console.print(done, soft_wrap=True)

@@ -1,8 +1,9 @@
-"""The ``safs`` command. Each command imports what it needs when it runs: ``safs --help`` loads none of it."""
+"""The ``safs`` command. Each command imports its dependencies when it runs, so ``safs --help`` is fast."""
 
 import os
 import sys
-from typing import Any
+from io import TextIOWrapper
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,15 +12,13 @@ from cli.commands import api_keys, backup, catalog, demo, jobs, run, serve, subm
 
 
 def make_app() -> typer.Typer:
-    """The command with all its subcommands, in the order in which a newcomer meets them."""
+    """The command with all its subcommands, in the order in which a newcomer uses them."""
     app = typer.Typer(
         name="safs",
         cls=_Commands,
-        help="Send a network and a sparsity; get the best sparse checkpoint back.",
-        epilog="New here? `safs demo` shows all of it in a few minutes. `safs COMMAND --help` has examples.",
+        epilog="`safs demo` demonstrates the service in a few minutes. `safs COMMAND --help` has examples.",
         no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,  # Rich takes 0.2 s to draw boxes around the help
+        rich_markup_mode=None,  # Rich takes 0.2 s to draw the help
         pretty_exceptions_enable=False,
     )
     for command in (
@@ -44,11 +43,29 @@ def make_app() -> typer.Typer:
     ):
         app.command()(command)
     app.add_typer(api_keys.keys, name="keys")
+    app.callback()(_global_options)
     return app
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"safs {version('safs-service')}")
+        raise typer.Exit
+
+
+def _global_options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Send a network and a sparsity; get the best sparse checkpoint back."""
+
+
 class _Commands(TyperGroup):
-    """Adds the value to what is said of a wrong flag, or of the variable in its place."""
+    """Adds the invalid value to the error about an option or its environment variable."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -64,18 +81,21 @@ class _Commands(TyperGroup):
 
 
 def main() -> None:
-    """Runs the command; an error is one red line and exit code 1 (``SAFS_DEBUG=1`` shows the traceback)."""
-    # The working directory may hold a numpy.py of the user's, which no child may import: no DataLoader's, no Ray's.
+    """Runs the command. An error is one red line and exit code 1; ``SAFS_DEBUG=1`` shows the traceback."""
+    # Processes that this one starts (for estimates, data, Ray) import no numpy.py of the working directory.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # in a locale without UTF-8
     try:
-        make_app()()
+        make_app()(prog_name="safs")  # also for `python -m cli`
     except Exception as error:
         if os.environ.get("SAFS_DEBUG") == "1":
             raise
         from cli.errors import explain
         from cli.terminal import stderr
 
-        stderr().print(f"error: {explain(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+        stderr().print(f"error: {explain(error)}", style="red", soft_wrap=True)
         sys.exit(1)
 
 

@@ -1,18 +1,35 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+MaybePath = TypeVar("MaybePath", Path, Path | None)
+
+
+def expanded(path: MaybePath) -> MaybePath:
+    """The path with the home folder in place of ``~``, which shells leave alone in ``--output=~/result``."""
+    return path if path is None else path.expanduser()
+
 
 Url = Annotated[str, typer.Option(envvar="SAFS_URL", help="Address of the service.", metavar="URL")]
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-JobId = Annotated[str, typer.Argument(help="The job's id, as `safs submit` printed it.", metavar="JOB")]
+JobId = Annotated[str, typer.Argument(help="Id of the job, as `safs submit` prints it.", metavar="JOB")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Home = Annotated[
     Path | None,
-    typer.Option(envvar="SAFS_HOME", help="Folder of the database and the artifacts.", file_okay=False),
+    typer.Option(
+        envvar="SAFS_HOME",
+        help="Folder of the database, the artifacts and the logs; ~/.local/share/safs by default.",
+        file_okay=False,
+        callback=expanded,
+    ),
 ]
 OutputFolder = Annotated[
-    Path, typer.Option("--output", "-o", help="Folder for the result; made if it is not there.", file_okay=False)
+    Path,
+    typer.Option(
+        "--output", "-o", help="Folder for the result; created if missing.", file_okay=False, callback=expanded
+    ),
 ]

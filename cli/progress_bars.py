@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from cli.terminal import visible
 from safs.events.kinds import Event, Note, Stage, StageDone, StageStarted, TrialDone
 from safs.events.progress import Progress, StagePlan, Tracker
 
@@ -57,7 +58,11 @@ def job_progress(plan: Sequence[StagePlan], console: Console) -> Iterator[JobPro
     if not console.is_terminal:
         yield JobProgress(plan, Lines(console))
         return
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=28), TextColumn("{task.fields[status]}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.fields[status]}", markup=False),
+    )
     with Bars(*columns, console=console, refresh_per_second=4) as bars:
         yield JobProgress(plan, StageBars(bars, plan))
 
@@ -75,12 +80,14 @@ class StageBars:
     def show(self, event: Event, progress: Progress) -> None:
         """Updates the bars, and prints notes above them."""
         if isinstance(event, Note):
-            self._bars.console.print(_note(event), style="yellow" if event.level == "warning" else "dim", markup=False)
+            self._bars.console.print(
+                visible(_note(event)), style="yellow" if event.level == "warning" else "dim", markup=False
+            )
         if progress.stage not in self._tasks:
             return
         title, task = STAGE_TITLES[progress.stage], self._tasks[progress.stage]
         if isinstance(event, StageDone):
-            self._bars.update(task, completed=1.0, description=title, status=event.summary)
+            self._bars.update(task, completed=1.0, description=title, status=visible(event.summary))
         else:
             share, status = _stage_share(progress), _status(progress)
             self._bars.update(task, completed=share, description=f"[bold cyan]{title}", status=status)
@@ -96,7 +103,7 @@ class Lines:
     def show(self, event: Event, progress: Progress) -> None:
         """Prints a line for the events that have one."""
         if line := self._line(event, progress):
-            self._console.print(line, markup=False, soft_wrap=True)
+            self._console.print(visible(line), markup=False, soft_wrap=True)
 
     def _line(self, event: Event, progress: Progress) -> str | None:
         title = f"[{progress.stage_number}/{progress.stages}] {STAGE_TITLES[progress.stage]}"

@@ -1,4 +1,4 @@
-"""What ``safs restore`` does, in the order that leaves nothing half done."""
+"""``safs restore``, in an order that leaves nothing half done."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,31 +20,33 @@ from store.upkeep.restore import (
     verify,
 )
 
-Tell = Callable[[str, int, int], None]
-"""Called with what is done, and how many bytes of how many it has come to."""
+Progress = Callable[[str, int, int], None]
+"""Called with the current step, the bytes that are done, and all bytes of the step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
+    """A backup that was restored."""
+
     manifest: Manifest
-    handed_back: int
-    """Jobs that ran when the backup was made."""
+    requeued: int
+    """Number of jobs that ran when the backup was made and are queued again."""
 
 
-def restore_into(at: Opened, archive: Reader, *, replace: bool, tell: Tell) -> Restored:
+def restore_into(at: Opened, archive: Reader, *, replace: bool, progress: Progress) -> Restored:
     """Checks the target and every byte of the backup, stores the files, and writes all rows in one transaction.
 
     Args:
-        replace: what the database holds goes in that transaction; else it must hold nothing.
+        replace: delete the contents of the database in that transaction. If false, the database must be empty.
 
     Raises:
         BadBackup: the backup is damaged, incomplete, or of a newer version; nothing was written.
-        CommandError: the target is not what it must be; nothing was written.
+        CommandError: the target is in use, not empty, or of another version; nothing was written.
     """
     manifest = read_manifest(archive)
     _check_target(at, manifest, replace)
-    verify(archive, manifest, partial(tell, "checking"))
-    store_artifacts(archive, manifest, at.store, partial(tell, "storing"))
+    verify(archive, manifest, partial(progress, "checking"))
+    store_artifacts(archive, manifest, at.store, partial(progress, "storing"))
     url = at.settings.database_url
     if not replace:
         if current(url) is not None:
@@ -56,15 +58,15 @@ def restore_into(at: Opened, archive: Reader, *, replace: bool, tell: Tell) -> R
                 clear(tx)
             load(tx, archive, manifest)
     finally:
-        upgrade(url)  # If there are no rows, that much the sooner.
+        upgrade(url)  # also if loading failed, so that the database is usable
     return Restored(manifest, requeue_active(at.database))
 
 
 def _check_target(at: Opened, manifest: Manifest, replace: bool) -> None:
     if manifest.revision not in known_revisions():
         raise CommandError(
-            f"the backup is of a newer version: its schema is at revision {manifest.revision}, and this version knows "
-            f"none above {head_revision()}. Restore it with the version that made it"
+            f"the backup is of a newer version: its schema is at revision {manifest.revision}, and the latest revision "
+            f"of this version is {head_revision()}. Restore it with the version that made it"
         )
     if current(at.settings.database_url) is None:
         return
@@ -73,14 +75,16 @@ def _check_target(at: Opened, manifest: Manifest, replace: bool) -> None:
         empty, workers = is_empty(tx), active_workers(tx)
     target = f"the database {at.database.redacted_url}"
     if workers:
-        raise CommandError(f"{workers[0]} runs a job of {target}; stop the service first: runners hand jobs back")
+        raise CommandError(
+            f"{workers[0]} runs a job of {target}. Stop the service first; its runner puts the job back into the queue"
+        )
     if not empty and not replace:
         raise CommandError(
-            f"{target} is not empty. Restore into another (SAFS_HOME, SAFS_DATABASE_URL), or let --replace delete "
-            "what is in it"
+            f"{target} is not empty. Restore into another one (SAFS_HOME, SAFS_DATABASE_URL), or delete its contents "
+            "with --replace"
         )
     if replace and manifest.revision != head_revision():
         raise CommandError(
-            f"--replace needs a backup of this version's schema ({head_revision()}), and this one is at "
-            f"{manifest.revision}. Restore it into an empty database: it is upgraded there"
+            f"--replace needs a backup of this version's schema ({head_revision()}), and this backup is at revision "
+            f"{manifest.revision}. Restore it into an empty database, which is then upgraded"
         )

@@ -1,4 +1,4 @@
-"""The API and one runner as children of this process: started together, watched, stopped together."""
+"""The API and one runner as child processes: started, watched and stopped together."""
 
 import errno
 import os
@@ -12,19 +12,17 @@ from types import FrameType
 from typing import Self
 
 import httpx
-from rich.console import Console
-from rich.text import Text
 
 from cli.child_process import Child
 from cli.errors import CommandError
-from cli.terminal import stdout
+from cli.terminal import SafeConsole, stdout, styled
 
 READY = "the service is ready at"
-"""Printed by ``safs up`` once jobs can be submitted."""
+"""Start of the line that ``safs up`` prints once jobs can be submitted."""
 START_TIMEOUT_S = 120.0
-"""For migrating nothing, importing torch and starting Ray, on a slow and busy machine."""
+"""Seconds for importing torch and starting Ray on a slow and busy machine."""
 GRACE_S = 15.0
-"""How long the runner may take to hand its job back."""
+"""Seconds that the runner may take to put its job back into the queue."""
 RUNNER_READY = "ready: runner"
 _LOOK_EVERY_S = 0.2
 
@@ -33,11 +31,11 @@ class Service:
     """A running service.
 
     Args:
-        url: where its API answers.
-        children: the runner last, so that it is stopped first.
+        url: address of its API.
+        children: its processes, the runner last: the last one is stopped first.
     """
 
-    def __init__(self, url: str, children: list[Child], console: Console) -> None:
+    def __init__(self, url: str, children: list[Child], console: SafeConsole) -> None:
         self.url = url
         self._children = children
         self._console = console
@@ -48,7 +46,7 @@ class Service:
         """Migrates the database and starts both processes.
 
         Raises:
-            PermissionError: ``host`` is reachable from other machines, and there is no API key.
+            PermissionError: ``host`` is reachable from other machines, and no API key exists.
             CommandError: the port is taken.
         """
         from api.settings import ApiSettings
@@ -58,8 +56,8 @@ class Service:
         ApiSettings(home=home, host=host).refuse_open_network()
         check_port(host, port)
         upgrade(StoreSettings(home=home).database_url)
-        console, logs = stdout(), home / "logs"
-        # Its logs are for people, also where they go through this process.
+        console, logs = stdout(survives=True), home / "logs"
+        # The children write to pipes; people read their logs all the same.
         environment = {"SAFS_HOME": str(home), "SAFS_LOG_FORMAT": os.environ.get("SAFS_LOG_FORMAT") or "text"}
         api = Child(
             "api",
@@ -79,13 +77,15 @@ class Service:
         return cls(f"http://{_reachable(host)}:{port}", [api, runner], console)
 
     def run_until_stopped(self) -> None:
-        """Says when the service is ready, and keeps it going until SIGINT or SIGTERM.
+        """Prints when the service is ready, and watches it until SIGINT, SIGTERM or a closed terminal.
 
         Raises:
-            CommandError: one of the processes died, or did not get ready in time.
+            CommandError: a process died or was not ready in time.
         """
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGTERM, self._stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, self._stop)
         try:
             if self._wait_until_ready():
                 self._greet()
@@ -100,7 +100,7 @@ class Service:
         self._stopping.set()
 
     def _wait_until_ready(self) -> bool:
-        """Whether both are ready; False if the user gave up waiting."""
+        """Returns True once both processes are ready; False if the user stopped the service before."""
         deadline = time.monotonic() + START_TIMEOUT_S
         runner = self._children[-1]
         while not (runner.is_ready and _answers(self.url)):
@@ -120,18 +120,18 @@ class Service:
     def _greet(self) -> None:
         option = "" if self.url == "http://127.0.0.1:8000" else f" --url {self.url}"
         lines = [
-            f"{READY} {self.url} (its API: {self.url}/docs)",
+            f"{READY} {self.url} (API documentation: {self.url}/docs)",
             "in another terminal:",
             f"  safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow{option}",
             f"  safs jobs{option}",
-            "Ctrl-C stops it; jobs that are not finished start again at the next `safs up`",
+            "Ctrl-C stops the service; unfinished jobs continue at the next `safs up`",
         ]
         for line in lines:
-            self._console.print(line, style="green", markup=False, soft_wrap=True)
+            self._console.print(line, style="green", soft_wrap=True)
 
 
 def free_port() -> int:
-    """A port of this machine's loopback that nobody listens on now."""
+    """A free port of this machine's loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -139,10 +139,10 @@ def free_port() -> int:
 
 
 def check_port(host: str, port: int) -> None:
-    """Makes sure that a server could listen there now.
+    """Checks that a server can listen on the address.
 
     Raises:
-        CommandError: the port is in use, or the address is none of this machine's.
+        CommandError: the port is in use, or the address is not one of this machine's.
     """
     try:
         families = {found[0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
@@ -153,13 +153,13 @@ def check_port(host: str, port: int) -> None:
         if error.errno != errno.EADDRINUSE:
             raise CommandError(f"cannot listen on {host}:{port}: {error.strerror}.") from error
         raise CommandError(
-            f"port {port} of {host} is in use; is a service running already? `safs jobs --url http://{host}:{port}` "
-            "would tell. Choose another port with --port."
+            f"port {port} of {host} is in use. If a service runs there, `safs jobs --url http://{host}:{port}` lists "
+            "its jobs. Choose another port with --port."
         ) from error
 
 
 def _reachable(host: str) -> str:
-    """The host to connect to: one that listens everywhere is reached on loopback."""
+    """The host to connect to: loopback for a service that listens on all interfaces."""
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
@@ -170,13 +170,13 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _prefixed(console: Console, name: str, style: str) -> Callable[[str], None]:
+def _prefixed(console: SafeConsole, name: str, style: str) -> Callable[[str], None]:
     def show(line: str) -> None:
-        console.print(Text(f"{name:<6} | ", style=style) + Text(line), soft_wrap=True)
+        console.print(styled(f"{name:<6} | ", style) + styled(line), soft_wrap=True)
 
     return show
 
 
 def _with_log(child: Child, what: str) -> str:
     tail = "\n".join(f"  {line}" for line in child.tail())
-    return f"the {child.name} {what}. Its log, {child.log}, ends:\n{tail}"
+    return f"the {child.name} {what}. The end of its log, {child.log}:\n{tail}"

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from cli.lineage import lineage, reuse
+from cli.terminal import styled, visible
 from safs.client import RemoteJob
 from safs.events.durations import span
 from safs.events.faults import survived
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from store.api_keys import ApiKey
 
 STATE_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "cancelling": "yellow"}
+KEY_STYLES = {"active": "green", "expired": "yellow", "revoked": "red"}
+_LEAST_NEEDED = ("created", "sparsity", "method", "data", "owner", "network", "stage", "done", "test", "name")
+"""Columns of a list of jobs that a narrow terminal does without, the first to go first. Ids and states stay."""
 
 
 def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
-    """What each part of the method gained; the row that is handed back is marked."""
+    """The networks of a result and their accuracies; the row of the returned network is marked."""
     table = _table("", "validation", "test", "sparsity", "live weights", numbers_from=1)
     for row in rows:
         table.add_row(
@@ -35,47 +40,42 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
     return table
 
 
-def jobs_table(jobs: Iterable[RemoteJob]) -> Table:
-    """Jobs, one a line."""
-    table = _table("job", "name", "state", "stage", "done", "network", "data", "sparsity", "method", "test", "created")
-    for job in jobs:
-        spec, result = job.view["spec"], job.view.get("result") or {}
-        table.add_row(
-            job.id,
-            job.view["name"] or "",
-            f"[{STATE_STYLES.get(job.state, 'default')}]{job.state}",
-            job.stage or "",
-            f"{job.progress['fraction']:.0%}" if job.progress else "",
-            spec["model"]["architecture"],
-            spec["data"]["dataset"],
-            f"{spec['sparsity']:g}",
-            spec["prune"]["method"],
-            percent(result.get("test_accuracy")),
-            _age(job.view["created_at"]),
+def jobs_table(jobs: Iterable[RemoteJob], width: int) -> Table:
+    """Jobs, one per line, with the columns that fit into ``width``."""
+    columns: dict[str, list[Text]] = {
+        name: []
+        for name in (
+            *("job", "name", "state", "stage", "done", "network", "data", "sparsity", "method", "test"),
+            *("owner", "created"),
         )
-    return table
+    }
+    for job in jobs:
+        cells = _cells(job) | {
+            "stage": job.stage or "",
+            "done": f"{job.progress['fraction']:.0%}" if job.progress else "",
+            "method": job.view["spec"]["prune"]["method"],
+            "owner": job.view.get("owner") or "",
+            "created": _age(job.view["created_at"]),
+        }
+        for name, column in columns.items():
+            column.append(_line(cells[name]))
+    if not any(columns["owner"]):
+        del columns["owner"]
+    return _fitting(columns, width)
 
 
 def jobs_tree(jobs: Sequence[RemoteJob]) -> Table:
-    """Jobs, one a line, each beneath the one whose stages it reuses."""
+    """Jobs, one per line, each beneath the one whose stages it reuses."""
     table = _table("job", "name", "state", "network", "data", "sparsity", "test", "reuses")
     for depth, job in lineage(jobs):
-        spec, result = job.view["spec"], job.view.get("result") or {}
-        table.add_row(
-            f"{'   ' * (depth - 1)}└─ {job.id}" if depth else job.id,
-            job.view["name"] or "",
-            f"[{STATE_STYLES.get(job.state, 'default')}]{job.state}",
-            spec["model"]["architecture"],
-            spec["data"]["dataset"],
-            f"{spec['sparsity']:g}",
-            percent(result.get("test_accuracy")),
-            reuse(job),
-        )
+        cells = _cells(job)
+        cells["job"] = f"{'   ' * (depth - 1)}└─ {job.id}" if depth else job.id
+        table.add_row(*map(_line, cells.values()), _line(reuse(job)))
     return table
 
 
 def job_table(job: RemoteJob) -> Table:
-    """One job: what it is to do, how far it is, why it failed."""
+    """One job: what it does, its progress, and why it failed."""
     spec, progress, error = job.view["spec"], job.progress, job.view.get("error")
     facts = {
         "job": job.id,
@@ -87,6 +87,7 @@ def job_table(job: RemoteJob) -> Table:
         "pruning": pruning(spec["prune"]),
         "preset": spec["preset"],
         "seed": str(spec["seed"]),
+        "owner": job.view.get("owner"),
         "created": _age(job.view["created_at"]),
         "reuses": reuse(job),
         "stage": f"{job.stage} ({progress['stage_number']} of {progress['stages']})" if progress else job.stage,
@@ -116,7 +117,7 @@ def check_table(found: Mapping[str, Any]) -> Table:
 
 
 def stages_table(estimate: Mapping[str, Any]) -> Table:
-    """What each stage of a job is expected to train, and how long that takes."""
+    """The expected trainings, epochs and time of each stage of a job."""
     table = _table("stage", "trainings", "epochs", "time", numbers_from=1)
     for stage in estimate["stages"]:
         times = stage["seconds"], stage["low_s"], stage["high_s"]
@@ -126,7 +127,7 @@ def stages_table(estimate: Mapping[str, Any]) -> Table:
 
 
 def verification_table(verification: "Verification") -> Table:
-    """What a result folder was found to hold."""
+    """What ``safs verify`` found in a result folder."""
     sparsity = verification.sparsity
     facts = {
         "network": verification.architecture,
@@ -134,22 +135,21 @@ def verification_table(verification: "Verification") -> Table:
         "live weights": f"{sparsity.live:,} of {sparsity.weights:,}",
         "stored weights": f"{sparsity.stored:,}, zeros included",
         "sha256": verification.sha256,
-        "verdict": "the bytes are what config.json says, and the sparsity is exact",
+        "verdict": "the checkpoint matches its checksum in config.json, and the sparsity is exact",
     }
     return facts_table(facts)
 
 
 def keys_table(keys: Iterable["ApiKey"]) -> Table:
-    """API keys, one a line."""
+    """API keys, one per line."""
     table = _table("key", "owner", "scopes", "state", "expires", "last used", "limits")
-    styles = {"active": "green", "expired": "yellow", "revoked": "red"}
     for key in keys:
         limits = {name: getattr(key.limits, name) for name in key.limits.__slots__}
         table.add_row(
             key.prefix,
             key.owner,
             ", ".join(sorted(key.scopes)),
-            f"[{styles[key.state]}]{key.state}",
+            styled(key.state, KEY_STYLES[key.state]),
             "never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M}",
             "never" if key.last_used_at is None else _age(key.last_used_at.isoformat()),
             ", ".join(f"{name} {value:g}" for name, value in limits.items() if value is not None),
@@ -158,45 +158,77 @@ def keys_table(keys: Iterable["ApiKey"]) -> Table:
 
 
 def catalog_table(entries: Iterable[Mapping[str, Any]]) -> Table:
-    """Names of one kind with what they are; under a name, what can be told to it."""
+    """Names of one kind with their summaries, and the options of each name."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for entry in entries:
-        table.add_row(Text(entry["name"], style="bold"), Text(entry["summary"]))
+        table.add_row(styled(entry["name"], "bold"), entry["summary"])
         for option, meaning in entry["details"].get("options", {}).items():
-            table.add_row(Text(f"  {option}", style="cyan"), Text(meaning, style="dim"))
+            table.add_row(styled(f"  {option}", "cyan"), styled(meaning, "dim"))
     return table
 
 
 def pruning(prune: Mapping[str, Any]) -> str:
-    """How a job prunes: the method, its four axes, and what it was told besides.
+    """How a job prunes: the method, its four axes, and the options that were given.
 
     >>> pruning({"method": "rigl", "score": "magnitude", "distribution": "erk", "schedule": "dynamic",
     ...          "granularity": "weight", "epochs": 40, "options": {"drop": 0.5}})
     'rigl (magnitude, erk, dynamic, weight), epochs 40, drop 0.5'
     """
     axes = [prune[axis] for axis in ("score", "distribution", "schedule", "granularity") if axis in prune]
-    told = ({"epochs": prune["epochs"]} if prune.get("epochs") else {}) | prune.get("options", {})
-    return ", ".join([f"{prune['method']} ({', '.join(axes)})", *(f"{name} {value}" for name, value in told.items())])
+    given = ({"epochs": prune["epochs"]} if prune.get("epochs") else {}) | prune.get("options", {})
+    return ", ".join([f"{prune['method']} ({', '.join(axes)})", *(f"{name} {value}" for name, value in given.items())])
 
 
 def facts_table(facts: Mapping[str, str | None]) -> Table:
-    """Names and values, without those that have none."""
+    """Names and values; names without a value are left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in facts.items():
         if value:
-            table.add_row(name, Text(value))
+            table.add_row(name, value)
     return table
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction as a percentage; nothing for None.
+    """A fraction as a percentage; the empty string for None.
 
     >>> percent(0.8611), percent(None)
     ('86.1%', '')
     """
     return "" if fraction is None else f"{fraction:.1%}"
+
+
+def _cells(job: RemoteJob) -> dict[str, str | Text]:
+    """Columns that both lists of jobs have."""
+    spec, result = job.view["spec"], job.view.get("result") or {}
+    return {
+        "job": job.id,
+        "name": job.view["name"] or "",
+        "state": styled(job.state, STATE_STYLES.get(job.state, "")),
+        "network": spec["model"]["architecture"],
+        "data": spec["data"]["dataset"],
+        "sparsity": f"{spec['sparsity']:g}",
+        "test": percent(result.get("test_accuracy")),
+    }
+
+
+def _line(cell: str | Text) -> Text:
+    """A cell on one line: line breaks are escaped like other control characters."""
+    return cell if isinstance(cell, Text) else Text(visible(cell).replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def _fitting(columns: dict[str, list[Text]], width: int) -> Table:
+    """A table of the columns that fit into ``width``. No cell is shortened."""
+    widths = {name: max([len(name), *(cell_len(cell.plain) for cell in cells)]) for name, cells in columns.items()}
+    for name in _LEAST_NEEDED:
+        if sum(widths.values()) + 2 * (len(widths) - 1) <= width:
+            break
+        widths.pop(name, None)
+    table = _table(*widths)
+    for row in zip(*(columns[name] for name in widths), strict=True):
+        table.add_row(*row)
+    return table
 
 
 def _gpu_hours(hours: float | None) -> str | None:

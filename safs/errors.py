@@ -62,7 +62,9 @@ class UnknownNameError(SafsError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, field: str | None = None) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        close = get_close_matches(name, self.known, n=3, cutoff=0.5)
+        # A name without its prefix comes first: "resnet50" means "torchvision/resnet50".
+        tails = [each for each in self.known if each.endswith(f"/{name.rpartition('/')[2].lower()}")]
+        close = list(dict.fromkeys([*tails, *get_close_matches(name, self.known, n=3, cutoff=0.5)]))[:3]
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(self.known)}.", field=field)
 

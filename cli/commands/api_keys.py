@@ -1,4 +1,4 @@
-"""``safs keys``: who may use the service, and what for. Works on the database; the API need not run."""
+"""``safs keys``: API keys. The commands work on the database, without the API."""
 
 import re
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Home
+from cli.options import AsJson, Home
 
 if TYPE_CHECKING:
     from store.api_keys import Scope
     from store.session import Transaction
 
 keys = typer.Typer(
-    help="Makes, lists and revokes API keys.",
-    epilog="Once a key was made nobody comes in without one. `safs keys COMMAND --help` has examples.",
+    help="Creates, lists and revokes API keys.",
+    epilog="Once a key exists, every request needs one. `safs keys COMMAND --help` has examples.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -24,26 +24,31 @@ keys = typer.Typer(
 
 @keys.command()
 def create(
-    owner: Annotated[str, typer.Option(help="Whose jobs it submits and sees: a person, a team.", metavar="NAME")],
+    owner: Annotated[
+        str, typer.Option(help="Owner of the jobs that the key submits and sees: a person or a team.", metavar="NAME")
+    ],
     scopes: Annotated[
         str,
-        typer.Option(help="Of submit, read and admin (all jobs of everybody), separated by commas.", metavar="LIST"),
+        typer.Option(help="Scopes, separated by commas: submit, read, admin (the jobs of all owners).", metavar="LIST"),
     ],
     expires: Annotated[
-        str | None, typer.Option(help="How long it lives: 90d, 12h. For ever without it.", metavar="TIME")
+        str | None,
+        typer.Option(help="Lifetime, such as 90d, 12h or 30m; by default the key does not expire.", metavar="TIME"),
     ] = None,
     requests_per_minute: Annotated[
-        int | None, typer.Option(min=1, help="In place of SAFS_REQUESTS_PER_MINUTE.", metavar="N")
+        int | None, typer.Option(min=1, help="Limit that overrides SAFS_REQUESTS_PER_MINUTE.", metavar="N")
     ] = None,
-    queued_jobs: Annotated[int | None, typer.Option(min=0, help="In place of SAFS_QUEUED_JOBS.", metavar="N")] = None,
+    queued_jobs: Annotated[
+        int | None, typer.Option(min=0, help="Limit that overrides SAFS_QUEUED_JOBS.", metavar="N")
+    ] = None,
     gpu_hours: Annotated[
-        float | None, typer.Option(min=0, help="In place of SAFS_GPU_HOURS, within 30 days.", metavar="H")
+        float | None, typer.Option(min=0, help="Limit within 30 days that overrides SAFS_GPU_HOURS.", metavar="H")
     ] = None,
     home: Home = None,
 ) -> None:
-    """Makes a key and prints its token, this once.
+    """Creates a key and prints its token, which cannot be shown again.
 
-    Only a hash of it is kept. A database that is not there yet is made.
+    The database stores only a hash of the token. It is created if it does not exist.
 
     \b
     Examples:
@@ -57,7 +62,7 @@ def create(
 
     limits = KeyLimits(requests_per_minute, queued_jobs, gpu_hours)
     chosen, lives_s = _scopes(scopes), None if expires is None else _seconds(expires)
-    with _database(home, make=True) as tx:
+    with _database(home, create=True) as tx:
         key, token = store.create(tx, owner, chosen, lives_s=lives_s, limits=limits)
     # The token alone is on standard output, for scripts.
     typer.echo(token)
@@ -65,16 +70,13 @@ def create(
     stderr().print(
         f"key {key.prefix} of {key.owner}: {', '.join(sorted(key.scopes))}{until}. The line above is not shown again; "
         "put it into SAFS_API_KEY.",
-        markup=False,
         soft_wrap=True,
     )
 
 
 @keys.command("list")
-def list_keys(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False, home: Home = None
-) -> None:
-    """Lists all keys, the newest first; never their tokens.
+def list_keys(as_json: AsJson = False, home: Home = None) -> None:
+    """Lists all keys, the newest first, without their tokens.
 
     \b
     Examples:
@@ -94,17 +96,21 @@ def list_keys(
 
         typer.echo(TypeAdapter(tuple[ApiKey, ...]).dump_json(found, indent=2).decode())
     else:
-        stdout().print(keys_table(found) if found else "no keys: the service answers its own machine alone")
+        console = stdout()
+        if found:
+            console.print_uncut(keys_table(found))
+        else:
+            console.print("no keys: the service answers requests from its own machine only")
 
 
 @keys.command()
 def revoke(
-    prefix: Annotated[str, typer.Argument(help="As `safs keys list` shows it.", metavar="PREFIX")], home: Home = None
+    prefix: Annotated[str, typer.Argument(help="Prefix of the key, as `safs keys list` shows it.", metavar="PREFIX")],
+    home: Home = None,
 ) -> None:
-    """Ends a key at once.
+    """Revokes a key.
 
-    What it submitted stays, and other keys of its owner see it. Streams of events that are open end when their
-    client comes back.
+    Its jobs stay, and the other keys of its owner see them. An open stream of events ends when its client reconnects.
 
     \b
     Examples:
@@ -125,7 +131,7 @@ def _scopes(given: str) -> list["Scope"]:
     try:
         return [Scope(one.strip()) for one in given.split(",")]
     except ValueError:
-        raise CommandError(f"--scopes {given}: give some of {', '.join(Scope)}, separated by commas") from None
+        raise CommandError(f"--scopes is {given!r}: give some of {', '.join(Scope)}, separated by commas") from None
 
 
 def _seconds(given: str) -> int:
@@ -133,13 +139,13 @@ def _seconds(given: str) -> int:
 
     found = re.fullmatch(r"([1-9]\d{0,5})([dhm])", given.strip())
     if found is None:
-        raise CommandError(f"--expires {given}: give days, hours or minutes, such as 90d, 12h, 30m")
+        raise CommandError(f"--expires is {given!r}: give days, hours or minutes, such as 90d, 12h, 30m")
     return int(found[1]) * {"d": 86_400, "h": 3_600, "m": 60}[found[2]]
 
 
 @contextmanager
-def _database(home: Path | None, *, make: bool = False) -> Iterator["Transaction"]:
-    """A transaction on the database that the settings name; with ``make`` it need not be there yet."""
+def _database(home: Path | None, *, create: bool = False) -> Iterator["Transaction"]:
+    """A transaction on the database of the settings; ``create`` creates it if it does not exist."""
     from cli.errors import CommandError
     from migrations import current, require_head, upgrade
     from store.session import Database
@@ -148,10 +154,10 @@ def _database(home: Path | None, *, make: bool = False) -> Iterator["Transaction
 
     url = (StoreSettings() if home is None else StoreSettings(home=home)).database_url
     file = sqlite_file(url)
-    is_there = file is None or file.exists()
-    if make and (not is_there or current(url) is None):
+    exists = file is None or file.exists()
+    if create and (not exists or current(url) is None):
         upgrade(url)
-    elif not is_there:
+    elif not exists:
         raise CommandError(f"there is no database {file}; --home or SAFS_HOME says where it is")
     database = Database(url)
     try:

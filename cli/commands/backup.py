@@ -1,4 +1,4 @@
-"""``safs backup`` and ``safs restore``: all that a service knows, in one place, and back."""
+"""``safs backup`` and ``safs restore``: the whole state of a service in one folder or file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,17 +7,20 @@ import typer
 
 from cli.commands.upkeep import byte_progress
 from cli.database import opened
-from cli.options import Home
+from cli.options import Home, expanded
 
 
 def backup(
-    target: Annotated[Path, typer.Argument(help="New folder, or a file whose name ends in .tar.", metavar="TARGET")],
+    target: Annotated[
+        Path,
+        typer.Argument(help="Folder to create, or file with the suffix .tar.", metavar="TARGET", callback=expanded),
+    ],
     home: Home = None,
 ) -> None:
     """Saves jobs, trials, events, uploads, results and keys.
 
-    The service may run meanwhile: the backup is of one moment. It fits SQLite and PostgreSQL alike. A file that is
-    damaged or missing is named, left out, and makes the exit code 1.
+    The backup is a snapshot of one moment; the service may run. It can be restored into SQLite or PostgreSQL. Damaged
+    and missing files are left out and counted, and the exit code is then 1.
 
     \b
     Examples:
@@ -46,22 +49,25 @@ def backup(
     stdout().print(f"{target}: {rows:,} rows, {made.artifacts - len(made.absent):,} files, {decimal(made.size_bytes)}")
     if made.absent:
         stderr().print(
-            f"{len(made.absent):,} files are damaged or missing, and not in it: `safs scrub` lists them", style="red"
+            f"{len(made.absent):,} files are damaged or missing and not in the backup; `safs scrub` lists them",
+            style="red",
         )
         raise typer.Exit(1)
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(help="What `safs backup` made.", metavar="SOURCE")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder or file that `safs backup` made.", metavar="SOURCE", callback=expanded)
+    ],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Delete what the database holds now, and restore in its place.")
+        bool, typer.Option("--replace", help="Delete the contents of the database first; by default it must be empty.")
     ] = False,
     home: Home = None,
 ) -> None:
-    """Brings a backup back, into an empty home or database.
+    """Restores a backup into an empty home or database.
 
-    Stop the service first. Every byte of the backup is checked before anything is written; rows come last, all at
-    once. Jobs that ran when it was made are queued again.
+    Stop the service first. All checksums of the backup are verified before anything is written, and all rows are
+    written in one transaction. Jobs that ran when the backup was made are queued again.
 
     \b
     Examples:
@@ -76,14 +82,16 @@ def restore(
     with open_archive(source) as archive, opened(home) as at, byte_progress() as bars:
         task = bars.add_task("restoring", total=None)
 
-        def tell(what: str, done: int, total: int) -> None:
-            bars.update(task, description=what, completed=done, total=total)
+        def progress(step: str, done: int, total: int) -> None:
+            bars.update(task, description=step, completed=done, total=total)
 
-        restored = restore_into(at, archive, replace=replace, tell=tell)
+        restored = restore_into(at, archive, replace=replace, progress=progress)
     manifest = restored.manifest
     rows = sum(table.rows for table in manifest.tables)
     stdout().print(f"restored the service of {manifest.made_at}: {rows:,} rows, {manifest.artifacts:,} files")
-    if restored.handed_back:
-        stdout().print(f"{restored.handed_back:,} jobs that ran then are queued again (cancelled, if they were to be)")
+    if restored.requeued:
+        stdout().print(
+            f"{restored.requeued:,} jobs that ran then are queued again (or cancelled, if that was requested)"
+        )
     if manifest.absent:
-        stderr().print(f"{len(manifest.absent):,} files were damaged or missing already: `safs scrub` lists them")
+        stderr().print(f"{len(manifest.absent):,} files were damaged or missing in the backup; `safs scrub` lists them")

@@ -1,20 +1,22 @@
-"""``safs demo``: the whole service at work, on data that comes with it."""
+"""``safs demo``: a demonstration of the whole service on bundled data."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.options import expanded
+
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the result.", file_okay=False)] = Path(
-        "demo-output"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the result.", file_okay=False, callback=expanded)
+    ] = Path("demo-output"),
 ) -> None:
-    """Shows the whole service at work in a few minutes.
+    """Demonstrates the whole service in a few minutes.
 
-    Starts a service, sends it LeNet-5 to be made 99% sparse, follows the job, verifies the result, prints what it
-    gained, and stops the service. It uses a temporary home and a free port, so nothing of your own is touched.
+    Starts a service, submits LeNet-5 at 99% sparsity, follows the job, verifies the result, prints the accuracies, and
+    stops the service. It uses a temporary home and a free port, so it touches no other service.
 
     \b
     Examples:

@@ -1,32 +1,33 @@
-"""``safs run`` and ``safs verify``: what needs no service."""
+"""``safs run`` and ``safs verify``, which need no service."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.options import OutputFolder
+from cli.options import AsJson, OutputFolder, expanded
 
 
 def run(
-    spec: Annotated[str, typer.Argument(help="Job spec in YAML, - for standard input.", metavar="FILE")],
+    spec: Annotated[str, typer.Argument(help="Job spec in YAML or JSON, - for standard input.", metavar="FILE")],
     output: OutputFolder = Path("result"),
     in_flight: Annotated[
         int | None,
-        typer.Option(min=1, help="Propose trials as if so many ran at once, to repeat a service's candidates."),
+        typer.Option(min=1, help="Propose trials as if this many ran at once, to repeat the candidates of a service."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 ...")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device to train on, such as cpu, cuda, cuda:1.")] = "cpu",
     data_root: Annotated[
-        Path | None, typer.Option(envvar="SAFS_DATA_ROOT", help="Folder of the data sets that bring files.")
+        Path | None,
+        typer.Option(envvar="SAFS_DATA_ROOT", help="Folder of the data sets that are files.", callback=expanded),
     ] = None,
     reuse: Annotated[
         Path | None,
-        typer.Option(help="Folder to keep what stages make, and to take it from where an earlier run made the same."),
+        typer.Option(help="Folder that caches the outputs of stages; by default nothing is cached.", callback=expanded),
     ] = None,
 ) -> None:
-    """Runs a job in this process, without server and Ray.
+    """Runs a job in this process, without a server and without Ray.
 
-    One trial runs after the other.
+    Trials run one after the other. In the file, model.weights is a path, relative to the file.
 
     \b
     Examples:
@@ -34,26 +35,33 @@ def run(
       safs run job.yaml -o other --reuse outputs
       echo '{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.99}' | safs run - -o result
     """
-    from cli.spec_file import read_spec
+    from cli.spec_file import read_spec, with_local_weights
     from safs.spec.job import JobSpec
 
-    job = JobSpec.model_validate(read_spec(spec))
-    from cli.local_run import run_locally  # torch takes seconds to import: a wrong spec is told before
+    job = JobSpec.model_validate(with_local_weights(read_spec(spec), spec))
+    from cli.local_run import run_locally  # torch takes seconds to import; a wrong spec is refused before that
 
     run_locally(job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse)
 
 
-def verify(directory: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="DIR")]) -> None:
-    """Checks a result from its bytes on disk.
-
-    Hash, names, shapes, and the sparsity to the single weight.
+def verify(
+    directory: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="DIR", callback=expanded)],
+    as_json: AsJson = False,
+) -> None:
+    """Checks a result folder: checksum, names, shapes, and the sparsity to the single weight.
 
     \b
     Examples:
       safs verify result
+      safs verify result --json | jq .sparsity.live
     """
     from cli.tables import verification_table
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stdout
     from safs.checkpoint import verify as verify_folder
+    from safs.json_form import to_json
 
-    stdout().print(verification_table(verify_folder(directory)))
+    verification = verify_folder(directory)
+    if as_json:
+        print_json(to_json(verification))
+    else:
+        stdout().print(verification_table(verification))

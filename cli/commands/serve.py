@@ -1,4 +1,4 @@
-"""``safs api``, ``safs worker``, ``safs migrate``: the parts that ``safs up`` runs together, one by one."""
+"""``safs api``, ``safs worker`` and ``safs migrate``: the parts of ``safs up``, one at a time."""
 
 from typing import Annotated, Any
 
@@ -8,13 +8,18 @@ from cli.options import Home
 
 
 def api(
-    host: Annotated[str | None, typer.Option(envvar="SAFS_HOST", help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(envvar="SAFS_PORT", min=0, max=65_535, help="Port.")] = None,
+    host: Annotated[
+        str | None, typer.Option(envvar="SAFS_HOST", help="Address to listen on; 127.0.0.1 by default.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(envvar="SAFS_PORT", min=0, max=65_535, help="Port to listen on; 8000 by default, 0 for any."),
+    ] = None,
     home: Home = None,
 ) -> None:
-    """Serves the REST API alone.
+    """Serves the REST API, without a runner.
 
-    Every setting has an environment variable; flags win.
+    Every setting has an environment variable; options override them.
 
     \b
     Examples:
@@ -28,15 +33,15 @@ def api(
     settings = ApiSettings(**_given(host=host, port=port, home=home))
     if settings.port:
         check_port(settings.host, settings.port)
-    _tell_what_happens("safs-api")
+    _configure_telemetry("safs-api")
     serve(settings)
 
 
 def worker(home: Home = None) -> None:
     """Runs jobs from the queue, one at a time.
 
-    On a local Ray, or on the cluster at SAFS_RAY_ADDRESS. Any number of workers may share a database; SIGTERM makes
-    one hand its job back.
+    Trials run on a local Ray, or on the cluster at SAFS_RAY_ADDRESS. Several workers may share a database. On SIGTERM,
+    a worker puts its job back into the queue.
 
     \b
     Examples:
@@ -46,14 +51,14 @@ def worker(home: Home = None) -> None:
     from workers import work
     from workers.settings import WorkerSettings
 
-    _tell_what_happens("safs-runner")
+    _configure_telemetry("safs-runner")
     work(WorkerSettings(**_given(home=home)))
 
 
 def migrate(home: Home = None) -> None:
-    """Brings the database's schema up to this version.
+    """Upgrades the database's schema to this version.
 
-    Doing it twice does no harm.
+    A database that is up to date is left unchanged.
 
     \b
     Examples:
@@ -69,7 +74,7 @@ def migrate(home: Home = None) -> None:
     stdout().print(f"the database is at revision {current(settings.database_url)}")
 
 
-def _tell_what_happens(service: str) -> None:
+def _configure_telemetry(service: str) -> None:
     from telemetry import logs, tracing
 
     logs.configure(logs.LogSettings())
@@ -77,5 +82,5 @@ def _tell_what_happens(service: str) -> None:
 
 
 def _given(**flags: Any) -> dict[str, Any]:
-    """The flags that were given: the others are for the environment and the defaults."""
+    """The options that were given. The others come from the environment or have defaults."""
     return {name: value for name, value in flags.items() if value is not None}

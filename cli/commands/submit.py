@@ -5,32 +5,37 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_URL, Url
+from cli.options import DEFAULT_URL, AsJson, Url, expanded
 
 
 def submit(
-    model: Annotated[str | None, typer.Option(help="Network: lenet5, resnet18, torchvision/resnet50 ...")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set: digits, mnist, cifar10 ...")] = None,
+    model: Annotated[str | None, typer.Option(help="Network, such as lenet5, resnet18, torchvision/resnet50.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set, such as digits, mnist, cifar10.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="Pruning method: magnitude, greg1, rigl ... (`safs catalog methods`).")
+        str | None,
+        typer.Option(help="Pruning method, such as magnitude, greg1, rigl; `safs catalog methods` lists all."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced or paper.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Dense weights (safetensors) to start from; uploaded.", exists=True)
+        Path | None,
+        typer.Option(help="Dense weights (safetensors) to start from; the file is uploaded.", callback=expanded),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    name: Annotated[str | None, typer.Option(help="A label for people.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers; 0 by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Label for people.")] = None,
     spec: Annotated[
-        str | None, typer.Option(help="Job spec in YAML, - for standard input; flags win over it.", metavar="FILE")
+        str | None, typer.Option(help="Job spec in YAML or JSON, - for standard input; options win.", metavar="FILE")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show the progress until the job has ended.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the job, say how long it would take; queue nothing.")
+        bool, typer.Option("--dry-run", help="Check the job and estimate its time; queue nothing.")
     ] = False,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Queues a job and prints its id.
+
+    Ctrl-C in --follow ends the following, not the job.
 
     \b
     Examples:
@@ -40,7 +45,7 @@ def submit(
       safs submit --model torchvision/resnet18 --dataset cifar10 --sparsity 0.95 --weights dense.safetensors
     """
     from cli.spec_file import override, read_spec
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stderr, stdout
     from safs.client import Client
 
     flags = {
@@ -59,13 +64,21 @@ def submit(
             from cli.tables import check_table, stages_table
 
             found = client.check(wanted, weights=weights)
+            if as_json:
+                print_json(found)
+                return
             console.print(check_table(found))
             console.print()
-            console.print(stages_table(found["estimate"]))
+            console.print_uncut(stages_table(found["estimate"]))
             return
         job = client.submit(wanted, weights=weights)
-        console.print(job.id, soft_wrap=True)
+        if as_json:
+            print_json(job.view)
+        else:
+            console.print(job.id, soft_wrap=True)
         if follow:
             from cli.follow import follow as follow_job
+            from cli.follow import unless_interrupted
 
-            follow_job(job, console)
+            with unless_interrupted(job):
+                follow_job(job, stderr() if as_json else console)

@@ -15,8 +15,8 @@ def up(
 ) -> None:
     """Runs the service on this machine until Ctrl-C.
 
-    That is the API, one runner, and its local Ray. The database (SQLite, unless SAFS_DATABASE_URL says otherwise)
-    is migrated first. Logs are shown, and kept under logs/ in the home folder, ~/.local/share/safs by default.
+    Starts the API and one runner with a local Ray. The database (SQLite, or the one of SAFS_DATABASE_URL) is migrated
+    first. Logs are printed and appended to logs/ in the home folder.
 
     \b
     Examples:

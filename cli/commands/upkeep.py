@@ -1,4 +1,4 @@
-"""``safs collect`` and ``safs scrub``: what keeps a service's files in order."""
+"""``safs collect`` and ``safs scrub``: the upkeep of a service's stored files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.database import Opened, opened
-from cli.options import Home
+from cli.options import AsJson, Home
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 def collect(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be deleted; delete nothing.")] = False,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
-    """Deletes what nothing needs any more, now.
+    """Deletes expired and unreferenced files and rows now.
 
-    A runner does the same between its jobs, once an hour: files that nothing has named for a day, stage outputs older
-    than SAFS_OUTPUTS_DAYS, and, if SAFS_RETENTION_DAYS is set, ended jobs and unused uploads. The service may run
-    meanwhile.
+    Runners do the same once an hour, between jobs. Deleted are files that have been unreferenced for a day, stage
+    outputs older than SAFS_OUTPUTS_DAYS, and, if SAFS_RETENTION_DAYS is set, old ended jobs and unused uploads. The
+    service may run.
 
     \b
     Examples:
@@ -36,17 +37,21 @@ def collect(
     from rich.filesize import decimal
 
     from cli.tables import facts_table
-    from cli.terminal import stderr, stdout
+    from cli.terminal import print_json, stderr, stdout
     from migrations import require_head
     from store.upkeep.collection import Kind, preview
     from store.upkeep.collection import collect as steps
 
     counts, size_bytes = Counter[Kind](), 0
-    with opened(home) as at, stderr().status("looking for what nothing needs"):
+    with opened(home) as at, stderr().status("looking for expired and unreferenced files"):
         require_head(at.database.engine)
         for step in (preview if dry_run else steps)(at.database, at.store, at.settings):
             counts[step.kind] += step.count
             size_bytes += step.size_bytes
+    if as_json:
+        removed = {kind.value: counts[kind] for kind in Kind}
+        print_json({"dry_run": dry_run, "removed": removed, "size_bytes": size_bytes})
+        return
     facts = {kind.value: f"{counts[kind]:,}" for kind in Kind if counts[kind]}
     facts["freed" if not dry_run else "would be freed"] = decimal(size_bytes)
     stdout().print(facts_table(facts))
@@ -56,14 +61,16 @@ def collect(
 
 def scrub(
     repair: Annotated[
-        bool, typer.Option("--repair", help="Store again what this machine has intact; forget stage outputs.")
+        bool,
+        typer.Option("--repair", help="Store files again that this machine has intact; drop damaged stage outputs."),
     ] = False,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
-    """Looks at every byte of every stored file.
+    """Verifies the checksum of every stored file.
 
-    Each file is named by its hash, so a flipped bit is found. What is hit is listed with the way out; the exit code
-    is 1 if anything is damaged or missing. The service may run meanwhile.
+    Lists the damaged and missing files, the jobs and uploads that they belong to, and how to recover them. The exit
+    code is 1 if there are any. The service may run.
 
     \b
     Examples:
@@ -72,38 +79,58 @@ def scrub(
     """
     from rich.filesize import decimal
 
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stdout
     from migrations import require_head
+    from safs.json_form import to_json
     from store.upkeep.orphans import find_orphans
 
     with opened(home) as at:
         require_head(at.database.engine)
-        checked, bad = _look_at_all(at)
+        checked, bad = _verify_all(at)
         left = [each for each in bad if not (repair and _repaired(at, each))]
         repaired = len(bad) - len(left)
         orphans = [orphan for some in find_orphans(at.database, at.store) for orphan in some]
-    stdout().print(f"{checked:,} files looked at: {checked - len(bad):,} intact, {len(bad):,} damaged or missing")
+    if as_json:
+        print_json(
+            {
+                "checked": checked,
+                "repaired": repaired,
+                "unreferenced": len(orphans),
+                "damaged_or_missing": [
+                    {
+                        "sha256": each.sha256,
+                        "condition": each.condition,
+                        "references": to_json(each.references),
+                    }
+                    for each in left
+                ],
+            }
+        )
+        raise typer.Exit(1 if left else 0)
+    stdout().print(f"{checked:,} files checked: {checked - len(bad):,} intact, {len(bad):,} damaged or missing")
     if orphans:
         size = decimal(sum(orphan.size_bytes for orphan in orphans))
-        stdout().print(f"{len(orphans):,} more files ({size}) belong to nothing: `safs collect` deletes them")
+        stdout().print(f"{len(orphans):,} more files ({size}) are unreferenced; `safs collect` deletes them")
     if repaired:
-        stdout().print(f"{repaired:,} repaired: stored again from this machine's copy, or made anew by the next job")
+        stdout().print(
+            f"{repaired:,} repaired: stored again from this machine's copy, or dropped for the next job to make again"
+        )
     if left:
-        stdout().print(_harm_table(left))
+        stdout().print_uncut(_damage_table(left))
         raise typer.Exit(1)
 
 
-def _look_at_all(at: Opened) -> tuple[int, "list[Checked]"]:
-    """(how many files there are, those that are not intact)."""
+def _verify_all(at: Opened) -> tuple[int, "list[Checked]"]:
+    """The number of stored files, and those that are damaged or missing."""
     from store.upkeep.scrub import Condition, size_of_all
-    from store.upkeep.scrub import scrub as look
+    from store.upkeep.scrub import scrub as verify_each
 
     with at.database.read() as tx:
         _, total_bytes = size_of_all(tx)
     checked, bad = 0, []
     with byte_progress() as bars:
-        task = bars.add_task("looking at every byte", total=total_bytes)
-        for each in look(at.database, at.store):
+        task = bars.add_task("verifying checksums", total=total_bytes)
+        for each in verify_each(at.database, at.store):
             bars.advance(task, each.size_bytes)
             checked += 1
             if each.condition is not Condition.INTACT:
@@ -111,28 +138,28 @@ def _look_at_all(at: Opened) -> tuple[int, "list[Checked]"]:
     return checked, bad
 
 
-def _repaired(at: Opened, harmed: "Checked") -> bool:
+def _repaired(at: Opened, damaged: "Checked") -> bool:
     from store.upkeep.scrub import drop_outputs
 
-    if at.store.repair(harmed.sha256):
+    if at.store.repair(damaged.sha256):
         return True
     with at.database.begin() as tx:
-        drop_outputs(tx, harmed.sha256)
-    return harmed.is_cache
+        drop_outputs(tx, damaged.sha256)
+    return damaged.is_cache
 
 
-def _harm_table(harmed: "Sequence[Checked]") -> "Table":
+def _damage_table(damaged: "Sequence[Checked]") -> "Table":
     from rich.table import Table
 
     from store.upkeep.scrub import ReferenceKind
 
     ways_out = {
         ReferenceKind.RESULT: "restore a backup, or submit the job again",
-        ReferenceKind.UPLOAD: "restore a backup, or upload it again: what is put again heals",
-        ReferenceKind.OUTPUT: "`safs scrub --repair`: it is made anew",
+        ReferenceKind.UPLOAD: "restore a backup, or upload the same file again",
+        ReferenceKind.OUTPUT: "`safs scrub --repair`: the next job makes it again",
     }
-    table = Table("content", "is", "used as", "by", "way out", box=None, header_style="bold", pad_edge=False)
-    for each in harmed:
+    table = Table("file", "state", "used as", "by", "recovery", box=None, header_style="bold", pad_edge=False)
+    for each in damaged:
         content = f"{each.sha256[:12]}…"
         for found in each.references:
             table.add_row(content, each.condition, f"{found.kind} {found.name!r}", found.id, ways_out[found.kind])
@@ -141,7 +168,7 @@ def _harm_table(harmed: "Sequence[Checked]") -> "Table":
 
 @contextmanager
 def byte_progress() -> "Iterator[Progress]":
-    """Bars that count bytes, on a terminal; nothing elsewhere."""
+    """A progress bar that counts bytes on a terminal; nothing elsewhere."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from cli.terminal import stderr

@@ -102,6 +102,10 @@ class RemoteJob:
         self.view = self._connection.request("POST", f"/v1/jobs/{self.id}/cancel").json()
         return self
 
+    def config(self) -> Json:
+        """The config of a job that has succeeded: what rebuilds and repeats its result."""
+        return self._connection.get(f"/v1/jobs/{self.id}/config")
+
     def report(self) -> Json:
         """The report of a job that has succeeded."""
         return self._connection.get(f"/v1/jobs/{self.id}/report")

@@ -71,9 +71,15 @@ class Client:
         """The job with this id."""
         return RemoteJob(self._connection, self._connection.get(f"/v1/jobs/{job_id}"))
 
-    def jobs(self, *, state: str | None = None) -> Iterator[RemoteJob]:
-        """All jobs (in one state), the newest first."""
-        for view in self._connection.items("/v1/jobs", {"state": state} if state else {}):
+    def jobs(self, *, state: str | None = None, owner: str | None = None) -> Iterator[RemoteJob]:
+        """The jobs, the newest first.
+
+        Args:
+            state: only jobs in this state; None for all.
+            owner: only jobs of this owner; None for all that the key may see.
+        """
+        wanted = {"state": state, "owner": owner}
+        for view in self._connection.items("/v1/jobs", {name: value for name, value in wanted.items() if value}):
             yield RemoteJob(self._connection, view)
 
     def catalog(self) -> dict[str, list[Json]]:

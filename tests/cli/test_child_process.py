@@ -1,4 +1,4 @@
-"""Child processes: watched while they run, gone when they are stopped, gone when their parent is."""
+"""Child processes: watched while they run, and gone when they are stopped or their parent is."""
 
 import socket
 import subprocess
@@ -22,7 +22,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def silent_service() -> Iterator[socket.socket]:
-    """Takes connections and never answers: a command that asks it waits until it is stopped."""
+    """Accepts connections and never answers: a command that asks it waits until it is stopped."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         yield server
@@ -41,17 +41,18 @@ def wait_for_end_of(connection: socket.socket) -> None:
 
 
 def test_a_child_that_ends_leaves_its_exit_code_its_last_lines_and_its_log(tmp_path: Path) -> None:
-    heard: list[str] = []
+    received: list[str] = []
     command = ["submit", "--spec", "/nowhere"]
-    child = Child("submit", command, log=tmp_path / "logs" / "child.log", environment={}, echo=heard.append)
+    child = Child("submit", command, log=tmp_path / "logs" / "child.log", environment={}, echo=received.append)
 
     wait_until(lambda: child.exit_code is not None)
     child.stop(grace_s=1)
 
-    told = ["error: cannot read the job spec /nowhere: No such file or directory."]
+    expected = ["error: cannot read the job spec /nowhere: No such file or directory"]
     assert child.exit_code == 1
     assert not child.is_ready
-    assert (child.tail(), heard, (tmp_path / "logs" / "child.log").read_text().splitlines()) == (told, told, told)
+    log = (tmp_path / "logs" / "child.log").read_text().splitlines()
+    assert (child.tail(), received, log) == (expected, expected, expected)
 
 
 def test_a_child_is_stopped_while_it_is_busy(silent_service: socket.socket, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_an_expected_error_is_one_line_on_standard_error() -> None:
     done = safs("submit", "--spec", "/nowhere/job.yaml")
 
     assert done.returncode == 1
-    assert done.stderr == "error: cannot read the job spec /nowhere/job.yaml: No such file or directory.\n"
+    assert done.stderr == "error: cannot read the job spec /nowhere/job.yaml: No such file or directory\n"
     assert done.stdout == ""
 
 
@@ -88,9 +89,19 @@ def test_a_wrong_flag_is_a_usage_error() -> None:
     assert "No such option: --urk" in done.stderr
 
 
-def test_no_service_is_said_with_the_way_out() -> None:
+def test_a_service_that_does_not_answer_is_an_error_with_advice() -> None:
     done = safs("jobs", "--url", "http://127.0.0.1:9")
 
     assert done.returncode == 1
     assert "no answer from http://127.0.0.1:9" in done.stderr
     assert "safs up" in done.stderr
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert safs("--version").stdout == f"safs {version('safs-service')}\n"
+
+
+def test_completion_can_be_installed() -> None:
+    assert "--install-completion" in safs("--help").stdout
+    completed = safs(_SAFS_COMPLETE="complete_bash", COMP_WORDS="safs sub", COMP_CWORD="1")
+    assert "submit" in completed.stdout

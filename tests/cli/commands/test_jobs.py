@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import Result
 
-from safs.client import JobFailed, ServiceError
+from cli.errors import CommandError, explain
+from safs.client import JobFailed, RemoteJob, ServiceError
 from safs.events.kinds import EpochDone, Stage, StageDone, StageStarted
 from safs.trials import EpochMetrics
 from store import attempts
@@ -181,3 +182,76 @@ def test_following_a_job_that_fails_ends_with_its_reason(
     assert isinstance(watched.exception, JobFailed)
     assert "dense training broke down" in str(watched.exception)
     assert re.search(r"error +dense training broke down *\n", shown)
+
+
+def test_a_name_without_its_prefix_is_suggested_and_the_refusal_is_printed_once(safs: Safs, api: "Api") -> None:
+    done = safs("submit", "--model", "resnet50", "--dataset", "digits", "--sparsity", "0.9", "--url", api.url)
+
+    assert isinstance(done.exception, ServiceError)
+    told = explain(done.exception)
+    assert "Did you mean 'torchvision/resnet50'" in told
+    assert told.count("torchvision/resnet101") == 1
+    assert "model.architecture" in told
+
+
+def test_jobs_are_listed_by_owner_and_as_json(safs: Safs, api: "Api", submit: Callable[..., str]) -> None:
+    job_id = submit("--name", "as data")
+
+    listed = json.loads(safs("jobs", "--limit", "1", "--json", "--url", api.url).stdout)
+    shown = json.loads(safs("show", job_id, "--json", "--url", api.url).stdout)
+    of_others = json.loads(safs("jobs", "--owner", "vision", "--json", "--url", api.url).stdout)
+
+    assert [job["id"] for job in listed] == [job_id]
+    assert (shown["name"], shown["state"]) == ("as data", "queued")
+    assert of_others == []
+
+
+def test_commands_that_print_data_print_json(safs: Safs, api: "Api") -> None:
+    checked = json.loads(safs("submit", *LENET, "--dry-run", "--json", "--url", api.url).stdout)
+    queued = json.loads(safs("submit", *LENET, "--json", "--url", api.url).stdout)
+    cancelled = json.loads(safs("cancel", queued["id"], "--json", "--url", api.url).stdout)
+    methods = json.loads(safs("catalog", "methods", "--json", "--url", api.url).stdout)
+
+    assert checked["live"] == 615
+    assert (queued["state"], cancelled["state"]) == ("queued", "cancelled")
+    assert "rigl" in [method["name"] for method in methods]
+
+
+def test_another_jobs_result_is_replaced_only_by_force(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen", tmp_path: Path
+) -> None:
+    folder, (first, second) = tmp_path / "out", (submit(), submit())
+    for number, job_id in enumerate((first, second)):
+        config = json.dumps({"seed": number}).encode()
+        runner.succeed(runner.claim(job_id), RESULT | {"config": config})
+
+    def download(job_id: str, *options: str) -> Result:
+        return safs("download", job_id, "-o", str(folder), *options, "--url", api.url)
+
+    assert [download(first).exit_code, download(first).exit_code] == [0, 0]
+    refused = download(second)
+    kept = json.loads((folder / "config.json").read_text())
+    forced = download(second, "--force")
+
+    assert isinstance(refused.exception, CommandError)
+    assert f"not of job {second}" in str(refused.exception)
+    assert "--force" in str(refused.exception)
+    assert kept == {"seed": 0}
+    assert forced.exit_code == 0
+    assert json.loads((folder / "config.json").read_text()) == {"seed": 1}
+
+
+def test_ctrl_c_in_following_says_that_the_job_goes_on(
+    safs: Safs, api: "Api", submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = submit()
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RemoteJob, "wait", interrupt)
+    done = safs("watch", job_id, "--url", api.url)
+
+    assert done.exit_code == 130
+    assert f"the job goes on; `safs watch {job_id}` follows it again" in done.stderr
+    assert safs("show", job_id, "--json", "--url", api.url).exit_code == 0

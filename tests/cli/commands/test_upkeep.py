@@ -50,22 +50,22 @@ def lease(database: Database) -> Lease:
     return claim.lease
 
 
-def harm(store: ArtifactStore, sha256: str) -> None:
+def damage(store: ArtifactStore, sha256: str) -> None:
     path = store.path(sha256)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-1] + b"\xff")
 
 
-def test_scrub_says_that_all_is_intact(safs: Safs, database: Database, store: ArtifactStore, lease: Lease) -> None:
+def test_scrub_counts_intact_files(safs: Safs, database: Database, store: ArtifactStore, lease: Lease) -> None:
     with database.begin() as tx:
         stored_files.attach(tx, lease, "report", store.put(io.BytesIO(b"{}")), "application/json")
 
     done = safs("scrub")
 
-    assert (done.exit_code, done.stdout) == (0, "1 files looked at: 1 intact, 0 damaged or missing\n")
+    assert (done.exit_code, done.stdout) == (0, "1 files checked: 1 intact, 0 damaged or missing\n")
 
 
-def test_scrub_names_what_is_hit_and_the_way_out(
+def test_scrub_lists_damaged_files_with_their_users_and_recovery(
     safs: Safs, database: Database, store: ArtifactStore, lease: Lease
 ) -> None:
     report, weights = store.put(io.BytesIO(b"report")), store.put(io.BytesIO(b"weights"))
@@ -73,16 +73,16 @@ def test_scrub_names_what_is_hit_and_the_way_out(
         stored_files.attach(tx, lease, "report", report, "application/json")
         upload = uploads.create(tx, weights, "dense.safetensors", 1)
         stored_files.attach(tx, lease, "config", store.put(io.BytesIO(b"intact")), "application/json")
-    harm(store, report.sha256)
+    damage(store, report.sha256)
     store.path(weights.sha256).unlink()
 
     done = safs("scrub")
 
     assert done.exit_code == 1
-    assert "3 files looked at: 1 intact, 2 damaged or missing" in done.stdout
+    assert "3 files checked: 1 intact, 2 damaged or missing" in done.stdout
     lines = {line.split()[0].rstrip("…"): line for line in done.stdout.splitlines()}
     assert all(part in lines[report.sha256[:12]] for part in ("damaged", "result 'report'", lease.job_id, "backup"))
-    assert all(part in lines[weights.sha256[:12]] for part in ("missing", upload.id, "upload it again"))
+    assert all(part in lines[weights.sha256[:12]] for part in ("missing", upload.id, "upload the same file again"))
 
 
 def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
@@ -93,7 +93,7 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
         outputs.save(tx, lease, "key", "dense", cache)
         outputs.save(tx, lease, "other", "dense", both)
         stored_files.attach(tx, lease, "checkpoint", both, "application/octet-stream")
-    harm(store, cache.sha256)
+    damage(store, cache.sha256)
 
     told, repaired, after = safs("scrub"), safs("scrub", "--repair"), safs("scrub")
 
@@ -101,7 +101,7 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
     assert "safs scrub --repair" in told.stdout
     assert (repaired.exit_code, after.exit_code) == (0, 0), "nothing names the damaged file any more"
     assert "1 repaired" in repaired.stdout
-    harm(store, both.sha256)
+    damage(store, both.sha256)
     assert safs("scrub", "--repair").exit_code == 1
     with database.read() as tx:
         assert (outputs.find(tx, "key"), outputs.find(tx, "other")) == (None, None)
@@ -119,7 +119,7 @@ def test_collect_deletes_what_a_dry_run_has_named(
 
     scrubbed, planned = safs("scrub"), safs("collect", "--dry-run")
 
-    assert "1 more files (5.0 kB) belong to nothing" in scrubbed.stdout
+    assert "1 more files (5.0 kB) are unreferenced" in scrubbed.stdout
     assert planned.stdout.splitlines()[:2] == ["jobs                 1     ", "files without a row  1     "]
     assert "nothing was deleted" in planned.stdout
     assert orphan.exists()

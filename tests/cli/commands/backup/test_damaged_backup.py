@@ -129,7 +129,7 @@ def test_a_target_that_holds_something_is_replaced_only_if_asked(backup: Path, s
     with other.begin() as tx:
         assert queue.claim(tx, "runner-9", lease_s=60) is not None
     busy = sqlite_target.run("restore", str(backup), "--replace")
-    assert f"runner-9 runs a job of the database {sqlite_target.url};" in str(busy.exception)
+    assert f"runner-9 runs a job of the database {sqlite_target.url}. Stop the service first" in str(busy.exception)
     with other.begin() as tx:
         assert jobs.get(tx, mine).state is JobState.RUNNING
         tx.execute(text("UPDATE jobs SET lease_expires_at = '2001-01-01T00:00:00.000Z'"))
