@@ -48,7 +48,7 @@ def test_a_method_tells_what_it_decides_and_an_option_what_it_is_and_its_default
 
     axes = {"score": "magnitude", "distribution": "erk", "schedule": "dynamic", "granularity": "weight"}
     assert found["rigl"]["defaults"] == axes | {"recipe": None}
-    assert found["rigl"]["options"]["until"] == "part of the training after which no connection moves (default 0.75)"
+    assert found["rigl"]["options"]["until"] == "share of the training after which no connection moves (default 0.75)"
     assert (found["rigl"]["from_scratch"], found["magnitude"]["from_scratch"]) == (True, False)
     assert found["magnitude"]["defaults"]["schedule"] == "one_shot"
 

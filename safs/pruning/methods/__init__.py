@@ -1,1 +1,1 @@
-"""Pruning methods, one file each."""
+"""Pruning methods, one per file."""

@@ -1,4 +1,4 @@
-"""Pruning by the four axes alone: a score, a distribution, a granularity, and a schedule that says when.
+"""Pruning composed of the four axes: score, distribution, granularity and schedule.
 
 After Lee et al., "JaxPruner" (2023), arXiv:2304.14082: methods are compositions of independent parts.
 """
@@ -18,36 +18,37 @@ from safs.spec.job import PruneSpec
 from safs.spec.options import Options
 
 UPDATES = 100
-"""How often a gradual schedule prunes: about as often as in long published trainings (every 100 to 1,000 steps)."""
+"""Number of times a gradual schedule prunes, as in long published trainings that prune every 100 to 1,000 steps."""
 SYNFLOW_ROUNDS = 100
+"""Rounds of one-shot pruning by the score ``synflow``, as published."""
 
 
 class OneShotOptions(Options):
-    """Of the schedule ``one_shot``."""
+    """Options of the schedule ``one_shot``."""
 
     rounds: int | None = Field(
-        None, ge=1, le=1000, description="prune in so many steps, scored again before each; 100 for synflow, else 1"
+        None, ge=1, le=1000, description="number of rounds, with new scores in each; None: 100 for synflow, else 1"
     )
 
 
 def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
-    """Prunes as the job's score, distribution, granularity and schedule say."""
+    """Prunes by the job's score, distribution, granularity and schedule."""
     return (yield from compose(trainer, sparsity, spec, selector(trainer.model, trainer.example, spec)))
 
 
 def compose(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
-    """Prunes as the job's score and schedule say what ``chosen`` selects."""
+    """Prunes by the job's score and schedule, with the selector ``chosen``."""
     if spec.schedule == "one_shot":
         return _one_shot(trainer, sparsity, spec, chosen)
     return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(trainer, sparsity, spec, chosen))
 
 
 def check(task: PruningTask) -> None:
-    """Raises what ``prune`` would raise.
+    """Raises the errors of ``prune``.
 
     Raises:
         UnknownNameError: no such score, distribution, schedule or granularity.
-        SpecError: an option that does not fit, or epochs that the schedule cannot use.
+        SpecError: an invalid option, or epochs that do not fit the schedule.
         SparsityError: a layer would be left without weights.
     """
     check_schedule(task.spec)
@@ -55,7 +56,7 @@ def check(task: PruningTask) -> None:
 
 
 def check_schedule(spec: PruneSpec) -> None:
-    """Raises what ``compose`` would raise for the job's schedule, its options and its epochs."""
+    """Raises the errors of ``compose`` for the job's schedule, its options and its epochs."""
     if spec.schedule not in PRUNING_SCHEDULES:
         raise UnknownNameError("pruning schedule", spec.schedule, PRUNING_SCHEDULES, field="prune.schedule")
     if spec.schedule == "one_shot":
@@ -67,14 +68,14 @@ def check_schedule(spec: PruneSpec) -> None:
         check_epochs(spec, options.rounds if isinstance(options, IterativeOptions) else 1)
     if steps > 1 and _is_pattern(spec):
         raise SpecError(
-            f"granularity {spec.granularity!r} has one sparsity alone and cannot be approached in steps. Choose the "
-            "schedule 'one_shot', or 'iterative', with prune.options.rounds 1.",
+            f"granularity {spec.granularity!r} has a single sparsity, which cannot be approached in steps. Choose the "
+            "schedule 'one_shot' or 'iterative' with prune.options.rounds 1.",
             field="prune.schedule",
         )
 
 
 def check_epochs(spec: PruneSpec, needed: int) -> None:
-    """Raises SpecError where ``spec.epochs`` are fewer than ``needed``, or any where none are needed."""
+    """Raises SpecError if ``spec.epochs`` is below ``needed``, or above 0 while ``needed`` is 0."""
     if needed == 0 and spec.epochs > 0:
         raise SpecError(
             f"prune.schedule {spec.schedule!r} trains nothing, so prune.epochs cannot be {spec.epochs}; leave it out, "
@@ -90,7 +91,10 @@ def check_epochs(spec: PruneSpec, needed: int) -> None:
 
 
 def _one_shot(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Pruned:
-    """All at once; in rounds, each removes the same share of what is left (Tanaka et al. 2020, arXiv:2006.05467)."""
+    """Prunes without training, in rounds that each remove the same share of the live weights.
+
+    Tanaka et al. (2020), arXiv:2006.05467, for more than one round.
+    """
     rounds = _one_shot_rounds(spec)
     masks: Masks | None = None
     for done in range(rounds):
@@ -106,10 +110,10 @@ def _one_shot_rounds(spec: PruneSpec) -> int:
 
 
 def _iterative(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
-    """Prunes the same share of what is left in every round, and trains after each.
+    """Prunes the same share of the live weights in every round, and trains after each.
 
-    With ``rewind`` the survivors return to the weights that the stage began with before they are trained (Frankle and
-    Carbin 2019, arXiv:1803.03635); without, they go on from where they are.
+    With ``rewind``, the weights return to their values at the start of the stage before each training (Frankle and
+    Carbin 2019, arXiv:1803.03635); without it, training goes on from the current weights.
     """
     options = pruning_options(spec, IterativeOptions)
     start = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
@@ -125,7 +129,7 @@ def _iterative(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selec
 
 
 def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
-    """Prunes a little every few steps of one training; where the schedule lets the density rise, weights come back.
+    """Prunes a little every few steps of one training; weights come back where the schedule lets the density rise.
 
     Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134. Where the density falls none does,
     but for a single one of a layer now and then under ``uniform`` and ``erk``, whose counts are rounded.
@@ -157,7 +161,7 @@ def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selecto
 
 
 def split_evenly(epochs: int, rounds: int) -> list[int]:
-    """``epochs`` as ``rounds`` whole numbers that differ by 1 at most, the larger ones last.
+    """Splits ``epochs`` into ``rounds`` whole numbers that differ by at most 1, the larger ones last.
 
     >>> split_evenly(11, 3)
     [3, 4, 4]
@@ -166,9 +170,9 @@ def split_evenly(epochs: int, rounds: int) -> list[int]:
 
 
 def with_regrowth(scores: dict[str, Tensor], masks: Masks, gradients: dict[str, Tensor | None]) -> dict[str, Tensor]:
-    """``scores`` of the live weights; below all of them, the pruned ones by the size of their gradients; float64.
+    """Returns the scores of live weights, and below all of them those of pruned weights by the size of their gradients.
 
-    Live scores may be as small as their type can be, where there is no room below in that type.
+    The result is float64, since live scores can be the smallest numbers of their own type.
     """
     live = torch.cat([score[masks[name]] for name, score in scores.items()]).double()
     smallest = live[live > 0].min()

@@ -1,7 +1,7 @@
-"""Sparse training from scratch, in which connections move: SET and RigL.
+"""Dynamic sparse training from scratch, in which connections move: SET and RigL.
 
-The mask is drawn at random before the first step. Every so often each layer drops the live weights of least magnitude
-and grows as many in other places, so that all layers keep their counts from the first step to the last.
+The mask is drawn at random before the first step. At regular intervals, each layer drops its live weights of the
+smallest magnitude and grows as many at other positions, so that every layer keeps its number of live weights.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,47 +23,47 @@ from safs.spec.job import PruneSpec
 from safs.spec.options import Options
 
 UPDATES = 40
-"""At least so often connections move, where the training has as many steps; long ones move them every 100 steps."""
+"""Number of updates in trainings of up to 4,000 steps; in longer ones connections move every 100 steps."""
 LONGEST_PAUSE = 100
-"""Steps between two updates in RigL's own experiments."""
+"""Most steps between two updates, as in RigL's experiments."""
 
 Growth: TypeAlias = Callable[[nn.Parameter, Generator], Tensor]
-"""(weight, generator) -> score of the weight's shape; pruned weights of the largest scores come back."""
+"""(weight, generator) -> scores of the weight's shape; the pruned weights of the largest scores are grown."""
 
 
 class DynamicOptions(Options):
-    """Of ``set`` and ``rigl``."""
+    """Options of ``set`` and ``rigl``."""
 
-    every: int | None = Field(None, ge=1, description="steps between updates; None: 100, in short trainings fewer")
-    drop: float = Field(0.3, ge=0, lt=1, description="share of each layer's live weights that the first update moves")
-    until: float = Field(0.75, ge=0, le=1, description="part of the training after which no connection moves")
+    every: int | None = Field(None, ge=1, description="steps between updates; None: 100, fewer in short trainings")
+    drop: float = Field(0.3, ge=0, lt=1, description="share of each layer's live weights moved by the first update")
+    until: float = Field(0.75, ge=0, le=1, description="share of the training after which no connection moves")
 
 
 def rigl(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
-    """RigL: weights come back where the loss's gradient is largest.
+    """RigL: grows weights where the gradient of the loss is largest.
 
-    Evci, Gale, Menick, Castro, Elsen, "Rigging the Lottery" (2020), arXiv:1911.11134. The share moved falls from
-    ``drop`` to 0 along half a cosine, and the last quarter of the training moves nothing, as there. Here a step whose
-    mask changes moves the weights as well, before the change; there it changes the mask only.
+    Evci, Gale, Menick, Castro, Elsen, "Rigging the Lottery" (2020), arXiv:1911.11134. As in the paper, the share of
+    moved connections falls from ``drop`` to 0 along half a cosine, and no connection moves in the last quarter of the
+    training. Departure: a step that changes the mask first moves the weights; in RigL's code it only changes the mask.
     """
     return _train(trainer, sparsity, spec, by_gradient)
 
 
 def set_(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
-    """SET: weights come back at random.
+    """SET: grows weights at random positions.
 
     Mocanu et al., "Scalable Training of Artificial Neural Networks with Adaptive Sparse Connectivity" (2018),
-    arXiv:1707.04780. Moves once an epoch, always the same share, and to the last epoch there; here at the times and by
-    the shares of RigL, as in the comparisons of Evci et al. (2020), arXiv:1911.11134.
+    arXiv:1707.04780. Departure: connections move at the times and by the shares of RigL, as in the comparisons of Evci
+    et al. (2020), arXiv:1911.11134; the paper moves a constant share once an epoch, up to the last epoch.
     """
     return _train(trainer, sparsity, spec, at_random)
 
 
 def check(task: PruningTask) -> None:
-    """Raises what ``rigl`` and ``set_`` would raise.
+    """Raises the errors of ``rigl`` and ``set_``.
 
     Raises:
-        SpecError: an option that does not fit, no epoch, or an axis that these methods do not leave open.
+        SpecError: an invalid option, no epoch, or another value on an axis that these methods fix.
         SparsityError: a layer would be left without weights.
     """
     spec = task.spec
@@ -74,7 +74,7 @@ def check(task: PruningTask) -> None:
 
 
 def check_axes(spec: PruneSpec, **fixed: str) -> None:
-    """Raises SpecError where ``spec`` has another value on an axis that its method has ``fixed``."""
+    """Raises SpecError if ``spec`` has another value than ``fixed`` on an axis that its method fixes."""
     for axis, only in fixed.items():
         if (value := getattr(spec, axis)) != only:
             raise SpecError(
@@ -85,11 +85,11 @@ def check_axes(spec: PruneSpec, **fixed: str) -> None:
 
 
 class Connections:
-    """The live weights of a network in training.
+    """The live connections of a network in training, at random positions at first.
 
     Args:
-        parameters: by name, prunable; their masks begin at random places.
-        live: live weights by name, from 1 to all.
+        parameters: the prunable parameters by name.
+        live: number of live weights by name, at least 1.
     """
 
     def __init__(
@@ -105,8 +105,10 @@ class Connections:
     def move(self, share: float, live: Mapping[str, int] | None = None) -> Masks:
         """Drops ``share`` of each layer's live weights and grows the layer to ``live``; returns the new masks.
 
-        What has just been dropped may come back, and then keeps its value. Where ``live`` (None: as many as before) is
-        less than a layer has, the layer is pruned to that first.
+        Dropped weights can be grown again in the same move, and then keep their values.
+
+        Args:
+            live: number of live weights by name; a layer that has more is first pruned to it. None: as before.
         """
         target = self._live if live is None else dict(live)
         self.masks = {
@@ -124,7 +126,7 @@ class Connections:
 
 
 def drop(weight: Tensor, mask: Tensor, live: int) -> Tensor:
-    """The mask of the ``live`` weights largest in magnitude among those of ``mask``, which has at least as many."""
+    """Returns the mask of the ``live`` weights of the largest magnitude in ``mask``, which keeps at least as many."""
     places = mask.flatten().nonzero().squeeze(1)
     kept = torch.zeros_like(mask)
     kept.view(-1)[places[keep_largest(weight.detach().flatten()[places].abs(), live)]] = True
@@ -132,27 +134,27 @@ def drop(weight: Tensor, mask: Tensor, live: int) -> Tensor:
 
 
 def grow(scores: Tensor, mask: Tensor, live: int) -> Tensor:
-    """``mask`` with the weights of the largest ``scores`` beside it, ``live`` in all, which is at least what it has."""
+    """Returns ``mask`` with the pruned weights of the largest ``scores`` added, up to ``live`` weights in total."""
     return keep_largest(torch.where(mask, torch.inf, scores).flatten(), live).view_as(mask)
 
 
 def by_gradient(weight: nn.Parameter, generator: Generator) -> Tensor:
-    """|dL/dw|, with what the last backward pass left; pruned weights have true gradients too.
+    """Returns |dL/dw| of the last backward pass; pruned weights have true gradients too.
 
-    In a very sparse network many are exactly 0. Among those chance decides, below all others: by position they would
-    all fall to the same few units.
+    In a very sparse network many gradients are exactly 0. These are ordered at random, below all others: by position,
+    all of them would go to the same few units.
     """
     chance = at_random(weight, generator) - 1.0
     return chance if weight.grad is None else torch.where(weight.grad == 0, chance, weight.grad.abs())
 
 
 def at_random(weight: nn.Parameter, generator: Generator) -> Tensor:
-    """Uniform random numbers."""
+    """Returns uniform random numbers in [0, 1)."""
     return torch.rand(weight.shape, generator=generator, device=weight.device)
 
 
 def cosine(start: float, end: float, progress: float) -> float:
-    """Half a cosine from ``start`` to ``end`` as ``progress`` goes from 0 to 1.
+    """Returns half a cosine from ``start`` to ``end`` as ``progress`` goes from 0 to 1.
 
     >>> [round(cosine(0.5, 0.1, progress), 3) for progress in (0.0, 0.5, 1.0)]
     [0.5, 0.3, 0.1]
@@ -161,7 +163,7 @@ def cosine(start: float, end: float, progress: float) -> float:
 
 
 def pause(steps: int, every: int | None) -> int:
-    """Steps between two updates of a phase of ``steps``: ``every``, or so that there are ``UPDATES`` of them.
+    """Returns the steps between two updates of a phase of ``steps``: ``every``, or those that give ``UPDATES`` updates.
 
     >>> pause(400, None), pause(30_000, None), pause(400, 25)
     (10, 100, 25)

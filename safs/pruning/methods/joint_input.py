@@ -1,10 +1,10 @@
-"""Joint pruning of weights and inputs: features that no weight reads leave the data, too.
+"""Joint pruning of weights and inputs: inputs that no weight reads are removed from the data too.
 
 Hubens, Delvigne, Mancas, Gosselin, Preda, Zaharia, "Induced Feature Selection by Structured Pruning" (2023),
-arXiv:2303.10999. Only its abstract was at hand; the rest is reconstructed from the first author's library, fasterai.
-Neurons, filters and inputs are masked ever more by the size of their weights while the network trains, on one-cycle's
-schedule. Inputs without a reader and units without input or reader leave the network, which is then trained on, on the
-reduced images.
+arXiv:2303.10999. Only the abstract was available; the rest is reconstructed from the first author's library, fasterai.
+While the network trains, neurons, filters and inputs are masked by the size of their weights, on the one-cycle
+schedule. Inputs without a reader, and units without inputs or readers, are removed from the network. The following
+stages train the smaller network on the reduced images.
 """
 
 import torch
@@ -28,19 +28,19 @@ from safs.spec.job import PruneSpec
 def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """Removes filters, neurons and inputs together, to exactly ``sparsity`` of the dense network's weights.
 
-    Perceptrons lose pixels, convolutional networks channels (none of grey images): a convolution's weights are shared
-    by all pixels. How the authors select inputs of convolutional networks is not known to us.
+    Perceptrons lose pixels. Convolutional networks lose channels, since all pixels share their weights; the channel of
+    grey images stays. How the authors select inputs of convolutional networks is not known to us.
     """
     return (yield from compose(trainer, sparsity, spec, _InputSelector(trainer, spec.distribution)))
 
 
 def check(task: PruningTask) -> None:
-    """Raises what ``prune`` would raise.
+    """Raises the errors of ``prune``.
 
     Raises:
-        SpecError: an option that does not fit, no epoch, or another granularity than ``filter``.
+        SpecError: an invalid option, no epoch, or another granularity than ``filter``.
         CompactionError: the network cannot be made smaller.
-        SparsityError: one unit in every layer has more weights than are asked for.
+        SparsityError: one unit in every layer has more weights than the sparsity leaves.
     """
     spec = task.spec
     check_axes(spec, granularity="filter")
@@ -53,11 +53,11 @@ def check(task: PruningTask) -> None:
 
 
 class _InputSelector:
-    """Selects filters and neurons, and the inputs as if they were neurons of a layer before the first.
+    """Selects filters, neurons and inputs; the inputs are treated as neurons of a layer before the first.
 
-    What a first layer's weight is worth is multiplied with the standard deviation of its input over training images:
-    the scale of an input is arbitrary, and one that never changes, such as a border of black pixels, tells nothing and
-    goes first (ours; fasterai takes the weights as they are).
+    The score of a first layer's weight is multiplied by the standard deviation of its input over training images: the
+    scale of an input is arbitrary, and constant inputs, such as black borders, carry no information and are removed
+    first. This is our addition; fasterai takes the weights as they are.
     """
 
     def __init__(self, trainer: Trainer, distribution: str) -> None:
@@ -82,7 +82,7 @@ class _InputSelector:
         form, left = shrink(model, self._groups, self._removal, self._trainer.example, kept)
         units = sum(group.units for group in self._groups if group.name != NAME)
         gone = sum(len(units) for name, units in self._removal.units.items() if name != NAME)
-        notes += (f"{gone:,} of {units:,} filters and neurons are gone.", self._told(kept))
+        notes += (f"{gone:,} of {units:,} filters and neurons were removed.", self._inputs_note(kept))
         return Pruned(model, left, form, notes)
 
     def _kept(self) -> InputSelection | None:
@@ -93,9 +93,9 @@ class _InputSelector:
 
     @torch.no_grad()
     def _fold_means(self) -> None:
-        """Moves what a removed pixel adds on average into the bias of its reader; constant pixels go without a trace.
+        """Adds the mean contribution of removed pixels to the biases of their readers, exact for constant pixels.
 
-        Channels are left out: a convolution's padding makes their mean no constant, and normalised it is nearly zero.
+        Channels are not folded: padding makes their contribution vary, and the mean of normalised channels is nearly 0.
         """
         if self._inputs is None or self._inputs.kind == "channel" or self._removal is None:
             return
@@ -106,13 +106,13 @@ class _InputSelector:
             layer = self._trainer.model.get_submodule(path)
             shift(layer, norms.get(path), layer.get_parameter("weight")[:, gone] @ self._mean[gone])
 
-    def _told(self, kept: InputSelection | None) -> str:
+    def _inputs_note(self, kept: InputSelection | None) -> str:
         if self._inputs is None:
-            return "The network reads its images whole: no input can be left out."
+            return "No input of the network can be removed."
         count = self._inputs.group.units
         return f"{len(kept.kept) if kept else count:,} of {count:,} input {self._inputs.kind}s are read."
 
 
 def _along_inputs(values: Tensor, weight: Tensor) -> Tensor:
-    """``values``, [inputs], in a shape that multiplies the columns of ``weight``, [out, inputs, *kernel]."""
+    """Reshapes ``values``, [inputs], so that they multiply the columns of ``weight``, [out, inputs, *kernel]."""
     return values.view(1, -1, *(1 for _ in weight.shape[2:]))
