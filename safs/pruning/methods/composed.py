@@ -131,8 +131,8 @@ def _iterative(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selec
 def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes a little every few steps of one training; weights come back where the schedule lets the density rise.
 
-    Those with the largest gradients do, as in Evci et al. 2020, arXiv:1911.11134. Where the density falls none does,
-    but for a single one of a layer now and then under ``uniform`` and ``erk``, whose counts are rounded.
+    The pruned weights with the largest gradients come back, as in Evci et al. 2020, arXiv:1911.11134. While the density
+    falls no weight comes back, except for single ones under ``uniform`` and ``erk``, whose counts are rounded.
     """
     schedule = PRUNING_SCHEDULES[spec.schedule]
     options = pruning_options(spec, schedule.options)
