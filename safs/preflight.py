@@ -1,4 +1,4 @@
-"""What can be told about a job before it runs: a mistake found here is a 4xx at POST, not a failure an hour later."""
+"""Checks of a job before it runs, so that a mistake is a 4xx at POST and not a failure an hour later."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,36 +42,36 @@ MOST_TRAINING_BYTES = 64 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What a job will work on."""
+    """The result of the checks: the network, its sites and the data that a job will work on."""
 
     blueprint: Blueprint
     sites: tuple[Site, ...]
     operators: tuple[str, ...]
     """Candidates at every site."""
     groups: Mapping[str, tuple[str, ...]]
-    """Name -> paths of the sites that share an operator, as ``activations.scope`` has it."""
+    """Name of a group -> paths of the sites that share an operator, by ``activations.scope``."""
     own: Mapping[str, str]
-    """Group -> the network's own operator there."""
+    """Group -> the network's own operator at its sites."""
     weights: int
-    """Prunable weights."""
+    """Number of prunable weights."""
     parameters: int
-    """All numbers of the dense network: weights, biases, norms and buffers."""
+    """Numbers in the state of the dense network: weights, biases, norms and buffers."""
     live: int
-    """Of them left at the target sparsity."""
+    """Prunable weights that are left at the target sparsity."""
     data: DataInfo
     notes: tuple[str, ...] = ()
     """Sentences about defaults that differ from what the data suggests."""
 
 
 def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight:
-    """What the job will work on, or the first reason why it cannot.
+    """Check the job.
 
     Args:
         data_root: folder of the data sets that bring files.
-        weights: the dense state dict that ``spec.model.weights`` stands for, a safetensors file.
+        weights: safetensors file of the dense state dict that ``spec.model.weights`` names.
 
     Raises:
-        SafsError: any of its kinds, with ``field`` set to the part of the spec that is wrong.
+        SafsError: the first problem found; ``field`` names the wrong part of the spec.
     """
     _check_names(spec)
     _check_combinations(spec)
@@ -117,11 +117,11 @@ def _example(blueprint: Blueprint) -> Tensor:
 
 
 def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
-    """The network for this data: the data set's own size and channels, or the nearest that the architecture takes.
+    """The network for this data, with the size and channels of the images or the nearest that the architecture takes.
 
     Raises:
         SpecError: the architecture does not take ``spec.data.image_size``.
-        DataError: it does not take as many channels as the images have.
+        DataError: the architecture does not take the number of channels of the images.
     """
     wanted = spec.data.image_size or min(info.image_size, LARGEST_DEFAULT_SIZE)
     shape = models.input_for(spec.model.architecture, spec.data.channels or info.channels, wanted)
@@ -249,7 +249,7 @@ def _check_batches(spec: JobSpec, info: DataInfo, model: nn.Module, image: Tenso
 
 
 def _check_choice(spec: JobSpec, sites: Sequence[Site], operators: Sequence[str]) -> None:
-    """A search needs two operators to choose from."""
+    """Refuse a search without sites, or with one operator alone."""
     if not sites:
         raise SpecError(
             f"{spec.model.architecture} calls no activation function, so there is nothing to search.",
@@ -267,7 +267,7 @@ def _check_choice(spec: JobSpec, sites: Sequence[Site], operators: Sequence[str]
 
 @contextmanager
 def _blamed_on(field: str) -> Iterator[None]:
-    """Sets the field of errors that name none."""
+    """Set the field of errors that name none."""
     try:
         yield
     except SafsError as error:
