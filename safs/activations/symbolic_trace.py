@@ -105,8 +105,9 @@ def _line_of_model_code(frame: FrameType | None) -> str:
 
 def _where_it_stopped(model: nn.Module, error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith(_TRACER_FILES)]
-    where = f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else "its forward"
+    model_frames = [frame for frame in frames if not frame.filename.startswith(_TRACER_FILES)]
+    last = model_frames[-1] if model_frames else None
+    where = "its forward" if last is None else f"{last.filename}:{last.lineno}: {last.line}"
     return (
         f"{_describe(model)} cannot be traced by torch.fx; it stopped at {where} "
         f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}). "

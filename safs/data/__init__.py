@@ -87,7 +87,7 @@ DATASETS: Registry[DatasetEntry] = Registry(
         "imagenet16": _in_memory("1,331,167 colour photographs of 16x16 pixels, 1,000 classes", ImageNet16(1000)),
         "imagenet16_120": _in_memory("the 157,700 photographs of ImageNet-16's first 120 classes", ImageNet16(120)),
         "image_folder": DatasetEntry(
-            "your own pictures under the data root, one sub folder a class", True, folder.inspect, folder.load
+            "your own pictures under the data root, in one folder for each class", True, folder.inspect, folder.load
         ),
         "npz": _in_memory("your own arrays x and y under the data root", npz, needs_path=True),
     },

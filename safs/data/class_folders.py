@@ -108,13 +108,14 @@ def find(spec: DataSpec, root: Path | None) -> ClassFolders:
 
 
 class _Skipped:
-    """Counts of what is inside of class folders and is not used."""
+    """Counts of files by suffix, and of folders, that are inside of class folders and are not used."""
 
     def __init__(self) -> None:
         self.suffixes: Counter[str] = Counter()
         self.folders = 0
 
     def sentences(self) -> list[str]:
+        """Sentences for people; none if nothing is skipped."""
         found = []
         if self.suffixes:
             total = self.suffixes.total()

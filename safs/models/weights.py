@@ -103,8 +103,10 @@ def _check(file: Any, model: nn.Module) -> None:
         listed = "; ".join(mismatches[:MAX_MISMATCHES]) + (f"; and {more} more" if more > 0 else "")
         unknown = sorted(name for name in given if name not in expected)
         names = ", ".join([*unknown[:MAX_MISMATCHES], f"and {len(unknown) - MAX_MISMATCHES} more"][: len(unknown)])
-        shown = f". Names in the file that the network does not have: {names}" if unknown and more > 0 else ""
-        raise WeightsError(f"the weights do not fit {type(model).__name__}: {listed}{shown}", field="model.weights")
+        file_names = f". Names in the file that the network does not have: {names}" if unknown and more > 0 else ""
+        raise WeightsError(
+            f"the weights do not fit {type(model).__name__}: {listed}{file_names}", field="model.weights"
+        )
 
 
 def _differences(name: str, expected: Tensor, given: Any) -> Iterator[str]:
