@@ -1,6 +1,6 @@
-"""A client of the service: submit a job, wait for it, fetch its result. Imports no torch.
+"""A client of the service: submit a job, wait for it, download its result. Imports no torch.
 
-An API key comes from the environment's ``SAFS_API_KEY``, or from ``Client(url, api_key=...)``.
+The address comes from ``SAFS_URL`` or ``Client(url)``, the API key from ``SAFS_API_KEY`` or ``Client(api_key=...)``.
 
 >>> from safs.client import Client
 >>> folder = (  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""HTTP with the service: requests whose problems become ``ServiceError``, pages, and patience."""
+"""HTTP requests to the service: problems become ``ServiceError``, lists are read page by page, failures are retried."""
 
 import re
 import time
@@ -13,36 +13,37 @@ from uuid import uuid4
 
 import httpx
 
+from safs.client.environment import environment_error, proxy_variable
 from safs.client.errors import ServiceError
 
 Json: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
 
 _CUT_OFF = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.ReadTimeout)
-"""The request may have arrived, and no answer came."""
+"""Errors after which the request may have reached the service."""
 SILENCE_S = 60.0
-"""A connection that says nothing for so long, not even a keep-alive, counts as lost."""
+"""Seconds without any data, not even a keep-alive, after which a connection counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses between attempts to reach the service again: doubling from ``first_s``, never above ``longest_s``."""
+    """Pauses between retries: they double from ``first_s`` up to ``longest_s``."""
 
     first_s: float = 0.5
     longest_s: float = 15.0
     attempts: int = 12
-    """In a row without an answer, before the client gives up."""
+    """Retries in a row after which the client gives up."""
     sleep: Callable[[float], None] = time.sleep
 
     def pause(self, failures: int, *, at_least_s: float | None = None, at_most_s: float | None = None) -> None:
-        """Waits after so many failures in a row; ``at_least_s`` is what the service asked for, and may be longer."""
+        """Waits after ``failures`` in a row. ``at_least_s``, from Retry-After, may exceed ``longest_s``."""
         pause_s = max(at_least_s or 0.0, min(self.longest_s, self.first_s * 2 ** (failures - 1)))
         self.sleep(pause_s if at_most_s is None else max(0.0, min(pause_s, at_most_s)))
 
-    def patiently(
+    def retry(
         self, call: Callable[[], Answer], passes: Callable[[ServiceError], bool] = attrgetter("may_pass")
     ) -> Answer:
-        """What ``call`` returns, tried again after a ``ServiceError`` that ``passes``."""
+        """Returns what ``call`` returns. Retries it after a ``ServiceError`` for which ``passes`` is true."""
         for failures in count(1):
             try:
                 return call()
@@ -51,25 +52,31 @@ class Backoff:
                     raise
                 asked_s = error.retry_after_s
             self.pause(failures, at_least_s=asked_s)
-        raise AssertionError("count ends nowhere")
+        raise AssertionError("count() does not end")
 
 
 class Connection:
-    """Speaks HTTP to one service; safe to share between threads.
+    """A connection to one service. Threads may share it.
 
     Args:
-        url: where the service is, without ``/v1``.
+        url: address of the service, without ``/v1``.
         transport: an httpx transport in place of the network.
-        api_key: goes to ``url`` and nowhere else: redirects are not followed.
+        api_key: sent to ``url`` only; redirects are not followed.
     """
 
     def __init__(
         self, url: str, transport: httpx.BaseTransport | None, backoff: Backoff, api_key: str | None = None
     ) -> None:
-        if api_key and not re.fullmatch(r"[!-~]+", api_key):  # httpx would show it in its complaint
-            raise ServiceError("invalid_key", "the API key (SAFS_API_KEY) has characters that no key has")
+        if api_key and not re.fullmatch(r"[!-~]+", api_key):  # httpx would show it in its error
+            detail = "the API key (SAFS_API_KEY) has invalid characters; use it as `safs keys create` printed it"
+            raise ServiceError("invalid_key", detail)
         self.url = url.rstrip("/")
         self.backoff = backoff
+        try:
+            is_loopback = _is_loopback(self.url)
+        except httpx.InvalidURL as error:
+            raise _no_address(self.url, error) from error
+        self._trusts_environment = not is_loopback  # a proxy of the environment cannot reach this machine's loopback
         try:
             self._http = httpx.Client(
                 base_url=self.url,
@@ -77,21 +84,22 @@ class Connection:
                 timeout=SILENCE_S,
                 headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
                 follow_redirects=False,
-                trust_env=not _is_loopback(self.url),  # a proxy of the environment cannot reach this machine's loopback
+                trust_env=self._trusts_environment,
             )
-        except httpx.InvalidURL as error:
-            raise _no_address(self.url, error) from error
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            if not self._trusts_environment:
+                raise _no_address(self.url, error) from error
+            raise environment_error(error) from error
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """The answer, read whole; the arguments are those of ``httpx.Client.request``.
+        """The response, read completely. The arguments are those of ``httpx.Client.request``.
 
-        A request that was refused because the key makes too many a minute, or because the service is busy, is made
-        again when the service says.
+        A request that was refused by the rate limit or because the service is busy is retried after its Retry-After.
 
         Raises:
-            ServiceError: no answer came, or a problem.
+            ServiceError: the service did not answer, or refused the request.
         """
-        return self.backoff.patiently(
+        return self.backoff.retry(
             lambda: self._request(method, path, **options), lambda error: error.code in ("rate_limited", "busy")
         )
 
@@ -102,8 +110,7 @@ class Connection:
         return response
 
     def post_once(self, path: str, **options: Any) -> httpx.Response:
-        """The answer to a POST that takes effect once, however often it is sent: a connection that breaks off while
-        nobody knows whether it arrived is taken up again.
+        """The response to a POST that takes effect once: its Idempotency-Key allows retries.
 
         Raises as ``request``.
         """
@@ -114,16 +121,20 @@ class Connection:
             if not isinstance(error.__cause__, _CUT_OFF):
                 raise
         self.backoff.pause(1)
-        return self.backoff.patiently(lambda: self.request("POST", path, headers=headers, **options))
+        return self.backoff.retry(lambda: self.request("POST", path, headers=headers, **options))
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
         """The JSON object at ``path``; raises as ``request``."""
         found: Json = self.request("GET", path, params=params or {}).json()
         return found
 
+    def retry_get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
+        """As ``get``, retried while the service cannot be reached."""
+        return self.backoff.retry(lambda: self.get(path, params))
+
     @contextmanager
     def stream(self, path: str, **options: Any) -> Iterator[httpx.Response]:
-        """The answer to a GET, to be read piece by piece; raises as ``request``, also from the block that reads it."""
+        """The response to a GET, for reading in pieces. Raises as ``request``, also while the block reads it."""
         with self._network_errors(), self._http.stream("GET", path, **options) as response:
             if response.is_error:
                 response.read()
@@ -131,7 +142,7 @@ class Connection:
             yield response
 
     def items(self, path: str, params: Mapping[str, str]) -> Iterator[Json]:
-        """The items of a list, fetched a page at a time."""
+        """The items of a list, fetched page by page."""
         query = dict(params)
         while True:
             page = self.get(path, query)
@@ -151,23 +162,26 @@ class Connection:
         except httpx.UnsupportedProtocol as error:
             raise _no_address(self.url, error) from error
         except httpx.InvalidURL as error:  # the address itself was valid
-            raise ServiceError("invalid_url", f"no request can be made with this id: {error}") from error
+            raise ServiceError("invalid_url", f"this id cannot be part of an address: {error}") from error
         except httpx.TransportError as error:
             what = str(error) or type(error).__name__
             detail = f"no answer from {self.url} ({what}); is the service running? `safs up` starts one"
+            if self._trusts_environment and (name := proxy_variable(self.url)):
+                host = httpx.URL(self.url).host
+                detail += f". Requests go through the proxy of {name}; to go past it, set NO_PROXY={host}"
             raise ServiceError("unreachable", detail) from error
 
 
 def _no_address(url: str, error: Exception) -> ServiceError:
     what = str(error).rstrip(".")
-    detail = f"{url!r} is no address of a service ({what}); give an address such as http://127.0.0.1:8000"
+    detail = f"{url!r} is not the address of a service ({what}); give one such as http://127.0.0.1:8000"
     return ServiceError("invalid_url", detail)
 
 
 def _raise_for_problem(response: httpx.Response) -> None:
     if response.has_redirect_location:
         target = response.headers["Location"]
-        detail = f"the service's address leads on to {target}, where no API key is sent; give its address itself as URL"
+        detail = f"the service redirects to {target}, where the API key is not sent; give the final address as URL"
         raise ServiceError(f"http_{response.status_code}", detail, status=response.status_code)
     if not response.is_error:
         return

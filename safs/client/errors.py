@@ -1,7 +1,7 @@
-"""What can go wrong between a client and the service.
+"""Errors of the client.
 
 ServiceError   the service refused a request, or could not be reached
-JobFailed      the job that was waited for ended without a result
+JobFailed      a job ended without a result
 """
 
 from typing import Any
@@ -11,12 +11,13 @@ class ServiceError(Exception):
     """The service refused a request, or could not be reached.
 
     Attributes:
-        code: the problem's stable code; ``unreachable`` where no answer came, ``corrupt_download`` where what came is
-            not what was sent, ``invalid_key`` where the API key cannot be one, ``invalid_url`` where the address
-            cannot, ``http_<status>`` where the answer came from something else than the service.
+        code: stable code of the problem. The client's own codes are ``unreachable`` (no response),
+            ``corrupt_download`` (checksum mismatch), ``invalid_key``, ``invalid_url``, ``invalid_environment`` (a
+            variable of proxies or certificates), ``invalid_spec`` (a value that JSON does not have) and
+            ``http_<status>`` (a response that is not from the service, such as a proxy's).
         errors: ``field`` and ``message`` of each wrong part of the request.
-        status: the HTTP status, None where no answer came.
-        retry_after_s: after so many seconds it is worth trying again; None where the service did not say.
+        status: HTTP status; None without a response.
+        retry_after_s: seconds after which a retry may succeed; None if the service gave none.
     """
 
     def __init__(
@@ -37,19 +38,19 @@ class ServiceError(Exception):
 
     @property
     def may_pass(self) -> bool:
-        """Whether the service, or a proxy before it, may answer better soon."""
+        """True if a retry may succeed soon."""
         if self.code in ("quota_exceeded", "artifact_damaged"):  # not soon
             return False
         return self.code == "unreachable" or (self.status is not None and (self.status >= 500 or self.status == 429))
 
 
 class JobFailed(Exception):
-    """The job that was waited for ended without a result: it failed or was cancelled.
+    """A job ended without a result: it failed or was cancelled.
 
     Attributes:
         state: ``failed`` or ``cancelled``.
         reason: one sentence; None if it was cancelled.
-        stage: where it ended, if a stage had begun.
+        stage: stage in which it ended; None before the first.
     """
 
     def __init__(self, job_id: str, state: str, *, reason: str | None, stage: str | None) -> None:

@@ -1,4 +1,4 @@
-"""A job of the service, from afar."""
+"""A job of a service, as its client sees it."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ from typing import BinaryIO, Self
 import httpx
 
 from safs.client.connection import Connection, Json
+from safs.client.display import as_html, progress_line
 from safs.client.errors import JobFailed, ServiceError
 from safs.client.stream import Event, follow
 from safs.result_folder import RESULT_FILES
@@ -16,10 +17,10 @@ CHUNK_BYTES = 1 << 20
 
 
 class RemoteJob:
-    """A job as it was when last looked at.
+    """A job as of the last request; ``refresh`` updates it.
 
     Attributes:
-        view: what ``GET /v1/jobs/{id}`` answered.
+        view: the response to ``GET /v1/jobs/{id}``.
     """
 
     def __init__(self, connection: Connection, view: Json) -> None:
@@ -28,6 +29,10 @@ class RemoteJob:
 
     def __repr__(self) -> str:
         return f"RemoteJob({self.id!r}, {self.state!r})"
+
+    def _repr_html_(self) -> str:
+        """The job as a table, for notebooks."""
+        return as_html(self.view)
 
     @property
     def id(self) -> str:
@@ -40,33 +45,51 @@ class RemoteJob:
 
     @property
     def stage(self) -> str | None:
-        """What it is doing, or was doing last."""
+        """Current or last stage; None before the first."""
         stage: str | None = self.view["stage"]
         return stage
 
     @property
     def progress(self) -> Json | None:
-        """How far it is; None before its first event."""
+        """Progress of the job; None before its first event."""
         progress: Json | None = self.view["progress"]
         return progress
 
     def refresh(self) -> Self:
-        """Looks again."""
+        """Fetches the job again."""
         self.view = self._connection.get(f"/v1/jobs/{self.id}")
         return self
 
-    def wait(self, timeout_s: float | None = None, on_event: Callable[[Event], None] | None = None) -> Self:
-        """Returns when the job has succeeded; ``on_event`` is told each of its events once, from the first.
+    def wait(
+        self,
+        timeout_s: float | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        *,
+        progress: bool = False,
+    ) -> Self:
+        """Waits until the job has succeeded.
+
+        Args:
+            timeout_s: seconds to wait; None waits without limit.
+            on_event: called once with each event of the job, from the first.
+            progress: print a line with the progress and keep it up to date, in a terminal or a notebook.
 
         Raises:
             JobFailed: the job failed or was cancelled.
-            TimeoutError: ``timeout_s`` has passed; the job goes on.
-            ServiceError: the service could not be reached for long.
+            TimeoutError: ``timeout_s`` has passed; the job continues.
+            ServiceError: the service could not be reached for a long time.
         """
+        shown = ""
         for event in self.follow(timeout_s=timeout_s):
             if on_event is not None:
                 on_event(event)
-        self._connection.backoff.patiently(self.refresh)
+            if progress and event["kind"] in ("stage_started", "trial_done", "stage_done"):
+                line = progress_line(self.refresh().view)
+                print(f"\r{line:<{len(shown)}}", end="", flush=True)
+                shown = line
+        if shown:
+            print()
+        self._connection.backoff.retry(self.refresh)
         if self.state != "succeeded":
             reason = (self.view["error"] or {}).get("message")
             raise JobFailed(self.id, self.state, reason=reason, stage=self.stage)
@@ -75,13 +98,12 @@ class RemoteJob:
     def follow(self, *, after: int = 0, timeout_s: float | None = None) -> Iterator[Event]:
         """The events after number ``after`` as they happen, each once and in order, until the job has ended.
 
-        A connection that drops is taken up again where it broke. Raises ``TimeoutError`` and ``ServiceError`` as
-        ``wait`` does.
+        A broken connection continues where it broke. Raises ``TimeoutError`` and ``ServiceError`` as ``wait`` does.
         """
         return follow(self._connection, self.id, after=after, timeout_s=timeout_s)
 
     def events(self, *, after: int = 0) -> Iterator[Event]:
-        """The events so far, after number ``after``."""
+        """The events until now, after number ``after``."""
         following: int | None = after
         while following is not None:
             page = self._connection.get(f"/v1/jobs/{self.id}/events", {"after": str(following)})
@@ -89,16 +111,16 @@ class RemoteJob:
             following = page["next_after"]
 
     def trials(self, stage: str | None = None) -> Iterator[Json]:
-        """The trials so far, of one stage or of all."""
+        """The trials until now, of one stage or of all."""
         return self._connection.items(f"/v1/jobs/{self.id}/trials", {"stage": stage} if stage else {})
 
     def curve(self, stage: str, number: int) -> list[Json]:
-        """The metrics of each epoch of a trial that is done."""
+        """The metrics of each epoch of a finished trial."""
         epochs: list[Json] = self._connection.get(f"/v1/jobs/{self.id}/trials/{stage}/{number}/curve")["epochs"]
         return epochs
 
     def cancel(self) -> Self:
-        """Asks the job to stop; ``wait`` tells when it has."""
+        """Requests that the job stops; ``wait`` returns when it has."""
         self.view = self._connection.request("POST", f"/v1/jobs/{self.id}/cancel").json()
         return self
 
@@ -111,14 +133,15 @@ class RemoteJob:
         return self._connection.get(f"/v1/jobs/{self.id}/report")
 
     def download(self, directory: str | Path) -> Path:
-        """The folder with the job's four files, each checked against the service's sha256.
+        """Downloads the four files of the result and returns their folder; ``~`` is expanded.
 
-        A file appears under its name only when it is whole. A connection that drops is taken up again where it broke.
+        Each file is checked against the service's sha256 and appears under its name when it is complete. A broken
+        connection continues where it broke.
 
         Raises:
-            ServiceError: the job has no result (yet), or what arrived is not what was sent.
+            ServiceError: the job has no result (yet), or there is a checksum mismatch.
         """
-        folder = Path(directory)
+        folder = Path(directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         for part, file in RESULT_FILES.items():
             self._fetch(part, folder / file.filename)
@@ -129,7 +152,7 @@ class RemoteJob:
         try:
             with incoming.open("w+b") as file:
                 arriving = _Arriving(file)
-                self._connection.backoff.patiently(lambda: self._receive(part, arriving))
+                self._connection.backoff.retry(lambda: self._receive(part, arriving))
                 file.seek(0)
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != arriving.sha256:
@@ -140,16 +163,16 @@ class RemoteJob:
             incoming.unlink(missing_ok=True)
 
     def _receive(self, part: str, arriving: "_Arriving") -> None:
-        """The rest of the file: all of it, unless a connection broke off in the middle of this very content."""
+        """Receives the missing part of the file: all of it, or the rest of content that a broken connection left."""
         with self._connection.stream(f"/v1/jobs/{self.id}/{part}", headers=arriving.wanted()) as response:
             if response.status_code != httpx.codes.PARTIAL_CONTENT:
                 arriving.begin(response.headers.get("ETag", ""))
-            for chunk in response.iter_bytes():  # As they come: what has arrived is not fetched again.
+            for chunk in response.iter_bytes():  # as they arrive, so that they are not fetched again
                 arriving.file.write(chunk)
 
 
 class _Arriving:
-    """A file of which a part has arrived."""
+    """A file that has arrived in part."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -157,16 +180,16 @@ class _Arriving:
 
     @property
     def sha256(self) -> str:
-        """What the service says of the whole."""
+        """Hash of the complete file, from the service."""
         return self._etag.removeprefix("W/").strip('"')
 
     def begin(self, etag: str) -> None:
-        """Drops what has arrived."""
+        """Discards what has arrived."""
         self.file.seek(0)
         self.file.truncate()
         self._etag = etag
 
     def wanted(self) -> dict[str, str]:
-        """Headers that ask for what is missing."""
+        """Headers that request the missing part."""
         begun = self.file.tell()
         return {"Range": f"bytes={begun}-", "If-Range": self._etag} if begun else {}

@@ -1,4 +1,4 @@
-"""The service, from afar."""
+"""The client of a service."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,39 +7,44 @@ from typing import Any, BinaryIO, Self
 
 import httpx
 
+from safs.client.body import as_json, with_weights
 from safs.client.connection import Backoff, Connection, Json
 from safs.client.job import CHUNK_BYTES, RemoteJob
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+
 
 class Client:
-    """Speaks to one service.
+    """A client of one service. Threads may share it.
 
     Args:
-        url: where it is, without ``/v1``.
+        url: address of the service, without ``/v1``. None takes SAFS_URL, or http://127.0.0.1:8000.
         transport: an httpx transport in place of the network.
-        api_key: as `safs keys create` showed it; by default the environment's SAFS_API_KEY, if it is set.
-        backoff: how connections that drop are taken up again.
+        api_key: the key as `safs keys create` printed it. None takes SAFS_API_KEY, or no key.
+        backoff: how failed requests are retried.
     """
 
     def __init__(
         self,
-        url: str = "http://127.0.0.1:8000",
+        url: str | None = None,
         transport: httpx.BaseTransport | None = None,
         *,
         api_key: str | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         key = os.environ.get("SAFS_API_KEY") if api_key is None else api_key
-        self._connection = Connection(url, transport, backoff or Backoff(), key)
+        address = url or os.environ.get("SAFS_URL") or DEFAULT_URL
+        self._connection = Connection(address, transport, backoff or Backoff(), key)
 
     def submit(
         self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
     ) -> RemoteJob:
-        """The job that was queued: one, also where the connection breaks off and the request is sent again.
+        """Queues a job and returns it. A request that is retried queues one job.
 
         Args:
-            spec: the job spec, or a part of it; ``sections`` (``model=``, ``data=``, ``sparsity=`` ...) win over it.
-            weights: a dense state dict (safetensors), which is uploaded first.
+            spec: the job spec or a part of it. ``sections`` (``model=``, ``data=``, ``sparsity=``, ...) override it.
+                Values may be paths and numpy's scalars.
+            weights: a safetensors file with dense weights, which is uploaded first. ``~`` is expanded.
 
         Raises:
             ServiceError: the service refused the job; nothing was queued.
@@ -49,20 +54,21 @@ class Client:
     def check(
         self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
     ) -> Json:
-        """What the job would be, what the checks found, and how long it would take (``estimate``).
+        """The complete job spec, what the checks found, and the expected time (``estimate``).
 
         Takes and raises as ``submit``, and queues nothing.
         """
         return self._post(spec, weights, sections, validate_only=True)
 
     def upload(self, path: str | Path) -> str:
-        """The id under which the service keeps a safetensors file, for ``model.weights``."""
-        with Path(path).open("rb") as file:
+        """Uploads a safetensors file and returns its id, for ``model.weights``. ``~`` is expanded."""
+        path = Path(path).expanduser()
+        with path.open("rb") as file:
             headers = {
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(os.fstat(file.fileno()).st_size),
             }
-            params = {"filename": Path(path).name}
+            params = {"filename": path.name}
             content = _Chunks(file)
             answer = self._connection.request("POST", "/v1/uploads", content=content, headers=headers, params=params)
         return str(answer.json()["id"])
@@ -83,7 +89,7 @@ class Client:
             yield RemoteJob(self._connection, view)
 
     def catalog(self) -> dict[str, list[Json]]:
-        """What a job may name, by kind: models, datasets, operators ..., each with ``name`` and ``summary``."""
+        """The names that a job may use, by kind, each with ``name``, ``summary`` and ``details``."""
         return self._connection.get("/v1/catalog")
 
     def close(self) -> None:
@@ -99,9 +105,10 @@ class Client:
     def _post(
         self, spec: Mapping[str, Any] | None, weights: str | Path | None, sections: Json, *, validate_only: bool
     ) -> Json:
-        body = {**(spec or {}), **sections}
+        body = as_json({**(spec or {}), **sections})
         if weights is not None:
-            body["model"] = {**body.get("model", {}), "weights": self.upload(weights)}
+            body = with_weights(body, "")  # refused before the upload
+            body = with_weights(body, self.upload(weights))
         if validate_only:
             response = self._connection.request("POST", "/v1/jobs", json=body, params={"validate_only": "true"})
         else:
@@ -111,7 +118,7 @@ class Client:
 
 
 class _Chunks:
-    """A file's bytes, from its start each time that they are sent."""
+    """The bytes of a file, from its start each time that they are sent."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

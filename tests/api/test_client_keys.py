@@ -56,7 +56,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(target: str) -
 
     with Client("http://safs", transport, api_key=TOKEN) as client:
         for call in (client.catalog, lambda: client.submit(MINIMAL), lambda: client.job("job_1").download("x")):
-            with pytest.raises(ServiceError, match="leads on to") as refused:
+            with pytest.raises(ServiceError, match="redirects to") as refused:
                 call()
             assert (refused.value.status, target in str(refused.value)) == (307, True)
 

@@ -76,14 +76,14 @@ class Clients:
         return job_id
 
     def _follow(self, client: Client, job_id: str) -> None:
-        job = PATIENT.patiently(lambda: client.job(job_id))
+        job = PATIENT.retry(lambda: client.job(job_id))
         for expected, event in enumerate(job.follow(), start=1):
             if event["number"] != expected:
                 self.tally.complain(f"{job_id}: event {event['number']} came instead of {expected}")
                 return
-        PATIENT.patiently(job.refresh)
+        PATIENT.retry(job.refresh)
         if job.state != "succeeded":
             self.tally.complain(f"{job_id} has {job.state}: {job.view['error']}")
             return
         with TemporaryDirectory() as folder:
-            PATIENT.patiently(lambda: job.download(Path(folder)))
+            PATIENT.retry(lambda: job.download(Path(folder)))

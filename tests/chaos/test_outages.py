@@ -81,7 +81,7 @@ def _is_alive(pid: int) -> bool:
 def follow(url: str, job_id: str) -> list[int]:
     """The numbers of the job's events, as a client receives them."""
     with Client(url, backoff=QUICK) as client:
-        job = QUICK.patiently(lambda: client.job(job_id))
+        job = QUICK.retry(lambda: client.job(job_id))
         return [event["number"] for event in job.follow(timeout_s=300)]
 
 

@@ -124,12 +124,12 @@ def test_what_is_no_address_of_a_service_is_told_what_one_looks_like(safs: Safs,
     assert isinstance(error, ServiceError)
     assert error.code == "invalid_url"
     assert not error.may_pass
-    assert explain(error).startswith(f"{url.rstrip('/')!r} is no address of a service")
-    assert explain(error).endswith("; give an address such as http://127.0.0.1:8000")
+    assert explain(error).startswith(f"{url.rstrip('/')!r} is not the address of a service")
+    assert explain(error).endswith("; give one such as http://127.0.0.1:8000")
 
 
 def test_an_id_that_no_address_can_hold_is_told_so(safs: Safs) -> None:
     error = safs("show", "job\n1").exception
 
     assert isinstance(error, ServiceError)
-    assert explain(error).startswith("no request can be made with this id: Invalid non-printable ASCII character")
+    assert explain(error).startswith("this id cannot be part of an address: Invalid non-printable ASCII character")
