@@ -1,23 +1,33 @@
 """A job in this process, for ``safs run``."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Literal
 
 from cli.progress_bars import job_progress
 from cli.tables import comparison_table
 from cli.terminal import stdout
 from safs.events.kinds import Event
 from safs.events.progress import plan_stages
+from safs.execution.executor import Executor
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
 from safs.report import comparison_rows, spent
 from safs.reuse.cache import FolderCache, NoCache
-from safs.spec.job import JobSpec
+from safs.spec.job import Dispatcher, JobSpec
 from search_spaces import SPACES
 
 
 def run_locally(
-    spec: JobSpec, output: Path, *, in_flight: int | None, device: str, data_root: Path | None, reuse: Path | None
+    spec: JobSpec,
+    output: Path,
+    *,
+    in_flight: int | None,
+    device: str,
+    data_root: Path | None,
+    reuse: Path | None,
+    dispatcher: Dispatcher | Literal["serial"] = "serial",
 ) -> None:
     """Runs the job with progress bars, and prints the accuracies of the result.
 
@@ -29,7 +39,8 @@ def run_locally(
     """
     console, parallel = stdout(), spec.resources.trials_in_parallel
     slots = in_flight or (1 if parallel == "auto" else parallel)
-    with job_progress(plan_stages(spec), console) as progress:
+    opened = _executor(spec, dispatcher, device, slots, in_flight, data_root)
+    with job_progress(plan_stages(spec), console) as progress, opened as executor:
 
         def report(event: Event) -> None:
             progress.update(event, time.monotonic())
@@ -37,7 +48,7 @@ def run_locally(
         result = run_job(
             spec,
             spaces=SPACES,
-            executor=SerialExecutor(device, slots),
+            executor=executor,
             report=report,
             data_root=data_root,
             dense_weights=None if spec.model.weights is None else Path(spec.model.weights),
@@ -49,3 +60,18 @@ def run_locally(
         console.print(took, soft_wrap=True)
     done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"
     console.print(done, soft_wrap=True)
+
+
+def _executor(
+    spec: JobSpec,
+    dispatcher: Dispatcher | Literal["serial"],
+    device: str,
+    slots: int,
+    in_flight: int | None,
+    root: Path | None,
+) -> AbstractContextManager[Executor]:
+    if dispatcher == "serial":
+        return nullcontext(SerialExecutor(device, slots))
+    from workers.local import local_executor  # Ray takes a second to import
+
+    return local_executor(spec, dispatcher, in_flight=in_flight, data_root=root)

@@ -1,7 +1,7 @@
 """``safs run`` and ``safs verify``, which need no service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,12 @@ def run(
         Path | None,
         typer.Option(envvar="SAFS_DATA_ROOT", help="Folder of the data sets that are files.", callback=expanded),
     ] = None,
+    dispatcher: Annotated[
+        Literal["serial", "actors", "tune"],
+        typer.Option(
+            help="serial: in this process, one trial after the other. actors or tune: on a local Ray, in parallel."
+        ),
+    ] = "serial",
     reuse: Annotated[
         Path | None,
         typer.Option(help="Folder that caches the outputs of stages; by default nothing is cached.", callback=expanded),
@@ -33,6 +39,7 @@ def run(
     Examples:
       safs run job.yaml -o result
       safs run job.yaml -o other --reuse outputs
+      safs run job.yaml --dispatcher tune
       echo '{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.99}' | safs run - -o result
     """
     from cli.spec_file import read_spec, with_local_weights
@@ -41,7 +48,9 @@ def run(
     job = JobSpec.model_validate(with_local_weights(read_spec(spec), spec))
     from cli.local_run import run_locally  # torch takes seconds to import; a wrong spec is refused before that
 
-    run_locally(job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse)
+    run_locally(
+        job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse, dispatcher=dispatcher
+    )
 
 
 def verify(

@@ -19,6 +19,8 @@ FreeOptions = Annotated[dict[str, Any], AfterValidator(storable_options)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Trials = Annotated[int, Field(ge=1, le=10_000)]
 
+Dispatcher = Literal["actors", "tune"]
+
 LONGEST_JOB_S = 10 * 365 * 24 * 3600
 
 
@@ -253,6 +255,8 @@ class ResourcesSpec(Section):
     """GPUs per trial. A fraction packs several trials on one GPU; a training uses at most one."""
     time_limit_s: int | None = Field(None, ge=1, le=LONGEST_JOB_S)
     """Seconds after which the job fails, at most ten years; None means no limit."""
+    dispatcher: Dispatcher = "actors"
+    """Dispatcher of the searches: a pool of Ray actors, or Ray Tune. Both find the same trials; actors are faster."""
 
 
 class JobSpec(Section):

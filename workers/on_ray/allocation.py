@@ -4,9 +4,10 @@ import logging
 
 from safs.events.kinds import Note
 from safs.preflight import Preflight
+from safs.spec.job import Dispatcher
 from store import attempts
 from workers.attempt import Attempt
-from workers.on_ray.capacity import cluster_nodes, divide
+from workers.on_ray.capacity import Share, cluster_nodes, divide
 from workers.on_ray.executor import RayExecutor
 from workers.on_ray.gpu_share import measured_share
 
@@ -34,7 +35,16 @@ def open_ray(attempt: Attempt, preflight: Preflight) -> RayExecutor:
         share.gpus,
     )
     attempt.write(lambda tx: attempts.pin_gpus(tx, attempt.claim.lease, share.gpus), "its share of a GPU")
-    return RayExecutor(share)
+    return executor_of(spec.resources.dispatcher, share)
+
+
+def executor_of(dispatcher: Dispatcher, share: Share) -> RayExecutor:
+    """Return the executor of a dispatcher."""
+    if dispatcher == "actors":
+        return RayExecutor(share)
+    from workers.on_ray.tune import TuneExecutor  # ray.tune takes a second to import
+
+    return TuneExecutor(share)
 
 
 def pin_in_flight(attempt: Attempt, chosen: int) -> int:

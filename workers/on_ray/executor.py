@@ -53,7 +53,7 @@ class RayExecutor:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._store = ObjectStore()
-        self._pool = RetryingPool(PackedPool(share, open_pool))
+        self._pool = self._open()
 
     def __enter__(self) -> "RayExecutor":
         return self
@@ -146,6 +146,9 @@ class RayExecutor:
                     case _:
                         pass
         return [found[ticket] for ticket in tickets]
+
+    def _open(self) -> RetryingPool:
+        return RetryingPool(PackedPool(self._share, open_pool))
 
     def _messages(self, report: Report) -> Iterator[PoolMessage]:
         report(Pulse())

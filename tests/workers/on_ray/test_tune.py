@@ -1,0 +1,88 @@
+"""Searches as Ray Tune runs find the same trials as the pool of actors."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safs import data
+from safs.data import TensorSplit
+from safs.errors import Cancelled
+from safs.events.kinds import Event, Note, Stage, TrialDone, WorkerLost
+from safs.execution.executor import Executor
+from safs.execution.training import Training
+from safs.execution.work import Context
+from safs.networks import Blueprint
+from safs.search.conductor import Conductor
+from safs.spec.job import DataSpec, Recipe
+from safs.trials import Candidate, Trial
+from tests.scripted import Scripted
+from tests.workers.crashing_split import CrashingSplit
+from workers.on_ray.allocation import executor_of
+from workers.on_ray.capacity import Share
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+TWO = Share(slots=2, workers=2, cpus=1, gpus=0.0)
+SHORT = Candidate(0, {"operator": "relu"}, 1, seed=3, horizon=3)
+CANDIDATES = [
+    SHORT,
+    Candidate(1, {"operator": "swish"}, 1, seed=5),
+    Candidate(2, {"operator": "no such operator"}, 1, seed=6),
+    replace(SHORT, number=3, epochs=3, continues=0),
+]
+
+
+def search(executor: Executor, context: Context, report: Any) -> list[Trial]:
+    def plan(candidate: Candidate) -> Training:
+        operators = {"relu1": str(candidate.config["operator"])}
+        epochs = candidate.horizon or candidate.epochs
+        return Training(operators, Recipe(), epochs, candidate.seed, until=candidate.epochs, leaves=True)
+
+    conductor = Conductor(Scripted(CANDIDATES), window=2)
+    return executor.search(Stage.ACTIVATIONS, conductor, plan, context, report, recall=lambda candidate: None)
+
+
+def context(folder: Path, dies_in: dict[int, int], raises: dict[int, int]) -> Context:
+    splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
+    assert isinstance(splits.train, TensorSplit)
+    folder.mkdir()
+    split = CrashingSplit(splits.train, folder, dies_in, raises)
+    return Context(Blueprint("lenet5", 1, 28, 10), split, splits.validation, 256, augment=False)
+
+
+def without_times(trial: Trial) -> Trial:
+    curve = tuple(replace(metrics, seconds=0.0) for metrics in trial.outcome.curve)
+    return Trial(trial.candidate, replace(trial.outcome, seconds=0.0, curve=curve))
+
+
+def test_tune_finds_the_same_trials_as_the_actors_also_where_workers_die_and_trials_raise(tmp_path: Path) -> None:
+    found: dict[str, list[Trial]] = {}
+    events: dict[str, list[Event]] = {"actors": [], "tune": []}
+    for name in ("actors", "tune"):
+        with executor_of(name, TWO) as executor:  # type: ignore[arg-type]
+            found[name] = search(executor, context(tmp_path / name, {3: 1}, {5: 1}), events[name].append)
+
+    first, second = (list(map(without_times, found[name])) for name in ("actors", "tune"))
+    assert second == first
+    assert [trial.outcome.error is None for trial in second] == [True, True, False, True]
+    for name in ("actors", "tune"):
+        reported = events[name]
+        assert sorted(event.candidate.number for event in reported if isinstance(event, TrialDone)) == [0, 1, 2, 3]
+        assert len([event for event in reported if isinstance(event, WorkerLost)]) == 1
+    notes = [
+        sorted(event.message for event in events[name] if isinstance(event, Note) and "it raised" in event.message)
+        for name in ("actors", "tune")
+    ]
+    assert notes[0] == notes[1]
+    assert len(notes[0]) == 2
+
+
+def test_a_search_by_tune_that_is_cancelled_ends(tmp_path: Path) -> None:
+    def cancel(event: Event) -> None:
+        if isinstance(event, TrialDone):
+            raise Cancelled("cancelled by the user")
+
+    with executor_of("tune", TWO) as executor, pytest.raises(Cancelled):
+        search(executor, context(tmp_path / "data", {}, {}), cancel)
