@@ -109,7 +109,7 @@ def decode(file: str, channels: int, image_size: int) -> Tensor:
             0 to 65535.
     """
     with open_picture(file) as opened:
-        picture = _eight_bits(_upright(opened), _largest_grey(opened)).convert("L" if channels == 1 else "RGB")
+        picture = _eight_bits(_upright(opened), *_grey_range(opened)).convert("L" if channels == 1 else "RGB")
     fitted = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(fitted)).view(image_size, image_size, channels).permute(2, 0, 1).contiguous()
 
@@ -124,28 +124,32 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else picture
 
 
-def _largest_grey(picture: Image.Image) -> int:
-    """Largest value of a grey of more than 8 bits: 4,095 in a TIFF file of 12 bits, else 65,535."""
-    bits = picture.tag_v2.get(_BITS_PER_SAMPLE, (16,)) if isinstance(picture, TiffImageFile) else (16,)
-    return 2**12 - 1 if bits == (12,) else 2**16 - 1
+def _grey_range(picture: Image.Image) -> tuple[int, int]:
+    """Values of black and white in a picture with greys of more than 8 bits.
+
+    White is 4,095 in a TIFF file of 12 bits, else 65,535. In a TIFF file where white is zero, the two are exchanged.
+    """
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
+    largest = 2**12 - 1 if tags.get(_BITS_PER_SAMPLE) == (12,) else 2**16 - 1
+    return (largest, 0) if tags.get(_PHOTOMETRIC) == 0 else (0, largest)
 
 
-def _eight_bits(picture: Image.Image, largest: int) -> Image.Image:
+def _eight_bits(picture: Image.Image, black: int, white: int) -> Image.Image:
     """The picture with greys of 8 bits. Pillow's own conversion of wider greys clips them at 255.
 
     Mode I has 32 bits, of which PGM files use 16. Floats have no range to scale by.
 
     Raises:
-        ValueError: the greys are outside of 0 to ``largest``, or are floats.
+        ValueError: the greys are not between ``black`` and ``white``, or are floats.
     """
     if picture.mode == "F":
         raise ValueError("it has floats, which have no range; save it with 8 or 16 bits")
     if not picture.mode.startswith("I"):
         return picture
-    greys = np.asarray(picture)
+    greys, largest = np.asarray(picture), max(black, white)
     if greys.min() < 0 or greys.max() > largest:
         raise ValueError(f"it has greys outside of 0 to {largest}; save it with 8 or 16 bits")
-    return Image.fromarray(np.rint(greys * (255 / largest)).astype(np.uint8))
+    return Image.fromarray(np.rint((greys - float(black)) * (255 / (white - black))).astype(np.uint8))
 
 
 _TRANSPOSES = {
@@ -158,8 +162,8 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> operation that turns the picture upright."""
-_BITS_PER_SAMPLE = 258
-"""Tag of a TIFF file."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+"""Tags of a TIFF file."""
 
 
 @contextmanager

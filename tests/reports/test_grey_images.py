@@ -41,14 +41,15 @@ def test_greys_of_16_bits_are_scaled_to_8_bits(tmp_path: Path, suffix: str, mode
     assert [plane.tolist() for plane in colour] == [GREYS] * 3
 
 
-def tiff(order: str, size: int, bits: int, content: bytes) -> bytes:
+def tiff(order: str, size: int, bits: int, content: bytes, photometric: int = 1) -> bytes:
     """A TIFF file with a square grey picture, written by hand.
 
     Args:
         order: byte order, as struct writes it.
+        photometric: 1 if black is zero, 0 if white is zero.
     """
     short, shift = 3, 16 if order == ">" else 0
-    numbers = {256: size, 257: size, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: size, 279: len(content)}
+    numbers = {256: size, 257: size, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: size, 279: len(content)}
     entries = b"".join(struct.pack(f"{order}HHII", tag, short, 1, value << shift) for tag, value in numbers.items())
     start = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HI", 42, 8 + len(content))
     return start + content + struct.pack(f"{order}H", len(numbers)) + entries + bytes(4)
@@ -65,6 +66,12 @@ def test_greys_of_12_bits_are_scaled_by_their_own_range(tmp_path: Path) -> None:
     (tmp_path / "grey.tif").write_bytes(tiff("<", 2, 12, packed))
 
     assert decode(str(tmp_path / "grey.tif"), 1, image_size=2)[0].tolist() == [[0, 255], [128, 1]]
+
+
+def test_greys_of_16_bits_where_white_is_zero_are_inverted(tmp_path: Path) -> None:
+    (tmp_path / "grey.tif").write_bytes(tiff("<", 3, 16, (65_535 - VALUES).astype("<u2").tobytes(), photometric=0))
+
+    assert decode(str(tmp_path / "grey.tif"), 1, image_size=3)[0].tolist() == GREYS
 
 
 @pytest.mark.parametrize("pixels", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), -1, np.int32)])
