@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from store.session import Database
+from workers.on_ray.import_path import job_config
 from workers.on_ray.local_ray import start_local_ray
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -38,8 +39,13 @@ def main(settings: WorkerSettings) -> None:
 
 def start_ray(settings: WorkerSettings) -> None:
     """Connect to the cluster at ``settings.ray_address``, or start a local Ray that listens on loopback only."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING, "namespace": "safs"}
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.WARNING,
+        "namespace": "safs",
+        "job_config": job_config(),
+    }
     if settings.ray_address is not None:
-        ray.init(settings.ray_address, **quiet)
+        ray.init(settings.ray_address, **options)
     else:
-        start_local_ray(settings.local_cpus, settings.worker_niceness, **quiet)
+        start_local_ray(settings.local_cpus, settings.worker_niceness, **options)

@@ -14,6 +14,7 @@ from cli.supervisor import READY, free_port
 from safs import verify
 from safs.client import Client
 from tests.cli.conftest import is_listening, wait_until
+from tests.planted import imported, plant
 
 JOB = {
     "model": {"architecture": "mlp"},
@@ -38,8 +39,11 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_up_gets_ready_runs_a_job_keeps_logs_and_leaves_nothing_running_when_stopped(tmp_path: Path) -> None:
-    port, home = free_port(), tmp_path / "home"
+def test_up_gets_ready_runs_a_job_keeps_logs_and_leaves_nothing_running_when_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, home, folder = free_port(), tmp_path / "home", plant(tmp_path / "folder")
+    monkeypatch.chdir(folder)
     url = f"http://127.0.0.1:{port}"
     environment = {"SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1"}
     up = Child(
@@ -63,6 +67,7 @@ def test_up_gets_ready_runs_a_job_keeps_logs_and_leaves_nothing_running_when_sto
     assert verified.sparsity.live == round(0.1 * verified.sparsity.weights)
     assert len(sessions) >= 2  # the API, the runner; Ray's processes inherit the environment as well
     assert up.exit_code == 0
+    assert imported(folder) == []
     assert not is_listening(url)
     wait_until(lambda: not _processes_of(home))
     assert {file.name for file in (home / "logs").iterdir()} == {"api.log", "runner.log"}
