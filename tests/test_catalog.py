@@ -1,4 +1,4 @@
-"""Whatever a job can name is in the catalog, with a line for people."""
+"""The catalog has every name that a job can use, with a summary."""
 
 import json
 
@@ -39,11 +39,11 @@ def test_every_name_of_a_registry_is_in_the_catalog(kind: str, registry: Registr
     assert [entry.name for entry in catalog()[kind]] == list(registry)
 
 
-def test_granularities_tell_the_pattern_as_well() -> None:
+def test_granularities_include_the_n_of_m_pattern() -> None:
     assert [entry.name for entry in catalog()["granularities"]] == [*GRANULARITIES, "<n>:<m>"]
 
 
-def test_a_method_tells_what_it_decides_and_an_option_what_it_is_and_its_default() -> None:
+def test_a_method_has_its_defaults_and_its_options_with_descriptions() -> None:
     found = {entry.name: entry.details for entry in catalog()["methods"]}
 
     axes = {"score": "magnitude", "distribution": "erk", "schedule": "dynamic", "granularity": "weight"}
@@ -53,7 +53,7 @@ def test_a_method_tells_what_it_decides_and_an_option_what_it_is_and_its_default
     assert found["magnitude"]["defaults"]["schedule"] == "one_shot"
 
 
-def test_a_pruning_schedule_tells_its_options() -> None:
+def test_a_pruning_schedule_has_its_options() -> None:
     found = {entry.name: entry.details["options"] for entry in catalog()["pruning_schedules"]}
 
     assert list(found["cyclic"]) == ["begin", "end", "cycles", "peak"]
@@ -75,7 +75,7 @@ def test_every_entry_has_a_summary_and_plain_details() -> None:
             assert json.loads(json.dumps(entry.details)) == entry.details, (kind, entry.name)
 
 
-def test_operators_tell_their_formula_and_scalars_and_strategies_their_stages() -> None:
+def test_operators_have_formula_and_scalars_and_strategies_have_stages() -> None:
     found = {entry.name: entry.details for kind in ("operators", "strategies") for entry in catalog()[kind]}
 
     assert all(found[name]["formula"] for name in OPERATORS)
@@ -86,7 +86,7 @@ def test_operators_tell_their_formula_and_scalars_and_strategies_their_stages() 
     assert set(found["asha"]["options"]) == {"eta", "min_epochs"}
 
 
-def test_changing_what_the_catalog_handed_out_changes_no_preset() -> None:
+def test_changing_a_catalog_changes_no_preset() -> None:
     epochs = PRESETS["quick"]["train"]["epochs"]
 
     next(entry for entry in catalog()["presets"] if entry.name == "quick").details["train"]["epochs"] = -1

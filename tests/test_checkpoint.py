@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _rewrite(folder: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
-    """Changes the weights and makes the hash fit them, as somebody who wants to deceive would."""
+    """Change the weights and update the hash, as an attacker would."""
     state = load_file(folder / WEIGHTS)
     change(state)
     save_file(state, folder / WEIGHTS)
@@ -51,7 +51,7 @@ def _configure(folder: Path, change: dict[str, Any]) -> None:
     (folder / CONFIG).write_text(json.dumps(config | change))
 
 
-def test_a_sound_folder_verifies_with_exact_counts(folder: Path) -> None:
+def test_an_intact_folder_verifies_with_exact_counts(folder: Path) -> None:
     verified = verify(folder)
 
     # 90% of 61,470 is 55,323.
@@ -211,7 +211,7 @@ def test_a_file_is_no_result_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
-def test_a_config_that_is_no_json_is_told(folder: Path, content: bytes) -> None:
+def test_a_config_that_is_not_json_is_refused(folder: Path, content: bytes) -> None:
     (folder / CONFIG).write_bytes(content)
 
     with pytest.raises(CheckpointError, match=r"config\.json is no JSON"):

@@ -12,7 +12,7 @@ def test_an_unknown_name_lists_the_known_ones_and_suggests_the_closest() -> None
     assert error.field == "activations.operators"
 
 
-def test_a_name_like_none_of_the_known_gets_no_suggestion() -> None:
+def test_a_name_unlike_all_known_ones_gets_no_suggestion() -> None:
     assert "Did you mean" not in str(UnknownNameError("dataset", "zzz", ["digits", "mnist"]))
 
 
@@ -24,13 +24,13 @@ def test_a_name_like_none_of_the_known_gets_no_suggestion() -> None:
         Cancelled("cancelled by the user"),
     ],
 )
-def test_errors_cross_process_borders_whole(error: SafsError) -> None:
+def test_errors_are_pickled_with_all_attributes(error: SafsError) -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
 
     assert type(copy) is type(error)
     assert (str(copy), copy.__dict__) == (str(error), error.__dict__)
 
 
-def test_what_ends_a_run_is_told_apart_from_what_breaks_it() -> None:
+def test_interruptions_are_distinct_from_failures() -> None:
     assert issubclass(Cancelled, Interrupted)
     assert not issubclass(SparsityError, Interrupted)

@@ -1,4 +1,4 @@
-"""What is told at POST: every mistake with its kind, its place in the spec, its value and a way out."""
+"""Checks at POST: every error has its kind, its field in the spec, the value and a way out."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def refused(changes: dict[str, Any], *, root: Path | None = None, weights: Path 
     return caught.value
 
 
-def test_a_good_job_tells_network_sites_operators_weights_and_images() -> None:
+def test_a_valid_job_gives_network_sites_operators_weights_and_images() -> None:
     found = checked({})
 
     assert found.blueprint == Blueprint("lenet5", channels=1, image_size=28, classes=10)
@@ -45,11 +45,11 @@ def test_a_good_job_tells_network_sites_operators_weights_and_images() -> None:
     assert (found.data.train, found.data.validation, found.data.test) == (1294, 144, 359)
 
 
-def test_operators_that_are_named_come_after_the_networks_own_and_once() -> None:
+def test_the_networks_own_operators_come_before_the_named_ones_without_duplicates() -> None:
     assert checked({"activations": {"operators": ["tanh", "relu", "swish"]}}).operators == ("relu", "tanh", "swish")
 
 
-def test_the_scope_ties_sites_and_tells_what_they_have_to_begin_with() -> None:
+def test_the_scope_groups_sites_by_their_original_operator() -> None:
     found = checked({"model": {"architecture": "efficientnet_b0"}, "activations": {"scope": "block"}})
 
     assert (len(found.sites), len(found.groups)) == (65, 16)
@@ -58,7 +58,7 @@ def test_the_scope_ties_sites_and_tells_what_they_have_to_begin_with() -> None:
     assert checked({"activations": {"scope": "network"}}).own == {"network": "relu"}
 
 
-def test_dense_weights_that_fit_are_taken(tmp_path: Path) -> None:
+def test_dense_weights_that_fit_are_accepted(tmp_path: Path) -> None:
     dense = build("lenet5", channels=1, classes=10, image_size=28, seed=0)
     save_file(dense.state_dict(), tmp_path / "dense.safetensors")
 
@@ -93,7 +93,7 @@ def test_a_torchvision_network_gets_the_nearest_input_that_it_takes() -> None:
         ({"activations": {"operators": ["swish", "rellu"]}}, "activations.operators.1", "rellu", "'relu'"),
     ],
 )
-def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
+def test_an_unknown_name_is_refused_with_its_field_and_the_known_names(
     changes: dict[str, Any], field: str, name: str, hint: str
 ) -> None:
     error = refused(changes)
@@ -145,7 +145,7 @@ def test_an_unknown_name_is_told_with_its_place_and_the_known_ones(
         ),
     ],
 )
-def test_options_that_do_not_go_together_are_told_with_the_way_out(
+def test_options_that_contradict_each_other_are_refused_with_the_way_out(
     changes: dict[str, Any], field: str, message: str
 ) -> None:
     error = refused(changes)
@@ -194,7 +194,7 @@ def test_a_sparsity_that_leaves_fewer_weights_than_layers_says_the_highest_possi
         ("mine\0.npz", "without NUL"),
     ],
 )
-def test_data_that_are_not_under_the_root_are_told(tmp_path: Path, path: str, message: str) -> None:
+def test_a_data_set_outside_the_root_is_refused(tmp_path: Path, path: str, message: str) -> None:
     error = refused({"data": NPZ | {"path": path}}, root=tmp_path)
 
     assert isinstance(error, DataError)
@@ -220,7 +220,7 @@ def test_images_of_more_channels_than_the_network_takes_are_refused_before_anyth
     assert "the images have 2 channels and the network takes 3" in error.message
 
 
-def test_fractions_that_leave_nothing_to_train_on_are_told() -> None:
+def test_fractions_that_leave_no_training_images_are_refused() -> None:
     error = refused({"data": {"dataset": "digits", "validation_fraction": 0.9999}})
 
     assert isinstance(error, DataError)
@@ -228,7 +228,7 @@ def test_fractions_that_leave_nothing_to_train_on_are_told() -> None:
     assert "data.validation_fraction" in error.message
 
 
-def test_weights_of_another_network_are_told_by_their_first_mismatches(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused_with_the_first_mismatches(tmp_path: Path) -> None:
     dense = build("lenet5", channels=1, classes=7, image_size=28, seed=0).state_dict()
     dense["extra"] = dense.pop("conv1.bias")
     save_file(dense, tmp_path / "dense.safetensors")
@@ -242,7 +242,7 @@ def test_weights_of_another_network_are_told_by_their_first_mismatches(tmp_path:
     assert "fc3.weight has shape [7, 84], the network [10, 84]" in error.message
 
 
-def test_weights_of_another_kind_of_numbers_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_dtype_are_refused(tmp_path: Path) -> None:
     dense = build("lenet5", channels=1, classes=10, image_size=28, seed=0).state_dict()
     save_file(dense | {"fc3.bias": torch.zeros(10, dtype=torch.int64)}, tmp_path / "dense.safetensors")
 
@@ -260,7 +260,7 @@ def test_weights_that_are_no_whole_safetensors_file_are_refused(tmp_path: Path, 
     assert "not a readable safetensors file" in error.message
 
 
-def test_a_network_that_does_not_trace_is_told_with_the_line_that_stopped_it() -> None:
+def test_a_network_that_cannot_be_traced_is_refused_with_the_line() -> None:
     error = refused({"model": {"architecture": "timm/nest_tiny"}})
 
     assert isinstance(error, SurgeryError)

@@ -1,4 +1,4 @@
-"""A job and paces that tests make up."""
+"""A job and paces for tests of estimates."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ FOUND = Preflight(
     live=10,
     data=DataInfo(channels=1, image_size=28, classes=10, train=1000, validation=200, test=300),
 )
-# 10 steps an epoch, 2 batches of validation, 3 of test.
+# 10 steps per epoch, 2 batches of validation, 3 of test.
 JOB: dict[str, Any] = {
     "model": {"architecture": "lenet5"},
     "data": {"dataset": "digits", "batch_size": 100},

@@ -1,4 +1,4 @@
-"""A small job's report has what was estimated beside what it took."""
+"""The estimate beside the actual cost in a report."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ ESTIMATE = estimate(JobSpec.model_validate(JOB), FOUND, [CPU], Slots(1, 0.0))
 
 
 def _stage_log(*reused: Stage) -> StageLog:
-    """Of a job whose every stage took twice as long as estimated."""
+    """The log of a job in which every stage took twice as long as estimated."""
     stage_log = StageLog(lambda event: None)
     for stage in ESTIMATE.stages:
         with stage_log.stage(stage.stage) as record:
@@ -38,7 +38,7 @@ def test_the_ratio_is_actual_over_estimated() -> None:
     }
 
 
-def test_what_was_reused_is_neither_counted_nor_compared() -> None:
+def test_reused_stages_are_neither_counted_nor_compared() -> None:
     actual = beside_actual(ESTIMATE, _stage_log(Stage.DENSE, Stage.ACTIVATIONS))["actual"]
 
     assert (actual["trials"], actual["epochs"]) == (3, 10)

@@ -20,7 +20,7 @@ SPEC = JobSpec.model_validate(
 
 
 class Timed(SerialExecutor):
-    """Answers every look with a timing that is given."""
+    """An executor that returns a given timing for every look."""
 
     def __init__(self, at_once: int, answer: Timing | Exception) -> None:
         super().__init__()
@@ -39,18 +39,18 @@ class Timed(SerialExecutor):
 
 
 @pytest.fixture(scope="module")
-def found() -> Preflight:
+def preflight() -> Preflight:
     return check(SPEC, data_root=None, weights=None)
 
 
-def _estimate(found: Preflight, executor: SerialExecutor) -> tuple[Any, list[Event]]:
+def _estimate(preflight: Preflight, executor: SerialExecutor) -> tuple[Any, list[Event]]:
     events: list[Event] = []
     train = data.load(SPEC.data, root=None, channels=1, image_size=8, seed=0).train
-    return estimate_before_run(SPEC, found, train, executor, events.append), events
+    return estimate_before_run(SPEC, preflight, train, executor, events.append), events
 
 
-def test_it_is_told_as_a_note_and_timed_on_the_executor_itself(found: Preflight) -> None:
-    made, events = _estimate(found, SerialExecutor())
+def test_the_estimate_is_a_note_and_is_timed_on_the_executor_itself(preflight: Preflight) -> None:
+    made, events = _estimate(preflight, SerialExecutor())
 
     notes = [event for event in events if isinstance(event, Note)]
     assert notes == [Note(made.summary)]
@@ -58,30 +58,30 @@ def test_it_is_told_as_a_note_and_timed_on_the_executor_itself(found: Preflight)
     assert made.low_s < made.seconds < made.high_s
 
 
-def test_as_many_processes_time_as_will_train_at_once(found: Preflight) -> None:
+def test_as_many_trainings_are_timed_at_once_as_will_run_at_once(preflight: Preflight) -> None:
     four = Timed(4, GPU)
-    made, _ = _estimate(found, four)
+    made, _ = _estimate(preflight, four)
 
     assert four.looked_at == made.in_flight == 4
     # All four on one GPU: a quarter each.
-    alone, _ = _estimate(found, Timed(1, GPU))
+    alone, _ = _estimate(preflight, Timed(1, GPU))
     assert made.gpu_hours == pytest.approx(alone.gpu_hours / 4)
 
 
-def test_of_many_that_train_at_once_some_time(found: Preflight) -> None:
+def test_at_most_sixteen_trainings_are_timed_at_once(preflight: Preflight) -> None:
     many = Timed(100, CPU)
-    made, _ = _estimate(found, many)
+    made, _ = _estimate(preflight, many)
 
     assert (many.looked_at, made.in_flight) == (16, 100)
 
 
-def test_a_process_that_fails_costs_the_job_nothing(found: Preflight) -> None:
-    made, events = _estimate(found, Timed(2, TrainingError("its process failed")))
+def test_a_job_goes_on_if_its_timing_fails(preflight: Preflight) -> None:
+    made, events = _estimate(preflight, Timed(2, TrainingError("its process failed")))
 
     assert (made.seconds, made.untimed) == (None, "its process failed")
     assert [type(event) for event in events] == [Note]
 
 
-def test_a_job_that_is_cancelled_meanwhile_ends(found: Preflight) -> None:
+def test_a_job_that_is_cancelled_during_timing_ends(preflight: Preflight) -> None:
     with pytest.raises(Cancelled):
-        _estimate(found, Timed(2, Cancelled("cancelled")))
+        _estimate(preflight, Timed(2, Cancelled("cancelled")))

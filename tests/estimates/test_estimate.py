@@ -1,4 +1,4 @@
-"""Estimates from paces that the test made up, worked by hand."""
+"""Estimates from given paces, with results worked by hand."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_the_interval_joins_low_counts_at_the_low_pace_and_high_counts_at_the_hi
     assert search.high_s == pytest.approx(4 * 1.0 + 12 * (10 * 0.4 + 2 * 0.03))
 
 
-def test_trials_run_in_rounds_of_as_many_as_run_at_once() -> None:
+def test_trials_run_in_rounds() -> None:
     alone, three = _estimate(CPU, Slots(1, 0.0)), _estimate(CPU, Slots(3, 0.0))
 
     one, several = _seconds(alone), _seconds(three)
@@ -55,7 +55,7 @@ def test_trials_run_in_rounds_of_as_many_as_run_at_once() -> None:
     assert several[Stage.FINAL] == pytest.approx((one[Stage.FINAL] or 0.0) / 2)
 
 
-def test_what_was_timed_alone_and_will_have_neighbours_may_be_slower() -> None:
+def test_a_training_timed_alone_may_be_slower_beside_others() -> None:
     beside, alone = _estimate(CPU, Slots(2, 0.0)), _estimate(CPU, Slots(2, 0.0, timed_alone=True))
 
     assert alone.seconds == beside.seconds
@@ -77,7 +77,7 @@ def test_a_strategy_that_fits_a_model_costs_its_proposals() -> None:
     assert (smac.seconds or 0.0) > (random.seconds or 0.0)
 
 
-def test_processes_that_timed_at_once_are_joined() -> None:
+def test_timings_of_several_processes_are_combined() -> None:
     slow = Timing({kind: Pace(Lap(1.0, 1.0, 1.0), 0.02, 1.0) for kind in Kind}, "cpu, 1 thread", None)
 
     spec = JobSpec.model_validate(JOB)

@@ -1,4 +1,4 @@
-"""Timing in a process of its own."""
+"""Timing in a subprocess."""
 
 import sys
 from pathlib import Path
@@ -15,36 +15,36 @@ SPEC = JobSpec.model_validate(
 
 
 @pytest.fixture(scope="module")
-def found() -> Preflight:
+def preflight() -> Preflight:
     return check(SPEC, data_root=None, weights=None)
 
 
-def test_a_real_job_is_timed_by_a_real_process(found: Preflight) -> None:
-    made = estimate_in_subprocess(SPEC, found, limit_s=250.0)
+def test_a_real_job_is_timed_by_a_real_process(preflight: Preflight) -> None:
+    result = estimate_in_subprocess(SPEC, preflight, limit_s=250.0)
 
-    assert made.untimed is None
-    assert made.seconds is not None
-    assert made.low_s is not None
-    assert made.high_s is not None
-    assert 0 < made.low_s < made.seconds < made.high_s
-    assert made.in_flight >= 1
+    assert result.untimed is None
+    assert result.seconds is not None
+    assert result.low_s is not None
+    assert result.high_s is not None
+    assert 0 < result.low_s < result.seconds < result.high_s
+    assert result.in_flight >= 1
 
 
 @pytest.mark.parametrize(("limit_s", "reason"), [(0.0, "turned off"), (0.01, "timing took longer than")])
-def test_no_time_for_timing_is_said(found: Preflight, limit_s: float, reason: str) -> None:
-    made = estimate_in_subprocess(SPEC, found, limit_s=limit_s)
+def test_an_estimate_without_timing_gives_the_reason(preflight: Preflight, limit_s: float, reason: str) -> None:
+    result = estimate_in_subprocess(SPEC, preflight, limit_s=limit_s)
 
-    assert made.seconds is None
-    assert reason in str(made.untimed)
-    assert made.trials.expected > 0
+    assert result.seconds is None
+    assert reason in str(result.untimed)
+    assert result.trials.expected > 0
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [("#!/bin/sh\necho 'no room' >&2\nexit 3\n", "ended with 3: no room"), ("", "no process could be started")],
 )
-def test_a_process_that_dies_is_a_reason_and_no_error(
-    found: Preflight, script: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_dies_is_reported_as_the_reason(
+    preflight: Preflight, script: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "python"
     if script:
@@ -52,7 +52,7 @@ def test_a_process_that_dies_is_a_reason_and_no_error(
         program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
 
-    made = estimate_in_subprocess(SPEC, found, limit_s=60.0)
+    result = estimate_in_subprocess(SPEC, preflight, limit_s=60.0)
 
-    assert made.seconds is None
-    assert reason in str(made.untimed)
+    assert result.seconds is None
+    assert reason in str(result.untimed)

@@ -1,4 +1,4 @@
-"""The stopwatch, told laps whose length the test decides."""
+"""The stopwatch with a clock that the tests control."""
 
 import time
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 class Clock:
-    """Wall and CPU time that only pass when told."""
+    """Wall and CPU time that pass only when a test advances them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall_s = self.cpu_s = 0.0
@@ -35,7 +35,7 @@ def _split(images: int) -> TensorSplit:
 
 
 def _run(watch: Stopwatch, clock: Clock, image_s: float, *, fixed_s: float = 0.0, images: int = 10_000) -> list[int]:
-    """Sizes of the batches of a training that takes this long for an image, and for a batch besides."""
+    """Batch sizes of a training that takes the given time per image and per batch."""
     sizes = []
     while not watch.enough:
         for _, labels in Watched(_split(images), watch).batches(watch.full, device=CPU):
@@ -54,7 +54,7 @@ def test_batches_grow_to_the_full_size_and_only_full_ones_count(clock: Clock) ->
     assert watch.lap.median_s == pytest.approx(0.01 + 0.064)
 
 
-def test_a_network_that_is_slow_is_timed_on_few_images_and_extrapolated(clock: Clock) -> None:
+def test_a_slow_network_is_timed_on_few_images_and_extrapolated(clock: Clock) -> None:
     watch = Stopwatch(CPU, full=256, most=10_000, most_s=0.5)
 
     sizes = _run(watch, clock, 0.03, fixed_s=0.02)
@@ -63,7 +63,7 @@ def test_a_network_that_is_slow_is_timed_on_few_images_and_extrapolated(clock: C
     assert watch.lap.median_s == pytest.approx(0.02 + 256 * 0.03)
 
 
-def test_batches_grow_on_a_machine_that_is_busy_with_something_else(clock: Clock) -> None:
+def test_batches_grow_on_a_busy_machine(clock: Clock) -> None:
     watch = Stopwatch(CPU, full=8, most=10_000, most_s=100.0)
 
     for _ in range(2):

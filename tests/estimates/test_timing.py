@@ -1,4 +1,4 @@
-"""Real trainings, timed for a moment."""
+"""Timing of real trainings."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def split() -> TensorSplit:
     return images(MLP, 200, crop_and_flip=True)
 
 
-def test_all_four_kinds_are_timed_and_the_callers_random_numbers_left_alone(split: TensorSplit) -> None:
+def test_all_four_kinds_are_timed_without_drawing_from_the_callers_generator(split: TensorSplit) -> None:
     before = torch.random.get_rng_state()
 
     timed = time_trainings(Network(MLP, {}), split, 64, "cpu", trainings=TRAININGS)
@@ -35,14 +35,14 @@ def test_all_four_kinds_are_timed_and_the_callers_random_numbers_left_alone(spli
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_whatever_goes_wrong_is_a_reason_and_no_error(split: TensorSplit) -> None:
+def test_an_exception_during_timing_is_reported_as_the_reason(split: TensorSplit) -> None:
     timed = time_trainings(Network(Blueprint("no_such_network", 1, 8, 10), {}), split, 64, "cpu", trainings=TRAININGS)
 
     assert isinstance(timed, Untimed)
     assert "no_such_network" in timed.reason
 
 
-def test_made_up_images_have_the_right_shape_and_take_little_memory() -> None:
+def test_synthetic_images_have_the_right_shape_and_take_little_memory() -> None:
     made = images(Blueprint("resnet18", 3, 224, 100), 10_000, crop_and_flip=False)
 
     assert made.images.shape[1:] == (3, 224, 224)

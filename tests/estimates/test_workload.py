@@ -1,4 +1,4 @@
-"""What a job trains, counted by hand."""
+"""The trainings of a job, counted by hand."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def _bill(**changes: Any) -> dict[Stage, tuple[Count, Count]]:
 @pytest.mark.parametrize(
     ("preset", "trials", "epochs"),
     [
-        # Dense, pruning, ASHA (a third goes on from epoch 1 to 5; to 3, and of these a third to 8), two finalists.
+        # Dense, pruning, ASHA (a third continues from epoch 1 to 5; to 3, and a third of these to 8), two finalists.
         ("quick", 1 + 1 + (24 + 8) + 2, 20 + (24 + 8 * 4) + 2 * 20),
         ("balanced", 1 + 1 + (36 + 12 + 4) + 2, 30 + (36 + 12 * 2 + 4 * 5) + 2 * 30),
         # Dense, pruning, stage 1, stage 2 twice, four finalists.
@@ -34,7 +34,7 @@ def test_every_preset_is_counted(preset: str, trials: int, epochs: int) -> None:
     assert all(count.low <= count.expected <= count.high for pair in stages for count in pair)
 
 
-def test_lahc_may_add_trials_and_does_at_least_two() -> None:
+def test_lahc_can_add_trials_and_runs_at_least_two() -> None:
     final = {"candidates": PUBLISHED, "epochs": 10, "repeats": 2}
     stages = _bill(activations={"strategy": "lahc", "trials": 1, "epochs": 6}, final=final)
 

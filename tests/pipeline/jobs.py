@@ -1,4 +1,4 @@
-"""Small jobs that run for real, in this process."""
+"""Small real jobs in this process."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
 
 
 class Finished:
-    """A job that ran to its end in this process, once for all tests that only look."""
+    """A job that ran to its end in this process, shared by the tests that only read its results."""
 
     def __init__(self, spec: JobSpec, folder: Path) -> None:
         self.spec = spec

@@ -1,4 +1,4 @@
-"""Jobs of which a final training breaks down."""
+"""Jobs in which a final training breaks down."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.pipeline.jobs import TINY
 
 
 def exploding_after(searches: int) -> Callable[[Config, TrainSpec], Recipe]:
-    """Recipes that train well in this many trials and diverge from then on."""
+    """Recipes that train well in the first ``searches`` trials and diverge afterwards."""
     asked: list[Config] = []
 
     def recipe_from(config: Config, train: TrainSpec) -> Recipe:
@@ -55,7 +55,7 @@ def test_a_finalist_that_broke_down_leaves_the_comparison_and_a_warning_says_why
     assert "hyperparameters broke down and cannot be the result: the loss was not finite in epoch 1" in warnings[0]
 
 
-def test_a_default_protocol_that_broke_down_is_told_as_that_and_not_as_chance(tmp_path: Path) -> None:
+def test_a_default_protocol_that_broke_down_is_not_reported_as_chance(tmp_path: Path) -> None:
     dense = build("lenet5", channels=1, classes=10, image_size=28, seed=7)
     save_file(dense.state_dict(), tmp_path / "dense.safetensors")
     changes: dict[str, Any] = {

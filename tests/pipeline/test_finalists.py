@@ -50,7 +50,7 @@ def test_equal_accuracies_are_decided_by_the_lower_cross_entropy() -> None:
     assert best_finalist([better, worse]) is better
 
 
-def test_of_equals_in_everything_the_first_wins() -> None:
+def test_the_first_of_equal_finalists_wins() -> None:
     first, second = finalist(DEFAULT, scored(0.5)), finalist(SAFS, scored(0.5))
 
     assert best_finalist([first, second]) is first
@@ -65,14 +65,14 @@ def test_a_finalist_with_one_broken_seed_cannot_win() -> None:
     assert best_finalist([broken, sound]) is sound
 
 
-def test_when_all_broke_down_the_error_says_who_and_why() -> None:
+def test_the_error_names_every_finalist_and_its_reason_if_all_broke_down() -> None:
     exhausted = Trained(Outcome(inf, error="out of memory"), None)
 
     with pytest.raises(TrainingError, match="default: the loss is not finite in epoch 1; safs: out of memory"):
         best_finalist([finalist(DEFAULT, DIVERGED), finalist(SAFS, scored(1.0), exhausted)])
 
 
-def test_the_best_seed_hands_back_its_training_and_network() -> None:
+def test_training_and_network_are_those_of_the_best_seed() -> None:
     found = finalist(SAFS, scored(0.5), scored(0.75, 2.0), scored(0.75, 1.0))
 
     assert found.best_seed == 12
@@ -80,7 +80,7 @@ def test_the_best_seed_hands_back_its_training_and_network() -> None:
     assert found.network is found.trained[2].network
 
 
-def test_the_best_seed_is_a_sound_one() -> None:
+def test_a_broken_seed_is_never_the_best_one() -> None:
     found = finalist(SAFS, DIVERGED, scored(0.25))
 
     assert found.best_seed == 11

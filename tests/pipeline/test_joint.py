@@ -31,7 +31,7 @@ def test_it_runs_one_search_and_competes_with_the_default_protocol(ran: Ran) -> 
     assert report["result"] == best["name"]
 
 
-def test_promoted_trials_go_on_from_where_they_were(ran: Ran) -> None:
+def test_promoted_trials_continue_from_their_last_epoch(ran: Ran) -> None:
     trials = {trial["number"]: trial for trial in ran.result.report["searches"]["joint"]["trials"]}
     promoted = [trial for trial in trials.values() if trial["continues"] is not None]
 

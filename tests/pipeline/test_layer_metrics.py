@@ -71,7 +71,7 @@ def test_zeros_are_counted_out_of_flops_and_live_bytes_and_kill_neurons(images: 
     assert found.totals.dead_static == pytest.approx(30 / (4_704 + 1_600 + 120 + 84))
 
 
-def test_sites_tell_their_operators_and_totals_weigh_by_neurons(images: TensorSplit):
+def test_sites_have_their_operators_and_totals_are_weighted_by_neurons(images: TensorSplit):
     found = measure(network(lenet(), assignment={"relu1": "identity", "relu4": "tanh"}), images, 5, "cpu")
 
     assert [(site.path, site.operator, site.neurons) for site in found.sites] == [

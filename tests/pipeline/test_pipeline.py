@@ -193,7 +193,7 @@ def test_a_trial_that_diverges_is_an_outcome_with_a_reason(tmp_path: Path) -> No
     assert all(event.outcome.error for event in failed)
 
 
-def test_what_report_raises_ends_the_run(tmp_path: Path) -> None:
+def test_an_exception_of_report_ends_the_run(tmp_path: Path) -> None:
     def cancel(event: Event) -> None:
         if isinstance(event, TrialDone):
             raise Cancelled("cancelled by the user")

@@ -1,4 +1,4 @@
-"""What a job takes from earlier ones, and what an attempt takes from the one before it."""
+"""Reuse of outputs of earlier jobs and of earlier attempts."""
 
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -32,7 +32,7 @@ JOB: dict[str, Any] = TINY | {
 
 
 class Ran:
-    """A job that ran, and what it told."""
+    """A job that ran, with its events."""
 
     def __init__(
         self, job: Mapping[str, Any], folder: Path, cache: Cache, *, slots: int = 1, dies_at: int | None = None
@@ -56,7 +56,7 @@ class Ran:
             raise KeyboardInterrupt
 
     def started(self, stage: Stage) -> list[int]:
-        """The numbers of the trials that were run."""
+        """Numbers of the trials that ran, without those that were recalled."""
         return [
             event.candidate.number for event in self.events if isinstance(event, TrialStarted) and event.stage is stage
         ]
@@ -70,15 +70,15 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the stages of ``JOB`` made."""
-    folder = tmp_path_factory.mktemp("kept")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the outputs of all stages of ``JOB``."""
+    folder = tmp_path_factory.mktemp("cache")
     Ran(JOB, tmp_path_factory.mktemp("first"), FolderCache(folder))
     return folder
 
 
 class Failed(FolderCache):
-    """What an earlier attempt left, of which a final training had failed."""
+    """The cache of an earlier attempt in which a final training failed."""
 
     def __init__(self, folder: Path, failed: Trial) -> None:
         super().__init__(folder)
@@ -88,14 +88,14 @@ class Failed(FolderCache):
         return [self._failed] if stage is Stage.FINAL else []
 
 
-def test_a_final_training_that_failed_in_an_earlier_attempt_has_failed_and_is_not_run_again(
-    kept: Path, tmp_path: Path
+def test_a_final_training_that_failed_in_an_earlier_attempt_is_not_run_again(
+    cache_folder: Path, tmp_path: Path
 ) -> None:
     job = JOB | {"final": {"epochs": 3, "candidates": ["default", "safs"]}}
     safs = Candidate(1, {"candidate": "safs", "repeat": 0}, 3, JobSpec.model_validate(job).seed)
     failure = Outcome(inf, error="the trial's process failed: ZeroDivisionError: division by zero")
 
-    ran = Ran(job, tmp_path, Failed(kept, Trial(safs, failure)))
+    ran = Ran(job, tmp_path, Failed(cache_folder, Trial(safs, failure)))
 
     assert ran.started(Stage.FINAL) == [0]
     assert TrialDone(Stage.FINAL, safs, failure, EARLIER_ATTEMPT) in ran.events
@@ -104,10 +104,10 @@ def test_a_final_training_that_failed_in_an_earlier_attempt_has_failed_and_is_no
     assert told in ran.result.report["notes"]
 
 
-def test_a_job_that_differs_in_its_last_section_alone_makes_nothing_before_it_again(kept: Path, tmp_path: Path) -> None:
+def test_a_job_that_differs_only_in_its_last_section_reuses_earlier_stages(cache_folder: Path, tmp_path: Path) -> None:
     later = JOB | {"final": {"epochs": 2, "candidates": ["default", "safs"]}}
 
-    ran = Ran(later, tmp_path, FolderCache(kept))
+    ran = Ran(later, tmp_path, FolderCache(cache_folder))
 
     assert {stage: ran.started(stage) for stage in (Stage.DENSE, Stage.PRUNE, Stage.ACTIVATIONS, Stage.TUNE)} == {
         Stage.DENSE: [],
@@ -116,17 +116,17 @@ def test_a_job_that_differs_in_its_last_section_alone_makes_nothing_before_it_ag
         Stage.TUNE: [],
     }
     assert ran.started(Stage.FINAL) == [0, 1]
-    assert ran.reused() == dict.fromkeys(["dense", "prune", "activations", "tune"], str(kept))
+    assert ran.reused() == dict.fromkeys(["dense", "prune", "activations", "tune"], str(cache_folder))
     stages = {stage["stage"]: stage["reused"] for stage in ran.result.report["stages"]}
-    assert stages["tune"] == [str(kept)]
+    assert stages["tune"] == [str(cache_folder)]
     assert stages["final"] == []
 
 
-def test_what_was_taken_is_what_would_have_been_made(kept: Path, tmp_path: Path) -> None:
+def test_reused_outputs_equal_new_ones(cache_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "made").mkdir()
 
-    taken = Ran(JOB, tmp_path / "taken", FolderCache(kept)).result
+    taken = Ran(JOB, tmp_path / "taken", FolderCache(cache_folder)).result
     made = Ran(JOB, tmp_path / "made", NoCache()).result
 
     assert (taken.directory / WEIGHTS).read_bytes() == (made.directory / WEIGHTS).read_bytes()
@@ -146,44 +146,46 @@ def test_what_was_taken_is_what_would_have_been_made(kept: Path, tmp_path: Path)
         ({"tune": {"trials": 2, "epochs": 1}}, Stage.TUNE),
     ],
 )
-def test_a_stage_is_made_again_from_the_first_one_that_differs(
-    kept: Path, tmp_path: Path, change: dict[str, Any], first_made: Stage
+def test_stages_run_again_from_the_first_one_that_differs(
+    cache_folder: Path, tmp_path: Path, change: dict[str, Any], first_made: Stage
 ) -> None:
     order = [Stage.DENSE, Stage.PRUNE, Stage.ACTIVATIONS, Stage.TUNE]
 
-    ran = Ran(JOB | change, tmp_path, _ReadOnly(kept))
+    ran = Ran(JOB | change, tmp_path, _ReadOnly(cache_folder))
 
     before = order[: order.index(first_made)]
     assert [stage for stage in before if ran.started(stage)] == []
-    assert ran.started(first_made)  # What comes after it may be the same again: another search, the same winner.
+    assert ran.started(first_made)  # Later stages can be the same again: another search can have the same winner.
 
 
-def test_another_version_of_the_program_takes_nothing(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_version_of_the_program_reuses_nothing(
+    cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "code_version", lambda: "another")
 
-    ran = Ran(JOB, tmp_path, _ReadOnly(kept))
+    ran = Ran(JOB, tmp_path, _ReadOnly(cache_folder))
 
     assert ran.reused() == {}
 
 
-def test_another_number_in_flight_searches_anew_with_the_same_pruned_network(kept: Path, tmp_path: Path) -> None:
-    ran = Ran(JOB, tmp_path, _ReadOnly(kept), slots=2)
+def test_another_number_in_flight_searches_anew_with_the_same_pruned_network(
+    cache_folder: Path, tmp_path: Path
+) -> None:
+    ran = Ran(JOB, tmp_path, _ReadOnly(cache_folder), slots=2)
 
     assert {"dense", "prune"} <= set(ran.reused())
     assert "activations" not in ran.reused()
 
 
 class _ReadOnly(FolderCache):
-    """Takes, and keeps nothing, so that tests do not depend on their order."""
+    """A folder cache without writes, so that tests do not depend on their order."""
 
     def put(self, key: str, stage: Stage, file: Path) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Attempt(NoCache):
-    """Knows the trials that an earlier attempt has told of."""
+    """A cache with the trials in the events of an earlier attempt."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._events = events
@@ -194,9 +196,7 @@ class _Attempt(NoCache):
 
 
 @pytest.mark.parametrize("slots", [1, 2])
-def test_a_second_attempt_runs_none_of_the_firsts_trials_again_and_ends_with_the_same_bytes(
-    tmp_path: Path, slots: int
-) -> None:
+def test_a_second_attempt_repeats_no_trial_and_ends_with_the_same_bytes(tmp_path: Path, slots: int) -> None:
     for name in ("whole", "second"):
         (tmp_path / name).mkdir()
     whole = Ran(JOB, tmp_path / "whole", NoCache(), slots=slots)
@@ -215,7 +215,7 @@ def test_a_second_attempt_runs_none_of_the_firsts_trials_again_and_ends_with_the
     assert (second.result.directory / WEIGHTS).read_bytes() == (whole.result.directory / WEIGHTS).read_bytes()
 
 
-def test_an_attempt_whose_trials_cannot_be_matched_says_so_and_goes_on_from_what_they_told(tmp_path: Path) -> None:
+def test_a_search_that_cannot_be_resumed_exactly_warns_and_continues(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
     first = Ran(JOB, tmp_path / "first", NoCache())
@@ -248,7 +248,7 @@ class _Winners(NoCache):
         return [found][:limit]
 
 
-def test_a_warm_start_tries_what_won_first_and_names_the_job(tmp_path: Path) -> None:
+def test_a_warm_start_tries_the_winner_first_and_names_its_job(tmp_path: Path) -> None:
     ran = Ran(JOB | {"warm_start": 1, "tune": {"trials": 2, "epochs": 1}}, tmp_path, _Winners())
 
     notes = [event.message for event in ran.events if isinstance(event, Note)]

@@ -1,4 +1,4 @@
-"""The comparison's rows, from a report that looks like a finished job's."""
+"""The rows of the comparison, from the report of a finished job."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The panel of the inputs that are read, as numbers."""
+"""The panel of the kept inputs, read back as numbers."""
 
 import pytest
 from matplotlib.axes import Axes

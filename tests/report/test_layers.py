@@ -28,7 +28,7 @@ def axes() -> Axes:
 
 
 def lines(axes: Axes) -> dict[str, list[float]]:
-    """Label -> values, of the lines that the legend names."""
+    """Label -> values, for the lines in the legend."""
     return {str(line.get_label()): list(line.get_ydata()) for line in axes.lines if line.get_label()[0] != "_"}
 
 

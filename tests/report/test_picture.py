@@ -15,7 +15,7 @@ LAYERS = json.loads((Path(__file__).parent / "layers.json").read_text())
 
 
 def texts(report: dict[str, Any], folder: Path) -> list[str]:
-    """Every text of the report's picture."""
+    """All texts in the report's picture."""
     draw_picture(report, folder / "report.svg")
     return re.findall(r"<!-- (.*?) -->", (folder / "report.svg").read_text())
 
@@ -42,7 +42,7 @@ def test_a_png_of_a_thousand_pixels_and_more_is_written(report: dict[str, Any], 
     assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (1650, height)
 
 
-def test_the_headline_tells_what_was_removed_and_what_was_gained(tmp_path: Path) -> None:
+def test_the_headline_has_the_sparsity_and_the_gain(tmp_path: Path) -> None:
     written = texts(REPORT, tmp_path)
 
     assert "lenet5 on digits with 99% of its weights removed" in written
@@ -52,7 +52,7 @@ def test_the_headline_tells_what_was_removed_and_what_was_gained(tmp_path: Path)
     ) in written
 
 
-def test_a_line_tells_what_the_job_took_and_what_was_estimated_where_the_report_has_it(tmp_path: Path) -> None:
+def test_a_line_has_the_cost_of_the_job_and_its_estimate_if_the_report_has_them(tmp_path: Path) -> None:
     old = {name: value for name, value in REPORT.items() if name not in ("estimate", "actual")}
 
     line = "It took 42 s: 17 trainings, 60 epochs; estimated: 40 s (30 to 55)."
@@ -77,7 +77,7 @@ def test_few_sites_are_named_and_many_are_numbered(tmp_path: Path) -> None:
     assert "layer: the network's 121 activation calls, from input to output" in many
 
 
-def test_searches_that_the_job_left_out_are_said_to_be_left_out(tmp_path: Path) -> None:
+def test_a_search_that_the_job_did_not_run_is_named_as_missing(tmp_path: Path) -> None:
     report = copy.deepcopy(REPORT)
     del report["searches"]["tune"], report["searches"]["tune_alone"]
 
@@ -88,7 +88,7 @@ def test_searches_that_the_job_left_out_are_said_to_be_left_out(tmp_path: Path) 
 
 
 def jointly(report: dict[str, Any]) -> dict[str, Any]:
-    """The report of a job that searched both at once, with trials of 1 and of 5 epochs."""
+    """The report of a job with a joint search, with trials of 1 and of 5 epochs."""
     changed = copy.deepcopy(report)
     trials = changed["searches"]["tune"]["trials"]
     for trial in trials:
@@ -98,7 +98,7 @@ def jointly(report: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def test_a_joint_search_is_drawn_beside_the_trainings_to_the_end(tmp_path: Path) -> None:
+def test_a_joint_search_is_drawn_beside_the_final_trainings(tmp_path: Path) -> None:
     written = texts(jointly(REPORT), tmp_path)
 
     assert "Activation functions and fine-tuning, searched together" in written
@@ -107,7 +107,7 @@ def test_a_joint_search_is_drawn_beside_the_trainings_to_the_end(tmp_path: Path)
     assert "not part of this job" not in written
 
 
-def test_a_search_of_which_every_trial_broke_down_is_drawn(tmp_path: Path) -> None:
+def test_a_search_whose_trials_all_broke_down_is_drawn(tmp_path: Path) -> None:
     report = copy.deepcopy(REPORT)
     for trial in report["searches"]["activations"]["trials"]:
         trial.update(accuracy=None, cross_entropy=None, error="the loss became infinite in epoch 1")

@@ -7,7 +7,7 @@ TOOK = {
 }
 
 
-def test_what_a_job_survived_is_told_only_if_something_happened() -> None:
+def test_faults_are_mentioned_only_if_there_were_some() -> None:
     quiet = TOOK | {"faults": {"runners_lost": 0, "workers_lost": 0, "trials_repeated": 0, "seconds_lost": 0.0}}
     stormy = TOOK | {"faults": {"runners_lost": 2, "workers_lost": 1, "trials_repeated": 3, "seconds_lost": 12.0}}
 

@@ -1,4 +1,4 @@
-"""What is kept is read back to the last bit."""
+"""Files of the cache are read back to the last bit."""
 
 from dataclasses import replace
 from math import inf
@@ -29,7 +29,7 @@ def network() -> Network:
     )
 
 
-def test_a_trained_network_comes_back_with_all_that_belongs_to_it(tmp_path: Path) -> None:
+def test_a_trained_network_is_read_back_whole(tmp_path: Path) -> None:
     written = Trained(OUTCOME, network(), ("a note",))
 
     write_trained(written, tmp_path / "file")
@@ -47,7 +47,7 @@ def test_a_trained_network_comes_back_with_all_that_belongs_to_it(tmp_path: Path
         assert all(mine[name].dtype == theirs[name].dtype and torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_a_dense_network_has_no_masks_before_and_after(tmp_path: Path) -> None:
+def test_a_dense_network_is_read_back_without_masks(tmp_path: Path) -> None:
     write_trained(Trained(OUTCOME, replace(network(), masks=None)), tmp_path / "file")
 
     read = read_trained(tmp_path / "file").network
@@ -55,7 +55,7 @@ def test_a_dense_network_has_no_masks_before_and_after(tmp_path: Path) -> None:
     assert read.masks is None
 
 
-def test_trials_come_back_with_their_curves_also_those_that_broke_down(tmp_path: Path) -> None:
+def test_trials_are_read_back_with_their_curves_and_errors(tmp_path: Path) -> None:
     trials = [
         Trial(Candidate(0, {"optimizer": "sgd", "learning_rate": 1 / 3, "layers": 2}, 1, 5, horizon=9), OUTCOME),
         Trial(Candidate(1, {"optimizer": "adam"}, 3, 5, 9, 0), Outcome(inf, {}, 0.5, CURVE[:1], "diverged")),

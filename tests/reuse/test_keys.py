@@ -1,4 +1,4 @@
-"""Keys change with all that an output depends on, and with nothing else."""
+"""Keys change with everything that an output depends on, and with nothing else."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def test_the_programs_version_is_part_of_every_key(monkeypatch: pytest.MonkeyPat
     assert len(code_version()) == 64
 
 
-def test_what_cannot_be_part_of_a_key_is_refused() -> None:
+def test_a_tensor_cannot_be_part_of_a_key() -> None:
     with pytest.raises(TypeError, match="Tensor cannot be part of a key"):
         key_of(weights=torch.zeros(2))
 
@@ -82,7 +82,7 @@ def test_a_fingerprint_changes_with_a_single_pixel_and_a_single_label() -> None:
     assert len({fingerprint(split()), fingerprint(changed_pixel), fingerprint(changed_label)}) == 3
 
 
-def test_pictures_in_files_are_known_by_name_size_and_time(tmp_path: Path) -> None:
+def test_images_in_files_are_identified_by_name_size_and_time(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for number in range(10):

@@ -111,7 +111,7 @@ def test_a_wrong_value_is_named_by_its_place(change: dict[str, Any], place: tupl
     assert place in [tuple(problem["loc"]) for problem in error.value.errors()]
 
 
-def test_an_unknown_preset_is_the_only_error_told() -> None:
+def test_an_unknown_preset_is_the_only_error_reported() -> None:
     with pytest.raises(ValidationError) as error:
         JobSpec.model_validate(MINIMAL | {"preset": "fast"})
 

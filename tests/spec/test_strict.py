@@ -1,4 +1,4 @@
-"""Numbers of a job, wherever it is read: neither texts nor truth values."""
+"""Numbers in a job are neither texts nor booleans."""
 
 import re
 from typing import Any
@@ -44,7 +44,7 @@ class Annealing(Options):
         ),
     ],
 )
-def test_what_is_no_number_is_refused_where_one_belongs(more: dict[str, Any], where: tuple[str, ...], why: str) -> None:
+def test_texts_and_booleans_are_no_numbers(more: dict[str, Any], where: tuple[str, ...], why: str) -> None:
     with pytest.raises(ValidationError) as refused:
         JobSpec.model_validate(MINIMAL | more)
 
@@ -63,12 +63,12 @@ def test_what_is_no_number_is_refused_where_one_belongs(more: dict[str, Any], wh
         {"activations": {"options": {"anything": "1"}}},
     ],
 )
-def test_what_belongs_there_is_taken(more: dict[str, Any]) -> None:
+def test_values_of_the_right_type_are_accepted(more: dict[str, Any]) -> None:
     JobSpec.model_validate(MINIMAL | more)
 
 
 @pytest.mark.parametrize("wrong", [{"cooling": "0.5"}, {"rounds": True}])
-def test_options_are_as_strict(wrong: dict[str, Any]) -> None:
+def test_options_refuse_texts_and_booleans_for_numbers(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(SpecError, match="Input should be a number") as refused:
         parse_options(Annealing, wrong, what="strategy 'annealing'", field="tune.options")
@@ -95,7 +95,7 @@ class Window(Options):
         ({"": 1}, "remove ''", "tune.options."),
     ],
 )
-def test_options_that_are_wrong_as_a_whole_are_told(wrong: dict[str, Any], why: str, field: str) -> None:
+def test_options_that_do_not_fit_each_other_are_refused(wrong: dict[str, Any], why: str, field: str) -> None:
     with pytest.raises(SpecError, match=re.escape(why)) as refused:
         parse_options(Window, wrong, what="the window", field="tune.options")
 
@@ -103,7 +103,7 @@ def test_options_that_are_wrong_as_a_whole_are_told(wrong: dict[str, Any], why: 
 
 
 @pytest.mark.parametrize("name", ["naïve run №7 😀", "two\nlines", ""])
-def test_a_label_is_any_text_that_can_be_stored(name: str) -> None:
+def test_a_label_can_be_any_text_that_can_be_stored(name: str) -> None:
     assert JobSpec.model_validate(MINIMAL | {"name": name}).name == name
 
 
