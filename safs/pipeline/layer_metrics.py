@@ -1,4 +1,4 @@
-"""A network measured layer by layer: sparsity, gradient flow, operations, memory, and dead neurons by site."""
+"""Measurements of a network: sparsity, gradient flow, FLOPs and memory by layer, dead neurons by site."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,62 +20,62 @@ from safs.pruning.masks import prunable_parameters
 
 @dataclass(frozen=True, slots=True)
 class LayerMeasurement:
-    """One prunable weight of the architecture."""
+    """Measurements of one prunable weight of the architecture."""
 
     name: str
     weights: int
-    """In the architecture's own form."""
+    """Size in the architecture's original form."""
     stored: int
-    """Those that are there: fewer in a smaller network, none where the layer uses another one's weights."""
+    """Weights in the network's state: fewer in a smaller network, 0 if the layer shares another layer's weights."""
     live: int
-    """Those that are there and not exactly zero."""
+    """Stored weights that are not exactly zero."""
     sparsity: float
     """1 - live / weights."""
     flops_dense: int
-    """For one image, in the architecture's own form."""
+    """FLOPs for one image in the architecture's original form."""
     flops_sparse: int
-    """For one image, of the layers that are there, times their density. A shared weight has those of all its uses."""
+    """FLOPs for one image in the network's own form, times the density; for a shared weight, of all its uses."""
     bytes: int
-    """Of the stored weights, zeros included."""
+    """Bytes of the stored weights, zeros included."""
     gradient_norm: float | None
-    """Over live weights; None where the layer uses another one's weights."""
+    """Norm of the gradient over the live weights; None if the layer shares another layer's weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteMeasurement:
-    """One call of an activation; dead rates are fractions of its neurons (see ``safs.metrics.dead_neurons``)."""
+    """Measurements of one site. Dead rates are fractions of its neurons (see ``safs.metrics.dead_neurons``)."""
 
     path: str
     operator: str
     neurons: int
-    """Elements of the site's output for one image."""
+    """Number of elements of the site's output for one image."""
     dead_static: float
     dead_dynamic: float
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The whole network."""
+    """Measurements of the whole network."""
 
     parameters: int
-    """All that are there: prunable weights, biases, norms; not the operators' scalars, three a site at most."""
+    """Number of parameters: prunable weights, biases, norms; without the operators' scalars, at most three per site."""
     bytes: int
-    """Of all tensors in the checkpoint: parameters, and buffers such as a norm's running mean; zeros included."""
+    """Bytes of all tensors in the checkpoint: parameters, and buffers such as a running mean; zeros included."""
     bytes_live: int
-    """The same without the zeros of prunable weights; where the others are would have to be stored besides."""
+    """``bytes`` without the zeros of prunable weights; a sparse format would also store the positions of the others."""
     flops_dense: int
-    """For one image, in the architecture's own form; also of what cannot be pruned, such as an attention's products."""
+    """FLOPs for one image in the architecture's original form, including unprunable ones such as attention products."""
     flops_sparse: int
     gradient_norm: float
-    """Over the live weights of all layers."""
+    """Norm of the gradient over the live weights of all layers."""
     dead_static: float
     dead_dynamic: float
-    """Fractions of all neurons, so that a large site counts for more than a small one; 0 where there are none."""
+    """Fraction of all neurons, so larger sites have more weight; 0 if there are no neurons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """All that is measured of a network; layers and sites in its own order."""
+    """Measurements of a network, with layers and sites in its own order."""
 
     layers: tuple[LayerMeasurement, ...]
     sites: tuple[SiteMeasurement, ...]
@@ -83,7 +83,7 @@ class Measurements:
 
 
 def measure(network: Network, split: Split, batch_size: int, device: str) -> Measurements:
-    """Measures ``network`` on ``split``, of whole images, in one forward and backward pass over them."""
+    """Measure ``network`` on ``split``, of whole images, in one forward and backward pass over it."""
     on, inputs = torch.device(device), network.blueprint.form.inputs
     model = assemble(network).to(on)
     read = split if inputs is None else select(split, inputs)
@@ -107,7 +107,7 @@ def measure(network: Network, split: Split, batch_size: int, device: str) -> Mea
 
 
 def _own_flops(blueprint: Blueprint) -> FlopReport:
-    """The operations of the architecture as it was before pruning, for a whole image."""
+    """FLOPs of the architecture's original form for a whole image."""
     model = replace(blueprint, form=Form()).build()
     image = torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size)
     return count_flops(model, prunable_parameters(model), image)
