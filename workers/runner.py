@@ -19,7 +19,7 @@ from store import attempts, counters, jobs, queue, uploads
 from store.artifacts.stored_files import artifact_store
 from store.counters import LEASE_LOSSES
 from store.crash_points import reach
-from store.errors import DatabaseUnavailable, LeaseLost
+from store.errors import DatabaseUnavailable, LeaseLost, StoreError
 from store.records import Claim, JobError, JobState
 from store.session import Database
 from telemetry import logs, tracing
@@ -37,6 +37,9 @@ from workers.settings import WorkerSettings
 from workers.store_cache import StoreCache
 
 log = logging.getLogger(__name__)
+
+LONGEST_BACKOFF_S = 30.0
+"""Longest wait, in seconds, after an error while a job is claimed or ended."""
 
 
 class Runner:
@@ -56,13 +59,24 @@ class Runner:
         self._janitor = Janitor(database, self._artifacts, settings)
 
     def run_forever(self) -> None:
-        """Claim and run jobs until ``stopping`` is set."""
+        """Claim and run jobs until ``stopping`` is set.
+
+        An error while a job is claimed or ended, such as a database that has become read-only, does not end the runner.
+        It waits, twice as long after each failure in a row and up to ``LONGEST_BACKOFF_S``, and tries again. The lease
+        of a job that could not be ended expires, and the next attempt ends it.
+        """
+        failures = 0
         while not self._stopping.is_set():
             try:
-                ran_a_job = self.run_one()
-            except DatabaseUnavailable as error:
-                log.warning("%s", error)
-                ran_a_job = False
+                ran_a_job, failures = self.run_one(), 0
+            except Exception as error:
+                ran_a_job, failures = False, failures + 1
+                wait_s = min(self._settings.poll_s * 2**failures, LONGEST_BACKOFF_S)
+                expected = isinstance(error, StoreError)
+                message = str(error) if expected else f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                log.warning("the runner tries again in %g s: %s", wait_s, message, exc_info=not expected)
+                self._stopping.wait(wait_s)
+                continue
             self._janitor.run(for_s=self._settings.poll_s)
             if not ran_a_job:
                 self._stopping.wait(self._settings.poll_s)
