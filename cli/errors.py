@@ -29,6 +29,8 @@ def explain(error: Exception) -> str:
             return _wrong_values(error)
         case CommandError() | SafsError() | ServiceError() | JobFailed() | OSError():
             return str(error)
+        case ModuleNotFoundError(name=str(module)):
+            return f"this needs the packages of the server, and {module} is missing: pip install 'safs-service[server]'"
         case _ if _is_store_error(error):
             return str(error)
         case _:
