@@ -35,7 +35,7 @@ _RECORDED_PACKAGES = ("safs-service", "torch", "torchvision", "timm", "smac", "C
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a verified result folder holds."""
+    """The content of a verified result folder."""
 
     sha256: str
     """Hash of checkpoint.safetensors, hexadecimal."""

@@ -95,7 +95,7 @@ class Trainings:
     operators: tuple[str, ...]
     """Operators that random assignments are drawn from."""
     images: int
-    """Of the training split; what is timed on may have fewer."""
+    """Images of the training split. The split that is timed may have fewer."""
     epochs: int
     """Epochs of the whole job, which limit the time spent on timing."""
 

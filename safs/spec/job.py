@@ -110,7 +110,7 @@ class TrainSpec(Recipe):
 
 
 class PruneSpec(Section):
-    """What is removed, when and how. The method fills in what is left out (``safs.spec.presets.METHODS``).
+    """Pruning by the axes score, distribution, schedule and granularity. The method fills in what is left out.
 
     >>> PruneSpec(method="greg1").schedule, PruneSpec().schedule
     ('growing', 'one_shot')
@@ -134,7 +134,7 @@ class PruneSpec(Section):
     If left out, the method decides.
     """
     granularity: Name = filled("weight")
-    """What is removed together: ``weight``, ``filter``, ``input_channel``, ``column``, ``row``, or n:m such as ``2:4``.
+    """Unit of removal: ``weight``, ``filter``, ``input_channel``, ``column``, ``row``, or n:m such as ``2:4``.
 
     If left out, the method decides.
     """

@@ -100,8 +100,8 @@ def test_a_final_training_that_failed_in_an_earlier_attempt_is_not_run_again(
     assert ran.started(Stage.FINAL) == [0]
     assert TrialDone(Stage.FINAL, safs, failure, EARLIER_ATTEMPT) in ran.events
     assert ran.result.report["result"] == "default"
-    told = "safs broke down and cannot be the result: the trial's process failed: ZeroDivisionError: division by zero"
-    assert told in ran.result.report["notes"]
+    note = "safs broke down and cannot be the result: the trial's process failed: ZeroDivisionError: division by zero"
+    assert note in ran.result.report["notes"]
 
 
 def test_a_job_that_differs_only_in_its_last_section_reuses_earlier_stages(cache_folder: Path, tmp_path: Path) -> None:
