@@ -12,6 +12,7 @@ from store.session import Database
 from workers.on_ray.import_path import job_config
 from workers.on_ray.local_ray import start_local_ray
 from workers.runner import Runner
+from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ def main(settings: WorkerSettings) -> None:
     database = Database(settings.database_url)
     log.info("ready: runner %s", settings.name)
     try:
-        Runner(settings, database, stopping).run_forever()
+        with scratch_folder():
+            Runner(settings, database, stopping).run_forever()
     finally:
         database.dispose()
         ray.shutdown()

@@ -7,6 +7,7 @@ address 127.0.0.1 by the machine's own.
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +15,18 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 
+from safs.errors import SafsError
+
 TOKEN, TOKEN_FILE, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 NICENESS = "RAY_worker_niceness"
+LONGEST_SOCKET_BYTES = 107
+"""Longest path of a Unix socket, in bytes."""
+
+
+class RayFolderTooLong(SafsError):
+    """The temporary folder's path is too long for Ray's sockets."""
+
+    code = "ray_folder_too_long"
 
 
 def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
@@ -25,7 +36,11 @@ def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
         cpus: number of cores that Ray offers.
         niceness: niceness of its workers, 0 to 19. ``RAY_worker_niceness`` in the environment overrides it.
         options: further arguments of ``ray.init``.
+
+    Raises:
+        RayFolderTooLong: the paths of Ray's sockets in its temporary folder would be too long.
     """
+    _check_temporary_folder()
     _require_token()
     os.environ.setdefault(NICENESS, str(niceness))  # Ray's node manager reads it when it starts; its default is 15.
     with _loopback_only():
@@ -35,6 +50,20 @@ def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
             include_dashboard=False,
             _node_ip_address="127.0.0.1",
             **options,
+        )
+
+
+def _check_temporary_folder() -> None:
+    """Raise if the sockets that Ray keeps in its temporary folder would have paths that are too long."""
+    variable = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    if variable not in os.environ or not sys.platform.startswith("linux"):
+        return
+    folder = os.environ[variable]
+    taken = len(f"/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store")
+    if len(os.fsencode(folder)) + taken > LONGEST_SOCKET_BYTES:
+        raise RayFolderTooLong(
+            f"{variable} is {folder!r}, {len(os.fsencode(folder))} bytes, too long for the sockets of Ray in it "
+            f"(at most {LONGEST_SOCKET_BYTES - taken}). Set RAY_TMPDIR to a short path, such as /tmp."
         )
 
 

@@ -11,7 +11,8 @@ import psutil
 import pytest
 import ray
 
-from workers.on_ray.local_ray import NICENESS, TOKEN
+from tests.resume.attempts import ROOT
+from workers.on_ray.local_ray import NICENESS, TOKEN, RayFolderTooLong
 from workers.process import start_ray
 from workers.settings import WorkerSettings
 
@@ -108,3 +109,56 @@ def test_workers_get_the_niceness_of_the_settings_unless_rays_own_variable_is_se
 
 def test_a_worker_runs_at_the_niceness_that_ray_was_given(trial: psutil.Process) -> None:
     assert trial.nice() == psutil.Process().nice() + int(os.environ[NICENESS])
+
+
+START_AND_IMPORT = """
+import sys
+from pathlib import Path
+
+import ray
+
+from workers.process import start_ray
+from workers.settings import WorkerSettings
+
+start_ray(WorkerSettings(home=Path(sys.argv[1]), cpus=1))
+
+
+@ray.remote
+def files():
+    import numpy, safs, store
+    from workers.on_ray import trial_actor
+    return [module.__file__ for module in (numpy, safs, store, trial_actor)]
+
+
+print(ray.get(files.remote()))
+ray.shutdown()
+"""
+
+
+def test_workers_import_no_module_from_the_folder_in_which_the_runner_was_started(tmp_path: Path) -> None:
+    started_in = tmp_path / "mine"
+    started_in.mkdir()
+    for name in ("numpy", "torch", "safs", "store", "workers", "cli", "json"):
+        (started_in / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'a').write({name!r})")
+
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", START_AND_IMPORT, str(tmp_path / "home")],
+        cwd=started_in,
+        env=os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
+    assert str(ROOT / "safs" / "__init__.py") in ran.stdout, ran.stderr
+    assert str(started_in) not in ran.stdout
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_temporary_folder_that_is_too_long_for_rays_sockets_is_refused_with_the_remedy(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, f"/{'x' * 130}")
+
+    with pytest.raises(RayFolderTooLong, match=f"{variable} is '/x+', 131 bytes, .*Set RAY_TMPDIR to a short path"):
+        start_ray(WorkerSettings(home=tmp_path, cpus=1))
