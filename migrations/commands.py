@@ -10,8 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, func, select
 
+from store.database_errors import redacted
 from store.errors import SchemaMissing, SchemaNewer
-from store.session import Database, Transaction, read, redacted
+from store.session import Database, Transaction, read
 
 LOCK_KEY = 0x5AF5
 """Key of the PostgreSQL advisory lock for migrations. On SQLite the lock of the database file serves the purpose."""

@@ -1,7 +1,7 @@
 """All errors of the store.
 
 StoreError
-├── DatabaseUnavailable   the database cannot be reached, or stayed locked
+├── DatabaseUnavailable   the database does not work at the moment: unreachable, read-only, locked, full ...
 ├── AccessDenied          the database role lacks a privilege
 ├── SchemaMissing         the database has not been migrated
 ├── SchemaNewer           a newer version of the program has migrated the database
@@ -25,6 +25,8 @@ StoreError
 Each class has a stable ``code`` for programs.
 """
 
+from enum import StrEnum
+
 
 class StoreError(Exception):
     """Base class of the store's errors; the message names the value and what to do."""
@@ -32,10 +34,33 @@ class StoreError(Exception):
     code = "store_error"
 
 
+class OutageReason(StrEnum):
+    """Reason for which a database is unavailable."""
+
+    UNREACHABLE = "unreachable"
+    READ_ONLY = "read_only"
+    SHUTTING_DOWN = "shutting_down"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    DISK_FULL = "disk_full"
+    OVERLOADED = "overloaded"
+    CONFLICT = "conflict"
+    TIMEOUT = "timeout"
+    SESSION_LOST = "session_lost"
+    BROKEN = "broken"
+
+
 class DatabaseUnavailable(StoreError):
-    """The database cannot be reached, or stayed locked; a retry may succeed."""
+    """The database does not work at the moment, for ``reason``; a retry may succeed.
+
+    The same operation succeeds later without a change of the program: once the server is back, writable, or no longer
+    overloaded.
+    """
 
     code = "database_unavailable"
+
+    def __init__(self, message: str, *, reason: OutageReason = OutageReason.UNREACHABLE) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class AccessDenied(StoreError):

@@ -14,19 +14,12 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from pydantic_core import from_json
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InternalError,
-    NotSupportedError,
-    ProgrammingError,
-)
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from store.errors import AccessDenied, DatabaseUnavailable, InvalidValue, SchemaMissing, StoreError
+from store.database_errors import READ_ONLY, redacted, sqlstate_of, translated
+from store.errors import DatabaseUnavailable, OutageReason, StoreError
 
 Transaction: TypeAlias = Connection
 """A connection inside a transaction that the caller began and will end."""
@@ -35,11 +28,6 @@ Result = TypeVar("Result")
 
 LOCK_TIMEOUT_S = 30
 CONNECT_TIMEOUT_S = 10
-
-_OTHER_SCHEMA = ("42P01", "42703")
-"""PostgreSQL's undefined_table and undefined_column."""
-_ACCESS_DENIED = "42501"
-"""PostgreSQL's insufficient_privilege."""
 
 
 class Database:
@@ -54,6 +42,7 @@ class Database:
         self.url = _parsed(url)
         make_engine = _sqlite_engine if self.url.get_backend_name() == "sqlite" else _postgresql_engine
         self.engine = make_engine(self.url)
+        event.listen(self.engine, "handle_error", self._reconnect_if_read_only)
         self._reader = _reader(self.engine)
         self._autocommit_reader = self._reader if make_engine is _sqlite_engine else _autocommit_engine(self.url)
 
@@ -68,7 +57,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
         """A transaction that may write: committed at the end of the block, rolled back if it raises."""
-        with _errors_translated(self.url), self.engine.begin() as tx:
+        with _errors_translated(self.url, writes=True), self.engine.begin() as tx:
             yield tx
 
     def read(self) -> AbstractContextManager[Transaction]:
@@ -97,6 +86,20 @@ class Database:
         """The engines that have a connection pool of their own."""
         return (self.engine,) if self._autocommit_reader is self._reader else (self.engine, self._autocommit_reader)
 
+    def _reconnect_if_read_only(self, context: ExceptionContext) -> None:
+        """Discards all connections if the server refuses a write because it is read-only.
+
+        After a failover, connections to the old primary stay open, and would be used for ever. New ones can lead to
+        the new primary. The pool for reads has to follow, or it would not see what is written from then on.
+        """
+        error, connection = context.sqlalchemy_exception, context.connection
+        if not isinstance(error, DBAPIError) or sqlstate_of(error) != READ_ONLY or connection is None:
+            return
+        if connection.get_execution_options().get("safs_read_only"):
+            return  # The transaction is read-only, not the server.
+        context.is_disconnect = True
+        self._autocommit_reader.dispose()
+
     def dispose(self) -> None:
         """Close all connections of the pools."""
         for engine in self.engines:
@@ -115,7 +118,7 @@ def _reader(engine: Engine) -> Engine:
 
 @contextmanager
 def _read(reader: Engine, url: URL) -> Iterator[Transaction]:
-    with _errors_translated(url), reader.begin() as tx:
+    with _errors_translated(url, writes=False), reader.begin() as tx:
         yield tx
 
 
@@ -145,8 +148,7 @@ def _autocommit_engine(url: URL) -> Engine:
     """An engine for ``Database.query``: its connections commit each statement, and refuse those that write."""
     timeout = {"connect_timeout": CONNECT_TIMEOUT_S}
     engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args=timeout, **_JSON)
-    event.listen(engine, "connect", _prepare_postgresql)
-    event.listen(engine, "connect", _refuse_writes)
+    event.listen(engine, "connect", _prepare_postgresql_query)
     return engine
 
 
@@ -175,16 +177,40 @@ _JSON: dict[str, Any] = {"json_serializer": _to_json, "json_deserializer": from_
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:
-    """Makes the server notice within a minute that the client's machine is gone, so that it releases its locks."""
     connection.autocommit = True
-    for setting, value in (("idle", 30), ("interval", 10), ("count", 3)):
-        connection.execute(f"SET tcp_keepalives_{setting} = {value}")
+    if _is_pooled(connection):
+        connection.prepare_threshold = None
+    else:
+        connection.execute(_KEEPALIVE)
     connection.autocommit = False
 
 
-def _refuse_writes(connection: Any, _record: object) -> None:
+def _prepare_postgresql_query(connection: Any, _record: object) -> None:
     connection.autocommit = True
-    connection.execute("SET default_transaction_read_only = on")
+    if _is_pooled(connection):
+        connection.prepare_threshold = None
+        # A transaction for each query in place of a setting of the session. SQLAlchemy calls commit() in any case.
+        connection.autocommit, connection.read_only = False, True
+    else:
+        connection.execute(f"{_KEEPALIVE}, set_config('default_transaction_read_only', 'on', false)")
+
+
+# The server notices within a minute that the client's machine is gone, and releases its locks.
+_KEEPALIVE = "SELECT " + ", ".join(
+    f"set_config('tcp_keepalives_{name}', '{value}', false)"
+    for name, value in (("idle", 30), ("interval", 10), ("count", 3))
+)
+
+
+def _is_pooled(connection: Any) -> bool:
+    """True if a pooler such as PgBouncer, and not the server, answers on this connection.
+
+    A pooler can give each transaction another session of the server. Settings of a session would then reach other
+    clients, and prepared statements would be missing, so neither may be used. A pooler is recognised by the process
+    id that it sends to clients, since it is not that of the server's process.
+    """
+    (backend_pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return bool(backend_pid != connection.info.backend_pid)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -207,50 +233,17 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _errors_translated(url: URL) -> Iterator[None]:
+def _errors_translated(url: URL, *, writes: bool) -> Iterator[None]:
     """Turns the driver's errors into errors of the store where they concern the database or the values."""
     try:
         yield
-    except DatabaseError as error:
-        translated = _translated(error, url)
-        if translated is None:
-            raise
-        raise translated from error
+    except DBAPIError as error:
+        known = translated(error, url)
+        if known is None or (not writes and getattr(known, "reason", None) is OutageReason.READ_ONLY):
+            raise  # A write in a transaction that may only read is a bug, not an outage.
+        raise known from error
     except PoolTimeout as error:
         raise DatabaseUnavailable(
-            f"all connections to {redacted(url)} are in use, and none became free: {error}"
+            f"all connections to {redacted(url)} are in use, and none became free: {error}",
+            reason=OutageReason.TOO_MANY_CONNECTIONS,
         ) from error
-
-
-def _translated(error: DatabaseError, url: URL) -> StoreError | None:
-    cause, database = str(error.orig).strip(), redacted(url)
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate in _OTHER_SCHEMA or cause.startswith(("no such table", "no such column")):
-        return SchemaMissing(
-            f"the database {database} does not have the tables that this version needs; run `safs migrate`"
-        )
-    if sqlstate == _ACCESS_DENIED:
-        return _access_denied(cause.partition("\n")[0], url)
-    match error:
-        case DataError():
-            return InvalidValue(f"the database cannot hold this value: {cause}")
-        case IntegrityError() | InternalError() | NotSupportedError() | ProgrammingError():
-            return None
-        case _:
-            return DatabaseUnavailable(
-                f"the database {database} does not work: {cause}. Check that it runs, and SAFS_DATABASE_URL"
-            )
-
-
-def _access_denied(cause: str, url: URL) -> AccessDenied:
-    role = f'the role "{url.username}"' if url.username else "the role of the service"
-    return AccessDenied(
-        f"{role} lacks a privilege in the database {redacted(url)}: {cause}. Let an administrator GRANT CREATE ON "
-        f'SCHEMA public TO "{url.username or "ROLE"}" (or whatever privilege is missing), or use another role in '
-        "SAFS_DATABASE_URL, such as the owner of the tables"
-    )
-
-
-def redacted(url: URL) -> str:
-    """The URL without its password."""
-    return url.difference_update_query(["password"]).render_as_string(hide_password=True)

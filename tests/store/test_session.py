@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from migrations import upgrade
 from store import jobs, queue
-from store.errors import AccessDenied, DatabaseUnavailable, SchemaMissing, StoreError
+from store.errors import AccessDenied, DatabaseUnavailable, OutageReason, SchemaMissing, StoreError
 from store.session import Database, Transaction
 
 
@@ -68,9 +68,10 @@ def test_a_question_that_loses_its_connection_twice_says_that_the_database_does_
             killer.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": asked[-1]})
         jobs.list(tx)
 
-    with pytest.raises(DatabaseUnavailable, match="SAFS_DATABASE_URL"):
+    with pytest.raises(DatabaseUnavailable, match="Wait until it runs again") as caught:
         database.query(lose)
 
+    assert caught.value.reason is OutageReason.SHUTTING_DOWN
     assert len(set(asked)) == 2
     database.dispose()
     other.dispose()
