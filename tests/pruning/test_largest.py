@@ -1,4 +1,4 @@
-"""The largest of many, against sorting."""
+"""The k largest scores, compared with sorting."""
 
 import torch
 from hypothesis import given
@@ -10,19 +10,19 @@ few_values = st.lists(st.integers(0, 4).map(float), min_size=1, max_size=30)
 
 
 def kept_by_sorting(scores: list[float], live: int) -> list[bool]:
-    """Positions in ascending order of (score, position); the last ``live`` of them stay."""
+    """Sorts positions by (score, position), ascending; the last ``live`` of them are kept."""
     order = sorted(range(len(scores)), key=lambda place: (scores[place], place))
     return [place in order[len(scores) - live :] for place in range(len(scores))]
 
 
-def test_of_equal_scores_the_first_ones_go():
+def test_the_first_of_equal_scores_are_pruned():
     kept = keep_largest(torch.tensor([1.0, 1.0, 0.5, 1.0, 2.0]), live=3)
 
     assert kept.tolist() == [False, True, False, True, True]
 
 
 @given(scores=few_values, data=st.data())
-def test_what_stays_is_what_sorting_keeps(scores, data):
+def test_the_kept_scores_are_those_that_sorting_keeps(scores, data):
     live = data.draw(st.integers(0, len(scores)))
 
     assert keep_largest(torch.tensor(scores), live).tolist() == kept_by_sorting(scores, live)
@@ -36,7 +36,7 @@ def test_what_stays_is_what_sorting_keeps(scores, data):
     ),
     data=st.data(),
 )
-def test_every_row_is_cut_as_if_it_were_alone(scores, data):
+def test_every_row_is_pruned_by_itself(scores, data):
     live = data.draw(st.integers(0, len(scores[0])))
 
     kept = keep_largest_of_rows(torch.tensor(scores), live)
@@ -53,7 +53,7 @@ def test_one_threshold_is_shared_by_all_layers():
     assert masks["b"].tolist() == [False, True, True]
 
 
-def test_a_layer_of_small_weights_keeps_its_largest_and_another_pays_for_it():
+def test_a_layer_of_small_weights_keeps_its_largest_at_the_cost_of_another_layer():
     scores = {"small": torch.tensor([0.1, 0.3, 0.2]), "large": torch.tensor([7.0, 8.0, 9.0])}
 
     masks = keep_largest_overall(scores, live=3)
@@ -62,14 +62,14 @@ def test_a_layer_of_small_weights_keeps_its_largest_and_another_pays_for_it():
     assert masks["large"].tolist() == [False, True, True]
 
 
-def test_a_layer_of_equal_weights_protects_one_alone():
+def test_a_layer_of_equal_weights_protects_a_single_one():
     masks = keep_largest_overall({"equal": torch.ones(4), "other": torch.full((4,), 2.0)}, live=5)
 
     assert masks["equal"].tolist() == [True, False, False, False]
     assert masks["other"].all()
 
 
-def test_sorting_leaves_the_values_alone():
+def test_sorting_does_not_change_its_input():
     values = torch.tensor([3.0, 1.0, 2.0])
 
     assert ascending(values).tolist() == [1.0, 2.0, 3.0]

@@ -1,4 +1,4 @@
-"""What may be pruned, and what applying a mask does."""
+"""Prunable parameters, and the effect of applying masks."""
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ def test_weights_of_convolutions_and_linear_layers_are_prunable_and_nothing_else
     assert list(prunable_parameters(model)) == ["0.weight", "2.weight", "3.weight", "4.weight"]
 
 
-def test_attention_gives_its_output_layer_and_not_its_stacked_input_weights():
+def test_of_attention_the_output_layer_is_prunable_and_the_stacked_input_weights_are_not():
     assert list(prunable_parameters(nn.MultiheadAttention(8, 2))) == ["out_proj.weight"]
 
 
@@ -44,7 +44,7 @@ def test_kept_weights_that_are_exactly_zero_do_not_count_as_pruned():
     assert weight[:2].tolist() == [torch.finfo(torch.float32).tiny] * 2
 
 
-def test_masking_twice_changes_nothing_more():
+def test_masking_a_second_time_changes_nothing():
     weight, mask = torch.randn(50, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 3 == 0
     apply_masks({"weight": weight}, {"weight": mask})
     once = weight.clone()

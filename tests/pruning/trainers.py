@@ -1,4 +1,4 @@
-"""Real benches for tests of pruning methods: small perceptrons, trained on scikit-learn's digits."""
+"""Real trainers for tests of pruning methods: small perceptrons on scikit-learn's digits."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +24,7 @@ def digits() -> Splits:
 
 
 def perceptron(seed: int = 0, widths: tuple[int, ...] = (32, 16), activation: type[nn.Module] = nn.ReLU) -> nn.Module:
-    """Linear layers with biases, by the names 1, 3, 5 ...; no norms."""
+    """Returns linear layers with biases, named 1, 3, 5 ..., without norms."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         sizes = (64, *widths, 10)
@@ -51,30 +51,30 @@ def task_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> PruningTask:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecord:
-    """One ``Trainer.train``."""
+    """A recorded call of ``Trainer.train``."""
 
     epochs: int
     masks: Masks
-    """As it began."""
+    """Masks at the beginning."""
     before: dict[str, Tensor]
-    """The state dict that it was given."""
+    """State dict at the beginning."""
     after: dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateRecord:
-    """Masks that a hook returned."""
+    """A recorded return value of a hook."""
 
     step: int
     masks: Masks
     state: dict[str, Tensor]
-    """The model's state dict just before they hold."""
+    """State dict of the model before the masks are applied."""
     gradients: dict[str, Tensor]
-    """Of the masked weights, of that step."""
+    """Gradients of the masked weights in that step."""
 
 
 class RecordingTrainer(PruningTrainer):
-    """A real trainer that remembers its trainings, and what hooks returned."""
+    """A real trainer that records its trainings and the masks that hooks returned."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -102,7 +102,7 @@ class RecordingTrainer(PruningTrainer):
 
 
 def drain(pruning: Steps) -> tuple[list[EpochMetrics], Pruned]:
-    """All epochs of a pruning, and its result."""
+    """Runs a pruning to its end; returns all its epochs and its result."""
     epochs: list[EpochMetrics] = []
     while True:
         try:

@@ -1,4 +1,4 @@
-"""How sparsity is spread over layers."""
+"""Distributions: the number of weights that each layer keeps."""
 
 from math import prod
 
@@ -66,11 +66,11 @@ def test_sparsity_zero_keeps_every_weight(distribution):
 def test_uniform_leaves_lenet5s_first_layer_two_weights_of_150_at_99_percent():
     counts = live_counts(LENET5, 0.99, "uniform")
 
-    # 615 of 61,470 stay: shares 1.501, 24.01, 480.23, 100.85 and 8.40; rounded down they leave 2.
+    # 615 of 61,470 are kept: shares 1.501, 24.01, 480.23, 100.85 and 8.40; rounded down they leave 2.
     assert list(counts.values()) == [2, 24, 480, 101, 8]
 
 
-def test_uniform_gives_what_rounding_leaves_to_the_largest_remainders():
+def test_uniform_rounds_up_for_the_largest_remainders():
     shapes = {"small": torch.Size([3]), "large": torch.Size([5, 3]), "middle": torch.Size([7])}
 
     counts = live_counts(shapes, 0.5, "uniform")
@@ -111,7 +111,7 @@ RESNET34_BLOCKS = [(64, 3), (128, 4), (256, 6), (512, 3)]
 
 
 def resnet34_shapes() -> dict[str, torch.Size]:
-    """Of ResNet-34 for CIFAR-10: 3x3 convolutions, 1x1 shortcuts where the width changes, a classifier."""
+    """Shapes of ResNet-34 for CIFAR-10: 3x3 convolutions, 1x1 shortcuts where the width changes, a classifier."""
     shapes, width = [(64, 3, 3, 3)], 64
     for wider, blocks in RESNET34_BLOCKS:
         for _ in range(blocks):
@@ -147,7 +147,7 @@ def test_lamp_does_not_depend_on_the_scale_of_a_layer(scale):
     assert DISTRIBUTIONS["lamp"].rescale(scores).tolist() == pytest.approx([1 / 14, 4 / 13, 1])
 
 
-def test_lamp_tells_a_masked_weight_from_one_that_is_only_small():
+def test_lamp_scores_a_small_weight_above_a_masked_one():
     scores = torch.tensor([0.0, 1e-200, 1.0], dtype=torch.float64)
 
     masked, small, largest = DISTRIBUTIONS["lamp"].rescale(scores).tolist()
@@ -156,14 +156,14 @@ def test_lamp_tells_a_masked_weight_from_one_that_is_only_small():
     assert DISTRIBUTIONS["lamp"].rescale(torch.zeros(3)).tolist() == [0, 0, 0]
 
 
-def test_a_sparsity_is_told_by_its_fewest_digits():
+def test_a_sparsity_has_the_fewest_digits_that_leave_the_weights():
     assert sparsity_that_leaves(615, 61_470) == 0.99
     assert sparsity_that_leaves(1, 3) == 0.7  # round(0.7 * 3) is 2
     assert sparsity_that_leaves(10, 10) == 0
 
 
 @given(weights=st.integers(1, 50_000_000), data=st.data())
-def test_the_sparsity_told_leaves_that_many_weights(weights, data):
+def test_the_returned_sparsity_leaves_that_many_weights(weights, data):
     live = data.draw(st.integers(1, weights))
 
     assert live_total(weights, sparsity_that_leaves(live, weights)) == live
@@ -176,7 +176,7 @@ def test_the_largest_sparsity_is_found_between_what_fails_and_all():
 def test_uniform_that_empties_a_layer_names_it_and_the_largest_sparsity_that_works():
     shapes = {"head.weight": torch.Size([10, 5]), "body.weight": torch.Size([100, 100])}
 
-    # 100 of 10,050 stay, head's share is 0.4975; of 101 it is 0.5025, the larger remainder.
+    # 100 of 10,050 are kept, head's share is 0.4975; of 101 it is 0.5025, the larger remainder.
     with pytest.raises(SparsityError, match=r"layer 'head.weight' 0 of.*'global', or.*at most 0\.98995\.") as caught:
         check(shapes, 0.99, "uniform")
 
@@ -213,5 +213,5 @@ def test_counts_that_depend_on_scores_are_refused_for_shapes(distribution):
 
 
 def check(shapes: dict[str, torch.Size], sparsity: float, distribution: str) -> None:
-    """Raises where these layers cannot have this sparsity, weight by weight."""
+    """Raises if these layers cannot have this sparsity at the granularity ``weight``."""
     check_choice(shapes, sparsity, distribution=distribution, granularity="weight")

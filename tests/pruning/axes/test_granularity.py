@@ -1,4 +1,4 @@
-"""How a layer's weights are cut into groups."""
+"""Granularities: how a layer's weights are divided into groups."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_groups_hold_the_weights_that_belong_together(name, linear, conv):
 
 @pytest.mark.parametrize("name", GRANULARITIES)
 @pytest.mark.parametrize("shape", [(4, 3), (4, 3, 2), (4, 3, 5, 2), (6, 1, 3, 3)])
-def test_ungrouping_undoes_grouping_and_the_group_size_is_told_from_the_shape(name, shape):
+def test_ungrouping_undoes_grouping_and_the_group_size_follows_from_the_shape(name, shape):
     weight = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     granularity = GRANULARITIES[name]
 
@@ -37,7 +37,7 @@ def test_ungrouping_undoes_grouping_and_the_group_size_is_told_from_the_shape(na
     assert groups.shape[1] == granularity.group_size(weight.shape)
 
 
-def test_names_and_patterns_are_told_apart():
+def test_names_and_patterns_are_distinguished():
     assert granularity_named("column") is GRANULARITIES["column"]
     assert granularity_named("2:4") == Pattern(kept=2, block=4)
     assert str(granularity_named("01:08")) == "1:8"

@@ -1,4 +1,4 @@
-"""The weights before and after a weight, by hand; squares are whole numbers."""
+"""Norms of the weights before and after a weight, worked by hand; squares are whole numbers."""
 
 import pytest
 import torch
@@ -9,14 +9,14 @@ from safs.pruning.masks import prunable_parameters
 
 
 def squares(model: nn.Module, *image: int) -> dict[str, Tensor]:
-    """Squared norms before times after each weight, [out, in]."""
+    """Returns squared norms before times after each weight, [out, in]."""
     weights = {name: weight.detach() for name, weight in prunable_parameters(model).items()}
     norms = neighbour_norms(model.eval(), weights, torch.Size(image))
     return {name: norm.square().flatten(1) for name, norm in norms.items()}
 
 
 def filled(layer: nn.Module, rows: list[float]) -> nn.Module:
-    """``layer`` with one value for all weights of each output."""
+    """Sets all weights of each output of ``layer`` to one value."""
     weight = layer.get_parameter("weight")
     weight.data = torch.tensor(rows, dtype=torch.float32).view(-1, *(1,) * (weight.dim() - 1)).expand_as(weight).clone()
     return layer
@@ -26,7 +26,7 @@ def approximately(*rows: list[float]) -> Tensor:
     return pytest.approx(torch.tensor(rows))
 
 
-def test_batch_norm_scales_what_comes_before_and_what_comes_after():
+def test_batch_norm_scales_the_norms_before_and_after():
     norm = nn.BatchNorm1d(2, eps=1.0)
     norm.weight.data, norm.running_var = torch.tensor([-4.0, 3.0]), torch.tensor([3.0, 8.0])  # scales 2 and 1
     norm.bias.data, norm.running_mean = torch.tensor([9.0, 9.0]), torch.tensor([5.0, -5.0])
@@ -38,7 +38,7 @@ def test_batch_norm_scales_what_comes_before_and_what_comes_after():
     assert found["2.weight"] == approximately([12.0, 12.0], [12.0, 12.0])
 
 
-def test_a_channel_goes_on_into_all_the_columns_that_flattening_makes_of_it():
+def test_after_flattening_a_channel_is_read_by_all_its_columns():
     model = nn.Sequential(
         filled(nn.Conv2d(1, 2, 2), [1, 2]), nn.MaxPool2d(2), nn.Flatten(), filled(nn.Linear(8, 2), [1, 3])
     )
@@ -77,7 +77,7 @@ class Residual(nn.Module):
         return self.head(x)
 
 
-def test_a_shortcut_makes_neighbours_of_the_layers_around_the_block():
+def test_a_shortcut_makes_the_layers_around_a_block_neighbours():
     found = squares(Residual(), 1)
 
     # The stem is read by body (9 + 16 a column) and head (25). The head reads the stem (1, 4) and body (18, 32).
@@ -143,7 +143,7 @@ class Attention(nn.Module):
         return self.head(x).mean(1)
 
 
-def test_attention_counts_1_both_ways_and_norms_and_position_embeddings_nothing():
+def test_attention_counts_as_1_and_norms_and_position_embeddings_do_not_count():
     found = squares(Attention(), 3, 2)
 
     # embed is read by head (9 + 16) and by attention (1); head reads embed (2, 8, 18, 32) and attention (1).
@@ -152,7 +152,7 @@ def test_attention_counts_1_both_ways_and_norms_and_position_embeddings_nothing(
     assert (found["attention.out_proj.weight"] == 1).all()
 
 
-def test_a_layer_that_is_called_twice_has_both_calls_neighbours():
+def test_a_layer_that_is_called_twice_has_the_neighbours_of_both_calls():
     middle = filled(nn.Linear(2, 2), [1, 2])
     model = nn.Sequential(filled(nn.Linear(1, 2), [3, 4]), middle, nn.ReLU(), middle, filled(nn.Linear(2, 1), [5]))
 
@@ -162,7 +162,7 @@ def test_a_layer_that_is_called_twice_has_both_calls_neighbours():
     assert found["1.weight"] == approximately([30.0 * 11, 30.0 * 24], [30.0 * 11, 30.0 * 24])
 
 
-def test_a_pruned_channel_makes_its_readers_worthless():
+def test_the_readers_of_a_pruned_channel_score_zero():
     model = nn.Sequential(filled(nn.Linear(1, 2), [0, 2]), nn.ReLU(), filled(nn.Linear(2, 1), [3]))
 
     assert squares(model, 1)["2.weight"].flatten().tolist() == pytest.approx([0, 4])

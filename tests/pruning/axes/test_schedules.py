@@ -1,4 +1,4 @@
-"""Sparsity over progress, against the formulas' values."""
+"""Schedules: the sparsity over progress, compared with values of the formulas."""
 
 from math import e
 
@@ -33,7 +33,7 @@ def test_every_schedule_ends_at_exactly_the_final_sparsity_and_stays_within_0_an
 
 @pytest.mark.parametrize("name", ["iterative", "cubic", "one_cycle"])
 @given(progress=st.lists(st.floats(0, 1), min_size=2, max_size=6), final=st.floats(0.01, 0.9999))
-def test_these_schedules_never_bring_weights_back(name, progress, final):
+def test_the_sparsity_of_these_schedules_never_falls(name, progress, final):
     schedule = PRUNING_SCHEDULES[name]
 
     sparsities = [schedule.sparsity_at(done, final, schedule.options()) for done in sorted(progress)]
@@ -42,7 +42,7 @@ def test_these_schedules_never_bring_weights_back(name, progress, final):
 
 
 @pytest.mark.parametrize("name", ["cubic", "one_cycle", "cyclic"])
-def test_by_default_the_final_sparsity_stands_in_the_last_quarter(name):
+def test_by_default_the_sparsity_is_final_in_the_last_quarter(name):
     schedule = PRUNING_SCHEDULES[name]
 
     assert {schedule.sparsity_at(done, 0.9, schedule.options()) for done in (0.75, 0.8, 0.99)} == {0.9}
@@ -54,7 +54,7 @@ def test_only_one_shot_does_not_train():
     assert all(schedule.summary for schedule in PRUNING_SCHEDULES.values())
 
 
-def test_iterative_rounds_remove_the_same_share_of_what_is_left():
+def test_iterative_rounds_remove_the_same_share_of_the_live_weights():
     options = IterativeOptions(rounds=4)
 
     densities = [1 - iterative(done, 1 - 0.0625, options) for done in (0, 0.24, 0.25, 0.5, 0.75, 1)]
@@ -63,7 +63,7 @@ def test_iterative_rounds_remove_the_same_share_of_what_is_left():
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 7, 10, 100])
-def test_a_round_begins_where_its_share_of_the_progress_does_whatever_floats_say(rounds):
+def test_a_round_begins_at_its_share_of_the_progress_despite_rounding(rounds):
     options = IterativeOptions(rounds=rounds)
 
     sparsities = {iterative(done / rounds, 0.99, options) for done in range(rounds)}
@@ -93,7 +93,7 @@ def test_cyclic_density_rises_to_three_times_the_final_one_in_each_of_two_cycles
     assert cyclic(0, 0.9, options) == cyclic(1, 0.9, options) == 0.9
 
 
-def test_cyclic_density_never_passes_1_and_stands_at_the_final_one_before_it_begins():
+def test_cyclic_density_is_at_most_1_and_final_before_it_begins():
     assert cyclic(0.25, 0.5, CyclicOptions(end=1)) == 0  # 3 * 0.5 would be 1.5
     assert cyclic(0.1, 0.5, CyclicOptions(begin=0.2)) == 0.5
 
@@ -110,6 +110,6 @@ def test_cyclic_density_never_passes_1_and_stands_at_the_final_one_before_it_beg
         (IterativeOptions, {"round": 3}),
     ],
 )
-def test_options_that_make_no_schedule_are_refused(options, given):
+def test_invalid_options_are_refused(options, given):
     with pytest.raises(ValidationError):
         options(**given)

@@ -1,4 +1,4 @@
-"""What weights are worth: two-layer networks by hand, and what all scores promise."""
+"""Scores: two-layer networks worked by hand, and the contract of all scores."""
 
 import copy
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def two_layers(*between: nn.Module) -> nn.Sequential:
 
 
 def batches_of(*images: Tensor) -> Batches:
-    """Each with labels 0."""
+    """Batches with labels 0."""
     return lambda: iter([(one, torch.zeros(len(one), dtype=torch.long)) for one in images])
 
 
@@ -55,7 +55,7 @@ def test_gradient_is_the_weight_times_the_mean_gradient_over_all_samples():
     assert scores["1.weight"].flatten().tolist() == pytest.approx([2, 2, 4, 4])
 
 
-def test_gradient_of_a_masked_network_is_that_of_the_weights_left():
+def test_the_gradient_score_of_a_masked_network_is_that_of_its_live_weights():
     masks = {"0.weight": torch.tensor([[True, False], [True, True]]), "1.weight": torch.ones(2, 2, dtype=torch.bool)}
     masked = two_layers()
     apply_masks(dict(masked.named_parameters()), masks)
@@ -68,7 +68,7 @@ def test_gradient_of_a_masked_network_is_that_of_the_weights_left():
     assert torch.allclose(scores["1.weight"], expected["1.weight"])
 
 
-def test_synflow_is_all_that_flows_through_a_weight_from_an_input_of_ones():
+def test_synflow_is_the_flow_through_a_weight_from_an_input_of_ones():
     scores = scores_of("synflow", two_layers(nn.ReLU()))
 
     # The hidden neurons get 1 + 2 and 3 + 1, and pass on by 2 + 4 and 3 + 6; R = 54.
@@ -97,7 +97,7 @@ def test_synflow_scales_by_batch_norm_and_leaves_its_shift_and_biases_out():
     assert scores["2.weight"].flatten().tolist() == pytest.approx([12, 12, 24, 24])
 
 
-def test_synflow_flows_alike_through_every_layer_of_a_deep_chain_beyond_float32():
+def test_synflow_is_equal_in_all_layers_of_a_deep_chain_beyond_float32():
     torch.manual_seed(0)
     model = nn.Sequential(*(layer for _ in range(150) for layer in (nn.Linear(64, 64), nn.ReLU())))
     for layer in model[::2]:
@@ -117,7 +117,7 @@ def test_lookahead_is_the_weight_times_the_norms_of_the_weights_before_and_after
     assert scores["2.weight"].square().flatten().tolist() == pytest.approx([4 * 5, 9 * 10, 16 * 5, 36 * 10])
 
 
-def test_random_follows_from_its_seed_alone():
+def test_random_depends_on_its_seed_alone():
     torch.manual_seed(1)
     first = scores_of("random", two_layers(), seed=5)
     torch.manual_seed(2)
@@ -186,7 +186,7 @@ def test_every_weight_has_a_finite_score_and_masked_ones_alone_have_0(name, bloc
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_weight_without_any_use_still_scores_above_masked_ones(name, block):
+def test_an_unused_weight_scores_above_masked_ones(name, block):
     with torch.no_grad():
         block.head.weight.zero_()  # no gradient, no flow, no neighbour
 
@@ -222,7 +222,7 @@ def test_the_model_is_left_exactly_as_it_was(name, training, block):
 
 @pytest.mark.parametrize("around", [torch.no_grad, torch.enable_grad])
 @pytest.mark.parametrize("name", SCORES)
-def test_scores_repeat_themselves_whatever_surrounds_them(name, around: Callable[..., object], block):
+def test_scores_are_the_same_in_any_surroundings(name, around: Callable[..., object], block):
     first = scores_of(name, block.train(), IMAGES)
     with around():
         second = scores_of(name, block.eval(), IMAGES)
@@ -242,7 +242,7 @@ def test_a_weight_that_two_layers_share_has_one_score(name):
     assert all((score > 0).all() for score in scores.values())
 
 
-def test_of_a_shared_weight_synflow_counts_the_flow_through_both_places():
+def test_synflow_counts_the_flow_through_both_uses_of_a_shared_weight():
     shared = linear([[2.0]])
     other = linear([[1.0]])
     other.weight = shared.weight
@@ -259,5 +259,5 @@ def test_scores_are_different_from_each_other(above, below, block):
     assert not torch.equal(first["head.weight"].flatten().argsort(), second["head.weight"].flatten().argsort())
 
 
-def test_every_score_says_what_it_is_and_where_it_is_from():
+def test_every_score_has_a_summary_and_a_source():
     assert all(score.summary and "arXiv" in score.source for score in SCORES.values())

@@ -1,4 +1,4 @@
-"""Pruning by the four axes alone: how much is live when, what comes back, and what a schedule does with its epochs."""
+"""Pruning composed of the four axes: live weights over time, regrowth, and the use of epochs."""
 
 from itertools import pairwise
 from math import cos, exp, pi
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_network(schedule):
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_one_shot_trains_nothing_and_leaves_survivors_biases_and_buffers_as_they_are():
+def test_one_shot_does_not_train_and_changes_only_pruned_weights():
     model = perceptron()
     before = copied(model)
 
@@ -90,14 +90,14 @@ def test_one_shot_trains_nothing_and_leaves_survivors_biases_and_buffers_as_they
         assert torch.equal(value, before[name] * mask)
 
 
-def test_one_shot_in_rounds_scores_again_what_is_left():
+def test_one_shot_in_rounds_computes_new_scores_in_each():
     model = perceptron()
     once = run(trainer_for(perceptron(), epochs=0), 0.9375, spec(score="gradient")).masks
 
     masks = run(trainer_for(model, epochs=0), 0.9375, spec(score="gradient", options={"rounds": 2})).masks
 
     expected: Masks | None = None
-    for sparsity in (0.75, 0.9375):  # Each round keeps a quarter of what is left.
+    for sparsity in (0.75, 0.9375):  # each round keeps a quarter of the live weights
         given = ScoreInput(perceptron(), expected, trainer_for(model, epochs=0).batches, seed=0)
         scores = SCORES["gradient"].compute(given)
         largest = torch.cat([score.flatten() for score in scores.values()]).argsort(descending=True)[: live(sparsity)]
@@ -110,7 +110,7 @@ def test_one_shot_in_rounds_scores_again_what_is_left():
 
 
 @pytest.mark.parametrize(("score", "rounds"), [("synflow", 100), ("gradient", 1)])
-def test_synflow_is_pruned_in_a_hundred_rounds_and_others_at_once_unless_told_otherwise(score, rounds):
+def test_synflow_prunes_in_a_hundred_rounds_and_others_at_once_unless_rounds_are_given(score, rounds):
     by_itself, told = trainer_for(perceptron(), epochs=0), trainer_for(perceptron(), epochs=0)
 
     run(by_itself, 0.9, spec(score=score))
@@ -120,7 +120,7 @@ def test_synflow_is_pruned_in_a_hundred_rounds_and_others_at_once_unless_told_ot
 
 
 @pytest.mark.parametrize("rewind", [True, False])
-def test_iterative_removes_the_same_share_in_each_round_and_trains_survivors_from_their_start_or_on(rewind):
+def test_iterative_removes_the_same_share_in_each_round_then_trains_with_or_without_rewinding(rewind):
     model = perceptron()
     start, trainer = copied(model), trainer_for(model, epochs=8)
 
@@ -135,7 +135,7 @@ def test_iterative_removes_the_same_share_in_each_round_and_trains_survivors_fro
         assert not any(came_back(before.masks, after.masks).values())
         scores = torch.cat([before.after[name].abs().flatten() for name in LAYERS])
         kept = torch.cat([after.masks[name].flatten() for name in LAYERS])
-        assert scores[kept].min() >= scores[~kept].max()  # the trained weights are what decides
+        assert scores[kept].min() >= scores[~kept].max()  # the trained weights decide
     assert torch.equal(pruned.masks["1.weight"], trainer.trainings[-1].masks["1.weight"])
     assert torch.equal(pruned.model.state_dict()["3.weight"], trainer.trainings[-1].after["3.weight"])
 
@@ -150,15 +150,13 @@ def one_cycle(t: float) -> float:
 
 @pytest.mark.parametrize(("schedule", "sparsity_at"), [("cubic", cubic), ("one_cycle", one_cycle)])
 @pytest.mark.parametrize("distribution", ["global", "lamp"])
-def test_a_gradual_schedule_follows_its_curve_brings_nothing_back_and_then_trains_on(
-    schedule, sparsity_at, distribution
-):
+def test_a_gradual_schedule_follows_its_curve_without_regrowth_and_then_trains_on(schedule, sparsity_at, distribution):
     trainer = trainer_for(perceptron(), epochs=4)
     assert trainer.steps_per_epoch == 6
 
     pruned = run(trainer, 0.8, spec(schedule, epochs=4, distribution=distribution))
 
-    assert count(trainer.trainings[0].masks) == live(sparsity_at(0.0))  # of one-cycle a little above 0
+    assert count(trainer.trainings[0].masks) == live(sparsity_at(0.0))  # a little above 0 for one_cycle
     assert [update.step for update in trainer.updates] == list(range(18))  # three quarters of 24 steps
     for update in trainer.updates[:-1]:
         assert count(update.masks) == live(sparsity_at((update.step + 1) / 24 / 0.75))
@@ -170,7 +168,7 @@ def test_a_gradual_schedule_follows_its_curve_brings_nothing_back_and_then_train
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "erk"])
-def test_where_layers_have_counts_their_rounding_brings_one_weight_back_at_most(distribution):
+def test_rounded_counts_of_layers_bring_back_one_weight_at_most(distribution):
     trainer = trainer_for(perceptron(), epochs=6)
 
     run(trainer, 0.8, spec("one_cycle", distribution=distribution))
@@ -179,7 +177,7 @@ def test_where_layers_have_counts_their_rounding_brings_one_weight_back_at_most(
         assert max(came_back(before, after).values()) <= 1
 
 
-def test_what_is_pruned_at_a_step_is_what_is_nearest_to_zero_then():
+def test_each_step_prunes_the_weights_nearest_to_zero_at_that_time():
     trainer = trainer_for(perceptron(), epochs=2)
 
     run(trainer, 0.8, spec("cubic", epochs=2))
@@ -191,7 +189,7 @@ def test_what_is_pruned_at_a_step_is_what_is_nearest_to_zero_then():
 
 
 @pytest.mark.parametrize("score", ["magnitude", "synflow"])
-def test_cyclic_begins_and_ends_sparse_and_brings_back_where_the_gradient_is_largest(score):
+def test_cyclic_begins_and_ends_sparse_and_grows_where_the_gradient_is_largest(score):
     trainer = trainer_for(perceptron(), epochs=4)
 
     pruned = run(trainer, 0.95, spec("cyclic", epochs=4, score=score, options={"cycles": 1, "peak": 3, "end": 0.5}))
@@ -216,7 +214,7 @@ def test_cyclic_begins_and_ends_sparse_and_brings_back_where_the_gradient_is_lar
             assert sizes[now & ~gone].min() >= sizes[~now & ~gone].max()
 
 
-def test_weights_that_come_back_rank_below_live_ones_by_gradient_however_small_the_live_scores_are():
+def test_pruned_weights_rank_by_gradient_below_live_ones_of_any_score():
     masks = {"a": torch.tensor([True, True, False, False]), "b": torch.tensor([True, False])}
     gradients: dict[str, Tensor | None] = {"a": torch.tensor([9.0, 9.0, 1e-6, -3e-6]), "b": torch.tensor([0.0, 2e-6])}
 
@@ -235,7 +233,7 @@ def test_weights_that_come_back_rank_below_live_ones_by_gradient_however_small_t
     assert torch.equal(without["a"], scores["a"])
 
 
-def test_a_long_training_is_pruned_about_a_hundred_times():
+def test_a_long_training_prunes_about_a_hundred_times():
     trainer = trainer_for(perceptron(), epochs=3, batch_size=16)
     assert trainer.steps_per_epoch == 81
 
@@ -267,7 +265,7 @@ def test_a_long_training_is_pruned_about_a_hundred_times():
         ({"granularity": "2:4", "options": {"rounds": 2}}, SpecError, "prune.schedule", "in steps"),
     ],
 )
-def test_axes_that_do_not_fit_are_refused_before_anything_runs(changes, error, field, words):
+def test_unsuitable_axes_are_refused_by_the_check(changes, error, field, words):
     with pytest.raises(error, match=words) as caught:
         PRUNERS["magnitude"].check(task_for(perceptron(), 0.5, PruneSpec.model_validate(changes)))
 
@@ -275,14 +273,14 @@ def test_axes_that_do_not_fit_are_refused_before_anything_runs(changes, error, f
 
 
 @pytest.mark.parametrize("schedule", PRUNING_SCHEDULES)
-def test_a_sparsity_that_is_too_high_is_refused_before_anything_runs(schedule):
+def test_a_sparsity_that_is_too_high_is_refused_by_the_check(schedule):
     with pytest.raises(SparsityError):
         PRUNERS["magnitude"].check(task_for(perceptron(), 1 - 2 / WEIGHTS, spec(schedule)))
 
 
 @pytest.mark.parametrize("score", ["magnitude", "synflow"])
 @pytest.mark.parametrize(("schedule", "options"), [("one_shot", {}), ("iterative", {"rounds": 1})])
-def test_n_of_m_is_reached_at_once(schedule, options, score):
+def test_a_pattern_is_reached_at_once(schedule, options, score):
     chosen = spec(schedule, granularity="2:4", score=score, options=options)
     PRUNERS["magnitude"].check(task_for(perceptron(), 0.5, chosen))
 

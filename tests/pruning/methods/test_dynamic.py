@@ -1,4 +1,4 @@
-"""SET and RigL: what moves, how much of it, and what that is good for."""
+"""SET and RigL: which connections move, how many, and the effect on accuracy."""
 
 from math import cos, pi
 from statistics import mean
@@ -45,7 +45,7 @@ def test_the_largest_scores_among_the_pruned_are_grown():
     assert grow(torch.tensor([9.0, 0.1, 0.3, 0.2]), mask, 3).tolist() == [True, False, True, True]
 
 
-def test_among_gradients_of_zero_chance_decides_and_the_seed_repeats_it():
+def test_zero_gradients_are_ordered_at_random_by_the_seed():
     nothing, weight = torch.zeros(1000, dtype=torch.bool), layer([0.0] * 1000, [0.0] * 999 + [1e-20])
 
     grown, again, other = (grow(by_gradient(weight, generator(seed)), nothing, 101) for seed in (0, 0, 1))
@@ -66,7 +66,7 @@ def test_a_move_drops_by_magnitude_and_grows_by_gradient():
     assert masks["weight"].tolist() == [False, False, True, True, True, False, True]
 
 
-def test_what_was_dropped_comes_back_where_its_gradient_is_largest():
+def test_a_dropped_weight_is_grown_again_if_its_gradient_is_largest():
     weight = layer([0.1, 0.2, 0.0], [5.0, 0.0, 1.0])
     connections = Connections({"weight": weight}, {"weight": 2}, by_gradient, generator())
     connections.masks = {"weight": torch.tensor([True, True, False])}
@@ -87,7 +87,7 @@ def test_a_move_to_other_counts_grows_by_gradient_or_prunes_by_magnitude():
 
 
 @pytest.mark.parametrize("growth", [by_gradient, at_random])
-def test_every_layer_keeps_its_count_whatever_share_moves(growth):
+def test_every_layer_keeps_its_count_for_every_share(growth):
     weights = {f"{live}.weight": layer(torch.randn(4, 5).tolist(), torch.randn(4, 5).tolist()) for live in (1, 7, 20)}
     counts = {"1.weight": 1, "7.weight": 7, "20.weight": 20}
     connections = Connections(weights, counts, growth, generator())
@@ -96,7 +96,7 @@ def test_every_layer_keeps_its_count_whatever_share_moves(growth):
         assert per_layer(connections.move(share)) == counts
 
 
-def test_growth_at_random_does_not_look_at_gradients():
+def test_random_growth_ignores_gradients():
     weight = layer([1.0] * 10 + [0.0] * 90, [0.0] * 10 + [9.0] * 10 + [0.0] * 80)
     start = torch.arange(100) < 10
     grown = torch.zeros(100)
@@ -109,7 +109,7 @@ def test_growth_at_random_does_not_look_at_gradients():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_training_moves_connections_on_time_and_holds_every_layers_count(method):
+def test_a_training_moves_connections_at_the_right_steps_and_keeps_every_layers_count(method):
     model = perceptron()
     trainer = trainer_for(model, 8, batch_size=128)  # 11 steps an epoch
 
@@ -151,7 +151,7 @@ def test_training_repeats_itself_under_a_seed():
     assert any(not torch.equal(mask, other.masks[name]) for name, mask in one.masks.items())
 
 
-def test_at_half_a_percent_moving_connections_beat_a_static_mask_by_far():
+def test_moving_connections_are_far_better_than_a_static_mask_at_half_a_percent():
     recipe = Recipe(optimizer="adam", learning_rate=1e-2, schedule="cosine")
 
     def accuracy(seed, **options):
@@ -180,7 +180,7 @@ def test_at_half_a_percent_moving_connections_beat_a_static_mask_by_far():
     ],
 )
 @pytest.mark.parametrize("method", METHODS)
-def test_what_does_not_fit_is_refused(method, wrong, field):
+def test_unsuitable_options_and_axes_are_refused(method, wrong, field):
     with pytest.raises(SpecError) as caught:
         check(task_for(perceptron(), 0.9, PruneSpec(method=method, **wrong)))
 

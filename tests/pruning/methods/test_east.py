@@ -37,7 +37,7 @@ SGD = Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=1e-4)
 
 
 class SmallResNet(nn.Module):
-    """A stem, a stage of four blocks, a classifier; and a tanh, which is no ReLU."""
+    """A stem with tanh instead of ReLU, a stage of four blocks and a classifier."""
 
     def __init__(self, width=8):
         super().__init__()
@@ -56,7 +56,7 @@ UNIQUE = 9 * 8 + 4 * 9 * 64 + 80
 
 
 class WatchingTrainer(RecordingTrainer):
-    """Also remembers, step by step, beta and the norm of the gradients as they were used."""
+    """Also records beta and the norm of the clipped gradients in each step."""
 
     def train(self, epochs, *, masks=None, hooks=Hooks(), through=None):  # noqa: B008  # frozen
         self.through = through
@@ -74,14 +74,14 @@ class WatchingTrainer(RecordingTrainer):
 
 
 class IdleBench(RecordingTrainer):
-    """Trains nothing, so that what a method begins with can be seen for networks of any size."""
+    """Does not train, so that the start of a method can be tested for networks of any size."""
 
     def train(self, epochs, *, masks=None, hooks=Hooks(), through=None):  # noqa: B008  # frozen
         return iter(())
 
 
 def bench_of(kind, model, epochs, seed=0):
-    """11 steps an epoch."""
+    """Returns a trainer with 11 steps per epoch."""
     splits = digits()
     return kind(
         model, splits.train, splits.validation, recipe=SGD, epochs=epochs, batch_size=128, seed=seed, device=CPU
@@ -89,7 +89,7 @@ def bench_of(kind, model, epochs, seed=0):
 
 
 def watched(epochs=4, sparsity=0.9, seed=0, **options):
-    """The trainer after a training, and the pruned network."""
+    """The trainer after a training and the pruned network."""
     torch.manual_seed(seed)
     trainer = bench_of(WatchingTrainer, SmallResNet(), epochs, seed)
     return trainer, drain(east(trainer, sparsity, PruneSpec(method="east", epochs=epochs, options=options)))[1]
@@ -137,7 +137,7 @@ def test_every_layer_keeps_a_weight_throughout(trained):
         assert min(per_layer(masks).values()) >= 1
 
 
-def test_growing_keeps_all_that_live_and_pruning_only_takes(trained):
+def test_growing_keeps_all_live_weights_and_pruning_adds_none(trained):
     trainer, _ = trained
     swing = [trainer.trainings[0].masks, *(masks for step, masks in updates(trainer) if step < 8)]
 
@@ -159,21 +159,21 @@ def test_after_the_cycles_connections_move_at_a_falling_rate(trained):
     live = WEIGHTS - round(0.9 * WEIGHTS)
     for step, number in moved.items():
         share = 0.005 + 0.495 * (1 + cos(pi * step / 44)) / 2
-        assert number <= share * live + 6  # Six layers round.
+        assert number <= share * live + 6  # six layers round
     assert sum(list(moved.values())[:5]) > 5 * 0.15 * live
 
 
-def test_dynamic_relus_fade_to_relu_between_a_quarter_and_a_half_of_the_training(trained):
+def test_dynamic_relus_become_relu_between_a_quarter_and_half_of_the_training(trained):
     trainer, _ = trained
 
     betas = [beta for (beta,) in trainer.betas]
 
-    # What step n is trained with was set after the n steps before it, of 44.
+    # Beta of step n is set after the n steps before it, of 44.
     assert betas == pytest.approx([min(1.0, max(0.0, 1 - (step - 11) / 11)) for step in range(44)])
     assert betas[22:] == [0.0] * 22
 
 
-def test_what_comes_back_is_plain_and_has_no_dynamic_relu(trained):
+def test_the_result_is_the_plain_network_without_dynamic_relus(trained):
     trainer, pruned = trained
     own = SmallResNet()
 
@@ -203,10 +203,10 @@ def test_a_note_warns_of_the_published_rate_without_batch_norm(model, learning_r
     assert any("no batch norm" in note for note in pruned.notes) == noted
 
 
-def test_the_dynamic_relus_parameters_are_told_and_in_no_count(trained):
+def test_parameters_of_dynamic_relus_are_noted_and_not_counted(trained):
     trainer, pruned = trained
 
-    dense = 8 * (8 * 2 + 2 + 2 * 32 + 32)  # Eight ReLUs of 8 channels: 8 -> 2 -> 2 * 2 * 8.
+    dense = 8 * (8 * 2 + 2 + 2 * 32 + 32)  # eight ReLUs of 8 channels: 8 -> 2 -> 2 * 2 * 8.
     assert any(f"{dense:,} dense parameters" in note for note in pruned.notes)
     assert sum(mask.numel() for mask in pruned.masks.values()) == UNIQUE
     assert sum(parameter.numel() for parameter in trainer.through.activations["stage.0.relu1"].parameters()) == 114
@@ -245,7 +245,7 @@ def test_scales_of_shared_weights_start_between_0_and_1_and_are_not_decayed():
 def test_frozen_dynamic_relus_stop_learning_where_the_phase_starts():
     trainer, _ = watched(epochs=2, freeze=True)
     free, _ = watched(epochs=2)
-    start, end = 7, 11  # Of 22 steps, freezing follows the sixth.
+    start, end = 7, 11  # freezing follows the sixth of 22 steps
 
     def last_change(one):
         return max(
@@ -258,7 +258,7 @@ def test_frozen_dynamic_relus_stop_learning_where_the_phase_starts():
     assert start < last_change(free) <= end
 
 
-def test_each_trick_can_be_left_out():
+def test_each_trick_can_be_turned_off():
     trainer, pruned = watched(epochs=1, dyrelu=False, share=False)
 
     assert trainer.betas[0] == set()
@@ -286,7 +286,7 @@ def test_a_shared_weights_gradient_is_the_sum_over_its_users():
         for number, (user, owner) in enumerate(shared.items(), start=1):
             scale = 0.2 * number
             model.get_submodule(user.removesuffix(".weight")).share_scale.fill_(scale)
-            own[user].copy_(scale * own[owner])  # Biasless, so that a scaled output is a scaled weight.
+            own[user].copy_(scale * own[owner])  # without bias, a scaled output is a scaled weight
     images, labels = next(digits().train.batches(32, device=CPU))
 
     for one in (model, twin):
@@ -300,7 +300,7 @@ def test_a_shared_weights_gradient_is_the_sum_over_its_users():
 
 
 @pytest.mark.parametrize("share", [True, False])
-def test_resnet34_has_as_few_weights_as_promised_and_no_dead_layer(resnet34, share):
+def test_resnet34_has_the_published_number_of_live_weights_and_no_empty_layer(resnet34, share):
     # One input channel in place of three: 1,152 weights fewer than the 21,265,088 of colour images.
     sparsity = 1 - 2_127 / 21_263_936
     trainer = bench_of(IdleBench, copy.deepcopy(resnet34), 1)
@@ -337,7 +337,7 @@ def test_a_sparsity_with_more_weights_than_are_unique_is_refused():
         ({"options": {"phases": 0.5}}, "prune.options.phases"),
     ],
 )
-def test_what_does_not_fit_is_refused(wrong, field):
+def test_unsuitable_options_and_axes_are_refused(wrong, field):
     with pytest.raises(SpecError) as caught:
         check(task_for(SmallResNet(), 0.9, PruneSpec(method="east", **wrong)))
 

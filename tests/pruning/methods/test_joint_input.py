@@ -1,4 +1,4 @@
-"""Joint pruning of weights and inputs, on digits; where chance has a part, the figures are means over seeds."""
+"""Joint pruning of weights and inputs, on digits; figures that depend on chance are means over seeds."""
 
 from dataclasses import replace
 from statistics import fmean
@@ -46,7 +46,7 @@ def test_the_small_network_on_reduced_images_equals_the_masked_one_on_whole_imag
     for _ in range(5):
         next(steps)
     with torch.no_grad():
-        expected = trainer.model.eval()(images)  # trained under the masks; nothing has left it
+        expected = trainer.model.eval()(images)  # trained under the masks; nothing is removed yet
 
     _, pruned = drain(steps)
 
@@ -59,7 +59,7 @@ def test_the_small_network_on_reduced_images_equals_the_masked_one_on_whole_imag
     assert torch.allclose(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
-def test_constant_pixels_go_first_and_what_they_added_stays_in_the_bias() -> None:
+def test_constant_pixels_are_removed_first_and_their_contribution_stays_in_the_bias() -> None:
     images, constant = all_images(digits().train), constant_pixels()
     trainer = trainer_for(perceptron(), 0)
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_no_constant_pixel_is_read_after_training(seed: int) -> None:
     assert constant_pixels().isdisjoint(pruned.form.inputs.kept)
 
 
-def test_the_chosen_pixels_teach_more_than_as_many_random_ones() -> None:
+def test_the_chosen_pixels_give_a_higher_accuracy_than_as_many_random_ones() -> None:
     chosen, drawn = [], []
     for seed in range(4):
         _, pruned = drain(prune(trainer_for(perceptron(seed), 5, seed=seed), 0.97, joint()))
@@ -101,7 +101,7 @@ def test_the_chosen_pixels_teach_more_than_as_many_random_ones() -> None:
 
 
 def accuracy_of_a_fresh_perceptron(kept: tuple[int, ...], seed: int) -> float:
-    """Of the catalogue's perceptron, trained on these pixels alone."""
+    """Returns the accuracy of the catalogue's perceptron, trained on these pixels alone."""
     inputs = InputSelection("pixel", kept)
     blueprint = Blueprint("mlp", 1, 8, 10, Form({"hidden.0.linear.weight": (256, len(kept))}, inputs))
     train, validation = (select(split, inputs) for split in (digits().train, digits().test))
@@ -111,7 +111,7 @@ def accuracy_of_a_fresh_perceptron(kept: tuple[int, ...], seed: int) -> float:
     return run.outcome().metrics["accuracy"]
 
 
-def test_what_the_masks_leave_useless_is_what_was_removed_and_no_more() -> None:
+def test_exactly_the_useless_units_are_removed() -> None:
     trainer = trainer_for(perceptron(), 5)
     _, pruned = drain(prune(trainer, 0.8, joint()))
     full = perceptron()
@@ -126,7 +126,7 @@ def test_what_the_masks_leave_useless_is_what_was_removed_and_no_more() -> None:
     assert [32 - len(useless["1"]), 16 - len(useless["3"])] == widths
 
 
-def test_a_colour_channel_that_is_the_same_everywhere_is_left_out() -> None:
+def test_a_constant_colour_channel_is_removed() -> None:
     trainer = colour_bench()
     # The first convolution reads 3 channels by 9 weights for each of 8 filters: 72 a channel.
     weights = sum(one.numel() for one in trainer.model.parameters() if one.ndim > 1)
@@ -138,7 +138,7 @@ def test_a_colour_channel_that_is_the_same_everywhere_is_left_out() -> None:
 
 
 def colour_bench() -> RecordingTrainer:
-    """Digits in red and blue; green is one shade, and the padded convolution has to bear it."""
+    """Returns digits in red and blue with a constant green channel, which a padded convolution reads."""
     grey = digits().train
     images = grey.images.repeat(1, 3, 1, 1)
     images[:, 1] = 128
@@ -164,7 +164,7 @@ class Shortcut(nn.Module):
         return self.convolution(images) + images
 
 
-def test_inputs_are_found_where_layers_alone_read_them() -> None:
+def test_inputs_are_found_if_only_layers_read_them() -> None:
     pixels = found_inputs(nn.Sequential(nn.Dropout(0.1), nn.Flatten(), nn.Linear(192, 4)))
     channels = found_inputs(nn.Sequential(nn.Conv2d(3, 4, 3)))
 
@@ -185,7 +185,7 @@ def test_inputs_are_found_where_layers_alone_read_them() -> None:
     ],
     ids=["shortcut", "one channel", "grouped", "pooled"],
 )
-def test_inputs_that_something_else_reads_are_all_needed(model: nn.Module, channels: int) -> None:
+def test_no_input_can_be_removed_if_something_else_reads_them(model: nn.Module, channels: int) -> None:
     assert found_inputs(model, channels) is None
 
 

@@ -1,4 +1,4 @@
-"""The penalty: its growth, where it falls, and what is measured of it."""
+"""The penalty: its growth, the weights that it applies to, and its measurements."""
 
 import copy
 from itertools import pairwise
@@ -13,7 +13,7 @@ from tests.pruning.trainers import trainer_for
 
 
 class Block(nn.Module):
-    """A layer with norm, one whose norm comes after an addition, one without, and one that is called twice."""
+    """Layers: one with a norm, one with a norm after an addition, and one without."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ def test_the_gradient_of_the_penalty_is_lambda_times_the_weight():
     assert three.grad is None  # the loss does not depend on it
 
 
-def test_the_norm_right_behind_a_layer_is_found_and_no_other():
+def test_only_the_norm_directly_after_a_layer_is_found():
     trainer = trainer_for(model := block().train(), epochs=1)
     before = copy.deepcopy(model.state_dict())
 
@@ -89,14 +89,14 @@ def test_the_norm_right_behind_a_layer_is_found_and_no_other():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_norm_that_two_layers_share_is_left_alone():
+def test_a_norm_that_two_layers_share_is_not_found():
     norm = nn.BatchNorm1d(64)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), norm, nn.Linear(64, 64), norm, nn.Linear(64, 10))
 
     assert norms_behind(trainer_for(model, epochs=1)) == {}
 
 
-def test_a_filter_that_goes_whole_is_pulled_down_with_its_scale_behind_the_norm():
+def test_a_filter_pruned_whole_is_penalised_with_its_scale_in_the_norm():
     model = block()
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable_parameters(model).items()}
     masks["first.weight"][1] = False
@@ -110,7 +110,7 @@ def test_a_filter_that_goes_whole_is_pulled_down_with_its_scale_behind_the_norm(
     assert pulled["first_norm.weight"].tolist() == [False, True, False, False]
 
 
-def test_the_spread_behind_norms_is_that_of_the_filters_that_go_and_of_the_others():
+def test_the_spread_after_norms_is_that_of_pruned_filters_and_of_the_others():
     model = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3 * 64, 10))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([2.0, -1.0, 0.5]).view(3, 1, 1, 1))
@@ -127,7 +127,7 @@ def test_the_spread_behind_norms_is_that_of_the_filters_that_go_and_of_the_other
     assert others == pytest.approx((3.0 + 1.0) / 2, rel=0.02)
 
 
-def test_there_is_no_spread_to_tell_where_no_filter_goes_whole():
+def test_there_is_no_spread_if_no_filter_is_pruned_whole():
     model = block()
     masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in prunable_parameters(model).items()}
     masks["first.weight"][:, :, 0] = False

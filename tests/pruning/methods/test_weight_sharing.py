@@ -19,7 +19,7 @@ def sizes(model):
     return {name: parameter.numel() for name, parameter in prunable_parameters(model).items()}
 
 
-def test_blocks_from_the_third_on_use_the_second_ones_weights(resnet34):
+def test_blocks_from_the_third_on_use_the_weights_of_the_second(resnet34):
     shared = shareable(resnet34)
 
     assert len(shared) == 2 * (1 + 2 + 4 + 1)
@@ -61,7 +61,7 @@ def test_only_weights_of_the_same_shape_are_shared():
     }
 
 
-def test_plain_sequences_of_layers_and_sequences_of_sequences_are_no_stages():
+def test_sequences_of_layers_and_of_sequences_are_not_stages():
     layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     nested = nn.Sequential(*(nn.Sequential(nn.Linear(4, 4), nn.ReLU()) for _ in range(4)))
 

@@ -1,4 +1,4 @@
-"""Which units go, against small networks worked by hand and for totals exact to the single weight."""
+"""The choice of units: small networks worked by hand, and totals exact to the single weight."""
 
 from math import prod
 
@@ -40,7 +40,7 @@ SCORES = {
 }
 
 
-def test_the_unit_of_least_mean_score_goes_with_its_row_and_column():
+def test_the_unit_of_the_lowest_mean_score_is_removed_with_its_row_and_column():
     removal = choose_units(GROUPS, SCORES, sparsity=4 / 12)
 
     assert removal.units == {"a": (0,)}
@@ -48,21 +48,21 @@ def test_the_unit_of_least_mean_score_goes_with_its_row_and_column():
     assert removal.masks["b.weight"].tolist() == [[False, True, True], [False, True, True]]
 
 
-def test_what_is_missing_goes_as_the_smallest_single_weights():
+def test_the_rest_are_the_smallest_single_weights():
     removal = choose_units(GROUPS, SCORES, sparsity=6 / 12)
 
     # Units 1 and 2 keep the largest weight that reads them (0.3, 0.4); each row keeps its largest (0.2 and 0.4 in b,
-    # 5 and 4 in a). Of the others 0.1 goes first and then 2.0.
+    # 5 and 4 in a). Of the others, 0.1 is removed first, then 2.0.
     assert removal.units == {"a": (0,)}
     assert removal.masks["a.weight"].tolist() == [[False, False], [True, True], [False, True]]
     assert removal.masks["b.weight"].tolist() == [[False, False, True], [False, True, True]]
 
 
-def test_where_nothing_else_is_left_a_row_gives_up_its_largest_weight_but_no_layer():
+def test_a_row_can_lose_its_largest_weight_if_nothing_else_is_left_but_a_layer_cannot():
     groups = (dense_group("a", "b", 2),)
     scores = {"a.weight": torch.tensor([[1.0], [2.0]]), "b.weight": torch.tensor([[3.0, 4.0]])}
 
-    removal = choose_units(groups, scores, sparsity=1 / 4)  # a unit has 2 weights, so none goes whole
+    removal = choose_units(groups, scores, sparsity=1 / 4)  # a unit has 2 weights, so none is removed whole
 
     assert removal.units == {"a": ()}
     assert removal.masks["a.weight"].tolist() == [[False], [True]]
@@ -83,7 +83,7 @@ def test_a_weight_between_two_removed_units_counts_once():
     assert sum(int(mask.sum()) for mask in removal.masks.values()) == 3
 
 
-def test_a_unit_of_several_layers_has_the_mean_of_its_means():
+def test_a_unit_of_several_layers_scores_the_mean_of_its_means():
     group = UnitGroup("a", 2, (Slot("a.weight", 0, ((0, 1), (2, 3))), Slot("d.weight", 0, each(2))), ())
     scores = {
         "a.weight": torch.tensor([[1.0], [3.0], [5.0], [5.0]]),
@@ -93,7 +93,7 @@ def test_a_unit_of_several_layers_has_the_mean_of_its_means():
     assert unit_scores(group, scores).tolist() == [(2 + 4) / 2, (5 + 0.5) / 2]
 
 
-def test_global_compares_units_in_shares_of_their_groups_mean():
+def test_global_compares_units_relative_to_their_groups_mean():
     large, small = torch.tensor([100.0, 300.0]), torch.tensor([0.01, 0.02, 0.03])
 
     assert removal_order("global", dense_group("a", "b", 2), large, {}).tolist() == [0.5, 1.5]
@@ -102,7 +102,7 @@ def test_global_compares_units_in_shares_of_their_groups_mean():
     )
 
 
-def test_uniform_takes_the_same_share_of_every_group():
+def test_uniform_removes_the_same_share_of_every_group():
     groups = (dense_group("a", "b", 4), dense_group("b", "c", 8))
     torch.manual_seed(0)
     scores = {"a.weight": torch.rand(4, 6), "b.weight": 100 * torch.rand(8, 4), "c.weight": torch.rand(5, 8)}
@@ -123,7 +123,7 @@ def test_erk_keeps_more_of_a_group_of_small_layers():
     assert removal_order("erk", large, scores, shapes).tolist() == pytest.approx([-20.0, -5.0, -15.0, -10.0])
 
 
-def test_lamp_measures_a_unit_by_those_that_are_no_smaller():
+def test_lamp_compares_a_unit_with_those_that_are_not_smaller():
     keys = removal_order("lamp", dense_group("a", "b", 3), torch.tensor([2.0, 1.0, 3.0], dtype=torch.float64), {})
 
     assert keys.tolist() == pytest.approx([4 / 13, 1 / 14, 1.0])
@@ -135,13 +135,13 @@ def test_scores_of_the_callers_choice_decide():
     assert choose_units(GROUPS, scores, sparsity=4 / 12).units == {"a": (2,)}
 
 
-def test_of_equal_units_the_first_go():
+def test_the_first_of_equal_units_are_removed():
     scores = {name: torch.ones_like(score) for name, score in SCORES.items()}
 
     assert choose_units(GROUPS, scores, sparsity=8 / 12).units == {"a": (0, 1)}
 
 
-def test_a_sparsity_that_one_unit_a_group_passes_is_refused():
+def test_a_sparsity_that_leaves_fewer_weights_than_one_unit_a_group_is_refused():
     shapes = {name: score.shape for name, score in SCORES.items()}
     assert choose_units(GROUPS, SCORES, sparsity=8 / 12).units == {"a": (0, 2)}
 
@@ -188,7 +188,7 @@ FOUND = {width: find_groups(network, torch.zeros(1, 1, 6, 6)) for width, network
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @settings(max_examples=40, deadline=None)
 @given(width=st.sampled_from(list(NETWORKS)), seed=st.integers(0, 10_000), sparsity=st.floats(0, 1))
-def test_exactly_as_many_weights_stay_as_the_sparsity_says(distribution, width, seed, sparsity):
+def test_exactly_as_many_weights_are_kept_as_the_sparsity_says(distribution, width, seed, sparsity):
     model, groups = NETWORKS[width], FOUND[width]
     generator = torch.Generator().manual_seed(seed)
     scores = {n: torch.rand(p.shape, generator=generator).square() for n, p in prunable_parameters(model).items()}
@@ -209,7 +209,7 @@ def test_exactly_as_many_weights_stay_as_the_sparsity_says(distribution, width, 
 
 
 @pytest.mark.parametrize("sparsity", [0.5, 0.8])
-def test_no_unit_that_stays_falls_silent_or_goes_unheard(sparsity):
+def test_every_kept_unit_has_inputs_and_readers(sparsity):
     torch.manual_seed(0)
     groups, scores = FOUND[6], magnitudes(small_network(6))
 
@@ -225,7 +225,7 @@ def test_no_unit_that_stays_falls_silent_or_goes_unheard(sparsity):
             )
 
 
-def test_less_than_a_units_weights_go_as_single_ones():
+def test_fewer_single_weights_are_removed_than_a_unit_has():
     torch.manual_seed(0)
     groups, scores = FOUND[6], magnitudes(small_network(6))
 

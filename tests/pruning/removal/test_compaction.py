@@ -1,4 +1,4 @@
-"""The smaller network is the masked one: same outputs, exact counts, and it can be built again from its form."""
+"""The smaller network equals the masked one: same outputs, exact counts, and its form rebuilds it."""
 
 import copy
 import dataclasses
@@ -55,7 +55,7 @@ NETWORKS: dict[str, tuple[Build, tuple[int, int, int], float]] = {
 
 
 def trained_looking(build: Build) -> nn.Module:
-    """A network whose biases and norms are not at their starts, where forgetting one would go unseen."""
+    """Returns a network with non-initial biases and norms, so that a forgotten one changes the output."""
     torch.manual_seed(0)
     model = build()
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_a_residual_stream_gets_narrower_everywhere():
     assert "layer1.0.bn1.weight" not in shapes
 
 
-def test_across_a_flattening_each_pixel_loses_its_column():
+def test_after_flattening_each_pixel_loses_its_column():
     build, shape, _ = NETWORKS["lenet5"]
     model, example = trained_looking(build), torch.zeros(1, *shape)
     columns = model.fc1.weight.detach()[:, 25:50].clone()
@@ -134,7 +134,7 @@ def test_across_a_flattening_each_pixel_loses_its_column():
 
 
 @pytest.mark.parametrize("norm", [True, False])
-def test_a_zeroed_unit_puts_out_what_its_activation_makes_of_zero(norm):
+def test_a_zeroed_unit_outputs_its_activation_of_zero(norm):
     layers = (nn.BatchNorm2d(3), nn.Sigmoid()) if norm else (nn.BatchNorm2d(3, affine=False), nn.Sigmoid())
     model = nn.Sequential(nn.Conv2d(1, 3, 3), *layers, nn.Flatten(), nn.Linear(12, 2)).eval()
     with torch.no_grad():
@@ -150,7 +150,7 @@ def test_a_zeroed_unit_puts_out_what_its_activation_makes_of_zero(norm):
     assert (model[1].running_var > 0).all()
 
 
-def test_shrinking_keeps_what_constant_units_added():
+def test_shrinking_keeps_the_contribution_of_constant_units():
     model = trained_looking(named("mlp", 1, 8))
     with torch.no_grad():
         model.hidden[0].linear.weight[:100] = 0.0
@@ -195,7 +195,7 @@ def test_the_model_keeps_its_mode_and_random_numbers_go_on():
     assert torch.equal(torch.random.get_rng_state(), generator)
 
 
-def test_masks_lose_the_rows_and_columns_of_what_went():
+def test_masks_lose_the_rows_and_columns_of_removed_units():
     each = ((0,), (1,), (2,))
     groups = (
         UnitGroup("a", 3, (Slot("a.weight", 0, each), Slot("a.bias", 0, each)), (Slot("b.weight", 1, each),)),

@@ -1,4 +1,4 @@
-"""Constants of removed units, by hand: a unit that nothing reaches puts out act(bias)."""
+"""Constants of removed units, worked by hand: a unit without inputs outputs act(bias)."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def test_a_convolution_without_padding_takes_the_sum_over_its_kernel():
     assert model[2].bias.item() == pytest.approx(0.25 + 10 * 2)
 
 
-def test_across_a_flattening_every_pixel_adds_its_column():
+def test_after_flattening_every_pixel_adds_its_column():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
     fill(model[0], bias=[0.0, 2.0])
     fill(model[3], weight=[[0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]], bias=[0.0])
@@ -98,7 +98,7 @@ def test_across_a_flattening_every_pixel_adds_its_column():
 
 
 @pytest.mark.parametrize("reader", [nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding="same")])
-def test_at_a_padded_border_a_constant_is_none_so_it_is_dropped(reader):
+def test_a_constant_that_varies_at_a_padded_border_is_dropped(reader):
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), reader, nn.Flatten(), nn.Linear(32, 2))
     fill(model[0], bias=[0.0, 2.0])
     bias = reader.bias.detach().clone()

@@ -1,4 +1,4 @@
-"""Which units are found, against what the architectures say by hand."""
+"""The units that are found, compared with the architectures by hand."""
 
 import copy
 import threading
@@ -31,7 +31,7 @@ def names(slots) -> list[str]:
     return [slot.name for slot in slots]
 
 
-def test_lenet_has_four_groups_and_its_classes_are_none():
+def test_lenet_has_four_groups_without_its_classes():
     groups = groups_of(on_meta("lenet5", 1, 28), 1, 28, 28)
 
     assert {name: group.units for name, group in groups.items()} == {"conv1": 6, "conv2": 16, "fc1": 120, "fc2": 84}
@@ -40,7 +40,7 @@ def test_lenet_has_four_groups_and_its_classes_are_none():
     assert [slot.dim for slot in (*groups["conv1"].producers, *groups["conv1"].consumers)] == [0, 0, 1]
 
 
-def test_across_a_flattening_a_channel_owns_its_pixels_columns():
+def test_after_flattening_a_channel_owns_the_columns_of_its_pixels():
     (columns,) = groups_of(on_meta("lenet5", 1, 28), 1, 28, 28)["conv2"].consumers
 
     assert (columns.name, columns.dim) == ("fc1.weight", 1)
@@ -48,7 +48,7 @@ def test_across_a_flattening_a_channel_owns_its_pixels_columns():
     assert columns.positions[3] == tuple(range(75, 100))
 
 
-def test_norms_go_with_their_layer():
+def test_norms_belong_to_the_group_of_their_layer():
     group = groups_of(on_meta("mlp", 1, 8), 1, 8, 8)["hidden.0.linear"]
 
     assert names(group.producers) == [
@@ -89,7 +89,7 @@ def test_a_concatenation_gives_each_producer_its_part():
     assert at["features.transition1.conv.weight"] == ((8,), (9,), (10,), (11,))
 
 
-def test_depthwise_convolutions_go_with_what_they_read():
+def test_depthwise_convolutions_belong_to_the_group_that_they_read():
     model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 3, groups=6), nn.Conv2d(6, 2, 1), nn.Flatten())
 
     (group,) = groups_of(model, 3, 8, 8).values()
@@ -98,7 +98,7 @@ def test_depthwise_convolutions_go_with_what_they_read():
     assert names(group.consumers) == ["2.weight"]
 
 
-def test_of_a_grouped_convolution_one_channel_of_each_group_goes():
+def test_a_unit_of_a_grouped_convolution_has_one_channel_of_each_group():
     model = ResNet(Bottleneck, [1, 1, 1, 1], num_classes=3, groups=4, width_per_group=16)  # 16 channels, in 4 groups
 
     group = groups_of(model, 3, 32, 32)["layer1.0.conv1"]
@@ -110,7 +110,7 @@ def test_of_a_grouped_convolution_one_channel_of_each_group_goes():
     assert (columns.name, columns.positions[1]) == ("layer1.0.conv2.weight", (1,))
 
 
-def test_two_convolutions_of_other_groups_join_what_either_joins():
+def test_convolutions_of_different_groups_join_the_units_of_both():
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1, groups=2), nn.Conv2d(8, 8, 1, groups=4), nn.Flatten())
 
     groups = groups_of(model, 3, 4, 4)
@@ -140,7 +140,7 @@ def test_units_that_different_layers_read_are_left_out():
 
 
 class Counting(nn.Module):
-    """It insists on the width of its first layer."""
+    """A network that asserts the width of its first layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ def test_published_transformers_do_too(architecture, units):
 
 
 class Branching(nn.Module):
-    """A hidden layer that two read, one that is called twice, one behind a norm, and one as it should be."""
+    """Hidden layers: one with two readers, one that is called twice, one before a norm, and a plain one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class Branching(nn.Module):
         return self.out(nn.functional.gelu(self.plain(x)))
 
 
-def test_a_hidden_width_is_one_that_a_single_layer_reads_through_elementwise_calls():
+def test_a_hidden_width_has_a_single_reader_through_elementwise_calls():
     assert [group.name for group in hidden_widths(Branching())] == ["plain"]
 
 
@@ -217,7 +217,7 @@ def test_the_model_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("architecture", ["lenet5", "torchvision/mobilenet_v3_small"])
-def test_the_same_network_has_the_same_groups_with_and_without_memory(architecture):
+def test_groups_are_the_same_on_the_meta_device(architecture):
     example = torch.zeros(1, 3, 32, 32)
     model = models.build(architecture, channels=3, classes=10, image_size=32)
 
@@ -249,7 +249,7 @@ class SwappedHalves(nn.Module):
         return self.out(torch.cat([second, first], 1) + x)
 
 
-def test_a_search_that_never_ends_is_ended_and_leaves_nothing_behind():
+def test_an_endless_search_is_ended_and_leaves_nothing_behind():
     model = SwappedHalves()
     before = copy.deepcopy(model.state_dict())
     threads = threading.active_count()
@@ -292,8 +292,8 @@ def test_a_layer_of_too_many_positions_is_refused_before_they_are_listed():
         find_groups(model, torch.zeros(1, 1, 1024, 1024))
 
 
-def test_networks_without_a_limit_in_sight_take_few_steps():
-    """Far below the limit, so that a new release of torch-pruning that evades the count or needs more is noticed."""
+def test_densenet_121_takes_far_fewer_steps_than_the_limit():
+    """A release of torch-pruning that evades the count, or needs many more steps, fails here."""
     dependency_groups(on_meta("torchvision/densenet121"), torch.zeros(1, 3, 32, 32), steps := Steps(STEP_LIMIT))
 
     assert 1_000_000 < steps.taken < STEP_LIMIT / 5

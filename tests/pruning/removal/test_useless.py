@@ -20,26 +20,26 @@ def masks(**rows: list[list[int]]) -> dict[str, torch.Tensor]:
 def test_units_without_input_and_units_without_readers_are_useless():
     model = perceptron()
     given = masks(
-        layer0=[[1, 0], [0, 0], [0, 1]],  # nothing reaches unit 1
+        layer0=[[1, 0], [0, 0], [0, 1]],  # unit 1 has no input
         layer2=[[1, 1, 0], [1, 0, 1], [0, 1, 1]],
-        layer4=[[1, 1, 0], [1, 0, 0]],  # nobody reads unit 2
+        layer4=[[1, 1, 0], [1, 0, 0]],  # unit 2 has no reader
     )
 
     assert useless_units(model, groups_of(model, 2), given) == {"0": (1,), "2": (2,)}
 
 
-def test_what_a_useless_unit_leaves_without_input_or_readers_is_useless_too():
+def test_units_that_lose_their_inputs_or_readers_to_useless_units_are_useless_too():
     model = perceptron()
     given = masks(
         layer0=[[1, 1], [0, 0], [1, 1]],
         layer2=[[1, 0, 0], [0, 1, 0], [0, 0, 1]],  # unit 1 reads the constant 1 alone; 2 alone reads 2
-        layer4=[[1, 1, 0], [1, 1, 0]],  # nobody reads 2
+        layer4=[[1, 1, 0], [1, 1, 0]],  # unit 2 has no reader
     )
 
     assert useless_units(model, groups_of(model, 2), given) == {"0": (1, 2), "2": (1, 2)}
 
 
-def test_nothing_is_useless_where_everything_is_kept():
+def test_no_unit_is_useless_if_all_weights_are_kept():
     model = perceptron()
     given = {
         name: torch.ones_like(weight, dtype=torch.bool) for name, weight in model.named_parameters() if "w" in name
@@ -49,14 +49,14 @@ def test_nothing_is_useless_where_everything_is_kept():
     assert all(mask.all() for mask in given.values())
 
 
-def test_of_a_dead_group_one_unit_remains():
+def test_one_unit_of_a_useless_group_remains():
     model = perceptron()
     given = masks(layer0=[[0, 0]] * 3, layer2=[[1, 1, 1]] * 3, layer4=[[1, 1, 1]] * 2)
 
     assert useless_units(model, groups_of(model, 2), given) == {"0": (1, 2), "2": (1, 2)}
 
 
-def test_in_a_residual_stream_every_layer_must_be_silent():
+def test_a_unit_of_a_residual_stream_is_useless_only_if_no_layer_makes_it():
     class Residual(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""From scores to masks: what all combinations of distribution and granularity promise, and single weights."""
+"""Masks from scores: the contract of all combinations of distribution and granularity, and single weights."""
 
 import re
 from math import prod
@@ -28,7 +28,7 @@ networks = st.lists(
 
 
 def random_scores(shapes: list[tuple[int, ...]], *, values: int = 1000, seed: int = 0) -> dict[str, Tensor]:
-    """Whole scores from 0 to below ``values``: few values make many ties."""
+    """Returns whole scores from 0 to below ``values``; few values give many ties."""
     generator = torch.Generator().manual_seed(seed)
     return {
         f"{number}.weight": torch.randint(values, shape, generator=generator).float()
@@ -75,7 +75,7 @@ def test_every_choice_is_exact_or_is_refused_with_a_sparsity_that_works(
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "erk"])
-def test_the_layers_counts_are_the_distributions_whatever_the_granularity(distribution):
+def test_the_counts_of_layers_follow_from_the_distribution_at_every_granularity(distribution):
     scores = random_scores([(20, 30), (10, 20, 3, 3), (10, 90)])
     total = sum(score.numel() for score in scores.values())
     by_weight = choose_masks(scores, total // 2, distribution=distribution, granularity="weight")
@@ -121,7 +121,7 @@ def test_lamp_keeps_what_its_formula_ranks_highest(shapes, data):
         assert mask.flatten().tolist() == [value >= ranked[live - 1] for value in lamp[name]]
 
 
-def test_uniform_keeps_what_torchs_l1_unstructured_keeps():
+def test_uniform_keeps_the_weights_that_torchs_l1_unstructured_keeps():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(40, 30))  # 216 and 1200 weights: 0.75 leaves no rounding
 
@@ -133,7 +133,7 @@ def test_uniform_keeps_what_torchs_l1_unstructured_keeps():
         assert torch.equal(mask, layer.weight_mask.bool())
 
 
-def test_global_keeps_what_torchs_global_pruning_keeps():
+def test_global_keeps_the_weights_that_torchs_global_pruning_keeps():
     torch.manual_seed(1)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(40, 30))
 
@@ -157,7 +157,7 @@ def test_scores_that_are_not_finite_are_refused_by_name(value):
     assert caught.value.field == "prune.score"
 
 
-def test_names_that_no_axis_has_are_refused():
+def test_unknown_names_are_refused():
     scores = random_scores([(3, 3)])
 
     with pytest.raises(UnknownNameError, match="unknown distribution 'gauss'"):
@@ -168,7 +168,7 @@ def test_names_that_no_axis_has_are_refused():
 
 @pytest.mark.parametrize("granularity", ["weight", "row", "column", "2:4"])
 @pytest.mark.parametrize("distribution", ["global", "uniform"])
-def test_scores_are_left_as_they_are(distribution, granularity):
+def test_scores_are_not_changed(distribution, granularity):
     scores = random_scores([(6, 8), (4, 6), (2, 4)])
     before = {name: score.clone() for name, score in scores.items()}
 

@@ -43,7 +43,7 @@ def test_the_mask_of_a_convolution_is_two_of_four_in_the_matrix_that_a_gpu_multi
     assert mask.is_contiguous()
 
 
-def test_a_convolution_of_grey_images_has_short_blocks_alone():
+def test_a_convolution_of_grey_images_has_only_short_blocks():
     masks = chosen({"conv": torch.arange(1.0, 10.0).view(1, 1, 3, 3), "fc": torch.rand(2, 4)}, 9, "2:4")
 
     assert masks["conv"].flatten().int().tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
@@ -58,7 +58,7 @@ def test_grouped_convolutions_have_blocks_within_their_groups():
     assert masks["conv"].flatten().int().tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
 
 
-def test_short_last_blocks_are_filled_from_the_largest_score_of_all_layers_on():
+def test_short_blocks_are_filled_by_score_over_all_layers():
     scores = {"a": torch.tensor([[1.0, 2.0, 5.0], [1.0, 2.0, 3.0]]), "b": torch.tensor([[2.0, 1.0, 4.0]])}
 
     # Rows of a full block of 2 and a short one of 1. The three full blocks keep one each.

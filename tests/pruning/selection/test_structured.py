@@ -1,4 +1,4 @@
-"""Whole groups, and the single weights that make the total exact; by hand."""
+"""Structured pruning: whole groups, and the single weights that make the total exact; worked by hand."""
 
 import pytest
 import torch
@@ -13,19 +13,19 @@ COLUMN_MEANS_1_TO_4 = torch.tensor([[1.0, 2.5, 3.0, 4.0], [1.0, 1.5, 3.0, 4.0]])
 CLASSES = torch.tensor([[9.0, 8.0], [7.0, 6.0]])
 
 
-def test_columns_of_the_lowest_means_go_and_the_next_one_gives_its_lowest_weight():
+def test_columns_of_the_lowest_means_are_pruned_and_the_next_one_loses_its_lowest_weight():
     masks = choose_masks({"only": COLUMN_MEANS_1_TO_4}, 5, distribution="global", granularity="column")
 
-    # 3 of 8 go: column 0 whole, then the 1.5 of column 1 (mean 2).
+    # 3 of 8 are pruned: column 0 whole, then the 1.5 of column 1 (mean 2).
     assert masks["only"].int().tolist() == [[0, 1, 1, 1], [0, 0, 1, 1]]
 
 
-def test_one_order_of_means_runs_through_all_layers():
+def test_means_are_compared_over_all_layers():
     scores = {"a": torch.tensor([[1.0, 5.0], [3.0, 5.0]]), "b": torch.tensor([[4.0, 3.0, 9.0]]), "c": torch.ones(1, 1)}
 
     masks = choose_masks(scores, 5, distribution="global", granularity="column")
 
-    # Means: a 2, 5; b 4, 3, 9; c 1, which is its layer's best. 3 of 8 go: a's first column, then b's second.
+    # Means: a 2, 5; b 4, 3, 9; c 1, which is its layer's best. 3 of 8 are pruned: a's first column, then b's second.
     assert masks["a"].int().tolist() == [[0, 1], [0, 1]]
     assert masks["b"].int().tolist() == [[1, 0, 1]]
     assert masks["c"].int().tolist() == [[1]]
@@ -40,7 +40,7 @@ def test_the_best_group_of_every_layer_stays_whole():
     assert masks["large"].int().tolist() == [[1, 0, 0], [1, 0, 0]]  # of equal ones the first is kept as the best
 
 
-def test_an_input_channel_goes_in_every_filter():
+def test_an_input_channel_is_pruned_in_every_filter():
     score = torch.tensor([3.0, 1.0, 2.0]).view(1, 3, 1, 1).repeat(2, 1, 2, 2)
 
     masks = choose_masks({"conv": score}, 16, distribution="uniform", granularity="input_channel")
@@ -50,7 +50,7 @@ def test_an_input_channel_goes_in_every_filter():
 
 
 @pytest.mark.parametrize("granularity", ["row", "filter"])
-def test_one_threshold_takes_rows_of_the_hidden_layers_and_leaves_the_classes_alone(granularity):
+def test_one_threshold_prunes_rows_of_hidden_layers_and_no_classes(granularity):
     scores = {"hidden": torch.tensor([[10.0, 20.0], [30.0, 30.0], [11.0, 20.0]]), "classes": CLASSES}
 
     masks = choose_masks(scores, 7, distribution="global", granularity=granularity)
@@ -59,7 +59,7 @@ def test_one_threshold_takes_rows_of_the_hidden_layers_and_leaves_the_classes_al
     assert masks["classes"].all()
 
 
-def test_the_classes_pay_by_single_weights_once_the_hidden_layers_have_no_more():
+def test_the_classes_lose_single_weights_once_the_hidden_layers_have_no_more():
     scores = {"hidden": torch.tensor([[10.0, 20.0], [30.0, 30.0]]), "classes": CLASSES}
 
     masks = choose_masks(scores, 4, distribution="global", granularity="row")
@@ -78,7 +78,7 @@ def test_uniform_takes_its_share_of_the_classes_by_single_weights():
     assert masks["classes"].int().tolist() == [[1, 0], [1, 0]]
 
 
-def test_columns_of_the_last_layer_go_like_any_other():
+def test_columns_of_the_last_layer_are_pruned_like_any_other():
     scores = {"hidden": torch.full((2, 2), 10.0), "classes": CLASSES}
 
     masks = choose_masks(scores, 6, distribution="global", granularity="column")
@@ -86,7 +86,7 @@ def test_columns_of_the_last_layer_go_like_any_other():
     assert masks["classes"].int().tolist() == [[1, 0], [1, 0]]
 
 
-def test_lamp_compares_means_by_their_own_layer():
+def test_lamp_compares_means_relative_to_their_layer():
     scores = {"small": torch.tensor([[0.1, 0.2, 0.3]]), "large": torch.tensor([[10.0, 1.0, 1.1]])}
 
     masks = choose_masks(scores, 4, distribution="lamp", granularity="column")
@@ -98,9 +98,7 @@ def test_lamp_compares_means_by_their_own_layer():
 @pytest.mark.parametrize("granularity", ["row", "column", "input_channel", "filter"])
 @settings(max_examples=25, deadline=None)
 @given(live_share=st.floats(0.3, 1), seed=st.integers(0, 20))
-def test_at_most_one_group_is_cut_into_and_no_group_that_went_scores_more_than_one_that_stayed(
-    granularity, live_share, seed
-):
+def test_at_most_one_group_is_partly_pruned_and_no_pruned_group_scores_above_a_kept_one(granularity, live_share, seed):
     generator = torch.Generator().manual_seed(seed)
     shapes = {"conv": (8, 4, 3, 3), "fc1": (12, 72), "fc2": (10, 12)}
     scores = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
