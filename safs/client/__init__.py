@@ -12,10 +12,11 @@ The address comes from ``SAFS_URL`` or ``Client(url)``, the API key from ``SAFS_
 >>> network = safs.load(folder)  # doctest: +SKIP
 """
 
+from safs.client.async_client import AsyncClient, AsyncJob
 from safs.client.connection import Backoff
 from safs.client.errors import JobFailed, ServiceError
 from safs.client.job import RemoteJob
 from safs.client.service import Client
 from safs.client.stream import Event
 
-__all__ = ["Backoff", "Client", "Event", "JobFailed", "RemoteJob", "ServiceError"]
+__all__ = ["AsyncClient", "AsyncJob", "Backoff", "Client", "Event", "JobFailed", "RemoteJob", "ServiceError"]

@@ -89,6 +89,10 @@ class RemoteJob:
                 shown = line
         if shown:
             print()
+        return self.raise_unless_succeeded()
+
+    def raise_unless_succeeded(self) -> Self:
+        """Fetches a job that has ended; raises ``JobFailed`` if it failed or was cancelled."""
         self._connection.backoff.retry(self.refresh)
         if self.state != "succeeded":
             reason = (self.view["error"] or {}).get("message")

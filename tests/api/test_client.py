@@ -1,5 +1,6 @@
 """The Python client against a real server."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from safs.client import Backoff, Client, JobFailed, ServiceError
+from safs.client import AsyncClient, Backoff, Client, JobFailed, ServiceError
 
 JOB: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 
@@ -147,6 +148,34 @@ def test_jobs_and_catalog_are_listed(client: Client, runner: Any) -> None:
     assert [job.id for job in client.jobs(state="queued")] == [second.id]
     assert client.job(second.id).view["name"] == "second"
     assert "lenet5" in [entry["name"] for entry in client.catalog()["models"]]
+
+
+def test_the_async_client_submits_waits_and_downloads(url: str, runner: Any, tmp_path: Path) -> None:
+    received: list[int] = []
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    async def use() -> tuple[str, Path, list[str]]:
+        async with AsyncClient(url, backoff=IMPATIENT) as client:
+            job = await client.submit(JOB)
+            runner.start()
+            Thread(target=lambda: (runner.note("one", "two"), runner.succeed())).start()
+            others = asyncio.create_task(tick())
+            await job.wait(timeout_s=60, on_event=lambda event: received.append(event["number"]))
+            others.cancel()
+            folder = await job.download(tmp_path / "result")
+            return job.state, folder, [each.id async for each in client.jobs()]
+
+    state, folder, ids = asyncio.run(use())
+
+    assert (state, received, len(ids)) == ("succeeded", [1, 2], 1)
+    assert len(list(folder.iterdir())) == 4
+    assert ticks > 2, "the event loop goes on while the job is waited for"
 
 
 def test_a_server_that_restarts_costs_no_event_and_doubles_none(serve: Callable[..., Any], runner: Any) -> None:
