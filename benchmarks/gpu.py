@@ -36,6 +36,7 @@ from safs.networks import Blueprint
 from safs.pruning.masks import Masks, apply_masks
 from safs.spec.job import Recipe
 from safs.training.session import TrainingSession
+from safs.training.settings import TrainingSettings
 from workers.on_ray.gpu_probe import synthetic_context
 
 SPARSITY, LEARNING_RATE, WARM_UP_STEPS = 0.99, 1e-3, 5
@@ -186,19 +187,14 @@ def trained_epoch(setting: Setting, mode: Mode) -> Epoch:
     if mode.session:
         session = TrainingSession(
             _model(setting),
-            context.train,
-            context.validation,
-            recipe=Recipe(optimizer="adam", learning_rate=LEARNING_RATE),
-            epochs=1_000_000,
-            batch_size=setting.batch_size,
-            seed=0,
-            device=device,
+            context.data.on(device),
+            TrainingSettings(Recipe(optimizer="adam", learning_rate=LEARNING_RATE), epochs=1_000_000, seed=0),
             masks=context.masks,
         )
         return session.step
     step = make_step(_model(setting).to(device), context.masks or {}, setting, mode)
     generator = torch.Generator().manual_seed(0)
-    train = context.train.on(device)
+    train = context.data.train.on(device)
 
     def epoch() -> None:
         for images, labels in train.batches(setting.batch_size, device=device, generator=generator):
@@ -213,7 +209,7 @@ def best_epoch(setting: Setting, mode: Mode) -> Epoch:
     device = torch.device(setting.device)
     context = _context(setting)
     step = make_step(_model(setting).to(device), context.masks or {}, setting, replace(mode, session=False))
-    images, labels = next(context.train.on(device).batches(setting.batch_size, device=device))
+    images, labels = next(context.data.train.on(device).batches(setting.batch_size, device=device))
     if setting.device == "cuda":
         step = _captured(step, images, labels)
 
@@ -271,10 +267,11 @@ def _captured(step: Callable[[Tensor, Tensor], None], images: Tensor, labels: Te
 def _context(setting: Setting) -> Any:
     """A context of noise and masks, whose training split has as many batches as the setting has steps."""
     context = synthetic_context(setting.blueprint, setting.batch_size, SPARSITY)
-    assert isinstance(context.train, TensorSplit)
-    images = torch.tensor([index for index, _ in zip(cycle(range(len(context.train))), range(_images(setting)))])
-    train = replace(context.train, images=context.train.images[images], labels=context.train.labels[images])
-    return replace(context, train=train)
+    train = context.data.train
+    assert isinstance(train, TensorSplit)
+    images = torch.tensor([index for index, _ in zip(cycle(range(len(train))), range(_images(setting)))])
+    repeated = replace(train, images=train.images[images], labels=train.labels[images])
+    return replace(context, data=replace(context.data, train=repeated))
 
 
 def _images(setting: Setting) -> int:

@@ -36,6 +36,7 @@ from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.selection.choose_masks import choose_masks
 from safs.spec.job import DataSpec, Recipe
 from safs.training.session import TrainingSession
+from safs.training.settings import TrainingData, TrainingSettings
 
 LEARNING_RATE = 1e-3
 VALIDATION_SAMPLES = 16
@@ -143,13 +144,10 @@ def session_epoch(
     model = build(contest, train.classes)
     session = TrainingSession(
         model,
-        train,
-        validation,
-        recipe=Recipe(optimizer="adam", learning_rate=LEARNING_RATE),
-        epochs=arguments.repetitions + 1,
-        batch_size=arguments.batch_size,
-        seed=0,
-        device=device,
+        TrainingData(train, validation, arguments.batch_size).on(device),
+        TrainingSettings(
+            Recipe(optimizer="adam", learning_rate=LEARNING_RATE), epochs=arguments.repetitions + 1, seed=0
+        ),
         masks=_masks(model),
     )
 

@@ -13,10 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.comparison.cells import DENSE, Cell, Record, Settings, key_of, prune_section
 from safs import data
-from safs.data.features import select
 from safs.errors import SafsError, TrainingError
 from safs.events.kinds import Event, Report, Stage
-from safs.execution.executor import NamedWork
+from safs.execution.executor import Task
 from safs.execution.pruning import Pruning, Work
 from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training, score
@@ -25,6 +24,7 @@ from safs.networks import Network
 from safs.pipeline.run import run_job
 from safs.preflight import check
 from safs.spec.job import DataSpec, JobSpec, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Candidate
 from search_spaces import SPACES
 
@@ -151,7 +151,8 @@ class CellRunner:
         """Context of the dense training, and the test split."""
         blueprint = check(spec, data_root=self._data_root, weights=None).blueprint
         splits = _splits(spec.data, self._data_root, blueprint.channels, blueprint.image_size, spec.seed)
-        return Context(blueprint, splits.train, splits.validation, spec.data.batch_size, augment=True), splits.test
+        images = TrainingData(splits.train, splits.validation, spec.data.batch_size, augment=True)
+        return Context(blueprint, images), splits.test
 
     def _do(self, stage: Stage, work: Work, context: Context) -> Trained:
         """Train or prune.
@@ -160,7 +161,7 @@ class CellRunner:
             TrainingError: the training failed.
         """
         epochs = work.epochs if isinstance(work, Training) else work.spec.epochs
-        named = NamedWork(Candidate(0, {}, epochs, work.seed), work)
+        named = Task(Candidate(0, {}, epochs, work.seed), work)
         trained = self._executor.train(stage, [named], context, _ignore, lambda named, trained: None)[0]
         _network(trained)
         return trained
@@ -189,10 +190,8 @@ def _network(trained: Trained) -> Network:
 def _fine_tuning_context(pruned: Trained, context: Context) -> Context:
     """Context of the fine-tuning: the pruned network, and images reduced to the inputs that it reads."""
     network = _network(pruned)
-    after = replace(context, blueprint=network.blueprint, start=network.state, masks=network.masks)
-    if (inputs := network.blueprint.form.inputs) is None:
-        return after
-    return replace(after, train=select(context.train, inputs), validation=select(context.validation, inputs))
+    images = context.data.select(network.blueprint.form.inputs)
+    return Context(network.blueprint, images, start=network.state, masks=network.masks)
 
 
 def _eighth(split: data.Split) -> data.Split:

@@ -32,7 +32,7 @@ def estimate_before_run(
     processes = min(executor.at_once, MOST_PROCESSES)
     timings: list[Timing | Untimed]
     try:
-        timings = executor.examine(look, [network] * processes, train, spec.data.batch_size, report)
+        timings = executor.measure(look, [network] * processes, train, spec.data.batch_size, report)
     except Interrupted:
         raise
     except SafsError as error:

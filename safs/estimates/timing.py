@@ -23,6 +23,7 @@ from safs.preflight import Preflight
 from safs.pruning.masks import prunable_parameters
 from safs.spec.job import JobSpec, Recipe
 from safs.training.session import steps_per_epoch
+from safs.training.settings import TrainingData
 
 MOST_S = 1.5
 """Seconds of timing at most, unless the network trains not even a few images in that time."""
@@ -117,7 +118,7 @@ def time_trainings(
 ) -> Timing | Untimed:
     """Time trainings of ``network``'s blueprint on ``split``, of whole images; never raises.
 
-    With ``trainings`` bound it is a ``safs.execution.executor.Look``. Weights and sparsity do not affect the time:
+    With ``trainings`` bound it is a ``safs.execution.executor.Measure``. Weights and sparsity do not affect the time:
     pruned weights are multiplied like all others.
     """
     try:
@@ -170,10 +171,12 @@ class _Timer:
         scoring = Stopwatch(self._device, self._full, images, 0.25 * share_s)
         context = Context(
             blueprint=self._blueprint,
-            train=Watched(self._split, steps),
-            validation=Watched(self._split, scoring),
-            batch_size=self._batch_size,
-            augment=self._trainings.augment,
+            data=TrainingData(
+                train=Watched(self._split, steps),
+                validation=Watched(self._split, scoring),
+                batch_size=self._batch_size,
+                augment=self._trainings.augment,
+            ),
             masks=None if kind is Kind.OWN else self._masks,
         )
         began_s = time.perf_counter()

@@ -1,10 +1,9 @@
-"""Where trainings run: the protocol that the pipeline speaks, and the plain-process form of it.
+"""The protocol that the pipeline uses to run trainings, wherever they run.
 
-The other form is Ray's (``workers.on_ray.executor``). With the same number in flight both propose the same candidates,
-since the conductor orders asks and tells by number, never by time.
+``safs.execution.serial`` implements it in this process, ``workers.on_ray.executor`` on Ray. With the same number of
+trials in flight both propose the same candidates, since the conductor orders asks and tells by number, never by time.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -20,77 +19,75 @@ from safs.networks import Network
 from safs.search.conductor import Conductor
 from safs.trials import Candidate, Outcome, Trial
 
-log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
-Plan = Callable[[Candidate], Training]
-"""Turns what a strategy proposes into the training that judges it."""
+Plan: TypeAlias = Callable[[Candidate], Training]
+"""Turns a strategy's candidate into the training that judges it."""
 Recall: TypeAlias = Callable[[Candidate], Outcome | None]
-"""What an earlier attempt at the job found for this candidate; None if it has to be run."""
+"""Returns the outcome that an earlier attempt at the job recorded for a candidate; None if it must be run."""
 EARLIER_ATTEMPT = "an earlier attempt"
-
-
-Found = TypeVar("Found")
-Made = TypeVar("Made")
-Look: TypeAlias = Callable[[Network, Split, int, str], Found]
-"""(network, split, batch size, device) -> what is found: a function of a module, so that it travels by name."""
+"""Source named in the events of recalled trials."""
+Measure: TypeAlias = Callable[[Network, Split, int, str], Result]
+"""(network, split, batch size, device) -> result. A module-level function, or a partial of one, so that it can be
+pickled."""
 
 
 @dataclass(frozen=True, slots=True)
-class NamedWork:
-    """A training or pruning that is no trial of a search, under the number and the config that events show."""
+class Task:
+    """A training or pruning outside of a search, with the candidate whose number and config its events carry."""
 
     candidate: Candidate
     work: Work
 
 
-Done: TypeAlias = Callable[[NamedWork, Trained], None]
+OnDone: TypeAlias = Callable[[Task, Trained], None]
 
 
 class Executor(Protocol):
-    """Runs trainings somewhere. Everything that happens is reported; ``report`` may raise to end the run.
+    """Runs trainings and reports every event. ``report`` may raise to end the run.
 
-    What a training raises is run again once; what it raises then is its outcome (see ``broken_down``). A process that
-    is lost is no fault of the training: it is run again more often.
+    A training that raises is retried once; a second exception becomes its outcome (see ``failed_outcome``). The loss of
+    a worker process is not the training's fault, and is retried more often.
     """
 
     @property
     def slots(self) -> int:
-        """How many trainings are in flight."""
+        """Number of trainings in flight."""
 
     @property
     def at_once(self) -> int:
-        """How many of them really run at once."""
+        """Number of trainings that run concurrently; at most ``slots``."""
 
     def search(
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
-        """Judges the conductor's candidates until it has no more; trials in the order of their numbers.
+        """Run the conductor's candidates until it has no more; returns the trials by number.
 
-        What ``recall`` knows is not run again. A candidate that continues a trial goes on from where that one ended,
-        or, if that is not to be had, trains from the start to the same outcome.
+        Recalled outcomes are not run again. A candidate that continues a trial resumes from that trial's snapshot; if
+        the snapshot is lost, it trains from the start to the same outcome.
         """
 
     def train(
-        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+        self, stage: Stage, tasks: Sequence[Task], context: Context, report: Report, on_done: OnDone
     ) -> list[Trained]:
-        """Does all of it and keeps the networks; results in the order given.
+        """Run all tasks and keep their networks; returns the results in the order of ``tasks``.
 
         Args:
-            done: called in this thread as each ends and before that is reported, so that what is finished can be
-                kept while others run, and nothing is told to be finished that a crash could still undo.
+            on_done: called in this thread when a task ends, before its end is reported. The caller saves the result
+                there, so that a crash cannot undo a task that was reported as done.
         """
 
-    def examine(
-        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
-    ) -> list[Found]:
-        """Looks at each of the networks on ``split``, in the order given."""
+    def measure(
+        self, function: Measure[Result], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Result]:
+        """Call ``function`` for each network on ``split``; returns the results in the order of ``networks``."""
 
 
-def broken_down(reason: str) -> Outcome:
-    """The outcome of a training whose process failed for good."""
+def failed_outcome(reason: str) -> Outcome:
+    """The outcome of a training whose retry failed too."""
     return Outcome(inf, error=f"the trial's process failed: {legible(reason)}")
 
 
-def raised_once(what: str, reason: str) -> Note:
-    """Tells that ``what`` has raised for the first time."""
+def retry_note(what: str, reason: str) -> Note:
+    """A warning that ``what`` raised for the first time and is retried."""
     return Note(f"{what[0].upper()}{what[1:]} is run again, once: it raised {legible(reason)}", "warning")

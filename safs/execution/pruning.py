@@ -14,6 +14,7 @@ from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec, Recipe
 from safs.training.pruning_trainer import PruningTrainer
+from safs.training.settings import TrainingSettings
 from safs.training.snapshot import Snapshot
 from safs.trials import EpochMetrics, Outcome
 
@@ -47,7 +48,8 @@ class PruningRun(Run):
         assert self.finished
         if self._network is None:
             return Outcome(inf, {}, self._spent_s, tuple(self._curve), self._error)
-        scored = score(self._network, self._context.validation, self._context.batch_size, self._device)
+        data = self._context.data
+        scored = score(self._network, data.validation, data.batch_size, self._device)
         metrics = {"accuracy": scored.accuracy, "cross_entropy": scored.cross_entropy, "epoch": float(len(self._curve))}
         return Outcome(1.0 - scored.accuracy, metrics, self._spent_s, tuple(self._curve))
 
@@ -71,14 +73,8 @@ class PruningRun(Run):
         model = context.blueprint.build(pruning.seed, state=None if pruner.from_scratch else context.start)
         trainer = PruningTrainer(
             model.to(device),
-            context.train,
-            context.validation,
-            recipe=pruning.recipe,
-            epochs=pruning.spec.epochs,
-            batch_size=context.batch_size,
-            seed=pruning.seed,
-            device=torch.device(device),
-            augment=context.augment,
+            context.data.on(torch.device(device)),
+            TrainingSettings(pruning.recipe, pruning.spec.epochs, pruning.seed),
         )
         return pruner.prune(trainer, pruning.sparsity, pruning.spec)
 

@@ -1,7 +1,8 @@
-"""Trainings one after the other in this process: no Ray, no server."""
+"""An executor that runs one training after the other in this process, without Ray and without a server."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -10,15 +11,14 @@ from safs.errors import SpecError
 from safs.events.kinds import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.execution.executor import (
     EARLIER_ATTEMPT,
-    Done,
-    Found,
-    Look,
-    Made,
-    NamedWork,
+    Measure,
+    OnDone,
     Plan,
     Recall,
-    broken_down,
-    raised_once,
+    Result,
+    Task,
+    failed_outcome,
+    retry_note,
 )
 from safs.execution.pruning import begin
 from safs.execution.snapshot_cache import SnapshotCache
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class SerialExecutor:
-    """One training after the other in this process: no Ray, no server.
+    """Runs one training after the other in this process.
 
     Args:
-        slots: how many trials the search is to pretend are in flight, so that its candidates are those of
-            a Ray run with as many.
+        device: device to train on, e.g. ``cpu`` or ``cuda``.
+        slots: number of trials that count as in flight. A search proposes the candidates of a Ray run with as many.
 
     Raises:
         SpecError: this machine does not have ``device``.
@@ -64,11 +64,11 @@ class SerialExecutor:
             if (outcome := recall(candidate)) is not None:
                 report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
             else:
-                named, resume = NamedWork(candidate, plan(candidate)), snapshots.take(candidate)
+                task, resume = Task(candidate, plan(candidate)), snapshots.take(candidate)
                 try:
-                    outcome, snapshot = self._twice(stage, named, context, report, _judged, resume)
-                except _Broken as broken:
-                    outcome, snapshot = broken_down(str(broken)), None
+                    outcome, snapshot = self._with_retry(stage, task, context, report, _outcome_and_snapshot, resume)
+                except _WorkRaised as error:
+                    outcome, snapshot = failed_outcome(str(error)), None
                 report(TrialDone(stage, candidate, outcome))
                 if snapshot is not None:
                     snapshots.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
@@ -77,60 +77,64 @@ class SerialExecutor:
         return trials
 
     def train(
-        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+        self, stage: Stage, tasks: Sequence[Task], context: Context, report: Report, on_done: OnDone
     ) -> list[Trained]:
         results = []
-        for named in works:
+        for task in tasks:
             try:
-                trained = self._twice(stage, named, context, report, lambda run: run.trained())
-            except _Broken as broken:
-                trained = Trained(broken_down(str(broken)), None)
-            done(named, trained)
-            report(TrialDone(stage, named.candidate, trained.outcome))
+                trained = self._with_retry(stage, task, context, report, lambda run: run.trained())
+            except _WorkRaised as error:
+                trained = Trained(failed_outcome(str(error)), None)
+            on_done(task, trained)
+            report(TrialDone(stage, task.candidate, trained.outcome))
             results.append(trained)
         return results
 
-    def examine(
-        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
-    ) -> list[Found]:
-        found = []
+    def measure(
+        self, function: Measure[Result], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Result]:
+        results = []
         for network in networks:
             report(Pulse())
-            found.append(look(network, split, batch_size, self._device))
-        return found
+            results.append(function(network, split, batch_size, self._device))
+        return results
 
-    def _twice(
+    def _with_retry(
         self,
         stage: Stage,
-        named: NamedWork,
+        task: Task,
         context: Context,
         report: Report,
-        end: Callable[[Run], Made],
+        result_of: Callable[[Run], Result],
         resume: Snapshot | None = None,
-    ) -> Made:
-        """What ``end`` makes of the work, done; tried again once.
+    ) -> Result:
+        """``result_of`` the task's finished run, which is retried once.
 
         Raises:
-            _Broken: the work raised both times.
+            _WorkRaised: the work raised both times.
         """
 
-        def once() -> Made:
-            run = self._run(stage, named, context, report, resume)
-            return _unbroken(lambda: end(run))
+        def attempt() -> Result:
+            run = self._run(stage, task, context, report, resume)
+            with _wrapped_errors():
+                return result_of(run)
 
         try:
-            return once()
-        except _Broken as broken:
-            report(raised_once(f"trial {named.candidate.number} of the stage {stage}", str(broken)))
-            return once()
+            return attempt()
+        except _WorkRaised as error:
+            report(retry_note(f"trial {task.candidate.number} of the stage {stage}", str(error)))
+            return attempt()
 
-    def _run(self, stage: Stage, named: NamedWork, context: Context, report: Report, resume: Snapshot | None) -> Run:
-        """The work, done."""
-        report(TrialStarted(stage, named.candidate))
-        run = _unbroken(lambda: begin(context, named.work, self._device, resume))
+    def _run(self, stage: Stage, task: Task, context: Context, report: Report, resume: Snapshot | None) -> Run:
+        """Run the task to its end. Exceptions of ``report`` pass through as they are."""
+        report(TrialStarted(stage, task.candidate))
+        with _wrapped_errors():
+            run = begin(context, task.work, self._device, resume)
         while not run.finished:
-            for metrics in _unbroken(lambda: run.advance(at_least_s=0.0)):
-                report(EpochDone(stage, named.candidate.number, metrics))
+            with _wrapped_errors():
+                epochs = run.advance(at_least_s=0.0)
+            for metrics in epochs:
+                report(EpochDone(stage, task.candidate.number, metrics))
         return run
 
 
@@ -149,17 +153,19 @@ def check_device(device: str) -> None:
         ) from error
 
 
-class _Broken(Exception):
-    """What a training raised, in one line."""
+class _WorkRaised(Exception):
+    """An exception of a training or pruning, in one line."""
 
 
-def _unbroken(work: Callable[[], Made]) -> Made:
+@contextmanager
+def _wrapped_errors() -> Iterator[None]:
+    """Logs any exception and raises ``_WorkRaised`` from it."""
     try:
-        return work()
+        yield
     except Exception as error:
         log.warning("a trial raised", exc_info=True)
-        raise _Broken(f"{type(error).__name__}: {error}") from error
+        raise _WorkRaised(f"{type(error).__name__}: {error}") from error
 
 
-def _judged(run: Run) -> tuple[Outcome, Snapshot | None]:
+def _outcome_and_snapshot(run: Run) -> tuple[Outcome, Snapshot | None]:
     return run.outcome(), run.snapshot()

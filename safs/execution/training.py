@@ -17,6 +17,7 @@ from safs.networks import Assignment, Network, assemble
 from safs.spec.job import Recipe
 from safs.training.evaluate import Evaluation, evaluate
 from safs.training.session import TrainingSession
+from safs.training.settings import TrainingSettings
 from safs.training.snapshot import Snapshot
 from safs.trials import EpochMetrics, Outcome
 
@@ -57,17 +58,10 @@ class TrainingRun(Run):
         self._model: RewiredModel = rewire(model, training.assignment, learnable=training.learnable).to(device)
         self._session = TrainingSession(
             self._model,
-            context.train,
-            context.validation,
-            recipe=training.recipe,
-            epochs=training.epochs,
-            batch_size=context.batch_size,
-            seed=training.seed,
-            device=torch.device(device),
+            context.data.on(torch.device(device)),
+            TrainingSettings(training.recipe, training.epochs, training.seed, training.until),
             masks=context.masks,
             exempt=self._model.activation_parameters(),
-            augment=context.augment,
-            until=training.until,
             resume=resume,
         )
         self._curve += self._session.curve

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from safs.data import Split
 from safs.errors import SafsError
 from safs.networks import Blueprint, Network
 from safs.pruning.masks import Masks
+from safs.training.settings import TrainingData
 from safs.training.snapshot import Snapshot
 from safs.trials import OUT_OF_MEMORY, EpochMetrics, Outcome
 
@@ -21,11 +21,8 @@ class Context:
     """What the trainings of a stage share; sent to each node once."""
 
     blueprint: Blueprint
-    train: Split
-    validation: Split
-    """Both as the network reads them: reduced where ``blueprint.form.inputs`` says so."""
-    batch_size: int
-    augment: bool
+    data: TrainingData
+    """Images as the network reads them, reduced to ``blueprint.form.inputs``."""
     start: Mapping[str, Tensor] | None = None
     """Weights to start from; None draws fresh ones from the training's seed."""
     masks: Masks | None = None

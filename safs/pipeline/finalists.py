@@ -6,7 +6,7 @@ from math import inf
 from statistics import fmean
 
 from safs.errors import TrainingError
-from safs.execution.executor import NamedWork
+from safs.execution.executor import Task
 from safs.execution.training import Training
 from safs.execution.work import Trained
 from safs.networks import Network
@@ -60,13 +60,11 @@ class Finalist:
         return losses.index(min(losses))
 
 
-def numbered_work(trainings: Mapping[FinalCandidate, Sequence[Training]]) -> list[NamedWork]:
+def numbered_work(trainings: Mapping[FinalCandidate, Sequence[Training]]) -> list[Task]:
     """The trainings of all finalists in one list, with the numbers and configs that events show."""
     flat = [(name, repeat, training) for name, group in trainings.items() for repeat, training in enumerate(group)]
     return [
-        NamedWork(
-            Candidate(number, {"candidate": name.value, "repeat": repeat}, training.epochs, training.seed), training
-        )
+        Task(Candidate(number, {"candidate": name.value, "repeat": repeat}, training.epochs, training.seed), training)
         for number, (name, repeat, training) in enumerate(flat)
     ]
 

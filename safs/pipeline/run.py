@@ -8,13 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from safs import checkpoint, data
-from safs.data.features import select
 from safs.errors import TimeLimitReached, TrainingError
 from safs.estimates import beside_actual, estimate_before_run
 from safs.events.faults import NONE, Faults
 from safs.events.kinds import Event, Note, Report, Stage
 from safs.events.stage_log import StageLog
-from safs.execution.executor import Executor, NamedWork
+from safs.execution.executor import Executor, Task
 from safs.execution.pruning import Pruning
 from safs.execution.training import Training, score
 from safs.execution.work import Context
@@ -34,6 +33,7 @@ from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
 from safs.spec.job import FinalCandidate, JobSpec
+from safs.training.settings import TrainingData
 from safs.trials import Candidate, Outcome
 
 REPORT_BYTES = 16 * 10**6
@@ -109,10 +109,12 @@ def run_job(
 def _dense_context(job: JobContext) -> Context:
     return Context(
         blueprint=job.preflight.blueprint,
-        train=job.splits.train,
-        validation=job.splits.validation,
-        batch_size=job.spec.data.batch_size,
-        augment=job.spec.data.augment == "default",
+        data=TrainingData(
+            train=job.splits.train,
+            validation=job.splits.validation,
+            batch_size=job.spec.data.batch_size,
+            augment=job.spec.data.augment == "default",
+        ),
     )
 
 
@@ -130,7 +132,7 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
     with job.stage_log.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
         training = Training({}, recipe_of(train), train.epochs, spec.seed)
         key = key_of(data=job.data_key, model=blueprint, batches=job.batches, work=training)
-        work = NamedWork(Candidate(0, {}, train.epochs, spec.seed), training)
+        work = Task(Candidate(0, {}, train.epochs, spec.seed), training)
         trained = job.executor.train(record, [KeyedWork(key, work)], _dense_context(job))[0]
         if trained.network is None:
             raise TrainingError(f"dense training broke down: {_with_advice(trained.outcome)}")
@@ -155,7 +157,7 @@ def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
         context = replace(_dense_context(job), start=dense.network.state)
         pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or recipe_of(spec.train), spec.seed)
         key = key_of(start=dense.key, batches=job.batches, work=pruning)
-        work = NamedWork(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
+        work = Task(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
         pruned = job.executor.train(record, [KeyedWork(key, work)], context)[0]
         if pruned.network is None:
             raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {_with_advice(pruned.outcome)}")
@@ -175,11 +177,8 @@ def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
 
 def _pruned_context(job: JobContext, pruned: Network) -> Context:
     """The context of all trainings after pruning: the pruned network, and the inputs that it reads."""
-    context = replace(_dense_context(job), blueprint=pruned.blueprint, start=pruned.state, masks=pruned.masks)
-    inputs = pruned.blueprint.form.inputs
-    if inputs is None:
-        return context
-    return replace(context, train=select(context.train, inputs), validation=select(context.validation, inputs))
+    data = _dense_context(job).data.select(pruned.blueprint.form.inputs)
+    return Context(pruned.blueprint, data, start=pruned.state, masks=pruned.masks)
 
 
 def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start: PrunedStart) -> list[Finalist]:
@@ -239,12 +238,12 @@ def _write(
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
         size, splits = job.spec.data.batch_size, job.splits
         scores = {
-            name: job.executor.examine(score, networks, split, size)
+            name: job.executor.measure(score, networks, split, size)
             for name, split in (("validation", splits.validation), ("test", splits.test))
         }
         rows = report.rows(finalists, [dense, pruned], scores)
         measured = report.networks_to_measure(dense, pruned, finalists, winner)
-        measurements = job.executor.examine(measure, list(measured.values()), splits.validation, size)
+        measurements = job.executor.measure(measure, list(measured.values()), splits.validation, size)
         details = {
             "spec": job.spec.model_dump(mode="json"),
             "recipe": winner.training.recipe.model_dump(mode="json"),

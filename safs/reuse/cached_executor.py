@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from safs.data import Split
 from safs.events.kinds import Event, Note, Stage, TrialDone
 from safs.events.stage_log import StageLog, StageRecord
-from safs.execution.executor import EARLIER_ATTEMPT, Executor, Found, Look, NamedWork, Plan
+from safs.execution.executor import EARLIER_ATTEMPT, Executor, Measure, Plan, Result, Task
 from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.reuse.cache import Cache
@@ -28,7 +28,7 @@ class KeyedWork:
     """A training or pruning, and the cache key of its output."""
 
     key: str
-    named: NamedWork
+    task: Task
 
 
 class CachedExecutor:
@@ -50,18 +50,18 @@ class CachedExecutor:
         results = {work.key: trained for work in works if (trained := self._cached(record, work)) is not None}
         results |= self._failed_before(record, [work for work in works if work.key not in results])
         missing = {work.key: work for work in works if work.key not in results}
-        keys = {work.named.candidate.number: key for key, work in missing.items()}
+        keys = {work.task.candidate.number: key for key, work in missing.items()}
 
-        def store(named: NamedWork, trained: Trained) -> None:
+        def store(named: Task, trained: Trained) -> None:
             if trained.network is not None:
                 self._store(keys[named.candidate.number], record.stage, lambda file: write_trained(trained, file))
 
-        named = [work.named for work in missing.values()]
+        named = [work.task for work in missing.values()]
         new = self._executor.train(record.stage, named, context, self._stage_log, store) if named else []
         results |= dict(zip(missing, new, strict=True))
         for work in works:
             if work.key in missing and work is not missing[work.key]:
-                self._stage_log(TrialDone(record.stage, work.named.candidate, results[work.key].outcome, THIS_JOB))
+                self._stage_log(TrialDone(record.stage, work.task.candidate, results[work.key].outcome, THIS_JOB))
         return [results[work.key] for work in works]
 
     def search(self, record: StageRecord, key: str, make: MakeStrategy, plan: Plan, context: Context) -> list[Trial]:
@@ -90,15 +90,17 @@ class CachedExecutor:
         self._store(key, record.stage, lambda file: write_trials(trials, file))
         return trials
 
-    def examine(self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int) -> list[Found]:
-        """Return the result of ``look`` for each network on ``split``, in their order. It is not cached."""
-        return self._executor.examine(look, networks, split, batch_size, self._stage_log)
+    def measure(
+        self, function: Measure[Result], networks: Sequence[Network], split: Split, batch_size: int
+    ) -> list[Result]:
+        """Return the result of ``function`` for each network on ``split``, in their order. It is not cached."""
+        return self._executor.measure(function, networks, split, batch_size, self._stage_log)
 
     def _cached(self, record: StageRecord, work: KeyedWork) -> Trained | None:
         if (cached := self._cache.get(work.key)) is None:
             return None
         trained = read_trained(cached.file)
-        self._stage_log(TrialDone(record.stage, work.named.candidate, trained.outcome, cached.origin))
+        self._stage_log(TrialDone(record.stage, work.task.candidate, trained.outcome, cached.origin))
         record.recalled.add(cached.origin)
         return trained
 
@@ -107,7 +109,7 @@ class CachedExecutor:
         known = {trial.candidate.number: trial for trial in self._cache.trials(record.stage)} if works else {}
         failed: dict[str, Trained] = {}
         for work in works:
-            candidate = work.named.candidate
+            candidate = work.task.candidate
             trial = known.get(candidate.number)
             if trial is not None and trial.candidate == candidate and trial.outcome.error is not None:
                 failed[work.key] = Trained(trial.outcome, None)

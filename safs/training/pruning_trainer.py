@@ -7,11 +7,10 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
-from safs.data.split import Split
 from safs.pruning.masks import Masks
 from safs.pruning.protocol import Hooks
-from safs.spec.job import Recipe
 from safs.training.session import TrainingSession, steps_per_epoch
+from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics
 
 SCORED_IMAGES = 2048
@@ -28,35 +27,22 @@ class PruningTrainer:
         epochs: the budget, of which this class says how much there is and keeps no account.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Split,
-        validation: Split,
-        *,
-        recipe: Recipe,
-        epochs: int,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        augment: bool = False,
-    ) -> None:
-        self.model, self.device, self.seed, self.epochs = model, device, seed, epochs
-        self.steps_per_epoch = steps_per_epoch(len(train), batch_size)
-        self._train, self._validation = train.on(device), validation.on(device)
-        self._recipe, self._batch_size, self._augment = recipe, batch_size, augment
+    def __init__(self, model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:
+        self.model, self.device, self.seed, self.epochs = model, data.device, settings.seed, settings.epochs
+        self.steps_per_epoch = steps_per_epoch(len(data.train), data.batch_size)
+        self._data, self._settings = data, settings
         self._trainings = 0
         self._epochs_done = 0
 
     @property
     def example(self) -> Tensor:
-        images, _ = next(self._validation.batches(1, device=self.device))
+        images, _ = next(self._data.validation.batches(1, device=self.device))
         return torch.zeros_like(images)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        size = min(self._batch_size, SCORED_IMAGES)
+        size = min(self._data.batch_size, SCORED_IMAGES)
         generator = torch.Generator().manual_seed(self.seed)
-        return islice(self._train.batches(size, device=self.device, generator=generator), SCORED_IMAGES // size)
+        return islice(self._data.train.batches(size, device=self.device, generator=generator), SCORED_IMAGES // size)
 
     def train(
         self,
@@ -66,19 +52,8 @@ class PruningTrainer:
         hooks: Hooks = Hooks(),  # noqa: B008  # frozen
         through: nn.Module | None = None,
     ) -> Iterator[EpochMetrics]:
-        session = TrainingSession(
-            through or self.model,
-            self._train,
-            self._validation,
-            recipe=self._recipe,
-            epochs=epochs,
-            batch_size=self._batch_size,
-            seed=self.seed + self._trainings,
-            device=self.device,
-            masks=masks,
-            augment=self._augment,
-            hooks=hooks,
-        )
+        settings = replace(self._settings, epochs=epochs, seed=self.seed + self._trainings)
+        session = TrainingSession(through or self.model, self._data, settings, masks=masks, hooks=hooks)
         self._trainings += 1
         while not session.finished:
             metrics = session.step()

@@ -8,15 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from safs.data.split import Split
 from safs.errors import SafsError
 from safs.pruning.masks import Masks, apply_masks
 from safs.pruning.protocol import Hooks
-from safs.spec.job import Recipe
 from safs.training.evaluate import evaluate
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import make_optimizer
 from safs.training.seeding import RandomStream
+from safs.training.settings import TrainingData, TrainingSettings
 from safs.training.snapshot import (
     BestEpoch,
     Snapshot,
@@ -46,58 +45,47 @@ class TrainingSession:
     alone: every optimizer here moves a weight by that weight's own gradient, so what belongs to a pruned weight
     reaches no other, and no forward pass sees a pruned weight that is not zero.
 
+    The caller's random generators are left alone (see ``RandomStream``). A last batch of a single sample is skipped,
+    because batch norm cannot train on it.
+
     Args:
-        model: maps images [B, C, H, W] to logits [B, classes]; trained in place, on ``device``.
-        recipe: optimizer, schedule and their numbers.
-        epochs: that the schedule spans.
-        until: the epoch with which the session ends, if that is not the last of the schedule.
-        resume: goes on from there: the snapshot of a session with the same arguments, but for ``until``.
-        batch_size: where one sample alone is left for the last batch, it sits that epoch out: batch norm cannot train
-            on it.
-        seed: of shuffling, augmentation and dropout; the caller's generators are left alone (see ``RandomStream``).
-        masks: by parameter name; None trains the dense network.
+        model: maps images [B, C, H, W] to logits [B, classes]; trained in place, on the data's device.
+        masks: masks by parameter name; None trains the dense network.
         exempt: parameters without weight decay, beside norms and biases.
-        augment: whether training batches get the data set's own augmentation.
-        hooks: a pruning method's part in every step.
+        hooks: functions of a pruning method that every step calls.
+        resume: snapshot to continue from, of a session whose arguments differed in ``settings.until`` at most.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Split,
-        validation: Split,
+        data: TrainingData,
+        settings: TrainingSettings,
         *,
-        recipe: Recipe,
-        epochs: int,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
         masks: Masks | None = None,
         exempt: Collection[nn.Parameter] = (),
-        augment: bool = False,
         hooks: Hooks = Hooks(),  # noqa: B008  # frozen
-        until: int | None = None,
         resume: Snapshot | None = None,
     ) -> None:
         self.best: BestEpoch | None = None
         self.curve: list[EpochMetrics] = []
         self.one_class_epochs = 0
         """Evaluations in a row, up to the last one, in which a single class was predicted."""
-        self._model = model.to(device)
-        self._train, self._validation = train.on(device), validation.on(device)
-        self._epochs, self._batch_size, self._device, self._augment = epochs, batch_size, device, augment
-        self._until = epochs if until is None else until
-        self._random = RandomStream(seed, device)
-        self._optimizer = make_optimizer(model, recipe, exempt=exempt)
-        self._schedule = SCHEDULES[recipe.schedule].make(
-            self._optimizer, epochs, steps_per_epoch(len(train), batch_size)
+        self._model = model.to(data.device)
+        self._data = data
+        self._epochs = settings.epochs
+        self._until = settings.epochs if settings.until is None else settings.until
+        self._random = RandomStream(settings.seed, data.device)
+        self._optimizer = make_optimizer(model, settings.recipe, exempt=exempt)
+        self._schedule = SCHEDULES[settings.recipe.schedule].make(
+            self._optimizer, settings.epochs, steps_per_epoch(len(data.train), data.batch_size)
         )
         self._hooks = hooks
         self._parameters = dict(model.named_parameters(remove_duplicate=False))
         self._masks: Masks = {}
         self._masked: list[Tensor] = []
         self._kept: list[Tensor] = []
-        self._hold({name: mask.to(device) for name, mask in (masks or {}).items()})
+        self._hold({name: mask.to(data.device) for name, mask in (masks or {}).items()})
         self.steps_done = 0
         """Of the optimizer."""
         if resume is not None:
@@ -122,7 +110,8 @@ class TrainingSession:
         if not isfinite(train_loss):
             raise Diverged(epoch)
         self._schedule.epoch_done(train_loss)
-        scored = evaluate(self._model, self._validation, batch_size=self._batch_size, device=self._device)
+        data = self._data
+        scored = evaluate(self._model, data.validation, batch_size=data.batch_size, device=data.device)
         if not isfinite(scored.cross_entropy):
             raise Diverged(epoch)
         seconds = time.perf_counter() - started
@@ -159,14 +148,14 @@ class TrainingSession:
 
     def _train_epoch(self) -> tuple[float, float]:
         """Mean loss of the epoch's samples, and the learning rate of its last step."""
-        model, optimizer = self._model.train(), self._optimizer
-        total = torch.zeros((), device=self._device)
+        model, optimizer, data = self._model.train(), self._optimizer, self._data
+        total = torch.zeros((), device=data.device)
         samples, learning_rate = 0, 0.0
-        batches = self._train.batches(
-            self._batch_size, device=self._device, generator=self._random.generator, augment=self._augment
+        batches = data.train.batches(
+            data.batch_size, device=data.device, generator=self._random.generator, augment=data.augment
         )
         for images, labels in batches:
-            if len(labels) == 1 < self._batch_size and samples:
+            if len(labels) == 1 < data.batch_size and samples:
                 break
             loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad(set_to_none=True)

@@ -31,7 +31,7 @@ class Timed(SerialExecutor):
     def at_once(self) -> int:
         return self._at_once
 
-    def examine(self, look: Any, networks: Any, split: Any, batch_size: int, report: Any) -> list[Any]:
+    def measure(self, function: Any, networks: Any, split: Any, batch_size: int, report: Any) -> list[Any]:
         self.looked_at = len(networks)
         if isinstance(self._answer, Exception):
             raise self._answer

@@ -25,6 +25,7 @@ from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
 from safs.spec.job import DataSpec, PruneSpec, Recipe
 from safs.spec.presets import METHODS
+from safs.training.settings import TrainingData
 
 pytestmark = pytest.mark.slow
 
@@ -97,13 +98,13 @@ every_case = pytest.mark.parametrize(
 
 
 @cache
-def images(architecture: str) -> tuple[Split, Split]:
+def images(architecture: str) -> TrainingData:
     """64 training and 64 validation digits, as the network takes them."""
     blueprint = BLUEPRINTS[architecture]
     splits = data.load(
         DataSpec(dataset="digits"), root=None, channels=blueprint.channels, image_size=blueprint.image_size, seed=0
     )
-    return few(splits.train, 64), few(splits.validation, 64)
+    return TrainingData(few(splits.train, 64), few(splits.validation, 64), BATCH)
 
 
 def few(split: Split, count: int) -> TensorSplit:
@@ -114,8 +115,7 @@ def few(split: Split, count: int) -> TensorSplit:
 @cache
 def dense(architecture: str) -> Context:
     """A context whose network was trained for two epochs."""
-    train, validation = images(architecture)
-    context = Context(BLUEPRINTS[architecture], train, validation, BATCH, augment=False)
+    context = Context(BLUEPRINTS[architecture], images(architecture))
     network = trained(context, Training({}, Recipe(), 2, 0)).network
     assert network is not None
     return replace(context, start=network.state)
@@ -145,11 +145,8 @@ pruned: Callable[[Case], Network] = cache(pruned_anew)
 
 def after_pruning(network: Network) -> Context:
     """What the trainings after pruning share."""
-    train, validation = images(network.blueprint.architecture)
-    context = Context(network.blueprint, train, validation, BATCH, False, network.state, network.masks)
-    if (inputs := network.blueprint.form.inputs) is None:
-        return context
-    return replace(context, train=select(train, inputs), validation=select(validation, inputs))
+    data = images(network.blueprint.architecture).select(network.blueprint.form.inputs)
+    return Context(network.blueprint, data, network.state, network.masks)
 
 
 @every_case
@@ -201,7 +198,7 @@ def test_the_same_seed_gives_the_same_network(case: Case) -> None:
 @every_case
 def test_the_saved_network_computes_on_whole_images_what_it_computed(case: Case, tmp_path: Path) -> None:
     network = pruned(case)
-    _, validation = images(case.architecture)
+    validation = images(case.architecture).validation
     inputs = network.blueprint.form.inputs
     whole, _ = next(validation.batches(64, device=torch.device("cpu")))
     read, _ = next((select(validation, inputs) if inputs else validation).batches(64, device=torch.device("cpu")))

@@ -17,6 +17,7 @@ from safs.networks import Blueprint
 from safs.search.asha import Asha
 from safs.search.conductor import Conductor
 from safs.spec.job import DataSpec, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Candidate, Outcome, Trial, best_trial
 from search_spaces import SPACES
 from tests.scripted import Scripted
@@ -32,11 +33,16 @@ def context() -> Context:
     assert isinstance(validation, TensorSplit)
     return Context(
         Blueprint("lenet5", 1, 28, 10),
-        replace(train, images=train.images[:256], labels=train.labels[:256]),
-        replace(validation, images=validation.images[:80], labels=validation.labels[:80]),
-        batch_size=64,
-        augment=False,
+        TrainingData(
+            replace(train, images=train.images[:256], labels=train.labels[:256]),
+            replace(validation, images=validation.images[:80], labels=validation.labels[:80]),
+            batch_size=64,
+        ),
     )
+
+
+def with_batches_of(images: int, context: Context) -> Context:
+    return replace(context, data=replace(context.data, batch_size=images))
 
 
 @pytest.fixture(autouse=True)
@@ -108,11 +114,11 @@ def dead(context) -> Context:
     state = {name: value.clone() for name, value in context.blueprint.build(0).state_dict().items()}
     last = [name for name in state if name.endswith("weight")][-1]
     state[last].zero_()
-    return replace(context, start=state, batch_size=4)  # 64 steps an epoch
+    return with_batches_of(4, replace(context, start=state))  # 64 steps an epoch
 
 
 def test_a_trial_is_not_left_before_it_has_had_its_first_hundred_steps(dead):
-    (trial,), _ = search(Scripted([Candidate(0, {}, 5, seed=0)]), replace(dead, batch_size=8), plan=constant)
+    (trial,), _ = search(Scripted([Candidate(0, {}, 5, seed=0)]), with_batches_of(8, dead), plan=constant)
 
     assert trial.outcome.left == "predicts one class only after 4 epochs"  # of 32 steps
 
@@ -167,7 +173,7 @@ def test_a_training_that_raises_is_run_again_once_and_what_it_raises_then_is_its
     ]
 
 
-def test_what_a_full_shelf_drops_belongs_to_the_worst_trial():
+def test_a_full_snapshot_cache_evicts_the_worst_trials():
     snapshots: SnapshotCache[str] = SnapshotCache(limit_bytes=10)
     for number, loss in enumerate((0.5, 0.9, 0.7)):
         snapshots.put(Trial(Candidate(number, {}, 1, 0), Outcome(loss)), f"of {number}", 5)

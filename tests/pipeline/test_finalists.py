@@ -13,6 +13,7 @@ from safs.execution.work import Context, Trained
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist, best_finalist, finalists_from, numbered_work
 from safs.spec.job import DataSpec, FinalCandidate, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Outcome
 
 MLP = Blueprint("mlp", 1, 8, 10)
@@ -89,7 +90,7 @@ def test_a_broken_seed_is_never_the_best_one() -> None:
 
 def test_finalists_are_trained_from_each_of_their_seeds_and_reported_one_after_the_other() -> None:
     splits = load(DataSpec(dataset="digits"), root=None, channels=1, image_size=8, seed=0)
-    context = Context(MLP, splits.train, splits.validation, 256, augment=False)
+    context = Context(MLP, TrainingData(splits.train, splits.validation, 256))
     trainings = {name: [Training({}, Recipe(), 1, seed) for seed in (0, 1)] for name in (DEFAULT, TUNED)}
     events: list[Event] = []
 

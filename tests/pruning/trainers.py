@@ -12,6 +12,7 @@ from safs.pruning.masks import Masks
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps
 from safs.spec.job import DataSpec, PruneSpec, Recipe
 from safs.training.pruning_trainer import PruningTrainer
+from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics
 
 CPU = torch.device("cpu")
@@ -33,16 +34,8 @@ def perceptron(seed: int = 0, widths: tuple[int, ...] = (32, 16), activation: ty
 
 
 def trainer_for(model: nn.Module, epochs: int, *, seed: int = 0, batch_size: int = 256, recipe: Recipe = RECIPE):
-    return RecordingTrainer(
-        model,
-        digits().train,
-        digits().validation,
-        recipe=recipe,
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=seed,
-        device=CPU,
-    )
+    data = TrainingData(digits().train, digits().validation, batch_size)
+    return RecordingTrainer(model, data, TrainingSettings(recipe, epochs, seed))
 
 
 def task_for(model: nn.Module, sparsity: float, spec: PruneSpec) -> PruningTask:

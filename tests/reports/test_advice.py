@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from safs.errors import SpecError, TrainingError
-from safs.execution.executor import broken_down
+from safs.execution.executor import failed_outcome
 from safs.execution.serial import SerialExecutor
 from safs.execution.work import Trained
 from safs.pipeline.run import run_job
@@ -50,7 +50,7 @@ def _message(outcome: Outcome, folder: Path) -> str:
 
 
 def test_a_process_that_failed_is_not_blamed_on_the_learning_rate(tmp_path: Path) -> None:
-    message = _message(broken_down("RuntimeError: Found no NVIDIA driver on your system"), tmp_path)
+    message = _message(failed_outcome("RuntimeError: Found no NVIDIA driver on your system"), tmp_path)
 
     assert "Found no NVIDIA driver" in message
     assert "learning_rate" not in message

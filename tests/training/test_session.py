@@ -15,6 +15,7 @@ from safs.training.evaluate import evaluate
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import Diverged, TrainingSession, steps_per_epoch
+from safs.training.settings import TrainingData, TrainingSettings
 from tests.pruning.magnitude import magnitude_masks
 
 CPU = torch.device("cpu")
@@ -29,8 +30,10 @@ def network(seed: int = 0) -> nn.Sequential:
 
 
 def session(model, digits, **settings) -> TrainingSession:
-    defaults = {"recipe": Recipe(learning_rate=3e-3), "epochs": 3, "batch_size": 64, "seed": 0, "device": CPU}
-    return TrainingSession(model, digits.train, digits.validation, **(defaults | settings))
+    chosen = {"recipe": Recipe(learning_rate=3e-3), "epochs": 3, "batch_size": 64, "seed": 0} | settings
+    data = TrainingData(digits.train, digits.validation, chosen.pop("batch_size"))
+    training = TrainingSettings(**{name: chosen.pop(name) for name in ("recipe", "epochs", "seed")})
+    return TrainingSession(model, data, training, **chosen)
 
 
 def run(training: TrainingSession) -> list[tuple[float, float, float, float]]:
@@ -148,11 +151,9 @@ def test_a_last_batch_of_one_sample_does_not_crash_batch_norm(samples, batch_siz
     # Spatial batch norm alone: with a single value per channel torch cannot train at all.
     normalised = nn.BatchNorm1d(288) if samples > 1 and batch_size > 1 else nn.Identity()
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), normalised, nn.Linear(288, 10))
-    recipe = Recipe(schedule="one_cycle")
+    settings = TrainingSettings(Recipe(schedule="one_cycle"), epochs=3, seed=0)
 
-    training = TrainingSession(
-        model, few, digits.validation, recipe=recipe, epochs=3, batch_size=batch_size, seed=0, device=CPU
-    )
+    training = TrainingSession(model, TrainingData(few, digits.validation, batch_size), settings)
 
     assert len(run(training)) == 3
 

@@ -15,6 +15,7 @@ from safs.spec.job import Recipe
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import TrainingSession
+from safs.training.settings import TrainingData, TrainingSettings
 from safs.training.snapshot import Snapshot
 from tests.pruning.magnitude import magnitude_masks
 
@@ -43,10 +44,10 @@ def network(seed: int = 0) -> nn.Module:
     return rewire(model, {"2": "srs", "6": "acon"}, learnable=True, modules={})
 
 
-def splits(digits: Splits) -> tuple[TensorSplit, TensorSplit]:
-    """128 images with crops and flips, and 60 to validate on."""
+def small(digits: Splits, *, augment: bool = False) -> TrainingData:
+    """128 images that can be cropped and flipped, and 60 to validate on."""
     few = [replace(part, images=part.images[:n], labels=part.labels[:n]) for part, n in parts(digits)]
-    return replace(few[0], crop_and_flip=True), few[1]
+    return TrainingData(replace(few[0], crop_and_flip=True), few[1], 64, augment)
 
 
 def parts(digits: Splits) -> list[tuple[TensorSplit, int]]:
@@ -63,11 +64,10 @@ def masks() -> Masks:
 def session(
     digits: Splits, recipe: Recipe, *, until: int | None = None, resume: Snapshot | None = None, model_seed: int = 0
 ) -> TrainingSession:
-    model, (train, validation) = network(model_seed), splits(digits)
-    return TrainingSession(
-        model, train, validation, recipe=recipe, epochs=5, batch_size=64, seed=3, device=CPU, masks=masks(),
-        exempt=model.activation_parameters(), augment=True, until=until, resume=resume,
-    )  # fmt: skip
+    model, settings = network(model_seed), TrainingSettings(recipe, 5, 3, until)
+    exempt = model.activation_parameters()
+    data = small(digits, augment=True)
+    return TrainingSession(model, data, settings, masks=masks(), exempt=exempt, resume=resume)
 
 
 def finish(training: TrainingSession) -> TrainingSession:
@@ -130,31 +130,23 @@ def test_the_best_epoch_may_lie_before_the_snapshot(digits):
 
 
 def test_what_the_state_dict_leaves_out_comes_along(digits):
-    train, validation = splits(digits)
-
     def drifting() -> nn.Module:
         torch.manual_seed(0)
         return nn.Sequential(nn.Flatten(), Drifting(), nn.Linear(64, 10))
 
-    def of(model, **cut) -> TrainingSession:
-        return finish(
-            TrainingSession(
-                model, train, validation, recipe=Recipe(), epochs=3, batch_size=64, seed=0, device=CPU, **cut
-            )
-        )
+    def trained(until: int | None = None, resume: Snapshot | None = None) -> TrainingSession:
+        settings = TrainingSettings(Recipe(), 3, 0, until)
+        return finish(TrainingSession(drifting(), small(digits), settings, resume=resume))
 
-    whole, first = of(drifting()), of(drifting(), until=1)
-    rest = of(drifting(), resume=first.snapshot())
+    whole, first = trained(), trained(until=1)
+    rest = trained(resume=first.snapshot())
 
     assert numbers(rest) == numbers(whole)
 
 
 def test_its_size_is_that_of_weights_moments_and_best_weights(digits):
-    train, validation = splits(digits)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False))
-    training = TrainingSession(
-        model, train, validation, recipe=Recipe(optimizer="sgd"), epochs=2, batch_size=64, seed=0, device=CPU
-    )
+    training = TrainingSession(model, small(digits), TrainingSettings(Recipe(optimizer="sgd"), epochs=2, seed=0))
     training.step()
 
     assert training.snapshot().size_bytes == 3 * 640 * 4
@@ -171,11 +163,8 @@ def test_evaluations_with_a_single_class_are_counted_from_the_last_other_one(dig
             constant = torch.arange(10.0).expand_as(logits)
             return constant if self.constant and not self.training else logits
 
-    train, validation = splits(digits)
     model, seen = Switched(), []
-    training = TrainingSession(
-        model, train, validation, recipe=Recipe(learning_rate=0.01), epochs=6, batch_size=64, seed=0, device=CPU
-    )
+    training = TrainingSession(model, small(digits), TrainingSettings(Recipe(learning_rate=0.01), epochs=6, seed=0))
     for constant in (True, False, True, True, True, False):
         model.constant = constant
         training.step()

@@ -57,8 +57,9 @@ def hang_trainings(patch: pytest.MonkeyPatch, folder: Path) -> None:
     share = ObjectStore.share
 
     def share_hanging(self: ObjectStore, context: Context) -> SharedContext:
-        assert isinstance(context.train, TensorSplit)
-        return share(self, replace(context, train=HangingSplit(context.train, folder)))
+        train = context.data.train
+        assert isinstance(train, TensorSplit)
+        return share(self, replace(context, data=replace(context.data, train=HangingSplit(train, folder))))
 
     patch.setattr(ObjectStore, "share", share_hanging)
 

@@ -12,14 +12,14 @@ from safs.errors import TrainingError
 from safs.events.kinds import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted, WorkerLost
 from safs.execution.executor import (
     EARLIER_ATTEMPT,
-    Done,
-    Found,
-    Look,
-    NamedWork,
+    Measure,
+    OnDone,
     Plan,
     Recall,
-    broken_down,
-    raised_once,
+    Result,
+    Task,
+    failed_outcome,
+    retry_note,
 )
 from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.work import Context, Trained
@@ -31,7 +31,7 @@ from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.ask_ahead import AskAhead
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Started
-from workers.on_ray.orders import LookOrder, TrainOrder, Unfinished
+from workers.on_ray.orders import MeasureOrder, TrainOrder, Unfinished
 from workers.on_ray.packing import PackedPool
 from workers.on_ray.retrying import PoolMessage, Repeated, RetryingPool
 from workers.on_ray.shared_data import ObjectStore
@@ -110,12 +110,12 @@ class RayExecutor:
         return sorted(trials, key=lambda trial: trial.candidate.number)
 
     def train(
-        self, stage: Stage, works: Sequence[NamedWork], context: Context, report: Report, done: Done
+        self, stage: Stage, tasks: Sequence[Task], context: Context, report: Report, on_done: OnDone
     ) -> list[Trained]:
         shared = self._store.share(context)
         running = {
-            self._pool.submit(TrainOrder(shared, named.work, keep=True, origin=origin(stage, named.candidate))): named
-            for named in works
+            self._pool.submit(TrainOrder(shared, task.work, keep=True, origin=origin(stage, task.candidate))): task
+            for task in tasks
         }
         results: dict[int, Trained] = {}
         while len(results) < len(running):
@@ -124,16 +124,18 @@ class RayExecutor:
                 trained = _handle(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
                 if isinstance(trained, Trained):
                     results[message.ticket] = trained
-                    done(running[message.ticket], trained)
+                    on_done(running[message.ticket], trained)
                     report(TrialDone(stage, candidate, trained.outcome))
         return [results[ticket] for ticket in running]
 
-    def examine(
-        self, look: Look[Found], networks: Sequence[Network], split: Split, batch_size: int, report: Report
-    ) -> list[Found]:
+    def measure(
+        self, function: Measure[Result], networks: Sequence[Network], split: Split, batch_size: int, report: Report
+    ) -> list[Result]:
         shared = self._store.share_split(split)
-        tickets = [self._pool.submit(LookOrder(look, ray.put(network), shared, batch_size)) for network in networks]
-        found: dict[int, Found] = {}
+        tickets = [
+            self._pool.submit(MeasureOrder(function, ray.put(network), shared, batch_size)) for network in networks
+        ]
+        found: dict[int, Result] = {}
         while len(found) < len(tickets):
             for message in self._messages(report):
                 match message:
@@ -190,8 +192,8 @@ def _report_repetition(stage: Stage | None, trial: int | None, message: Repeated
         report(WorkerLost(stage, trial, message.seconds))
         report(Note(f"The worker of {what} was lost, so it is run again: {message.reason}", "warning"))
     else:
-        report(raised_once(what, message.reason))
+        report(retry_note(what, message.reason))
 
 
 def _failed_outcome(reason: str) -> Outcome:
-    return Outcome(inf, error=reason) if reason.startswith(OUT_OF_MEMORY) else broken_down(reason)
+    return Outcome(inf, error=reason) if reason.startswith(OUT_OF_MEMORY) else failed_outcome(reason)

@@ -17,6 +17,7 @@ from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.pruning.masks import prunable_parameters
+from safs.training.settings import TrainingData
 
 EPOCHS = 3
 """Epochs of the measured training: one to warm up, one that is timed, one that is profiled."""
@@ -150,10 +151,11 @@ def synthetic_context(blueprint: Blueprint, batch_size: int, sparsity: float) ->
     """Return a context with images of noise, batches of the real size, and random masks of about the job's sparsity."""
     return Context(
         blueprint,
-        synthetic_split(blueprint, batches_for(blueprint, batch_size) * batch_size),
-        synthetic_split(blueprint, VALIDATION_BATCHES * batch_size),
-        batch_size,
-        augment=False,
+        TrainingData(
+            synthetic_split(blueprint, batches_for(blueprint, batch_size) * batch_size),
+            synthetic_split(blueprint, VALIDATION_BATCHES * batch_size),
+            batch_size,
+        ),
         masks={
             name: torch.rand(parameter.shape, generator=torch.Generator().manual_seed(0)) >= sparsity
             for name, parameter in prunable_parameters(blueprint.build(seed=0)).items()

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import ray
 
-from safs.execution.executor import Look
+from safs.execution.executor import Measure
 from safs.execution.pruning import Work
 from safs.trials import EpochMetrics, Outcome
 from workers.job_spans import Origin
@@ -42,16 +42,16 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True)
-class LookOrder:
-    """An order to evaluate a network on a split. The answer is the return value of ``look``."""
+class MeasureOrder:
+    """An order to evaluate a network on a split. The answer is the return value of ``function``."""
 
-    look: Look[Any]
+    function: Measure[Any]
     network: "ray.ObjectRef[Any]"
     split: "ray.ObjectRef[Any]"
     batch_size: int
 
 
-Order: TypeAlias = TrainOrder | LookOrder
+Order: TypeAlias = TrainOrder | MeasureOrder
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class SharedContext:
         """Return the context, on the calling node."""
         rest, train, validation = ray.get([self.rest, self.train, self.validation])
         assert isinstance(rest, Context)
-        return replace(rest, train=unpack(train), validation=unpack(validation))
+        return replace(rest, data=replace(rest.data, train=unpack(train), validation=unpack(validation)))
 
 
 class ObjectStore:
@@ -46,8 +46,9 @@ class ObjectStore:
 
     def share(self, context: Context) -> SharedContext:
         """Return references to the parts of ``context``."""
-        light = replace(context, train=_EMPTY, validation=_EMPTY)
-        return SharedContext(ray.put(light), self.share_split(context.train), self.share_split(context.validation))
+        data = context.data
+        light = replace(context, data=replace(data, train=_EMPTY, validation=_EMPTY))
+        return SharedContext(ray.put(light), self.share_split(data.train), self.share_split(data.validation))
 
     def share_split(self, split: Split) -> ray.ObjectRef[Any]:
         """Return a reference to the ``SharedSplit`` of ``split``. The split is kept alive, since its id is the key."""

@@ -14,7 +14,7 @@ from safs.trials import Outcome
 from store.crash_points import reach
 from telemetry import tracing
 from workers.job_spans import record_trial_span
-from workers.on_ray.orders import LookOrder, Order, OutOfMemory, Step, TrainOrder, Unfinished
+from workers.on_ray.orders import MeasureOrder, Order, OutOfMemory, Step, TrainOrder, Unfinished
 from workers.on_ray.shared_data import SharedContext, unpack
 
 SLICE_S = 2.0
@@ -63,8 +63,8 @@ class TrialActor:
         match self._order:
             case TrainOrder() as order:
                 return self._train(order)
-            case LookOrder(look, network, split, batch_size):
-                answer = look(ray.get(network), unpack(ray.get(split)), batch_size, self._device)
+            case MeasureOrder(function, network, split, batch_size):
+                answer = function(ray.get(network), unpack(ray.get(split)), batch_size, self._device)
                 return Step(done=True, answer=answer)
             case None:
                 raise AssertionError("there is no order to continue")

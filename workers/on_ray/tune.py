@@ -17,7 +17,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from safs.events.kinds import EpochDone, Event, Note, Pulse, Report, Stage, TrialDone, TrialStarted, WorkerLost
-from safs.execution.executor import EARLIER_ATTEMPT, Plan, Recall, broken_down, raised_once
+from safs.execution.executor import EARLIER_ATTEMPT, Plan, Recall, failed_outcome, retry_note
 from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.work import Context
 from safs.search.conductor import Conductor
@@ -102,7 +102,7 @@ class OrderTrainable(tune.Trainable):
             reason = f"{type(error).__name__}: {error}"
             self._exceptions += 1
             if self._exceptions > MOST_EXCEPTIONS:
-                return self._figures | {STEP: Parcel(Step(done=True, answer=broken_down(reason))), "done": True}
+                return self._figures | {STEP: Parcel(Step(done=True, answer=failed_outcome(reason))), "done": True}
             self._next = self._order
             return self._figures | {STEP: Parcel(Step()), RAISED: reason, "done": False}
         self._next = None
@@ -211,7 +211,7 @@ class Search(_Unsaved, Searcher):
         for metrics in step.epochs:
             self._report(EpochDone(self._stage, candidate.number, metrics))
         if RAISED in result:
-            self._report(raised_once(f"trial {candidate.number} of the stage {self._stage}", result[RAISED]))
+            self._report(retry_note(f"trial {candidate.number} of the stage {self._stage}", result[RAISED]))
         if step.done:
             del self._running[trial_id]
             order.empty()
@@ -226,7 +226,7 @@ class Search(_Unsaved, Searcher):
         if final:
             del self._running[trial_id]
             order.empty()
-            self._end(candidate, broken_down(f"its worker was lost {MOST_LOSSES + 1} times"))
+            self._end(candidate, failed_outcome(f"its worker was lost {MOST_LOSSES + 1} times"))
             return
         self._report(WorkerLost(self._stage, candidate.number, 0.0))
         what = f"trial {candidate.number} of the stage {self._stage}"

@@ -21,6 +21,7 @@ from safs.pruning.methods.weight_sharing import shareable
 from safs.pruning.protocol import Hooks
 from safs.spec.job import PruneSpec, Recipe
 from safs.training.optimizers import make_optimizer
+from safs.training.settings import TrainingData, TrainingSettings
 from tests.pruning.trainers import (
     CPU,
     RecordingTrainer,
@@ -83,9 +84,8 @@ class IdleBench(RecordingTrainer):
 def bench_of(kind, model, epochs, seed=0):
     """Returns a trainer with 11 steps per epoch."""
     splits = digits()
-    return kind(
-        model, splits.train, splits.validation, recipe=SGD, epochs=epochs, batch_size=128, seed=seed, device=CPU
-    )
+    data = TrainingData(splits.train, splits.validation, 128)
+    return kind(model, data, TrainingSettings(SGD, epochs, seed))
 
 
 def watched(epochs=4, sparsity=0.9, seed=0, **options):

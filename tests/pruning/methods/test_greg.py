@@ -19,6 +19,7 @@ from safs.pruning.pruners import PRUNERS
 from safs.spec.job import JobSpec, PruneSpec, Recipe
 from safs.training.evaluate import evaluate
 from safs.training.pruning_trainer import PruningTrainer
+from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics
 from tests.pruning.trainers import CPU, copied, count, digits, drain, task_for, trainer_for
 
@@ -53,10 +54,8 @@ def trained(seed: int = 0, *, norm: bool = False) -> nn.Module:
 def sgd_trainer(
     model: nn.Module, epochs: int, seed: int = 0, kind: type[PruningTrainer] = PruningTrainer, batch_size: int = 32
 ):
-    return kind(
-        model, digits().train, digits().validation,
-        recipe=SGD, epochs=epochs, batch_size=batch_size, seed=seed, device=CPU,
-    )  # fmt: skip
+    data = TrainingData(digits().train, digits().validation, batch_size)
+    return kind(model, data, TrainingSettings(SGD, epochs, seed))
 
 
 class WatchingTrainer(PruningTrainer):

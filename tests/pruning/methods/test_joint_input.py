@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from safs.data import TensorSplit
-from safs.data.features import select
 from safs.errors import SpecError
 from safs.execution.training import Training, TrainingRun
 from safs.execution.work import Context
@@ -20,6 +19,7 @@ from safs.pruning.removal.coupling import find_groups
 from safs.pruning.removal.input_units import NAME, Inputs, find_inputs
 from safs.pruning.removal.useless import useless_units
 from safs.spec.job import PruneSpec, Recipe
+from safs.training.settings import TrainingData, TrainingSettings
 from tests.pruning.trainers import CPU, RecordingTrainer, digits, drain, perceptron, task_for, trainer_for
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)
@@ -104,8 +104,8 @@ def accuracy_of_a_fresh_perceptron(kept: tuple[int, ...], seed: int) -> float:
     """Returns the accuracy of the catalogue's perceptron, trained on these pixels alone."""
     inputs = InputSelection("pixel", kept)
     blueprint = Blueprint("mlp", 1, 8, 10, Form({"hidden.0.linear.weight": (256, len(kept))}, inputs))
-    train, validation = (select(split, inputs) for split in (digits().train, digits().test))
-    run = TrainingRun(Context(blueprint, train, validation, 128, False), Training({}, Recipe(), 3, seed), "cpu")
+    images = TrainingData(digits().train, digits().test, 128).select(inputs)
+    run = TrainingRun(Context(blueprint, images), Training({}, Recipe(), 3, seed), "cpu")
     while not run.finished:
         run.advance(60.0)
     return run.outcome().metrics["accuracy"]
@@ -148,7 +148,7 @@ def colour_bench() -> RecordingTrainer:
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
     )
-    return RecordingTrainer(model, train, train, recipe=Recipe(), epochs=0, batch_size=256, seed=0, device=CPU)
+    return RecordingTrainer(model, TrainingData(train, train, 256), TrainingSettings(Recipe(), epochs=0, seed=0))
 
 
 def found_inputs(model: nn.Module, channels: int = 3) -> Inputs | None:

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from safs import data
 from safs.errors import Cancelled
 from safs.events.kinds import EpochDone, Event, Stage, StageDone, TrialDone
-from safs.execution.executor import Executor, NamedWork, Plan
+from safs.execution.executor import Executor, Plan, Task
 from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training
 from safs.execution.work import Context
@@ -19,6 +19,7 @@ from safs.pipeline.run import Result, run_job
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
 from safs.spec.job import DataSpec, JobSpec, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from search_spaces import SPACES
 from telemetry import tracing
@@ -169,7 +170,7 @@ def test_orders_carry_their_stage_number_and_trace(
         """Nothing."""
 
     monkeypatch.setattr(ActorPool, "submit", noted)
-    work = NamedWork(Candidate(7, {}, 1, 0), Training({}, Recipe(), 1, 0))
+    work = Task(Candidate(7, {}, 1, 0), Training({}, Recipe(), 1, 0))
     with RayExecutor(TWO_SLOTS) as executor:
         with tracing.span("stage activations"):
             _search(executor, lambda candidate: Training({}, Recipe(), 1, 0), ignore)
@@ -194,7 +195,7 @@ def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
 
 def _context() -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
-    return Context(Blueprint("lenet5", 1, 28, 10), splits.train, splits.validation, 256, augment=False)
+    return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, 256))
 
 
 def _wait_for_cores(cores: int) -> None:

@@ -92,7 +92,7 @@ def test_the_probe_trains_the_network_at_its_batch_size_with_the_largest_operato
     assert list(training.assignment) == ["relu1", "relu2", "relu3", "relu4"]
     assert set(training.assignment.values()) == {"srs"}
     assert training.learnable
-    images, labels = next(context.train.batches(8, device=context.train.mean.device))
+    images, labels = next(context.data.train.batches(8, device=context.data.device))
     assert (images.shape, labels.shape) == ((8, 1, 28, 28), (8,))
     assert context.masks is not None
     live = sum(int(mask.sum()) for mask in context.masks.values())

@@ -11,13 +11,14 @@ import torch
 from safs import data
 from safs.data import TensorSplit
 from safs.events.kinds import Event, Note, Stage, TrialDone, WorkerLost
-from safs.execution.executor import Executor, NamedWork
+from safs.execution.executor import Executor, Task
 from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.conductor import Conductor
 from safs.spec.job import DataSpec, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from tests.scripted import Scripted
 from tests.workers.crashing_split import CrashingSplit
@@ -68,7 +69,7 @@ def test_a_training_that_raises_twice_is_an_outcome_in_a_search_and_a_failure_in
     executor, context = SerialExecutor(), _context(tmp_path, {}, ALWAYS)
 
     found = _search(executor, context, events)
-    work = NamedWork(CANDIDATES[2], Training({}, Recipe(), 1, 5))
+    work = Task(CANDIDATES[2], Training({}, Recipe(), 1, 5))
     (trained,) = executor.train(Stage.FINAL, [work], context, events.append, lambda named, trained: None)
 
     reason = "the trial's process failed: ZeroDivisionError: training 5 divides by zero"
@@ -92,7 +93,7 @@ def _context(folder: Path, dies_in: Mapping[int, int], raises: Mapping[int, int]
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     assert isinstance(splits.train, TensorSplit)
     deadly = CrashingSplit(splits.train, folder, dies_in, raises)
-    return Context(Blueprint("lenet5", 1, 28, 10), deadly, splits.validation, 256, augment=False)
+    return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(deadly, splits.validation, 256))
 
 
 def _without_times(trial: Trial) -> tuple[Any, ...]:

@@ -8,13 +8,14 @@ import torch
 from safs import data
 from safs.data import TensorSplit
 from safs.events.kinds import Event, Note, Stage, TrialDone
-from safs.execution.executor import NamedWork
+from safs.execution.executor import Task
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
 from safs.spec.job import DataSpec, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Candidate
 from search_spaces import SPACES
 from tests.workers.out_of_memory_split import OutOfMemorySplit
@@ -49,7 +50,7 @@ def test_trials_that_run_out_of_memory_are_retried_alone_and_then_fail(tmp_path:
             events.append,
             recall=lambda candidate: None,
         )
-        works = [NamedWork(Candidate(number, {}, 1, seed), training(seed)) for number, seed in enumerate((20, 21))]
+        works = [Task(Candidate(number, {}, 1, seed), training(seed)) for number, seed in enumerate((20, 21))]
         final = executor.train(Stage.FINAL, works, context, events.append, lambda named, trained: None)
         slots = executor.slots
 
@@ -70,7 +71,7 @@ def _context(folder: Path, failures: dict[int, int]) -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     assert isinstance(splits.train, TensorSplit)
     split = OutOfMemorySplit(splits.train, folder, failures)
-    return Context(Blueprint("lenet5", 1, 28, 10), split, splits.validation, 256, augment=False)
+    return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(split, splits.validation, 256))
 
 
 @pytest.mark.parametrize(

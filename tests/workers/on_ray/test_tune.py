@@ -16,6 +16,7 @@ from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.conductor import Conductor
 from safs.spec.job import DataSpec, Recipe
+from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from tests.scripted import Scripted
 from tests.workers.crashing_split import CrashingSplit
@@ -49,7 +50,7 @@ def context(folder: Path, dies_in: dict[int, int], raises: dict[int, int]) -> Co
     assert isinstance(splits.train, TensorSplit)
     folder.mkdir()
     split = CrashingSplit(splits.train, folder, dies_in, raises)
-    return Context(Blueprint("lenet5", 1, 28, 10), split, splits.validation, 256, augment=False)
+    return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(split, splits.validation, 256))
 
 
 def without_times(trial: Trial) -> Trial:
