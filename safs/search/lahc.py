@@ -38,7 +38,8 @@ class LateAcceptance:
 
     With several candidates in flight a move starts from the state that is current when it is asked, each outcome is a
     step of its own when it is told, and the stopping rule takes those in flight to be idle until they say otherwise.
-    A foreign trial is a step as well, accepted by the same rule; the first that is told is the first state.
+    A foreign trial is a step as well, accepted by the same rule. Foreign trials that come before the strategy's own
+    first proposal are a choice of starts: the best of them becomes the state and fills the history.
 
     Burke & Bykov, "The late acceptance hill-climbing heuristic", EJOR 258 (2017); rules and constants are those of the
     package lahc 1.0.5, which Loni et al. (2023), arXiv:2305.10964, use.
@@ -60,6 +61,7 @@ class LateAcceptance:
         self._state = self._draw()
         self._energy = inf
         self._history: list[float] = []
+        self._has_proposed = False
         self._step = 0
         self._idle = 0
 
@@ -67,13 +69,19 @@ class LateAcceptance:
         if self._stops():
             return None
         state = self._neighbour() if self._proposals.made else self._state
+        self._has_proposed = True
         return self._proposals.propose(dict(zip(self._sites, state, strict=True)))
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        self._proposals.told(candidate)
+        is_first_candidate = not self._proposals.told(candidate) and not self._has_proposed
         energy = inf if isnan(outcome.loss) else outcome.loss
         if not self._history:
-            self._state, self._energy, self._history = self._state_of(candidate), energy, [energy] * HISTORY_LENGTH
+            self._start_from(candidate, energy)
+            return
+        if is_first_candidate:
+            self._step += 1
+            if energy < self._energy:
+                self._start_from(candidate, energy)
             return
         self._idle = self._idle + 1 if energy >= self._energy else 0
         late = self._step % HISTORY_LENGTH
@@ -82,6 +90,9 @@ class LateAcceptance:
             self._energy = energy
         self._history[late] = min(self._history[late], energy)
         self._step += 1
+
+    def _start_from(self, candidate: Candidate, energy: float) -> None:
+        self._state, self._energy, self._history = self._state_of(candidate), energy, [energy] * HISTORY_LENGTH
 
     def _stops(self) -> bool:
         # The candidate of the first state is no step, so while it is in flight it must not be counted as one.

@@ -15,6 +15,7 @@ from safs.search.conductor import Conductor
 from safs.search.lahc import LateAcceptance
 from safs.search.random import RandomSearch
 from safs.search.strategy import Strategy
+from safs.search.warm_start import WarmStart
 from safs.trials import Outcome
 from search_spaces.activations import activation_space
 
@@ -115,6 +116,24 @@ def test_a_rejected_move_is_undone() -> None:
     # A move touches three sites at most, so without undoing, differences would pile up.
     assert max(energies) <= 3 / 13
     assert len(states) == 200
+
+
+def test_the_climb_starts_from_the_best_of_the_first_candidates() -> None:
+    space = space_of(6)
+    firsts = [dict.fromkeys(space, operator) for operator in OPERATORS[:4]]
+    losses = dict(zip(OPERATORS, (0.90, 0.45, 0.60, 0.80), strict=False))
+    conductor = Conductor(
+        WarmStart(LateAcceptance(space, trials=12, epochs=1, seed=0), firsts, epochs=1, seed=0), window=1
+    )
+    states = []
+    while (candidate := conductor.next()) is not None:
+        states.append(list(candidate.config.values()))
+        # Every move is worse than the best first candidate and better than all others.
+        conductor.done(candidate.number, Outcome(losses[states[-1][0]] if len(states) <= 4 else 0.46))
+
+    # A move draws one operator anew; swaps change nothing among equal ones. Neither state nor history ever moves on.
+    assert len(states) == 12
+    assert all(state.count("op1") >= 5 for state in states[4:])
 
 
 @pytest.mark.parametrize("broken", [inf, nan])
