@@ -1,4 +1,4 @@
-"""Work that travels between processes: what it shares with its neighbours, its run in progress, and its result."""
+"""Work that is sent between processes: its context, its run in progress, and its result."""
 
 import time
 from abc import ABC, abstractmethod
@@ -18,28 +18,28 @@ from safs.trials import OUT_OF_MEMORY, EpochMetrics, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the trainings of a stage share; sent to each node once."""
+    """Everything that the trainings of a stage have in common; sent to each node once."""
 
     blueprint: Blueprint
     data: TrainingData
     """Images as the network reads them, reduced to ``blueprint.form.inputs``."""
     start: Mapping[str, Tensor] | None = None
-    """Weights to start from; None draws fresh ones from the training's seed."""
+    """Initial weights by name; None draws fresh ones from the training's seed."""
     masks: Masks | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training that ended: how well, and the network of its best epoch (None if it broke down)."""
+    """Result of a training: its outcome, and the network of its best epoch (None if it failed)."""
 
     outcome: Outcome
     network: Network | None
     notes: tuple[str, ...] = ()
-    """What a person should know of it."""
+    """Messages for the user."""
 
 
 class Run(ABC):
-    """Work in progress, epoch by epoch. It never raises for what the work itself did wrong: that is an outcome."""
+    """Work in progress, epoch by epoch. Failures of the work itself become its outcome instead of an exception."""
 
     def __init__(self) -> None:
         self._spent_s = 0.0
@@ -48,11 +48,11 @@ class Run(ABC):
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing more to do, or the work broke down."""
+        """True if all epochs are done or the work failed."""
         return self._error is not None or self._done
 
     def advance(self, at_least_s: float) -> tuple[EpochMetrics, ...]:
-        """Works whole epochs until ``at_least_s`` seconds have passed or the run is finished; returns them."""
+        """Run whole epochs until ``at_least_s`` seconds have passed or the run is finished; returns their metrics."""
         started = time.perf_counter()
         done: list[EpochMetrics] = []
         try:
@@ -71,14 +71,14 @@ class Run(ABC):
 
     @abstractmethod
     def outcome(self) -> Outcome:
-        """How well it went, once it is finished."""
+        """The outcome of the finished run."""
 
     @abstractmethod
     def trained(self) -> Trained:
-        """The outcome with the network that the work made, on the CPU."""
+        """The outcome and the resulting network, on the CPU."""
 
     def snapshot(self) -> Snapshot | None:
-        """What a longer run of the same work can go on from, once this one is finished; None if nothing can."""
+        """The state from which a longer run can resume, once this run is finished; None if it cannot be resumed."""
         return None
 
     @property
@@ -87,4 +87,4 @@ class Run(ABC):
 
     @abstractmethod
     def _epoch(self) -> EpochMetrics | None:
-        """Works one epoch; None for what is done after the last one."""
+        """Run one epoch; returns None for the work after the last epoch."""

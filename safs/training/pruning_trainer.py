@@ -1,4 +1,4 @@
-"""The trainer that pruning methods work on: a network, its data, and trainings of it."""
+"""The trainer that is passed to pruning methods: a network, its data, and trainings of both."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,17 +14,17 @@ from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics
 
 SCORED_IMAGES = 2048
-"""Enough that the mean gradient of a batch's worth of weights is no accident; a second of work."""
+"""Training images that scores are computed on: enough for a stable mean gradient, and about a second of work."""
 
 
 class PruningTrainer:
-    """``safs.pruning.protocol.Trainer`` over real trainings.
+    """Implements ``safs.pruning.protocol.Trainer`` with ``TrainingSession``.
 
-    Epochs are numbered through all of them, and each training shuffles from a seed of its own.
+    Epochs are numbered across all trainings. Each training shuffles from its own seed.
 
     Args:
-        model: on ``device``; trained in place.
-        epochs: the budget, of which this class says how much there is and keeps no account.
+        model: network on the data's device; trained in place.
+        settings: ``epochs`` is the budget of all trainings together. It is published, not enforced.
     """
 
     def __init__(self, model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:

@@ -1,4 +1,4 @@
-"""Random numbers that belong to one training alone."""
+"""A random stream that belongs to a single training."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,21 +10,21 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class RandomState:
-    """Where a stream is: states of its generators, uint8."""
+    """Position of a stream: the states of its generators, uint8."""
 
     generator: Tensor
     cpu: Tensor
     device: Tensor | None
-    """None where the stream belongs to the CPU."""
+    """State of the GPU's generator; None for a training on the CPU."""
 
 
 class RandomStream:
-    """A training's own random numbers, from one seed.
+    """All random numbers of one training, from one seed.
 
     ``generator`` shuffles and augments. Dropout and stochastic depth can only draw from torch's global generators (the
-    CPU's, and the device's), so within ``active()`` those continue this training's stream, and outside of it they are
-    what the caller left. Trainings in one process may so be interleaved epoch by epoch, and each gives the numbers
-    that it gives alone. Python's and numpy's generators are not touched: nothing in a training draws from them.
+    CPU's and the device's). Within ``active()`` these continue the training's stream; afterwards the caller's state is
+    restored. Trainings in one process can therefore be interleaved epoch by epoch, with the same numbers as alone.
+    Python's and numpy's generators are not touched, since no training draws from them.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -39,7 +39,7 @@ class RandomStream:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While the block runs, torch's global generators continue this stream; then they are the caller's again."""
+        """Let torch's global generators continue this stream within the block; restores the caller's state after it."""
         with self._forked():
             torch.set_rng_state(self._cpu_state)
             if self._device_state is not None:
@@ -48,11 +48,11 @@ class RandomStream:
             self._keep()
 
     def state(self) -> RandomState:
-        """Where the stream is, outside of ``active()``."""
+        """The position of the stream; to be called outside of ``active()``."""
         return RandomState(self.generator.get_state(), self._cpu_state, self._device_state)
 
     def restore(self, state: RandomState) -> None:
-        """Goes on from where another stream on the same kind of device was."""
+        """Continue from the state of another stream on the same kind of device."""
         assert (state.device is None) == (self._device.type != "cuda")
         self.generator.set_state(state.generator)
         self._cpu_state, self._device_state = state.cpu, state.device

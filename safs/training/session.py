@@ -1,4 +1,4 @@
-"""A training, epoch by epoch, with the pruned weights held at zero."""
+"""Training epoch by epoch, with the pruned weights held at zero."""
 
 import time
 from collections.abc import Collection
@@ -29,7 +29,7 @@ from safs.trials import DIVERGED, EpochMetrics
 
 
 class Diverged(SafsError):
-    """The loss of an epoch is not finite; ``epoch`` is 1 for the first."""
+    """The loss of an epoch is not finite. ``epoch`` counts from 1."""
 
     code = "diverged"
 
@@ -39,11 +39,11 @@ class Diverged(SafsError):
 
 
 class TrainingSession:
-    """Trains a model by a recipe, one epoch a call.
+    """Trains a model by a recipe, one epoch per call of ``step``.
 
-    Pruned weights are zeroed again after every step. Their gradients, and the optimizer's moments of them, are left
-    alone: every optimizer here moves a weight by that weight's own gradient, so what belongs to a pruned weight
-    reaches no other, and no forward pass sees a pruned weight that is not zero.
+    Pruned weights are zeroed again after every step. Their gradients and optimizer moments are not masked: every
+    optimizer in ``OPTIMIZERS`` moves a weight by its own gradient alone, so those of a pruned weight affect no other
+    weight, and every forward pass sees exact zeros.
 
     The caller's random generators are left alone (see ``RandomStream``). A last batch of a single sample is skipped,
     because batch norm cannot train on it.
@@ -70,7 +70,7 @@ class TrainingSession:
         self.best: BestEpoch | None = None
         self.curve: list[EpochMetrics] = []
         self.one_class_epochs = 0
-        """Evaluations in a row, up to the last one, in which a single class was predicted."""
+        """Number of latest evaluations in a row that predicted a single class."""
         self._model = model.to(data.device)
         self._data = data
         self._epochs = settings.epochs
@@ -87,20 +87,20 @@ class TrainingSession:
         self._kept: list[Tensor] = []
         self._hold({name: mask.to(data.device) for name, mask in (masks or {}).items()})
         self.steps_done = 0
-        """Of the optimizer."""
+        """Number of optimizer steps so far."""
         if resume is not None:
             self._restore(resume)
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
+        """True if all epochs are done."""
         return len(self.curve) >= self._until
 
     def step(self) -> EpochMetrics:
-        """Trains one epoch and validates.
+        """Train one epoch and evaluate on the validation split.
 
         Raises:
-            Diverged: the training or the validation loss is not finite; the session is of no more use.
+            Diverged: the training or the validation loss is not finite. The session cannot continue.
         """
         assert not self.finished
         started = time.perf_counter()
@@ -123,7 +123,7 @@ class TrainingSession:
         return metrics
 
     def snapshot(self) -> Snapshot:
-        """The session after the last epoch that ended, which must not have diverged; no hook has changed anything."""
+        """The state after the latest epoch. The session must not have diverged, and must have no hooks."""
         assert self.best is not None
         return Snapshot(
             span=self._epochs,
@@ -147,7 +147,7 @@ class TrainingSession:
         self.one_class_epochs, self.steps_done = saved.one_class_epochs, saved.steps
 
     def _train_epoch(self) -> tuple[float, float]:
-        """Mean loss of the epoch's samples, and the learning rate of its last step."""
+        """Train one epoch; returns the mean loss over its samples and the learning rate of its last step."""
         model, optimizer, data = self._model.train(), self._optimizer, self._data
         total = torch.zeros((), device=data.device)
         samples, learning_rate = 0, 0.0
@@ -173,7 +173,7 @@ class TrainingSession:
         return float(total) / samples, learning_rate
 
     def _hold(self, masks: Masks) -> None:
-        """Keeps what ``masks`` prune at zero from now on."""
+        """Hold the weights that ``masks`` prune at zero from now on."""
         self._masks = masks
         apply_masks(self._parameters, masks)
         self._masked = [self._parameters[name].detach() for name in masks]
@@ -181,7 +181,7 @@ class TrainingSession:
 
     @torch.no_grad()
     def _replace(self, masks: Masks) -> None:
-        """Holds other masks; weights that come back start at 0, and no step of their pruned time moves them."""
+        """Hold other masks. Weights that come back start at 0, with their optimizer state cleared."""
         for name, mask in masks.items():
             if (before := self._masks.get(name)) is None:
                 continue
@@ -204,7 +204,7 @@ class TrainingSession:
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Optimizer steps of an epoch; a last batch of one sample is left out."""
+    """Number of optimizer steps in an epoch; a last batch of a single sample is skipped."""
     lone = samples % batch_size == 1 and 1 < batch_size < samples
     return ceil(samples / batch_size) - lone
 

@@ -1,4 +1,4 @@
-"""A training between two epochs, as a plain value: what makes the rest of it the same bit for bit."""
+"""The state of a training between two epochs, as a plain value from which it resumes bit for bit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from safs.trials import EpochMetrics
 
 @dataclass(frozen=True, slots=True)
 class BestEpoch:
-    """The epoch with the highest validation accuracy; of equal ones, that with the lowest cross-entropy."""
+    """The epoch with the highest validation accuracy; ties go to the lowest cross-entropy."""
 
     metrics: EpochMetrics
     state: dict[str, Tensor]
@@ -26,23 +26,23 @@ class Snapshot:
     """A training after an epoch. All tensors are copies, on the CPU."""
 
     span: int
-    """Epochs that its learning-rate schedule spans."""
+    """Number of epochs that the learning-rate schedule spans."""
     steps: int
-    """Steps of the optimizer so far."""
+    """Number of optimizer steps so far."""
     curve: tuple[EpochMetrics, ...]
-    """Its epochs so far."""
+    """Metrics of the epochs so far."""
     one_class_epochs: int
-    """Evaluations in a row, up to the last one, in which a single class was predicted."""
+    """Number of latest evaluations in a row that predicted a single class."""
     best: BestEpoch
     model: dict[str, Tensor]
-    """All parameters and buffers by name, also those that the state dict leaves out."""
+    """All parameters and buffers by name, including buffers that are not in the state dict."""
     optimizer: "OptimizerState"
     schedule: dict[str, Any]
     random: RandomState
 
     @property
     def size_bytes(self) -> int:
-        """Memory that its tensors take."""
+        """Memory of all tensors, in bytes."""
         tensors = [*self.model.values(), *self.best.state.values(), *self.optimizer.tensors()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
@@ -53,10 +53,10 @@ class OptimizerState:
 
     state: dict[str, Any]
     on_host: frozenset[str]
-    """Entries of a parameter's state that live on the CPU wherever the parameter does, such as NAdam's product."""
+    """Names of per-parameter entries that stay on the CPU on every device, such as NAdam's ``mu_product``."""
 
     def tensors(self) -> list[Tensor]:
-        """The tensors in it."""
+        """All tensors of the state."""
         return [
             value for entry in self.state["state"].values() for value in entry.values() if isinstance(value, Tensor)
         ]
@@ -69,7 +69,7 @@ def take_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def give_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Sets the model's parameters and buffers, in place."""
+    """Set the model's parameters and buffers in place."""
     own = _tensors(model)
     assert own.keys() == tensors.keys(), "a snapshot of another model"
     for name, tensor in own.items():
@@ -95,13 +95,13 @@ def take_optimizer(optimizer: Optimizer) -> OptimizerState:
 
 
 def give_optimizer(optimizer: Optimizer, saved: OptimizerState) -> None:
-    """Sets the optimizer's state; the copy stays the caller's."""
+    """Set the optimizer's state. ``saved`` is copied, not shared."""
     copies = {
         key: {name: value.clone() if isinstance(value, Tensor) else value for name, value in entry.items()}
         for key, entry in saved.state["state"].items()
     }
     optimizer.load_state_dict(saved.state | {"state": copies})
-    # Loading sends everything to the parameters' device, where scalars that are read by the host cost a sync each.
+    # load_state_dict moves everything to the parameters' device, where reading a scalar costs a synchronisation.
     for state in optimizer.state.values():
         for name in saved.on_host & state.keys():
             state[name] = state[name].cpu()
