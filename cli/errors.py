@@ -52,8 +52,8 @@ def _is_store_error(error: Exception) -> bool:
 
 def _wrong_values(error: ValidationError) -> str:
     settings = next((kind for kind in _settings() if kind.__name__ == error.title), None)
-    tell = _invalid_value if settings is None else partial(_invalid_setting, settings)
-    lines = [tell(each) for each in error.errors()]
+    describe = _invalid_value if settings is None else partial(_invalid_setting, settings)
+    lines = [describe(each) for each in error.errors()]
     return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} values are wrong:", *lines])
 
 

@@ -1,4 +1,4 @@
-"""docs/methods.md and docs/jobs.md name all that a job can choose, with its defaults, and every way to be refused."""
+"""docs/methods.md and docs/jobs.md document every choice of a job, its default, and every error."""
 
 import re
 from collections import Counter
@@ -53,15 +53,15 @@ def test_every_method_has_a_section_and_a_row(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", [name for name in PRUNERS if PRUNERS[name].options != described(OneShotOptions)])
-def test_every_option_of_a_method_is_told_with_its_default(method: str) -> None:
-    told = {row[0].strip("`"): row[1] for row in rows(section(f"`{method}`"))}
+def test_every_option_of_a_method_is_documented_with_its_default(method: str) -> None:
+    documented = {row[0].strip("`"): row[1] for row in rows(section(f"`{method}`"))}
 
     for option, description in PRUNERS[method].options.items():
-        assert told.get(option) == default_of(description), option
+        assert documented.get(option) == default_of(description), option
 
 
 @pytest.mark.parametrize("schedule", PRUNING_SCHEDULES)
-def test_every_option_of_a_schedule_is_told_with_its_default(schedule: str) -> None:
+def test_every_option_of_a_schedule_is_documented_with_its_default(schedule: str) -> None:
     kind = OneShotOptions if schedule == "one_shot" else PRUNING_SCHEDULES[schedule].options
     table = [row for row in rows(section("Schedule")) if len(row) == 4]
 
@@ -78,10 +78,10 @@ def test_every_option_of_a_schedule_is_told_with_its_default(schedule: str) -> N
         ("Granularity", GRANULARITIES),
     ],
 )
-def test_every_name_of_an_axis_is_told(title: str, registry: dict[str, object]) -> None:
-    told = [row[0] for row in rows(section(title))]
+def test_every_name_of_an_axis_is_documented(title: str, registry: dict[str, object]) -> None:
+    documented = [row[0] for row in rows(section(title))]
 
-    assert {f"`{name}`" for name in registry} <= set(told)
+    assert {f"`{name}`" for name in registry} <= set(documented)
 
 
 def test_the_fields_of_a_job_name_every_method() -> None:
@@ -97,9 +97,9 @@ def test_the_whole_spec_is_shown_as_balanced_fills_it() -> None:
 
 
 def test_every_field_of_a_job_has_a_row_and_every_row_is_a_field() -> None:
-    told = [row[0].strip("`") for row in rows(section("Fields", JOBS))[1:]]
+    documented = [row[0].strip("`") for row in rows(section("Fields", JOBS))[1:]]
 
-    assert Counter(told) == Counter(fields_of(JobSpec))
+    assert Counter(documented) == Counter(fields_of(JobSpec))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -110,21 +110,21 @@ def test_every_strategy_has_a_row_with_what_it_searches(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_option_of_a_strategy_is_told_with_its_default(strategy: str) -> None:
-    told = [row[1:3] for row in rows(section("Options of strategies", JOBS)) if row[0] == f"`{strategy}`"]
+def test_every_option_of_a_strategy_is_documented_with_its_default(strategy: str) -> None:
+    documented = [row[1:3] for row in rows(section("Options of strategies", JOBS)) if row[0] == f"`{strategy}`"]
 
     options = described(STRATEGIES[strategy].options)
-    assert told == [[f"`{option}`", default_of(description)] for option, description in options.items()]
+    assert documented == [[f"`{option}`", default_of(description)] for option, description in options.items()]
 
 
 def test_every_error_of_a_job_has_one_row() -> None:
-    told = [row[0].strip("`") for title in ("refused", "fails") for row in rows(section(title, JOBS))]
+    documented = [row[0].strip("`") for title in ("refused", "fails") for row in rows(section(title, JOBS))]
 
-    assert [code for code, times in Counter(told).items() if times > 1] == ["code"]  # the heading of both tables
-    # Those of other modules are caught where trainings are driven, and become an outcome.
+    assert [code for code, times in Counter(documented).items() if times > 1] == ["code"]  # the heading of both tables
+    # Errors of other modules are caught where trainings run, and become outcomes.
     raised = {kind.code for kind in kinds_of(SafsError) if kind.__module__ == SafsError.__module__}
     raised -= {Interrupted.code, Cancelled.code}
-    assert raised <= set(told)
+    assert raised <= set(documented)
 
 
 def fields_of(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:

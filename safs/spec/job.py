@@ -14,6 +14,8 @@ from safs.spec.presets import fill, fill_prune
 from safs.spec.strict import Plain, storable, storable_options
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+PathText = Annotated[str, Field(min_length=1, max_length=4096)]
+"""A path, as long as Linux takes one."""
 Label = Annotated[str, Field(max_length=200), AfterValidator(storable)]
 FreeOptions = Annotated[dict[str, Any], AfterValidator(storable_options)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
@@ -46,7 +48,7 @@ class ModelSpec(Section):
 
     architecture: Name
     """Name in the models registry, ``torchvision/<name>`` or ``timm/<name>``."""
-    weights: Name | None = None
+    weights: PathText | None = None
     """Dense weights to start from: the id of an upload, or a path for ``safs run``. None trains the dense network."""
 
 
@@ -67,7 +69,7 @@ class DataSpec(Section):
 
     dataset: Name
     """Name in the data sets registry."""
-    path: Name | None = None
+    path: PathText | None = None
     """Path of an ``image_folder`` or ``npz`` data set, relative to the data root; None for other data sets."""
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """Fraction of the training images used for validation, stratified by class."""

@@ -1,4 +1,4 @@
-"""A service for the commands to talk to: the real API in a process of its own, and a runner's pen for its database."""
+"""A service for the commands: the real API in its own process, and a stand-in for the runner."""
 
 import json
 import time
@@ -29,7 +29,7 @@ RESULT = {"checkpoint": b"weights", "config": b"{}", "report": REPORT.read_bytes
 
 @pytest.fixture
 def safs() -> Callable[..., Result]:
-    """Runs a command as a user would; what it raises is in the result's ``exception``."""
+    """Runs a command as a user does; an exception is the result's ``exception``."""
 
     def invoke(*arguments: str, text: str | None = None) -> Result:
         return CliRunner().invoke(make_app(), list(arguments), input=text)
@@ -47,7 +47,7 @@ class Api:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """The API on a free port, with a home of its own; its queue is shared by the tests of this folder."""
+    """The API on a free port, with its own home. The tests of this folder share its queue."""
     home = tmp_path_factory.mktemp("home")
     settings = StoreSettings(home=home, database_url=f"sqlite:///{home / 'safs.db'}")
     upgrade(settings.database_url)
@@ -73,7 +73,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def runner(api: Api) -> "Iterator[RunnerPen]":
-    """Writes what a runner would write."""
+    """Writes to the database as a runner does."""
     database = Database(api.settings.database_url)
     yield RunnerPen(database, ArtifactStore(api.settings.artifacts_folder))
     database.dispose()
@@ -81,13 +81,13 @@ def runner(api: Api) -> "Iterator[RunnerPen]":
 
 @dataclass(frozen=True)
 class RunnerPen:
-    """Claims jobs and ends them as told, without training anything."""
+    """Claims and ends jobs like a runner, without training."""
 
     database: Database
     store: ArtifactStore
 
     def claim(self, job_id: str) -> Claim:
-        """Claims jobs until it is this one; those that other tests have left are failed."""
+        """Claims jobs until it gets this one; jobs left by other tests are failed."""
         while True:
             with self.database.begin() as tx:
                 claim = queue.claim(tx, "pen", 60.0)
@@ -127,7 +127,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
 
 
 def is_listening(url: str) -> bool:
-    """Whether anybody answers there."""
+    """True if a server answers at the address."""
     try:
         return httpx.get(f"{url}/livez", trust_env=False).status_code > 0
     except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""What people are told of values that are wrong: by which variable or flag they came, and what they were."""
+"""Errors about invalid values name the variable or option, and the value."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from workers.settings import WorkerSettings
 Safs = Callable[..., Result]
 
 
-def told(settings: type[BaseSettings]) -> str:
+def explained(settings: type[BaseSettings]) -> str:
     with pytest.raises(ValidationError) as wrong:
         settings()
     return explain(wrong.value)
@@ -43,23 +43,23 @@ def test_a_wrong_setting_is_one_line_with_its_variable_and_its_value(
 ) -> None:
     monkeypatch.setenv(variable, value)
 
-    line = told(settings)
+    line = explained(settings)
 
     assert line.startswith(f"{variable} is {value!r}: {message}")
     assert "\n" not in line
 
 
-def test_a_setting_that_does_not_fit_another_says_so_and_nothing_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_does_not_fit_another_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAFS_HEARTBEAT_S", "20")
 
-    assert told(WorkerSettings).startswith("SAFS_HEARTBEAT_S (20) must be at most half of SAFS_LEASE_S (30)")
+    assert explained(WorkerSettings).startswith("SAFS_HEARTBEAT_S (20) must be at most half of SAFS_LEASE_S (30)")
 
 
 def test_several_wrong_settings_are_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAFS_QUEUED_JOBS", "many")
     monkeypatch.setenv("SAFS_PORT", "70000")
 
-    header, port, jobs = told(ApiSettings).splitlines()
+    header, port, jobs = explained(ApiSettings).splitlines()
 
     assert header == "2 values are wrong:"
     assert port == "  SAFS_PORT is '70000': input should be less than or equal to 65535"
@@ -78,7 +78,7 @@ def test_several_wrong_settings_are_a_line_each(monkeypatch: pytest.MonkeyPatch)
 def test_what_may_hold_a_password_is_not_shown(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, value)
 
-    line = told(ApiSettings)
+    line = explained(ApiSettings)
 
     assert line.startswith(variable)
     assert line.count(variable) == 1
@@ -118,7 +118,7 @@ def test_a_wrong_variable_of_a_flag_is_shown_with_its_value(
 
 
 @pytest.mark.parametrize("url", ["foo", "foo:8000", "ftp://foo", "http://[::1", "http://foo:port"])
-def test_what_is_no_address_of_a_service_is_told_what_one_looks_like(safs: Safs, url: str) -> None:
+def test_an_invalid_address_is_an_error_with_an_example(safs: Safs, url: str) -> None:
     error = safs("jobs", "--url", url).exception
 
     assert isinstance(error, ServiceError)
@@ -128,7 +128,7 @@ def test_what_is_no_address_of_a_service_is_told_what_one_looks_like(safs: Safs,
     assert explain(error).endswith("; give one such as http://127.0.0.1:8000")
 
 
-def test_an_id_that_no_address_can_hold_is_told_so(safs: Safs) -> None:
+def test_an_id_that_cannot_be_part_of_an_address_is_an_error(safs: Safs) -> None:
     error = safs("show", "job\n1").exception
 
     assert isinstance(error, ServiceError)

@@ -1,4 +1,4 @@
-"""Events of a job, from the runner that reports them to the client that shows them."""
+"""Events of a job, from the runner to the client."""
 
 from typing import TYPE_CHECKING
 

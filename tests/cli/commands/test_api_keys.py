@@ -76,7 +76,7 @@ def test_the_token_is_shown_once_and_what_it_is_good_for_beside_it(safs: Safs) -
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "error", "message"),
     [
         (["--owner", "a", "--scopes", "submit,write"], CommandError, "submit, read, admin"),
         (["--owner", "a", "--scopes", "read", "--expires", "soon"], CommandError, "such as 90d, 12h, 30m"),
@@ -84,13 +84,13 @@ def test_the_token_is_shown_once_and_what_it_is_good_for_beside_it(safs: Safs) -
         (["--owner", "two words", "--scopes", "read"], InvalidValue, "'two words' is not a valid owner"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_would_be_right(
-    safs: Safs, options: list[str], error: type[Exception], told: str
+def test_a_wrong_value_is_an_error_with_the_valid_ones(
+    safs: Safs, options: list[str], error: type[Exception], message: str
 ) -> None:
     result = safs("keys", "create", *options)
 
     assert isinstance(result.exception, error)
-    assert told in str(result.exception)
+    assert message in str(result.exception)
 
 
 def test_without_a_database_nothing_is_made_but_by_create(safs: Safs, home: Path) -> None:
@@ -148,9 +148,9 @@ def test_commands_say_where_a_key_comes_from(safs: Safs, api_with_key: tuple[str
     wrong = CliRunner(env={"SAFS_API_KEY": f"{token[:-1]}x"}).invoke(make_app(), ["jobs", "--url", url])
     right = CliRunner(env={"SAFS_API_KEY": token}).invoke(make_app(), ["jobs", "--url", url])
 
-    for result, told in ((refused, "this request needs an API key"), (wrong, "no key of this service")):
+    for result, message in ((refused, "this request needs an API key"), (wrong, "no key of this service")):
         assert isinstance(result.exception, ServiceError)
-        assert told in str(result.exception)
+        assert message in str(result.exception)
         assert "SAFS_API_KEY" in str(result.exception)
         assert token[14:-1] not in str(result.exception)
     assert (right.exit_code, right.stdout) == (0, "no jobs\n")

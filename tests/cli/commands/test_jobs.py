@@ -49,7 +49,7 @@ def test_submit_prints_the_id_and_flags_win_over_the_file(safs: Safs, api: "Api"
     assert re.search(r"state +queued *\n", shown)
 
 
-def test_a_dry_run_tells_what_would_be_done_and_queues_nothing(safs: Safs, api: "Api") -> None:
+def test_a_dry_run_checks_and_estimates_the_job_and_queues_nothing(safs: Safs, api: "Api") -> None:
     before = safs("jobs", "--limit", "1", "--url", api.url).stdout
 
     done = safs("submit", *LENET, "--dry-run", "--url", api.url)
@@ -69,8 +69,8 @@ def test_a_method_is_a_flag_and_how_it_prunes_is_told_before_and_after(safs: Saf
     job_id = safs("submit", *job).stdout.strip()
 
     # rigl trains while it prunes, by default as long as the dense network: 30 epochs in the preset `balanced`.
-    for told in (checked, safs("show", job_id, "--url", api.url).stdout):
-        assert re.search(r"pruning +rigl \(magnitude, erk, dynamic, weight\), epochs 30 *\n", told)
+    for message in (checked, safs("show", job_id, "--url", api.url).stdout):
+        assert re.search(r"pruning +rigl \(magnitude, erk, dynamic, weight\), epochs 30 *\n", message)
     assert re.search(rf"{job_id} .* 0\.99 +rigl ", safs("jobs", "--url", api.url).stdout)
 
 
@@ -139,7 +139,7 @@ def test_a_finished_job_is_shown_with_its_comparison_and_downloaded_whole(
     assert json.loads((tmp_path / "out" / "report.json").read_text())["result"] == "safs"
 
 
-def test_what_was_noted_of_a_job_is_shown_under_its_comparison(
+def test_the_notes_of_a_job_are_shown_under_its_comparison(
     safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen"
 ) -> None:
     job_id = submit()
@@ -188,10 +188,10 @@ def test_a_name_without_its_prefix_is_suggested_and_the_refusal_is_printed_once(
     done = safs("submit", "--model", "resnet50", "--dataset", "digits", "--sparsity", "0.9", "--url", api.url)
 
     assert isinstance(done.exception, ServiceError)
-    told = explain(done.exception)
-    assert "Did you mean 'torchvision/resnet50'" in told
-    assert told.count("torchvision/resnet101") == 1
-    assert "model.architecture" in told
+    message = explain(done.exception)
+    assert "Did you mean 'torchvision/resnet50'" in message
+    assert message.count("torchvision/resnet101") == 1
+    assert "model.architecture" in message
 
 
 def test_jobs_are_listed_by_owner_and_as_json(safs: Safs, api: "Api", submit: Callable[..., str]) -> None:

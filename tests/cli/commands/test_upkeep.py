@@ -95,10 +95,10 @@ def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
         stored_files.attach(tx, lease, "checkpoint", both, "application/octet-stream")
     damage(store, cache.sha256)
 
-    told, repaired, after = safs("scrub"), safs("scrub", "--repair"), safs("scrub")
+    reported, repaired, after = safs("scrub"), safs("scrub", "--repair"), safs("scrub")
 
-    assert told.exit_code == 1
-    assert "safs scrub --repair" in told.stdout
+    assert reported.exit_code == 1
+    assert "safs scrub --repair" in reported.stdout
     assert (repaired.exit_code, after.exit_code) == (0, 0), "nothing names the damaged file any more"
     assert "1 repaired" in repaired.stdout
     damage(store, both.sha256)
