@@ -1,4 +1,4 @@
-"""One pruning of the network, from a description that travels between processes; the sibling of a training."""
+"""One pruning of the network, from a description that can be sent between processes."""
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from safs.trials import EpochMetrics, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What is to be pruned away, and how."""
+    """Method, sparsity, recipe and seed of a pruning."""
 
     spec: PruneSpec
     sparsity: float
@@ -33,7 +33,7 @@ class PruningRun(Run):
     """A pruning in progress.
 
     Args:
-        device: where to train, e.g. ``cpu`` or ``cuda``.
+        device: device to train on, e.g. ``cpu`` or ``cuda``.
     """
 
     def __init__(self, context: Context, pruning: Pruning, device: str) -> None:
@@ -44,7 +44,7 @@ class PruningRun(Run):
         self._steps = self._start(context, pruning, device)
 
     def outcome(self) -> Outcome:
-        """How well the pruned network does as it is, before any fine-tuning; or why there is none."""
+        """Scores of the pruned network before any fine-tuning, or the error of a failed pruning."""
         assert self.finished
         if self._network is None:
             return Outcome(inf, {}, self._spent_s, tuple(self._curve), self._error)
@@ -54,7 +54,7 @@ class PruningRun(Run):
         return Outcome(1.0 - scored.accuracy, metrics, self._spent_s, tuple(self._curve))
 
     def trained(self) -> Trained:
-        """The outcome with the pruned network, on the CPU."""
+        """The outcome and the pruned network, on the CPU."""
         return Trained(self.outcome(), self._network, self._notes)
 
     @property
@@ -86,11 +86,11 @@ class PruningRun(Run):
 
 
 Work: TypeAlias = Training | Pruning
-"""What an executor can be asked to do with a network."""
+"""Description of work that an executor can run."""
 
 
 def begin(context: Context, work: Work, device: str, resume: Snapshot | None = None) -> Run:
-    """The run that does ``work``, from ``resume`` on if that is given (see ``TrainingRun``)."""
+    """Start a run of ``work``, from the snapshot ``resume`` if there is one (see ``TrainingRun``)."""
     match work:
         case Training():
             return TrainingRun(context, work, device, resume)

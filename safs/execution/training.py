@@ -1,7 +1,7 @@
-"""One training of the network under search, from a description that travels between processes.
+"""One training of the network under search, from a description that can be sent between processes.
 
-Dense training, every trial of both stages, the default protocol and the final candidates are the same thing with
-other settings: build the network, load the weights to start from, put operators at the sites, train under the masks.
+Dense training, the trials of every search, the default protocol and the finalists differ in their settings alone:
+build the network, load the initial weights, put operators at the sites, train under the masks.
 """
 
 from dataclasses import dataclass
@@ -22,33 +22,34 @@ from safs.training.snapshot import Snapshot
 from safs.trials import EpochMetrics, Outcome
 
 LEFT_AFTER, LEFT_AFTER_STEPS = 2, 100
-"""A trial is left after so many evaluations in a row that predict a single class, and no earlier than after so many
-steps of the optimizer; see decision 016."""
+"""Evaluations in a row that predict a single class, and optimizer steps, after which a trial is left early; see
+decision 016."""
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What one training does differently from its neighbours."""
+    """Settings of one training, beside the context that it shares with others."""
 
     assignment: Assignment
     recipe: Recipe
     epochs: int
-    """Epochs that the learning-rate schedule spans."""
+    """Number of epochs that the learning-rate schedule spans."""
     seed: int
     learnable: bool = False
-    """Whether alpha and beta of every site are trained (stage 2 and what follows it)."""
+    """True if alpha and beta of every site are trained, as in stage 2 and later."""
     until: int | None = None
-    """The epoch with which it ends; None is the last one."""
+    """Epoch after which the training stops; None trains all ``epochs``."""
     leaves: bool = False
-    """Whether it is left early where it predicts a single class (see ``Outcome.left``): trials are, finalists not."""
+    """True if the training may be left early for predicting a single class (see ``Outcome.left``). Trials may be,
+    finalists may not."""
 
 
 class TrainingRun(Run):
     """A training in progress.
 
     Args:
-        device: where to train, e.g. ``cpu`` or ``cuda``.
-        resume: what an earlier training left, that differed in nothing but in ending sooner; this one goes on with it.
+        device: device to train on, e.g. ``cpu`` or ``cuda``.
+        resume: snapshot to continue from, of the same training with a smaller ``until``.
     """
 
     def __init__(self, context: Context, training: Training, device: str, resume: Snapshot | None = None) -> None:
@@ -67,7 +68,7 @@ class TrainingRun(Run):
         self._curve += self._session.curve
 
     def outcome(self) -> Outcome:
-        """How well it went: the best epoch, or why there is none."""
+        """Loss and metrics of the best epoch, or the error of a failed training."""
         assert self.finished
         best = self._session.best
         if self._error is not None or best is None:
@@ -81,7 +82,7 @@ class TrainingRun(Run):
         return Outcome(1.0 - best.metrics.validation_accuracy, metrics, self._spent_s, curve, left=self._left)
 
     def trained(self) -> Trained:
-        """The outcome with the best epoch's network, on the CPU."""
+        """The outcome and the best epoch's network, on the CPU."""
         outcome = self.outcome()
         if outcome.error is not None or self._session.best is None:
             return Trained(outcome, None)
@@ -92,7 +93,7 @@ class TrainingRun(Run):
         return Trained(outcome, network)
 
     def snapshot(self) -> Snapshot | None:
-        """The training as it is, if it ended before the last epoch of its schedule and is worth going on with."""
+        """The training's state; None if it failed, was left early, or trained the last epoch of its schedule."""
         assert self.finished
         ended = len(self._curve) == self._training.epochs
         return None if ended or self._error is not None or self._left is not None else self._session.snapshot()
@@ -103,7 +104,7 @@ class TrainingRun(Run):
 
     @property
     def _left(self) -> str | None:
-        """Why there is no point in going on. Also told of the last epoch of a training that could be continued."""
+        """Reason to leave the training early, or None; also set at the last epoch before a possible continuation."""
         session, epochs = self._session, len(self._session.curve)
         if not self._training.leaves or epochs == self._training.epochs:
             return None
@@ -116,7 +117,7 @@ class TrainingRun(Run):
 
 
 def score(network: Network, split: Split, batch_size: int, device: str) -> Evaluation:
-    """Accuracy and cross-entropy of ``network`` on ``split``, of whole images."""
+    """Accuracy and cross-entropy of ``network`` on ``split``, which has whole images."""
     model, inputs = assemble(network).to(device), network.blueprint.form.inputs
     read = split if inputs is None else select(split, inputs)
     return evaluate(model, read, batch_size=batch_size, device=torch.device(device))
