@@ -11,7 +11,7 @@ from safs import checkpoint, data
 from safs.errors import TimeLimitReached, TrainingError
 from safs.estimates import beside_actual, estimate_before_run
 from safs.events.faults import NONE, Faults
-from safs.events.kinds import Event, Note, Report, Stage
+from safs.events.kinds import Event, Note, Report, Stage, TrialStarted
 from safs.events.stage_log import StageLog
 from safs.execution.executor import Executor, Task
 from safs.execution.pruning import Pruning
@@ -82,7 +82,8 @@ def run_job(
         SafsError: the job cannot run, ``out_dir`` cannot be written, or a training that the job needs broke down.
         Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
     """
-    stage_log = StageLog(_with_deadline(report, spec.resources.time_limit_s), faults)
+    report = _with_deadline(report, spec.resources.time_limit_s)
+    stage_log = StageLog(report, faults)
     preflight = preflight or check(spec, data_root=data_root, weights=dense_weights)
     check_writable(out_dir, 4 * preflight.parameters + REPORT_BYTES)
     splits = data.load(
@@ -266,13 +267,20 @@ def _write(
 
 
 def _with_deadline(report: Report, limit_s: int | None) -> Report:
+    """Return a ``report`` that raises once ``limit_s`` seconds have passed since the first training started.
+
+    The wait for the cores of a shared cluster does not count.
+    """
     if limit_s is None:
         return report
-    deadline = time.monotonic() + limit_s
+    deadline: float | None = None
 
     def checked(event: Event) -> None:
+        nonlocal deadline
         report(event)
-        if time.monotonic() > deadline:
+        if deadline is None and isinstance(event, TrialStarted):
+            deadline = time.monotonic() + limit_s
+        if deadline is not None and time.monotonic() > deadline:
             raise TimeLimitReached(f"the job's time limit of {limit_s} s has passed; raise resources.time_limit_s.")
 
     return checked

@@ -256,7 +256,7 @@ class ResourcesSpec(Section):
     gpus_per_trial: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = "auto"
     """GPUs per trial. A fraction packs several trials on one GPU; a training uses at most one."""
     time_limit_s: int | None = Field(None, ge=1, le=LONGEST_JOB_S)
-    """Seconds after which the job fails, at most ten years; None means no limit."""
+    """Seconds from the first training after which the job fails, at most ten years; None means no limit."""
     dispatcher: Dispatcher = "actors"
     """Dispatcher of the searches: a pool of Ray actors, or Ray Tune. Both find the same trials; actors are faster."""
 
