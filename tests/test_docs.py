@@ -1,14 +1,17 @@
-"""docs/methods.md and docs/jobs.md document every choice of a job, its default, and every error."""
+"""The docs describe every choice of a job, its default, every error, and the commands that print JSON."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from pydantic import BaseModel
+from typer.main import get_command
 
+from cli.main import make_app
 from safs.errors import Cancelled, Interrupted, SafsError
 from safs.pruning.axes.distributions import DISTRIBUTIONS
 from safs.pruning.axes.granularity import GRANULARITIES
@@ -23,6 +26,7 @@ from safs.spec.options import described
 DOCS = Path(__file__).parent.parent / "docs"
 METHODS = (DOCS / "methods.md").read_text()
 JOBS = (DOCS / "jobs.md").read_text()
+CLIENT = (DOCS / "client.md").read_text()
 ALL_STAGES = {"activations", "tune", "joint"}
 
 
@@ -125,6 +129,20 @@ def test_every_error_of_a_job_has_one_row() -> None:
     raised = {kind.code for kind in kinds_of(SafsError) if kind.__module__ == SafsError.__module__}
     raised -= {Interrupted.code, Cancelled.code}
     assert raised <= set(documented)
+
+
+def test_every_command_with_json_is_listed() -> None:
+    with_json = {name for name, options in commands(get_command(make_app()), "safs") if "--json" in options}
+    (listed,) = re.findall(r"^`--json` prints JSON.*?\n\n", CLIENT, flags=re.DOTALL | re.MULTILINE)
+
+    assert set(re.findall(r"`(safs [\w ]+)`", listed)) == with_json
+
+
+def commands(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
+    """The full name of each command below ``command``, with its options."""
+    for part, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{name} {part}")
+    yield name, {option for parameter in command.params for option in parameter.opts}
 
 
 def fields_of(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:

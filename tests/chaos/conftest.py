@@ -24,8 +24,8 @@ from store.records import Job
 from store.session import Database
 from tests.chaos import inspection
 from tests.chaos.forks import Forked, Forks, Order
-from tests.cli.conftest import is_listening, wait_until
 from tests.resume.attempts import ROOT
+from tests.waiting import is_listening, wait_until
 
 
 @pytest.fixture(scope="session")

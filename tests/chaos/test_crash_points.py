@@ -16,8 +16,8 @@ from store.records import Job, JobState
 from tests.chaos import inspection
 from tests.chaos.conftest import Home
 from tests.chaos.inspection import Ended
-from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
+from tests.waiting import wait_until
 
 RUNNER = (
     "claim.before_commit",

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from store.records import JobState
 from tests.chaos import inspection
 from tests.chaos.conftest import Home
-from tests.cli.conftest import wait_until
+from tests.waiting import wait_until
 
 SHORT = {"lease_s": 2.0, "heartbeat_s": 0.5}
 

@@ -28,7 +28,7 @@ from tests.chaos.conftest import Home
 from tests.chaos.forks import Forks
 from tests.chaos.inspection import Ended
 from tests.chaos.proxies import CuttingProxy
-from tests.cli.conftest import wait_until
+from tests.waiting import wait_until
 
 QUICK = Backoff(first_s=0.05, longest_s=0.5, attempts=200)
 AWAY_S = 1.5

@@ -1,13 +1,11 @@
 """A service for the commands: the real API in its own process, and a stand-in for the runner."""
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -22,6 +20,7 @@ from store.artifacts.stored_files import ArtifactStore
 from store.records import Claim, JobError, JobState
 from store.session import Database
 from store.settings import StoreSettings
+from tests.waiting import wait_until
 
 REPORT = Path(__file__).parent.parent / "report" / "report.json"
 RESULT = {"checkpoint": b"weights", "config": b"{}", "report": REPORT.read_bytes(), "picture": b"\x89PNG"}
@@ -116,22 +115,6 @@ class RunnerPen:
         """Ends the job without a result."""
         with self.database.begin() as tx:
             queue.finish(tx, claim.lease, JobState.FAILED, error=JobError("training_failed", why, "dense"))
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
-    """Returns once ``condition`` holds, or fails."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {timeout_s} s"
-        time.sleep(0.05)
-
-
-def is_listening(url: str) -> bool:
-    """True if a server answers at the address."""
-    try:
-        return httpx.get(f"{url}/livez", trust_env=False).status_code > 0
-    except httpx.TransportError:
-        return False
 
 
 def report() -> dict[str, Any]:

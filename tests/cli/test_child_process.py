@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.child_process import Child
-from tests.cli.conftest import wait_until
+from tests.waiting import wait_until
 
 HAS_A_CHILD = """
 import sys

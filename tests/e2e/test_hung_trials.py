@@ -13,9 +13,9 @@ import pytest
 from store import jobs, queue, trials
 from store.records import Job, JobState
 from store.session import Database
-from tests.cli.conftest import wait_until
 from tests.pipeline.jobs import TINY
 from tests.resume.attempts import ROOT
+from tests.waiting import wait_until
 from tests.workers.hanging import LOCKED, STOPPED, hanging, state
 from tests.workers.hanging_worker import FOLDER
 

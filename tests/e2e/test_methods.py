@@ -24,8 +24,8 @@ from safs.client import Client, RemoteJob
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import JobSpec
 from safs.spec.presets import METHODS
-from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
+from tests.waiting import wait_until
 
 PATIENCE_S = 400.0
 """Seconds that the service and its first job may take on a very busy machine; a quiet one takes a few."""

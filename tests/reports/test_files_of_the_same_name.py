@@ -10,8 +10,8 @@ from safs.client import Client
 from safs.estimates import estimate_in_subprocess
 from safs.preflight import check
 from safs.spec.job import JobSpec
-from tests.cli.conftest import wait_until
 from tests.planted import imported, plant
+from tests.waiting import wait_until
 
 
 @pytest.fixture

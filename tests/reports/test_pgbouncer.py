@@ -14,7 +14,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from cli.supervisor import free_port
 from store import jobs, queue
 from store.session import Database
-from tests.cli.conftest import wait_until
+from tests.waiting import wait_until
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli.child_process import Child
 from cli.supervisor import free_port
-from tests.cli.conftest import is_listening, wait_until
+from tests.waiting import is_listening, wait_until
 
 
 def test_a_child_is_logged_to_its_end_when_its_output_cannot_be_shown(tmp_path: Path) -> None:

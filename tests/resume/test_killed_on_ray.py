@@ -13,8 +13,8 @@ import pytest
 from store import events, jobs, queue, trials
 from store.records import FinishedTrial, JobState
 from store.session import Database
-from tests.cli.conftest import wait_until
 from tests.resume.attempts import ROOT
+from tests.waiting import wait_until
 
 PATIENCE_S = 250.0
 

@@ -18,7 +18,7 @@ from api.routes import uploads as routes
 from api.settings import ApiSettings
 from tests.api.conftest import MINIMAL, MakeKey, running
 from tests.api.uploads.test_uploads import OCTETS, WEIGHTS
-from tests.cli.conftest import wait_until
+from tests.waiting import wait_until
 
 
 def test_an_owner_who_wants_much_stands_in_line_once() -> None:

@@ -17,7 +17,7 @@ from api.routes import uploads as routes
 from api.settings import ApiSettings
 from tests.api.conftest import running
 from tests.api.uploads.corpus import WEIGHTS
-from tests.cli.conftest import wait_until
+from tests.waiting import wait_until
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 

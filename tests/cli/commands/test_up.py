@@ -13,8 +13,8 @@ from cli.child_process import Child
 from cli.supervisor import READY, free_port
 from safs import verify
 from safs.client import Client
-from tests.cli.conftest import is_listening, wait_until
 from tests.planted import imported, plant
+from tests.waiting import is_listening, wait_until
 
 JOB = {
     "model": {"architecture": "mlp"},

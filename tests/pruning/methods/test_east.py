@@ -74,14 +74,14 @@ class WatchingTrainer(RecordingTrainer):
         yield from super().train(epochs, masks=masks, hooks=Hooks(after_backward, hooks.after_step), through=through)
 
 
-class IdleBench(RecordingTrainer):
+class IdleTrainer(RecordingTrainer):
     """Does not train, so that the start of a method can be tested for networks of any size."""
 
     def train(self, epochs, *, masks=None, hooks=Hooks(), through=None):  # noqa: B008  # frozen
         return iter(())
 
 
-def bench_of(kind, model, epochs, seed=0):
+def trainer_of(kind, model, epochs, seed=0):
     """Returns a trainer with 11 steps per epoch."""
     splits = digits()
     data = TrainingData(splits.train, splits.validation, 128)
@@ -91,7 +91,7 @@ def bench_of(kind, model, epochs, seed=0):
 def watched(epochs=4, sparsity=0.9, seed=0, **options):
     """The trainer after a training and the pruned network."""
     torch.manual_seed(seed)
-    trainer = bench_of(WatchingTrainer, SmallResNet(), epochs, seed)
+    trainer = trainer_of(WatchingTrainer, SmallResNet(), epochs, seed)
     return trainer, drain(east(trainer, sparsity, PruneSpec(method="east", epochs=epochs, options=options)))[1]
 
 
@@ -228,7 +228,7 @@ def test_gradients_are_clipped_to_norm_one(trained):
 
 def test_scales_of_shared_weights_start_between_0_and_1_and_are_not_decayed():
     torch.manual_seed(0)
-    trainer = bench_of(IdleBench, SmallResNet(), 1)
+    trainer = trainer_of(IdleTrainer, SmallResNet(), 1)
     _, pruned = drain(east(trainer, 0.9, PruneSpec(method="east", epochs=1)))
     scales = {name: value for name, value in pruned.model.named_parameters() if name.endswith("share_scale")}
 
@@ -303,7 +303,7 @@ def test_a_shared_weights_gradient_is_the_sum_over_its_users():
 def test_resnet34_has_the_published_number_of_live_weights_and_no_empty_layer(resnet34, share):
     # One input channel in place of three: 1,152 weights fewer than the 21,265,088 of colour images.
     sparsity = 1 - 2_127 / 21_263_936
-    trainer = bench_of(IdleBench, copy.deepcopy(resnet34), 1)
+    trainer = trainer_of(IdleTrainer, copy.deepcopy(resnet34), 1)
 
     _, pruned = drain(east(trainer, sparsity, PruneSpec(method="east", epochs=1, options={"share": share})))
 
