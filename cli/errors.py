@@ -88,7 +88,7 @@ def _invalid_value(error: "ErrorDetails") -> str:
 
 
 def with_value(error: "ErrorDetails") -> str:
-    """What is wrong with a value, and the value unless it may hold a password."""
+    """The problem with a value, and the value itself unless it may hold a password."""
     value = _scalar(error["input"])
     return _message(error) if value is None else f"{_message(error)} (given: {value})"
 

@@ -99,7 +99,7 @@ def job_table(job: RemoteJob) -> Table:
 
 
 def check_table(found: Mapping[str, Any]) -> Table:
-    """What a job would work on, as the service's checks found."""
+    """Summary of a checked job: network, data, weights and cost."""
     spec = found["spec"]
     facts = {
         "network": spec["model"]["architecture"],
@@ -127,7 +127,7 @@ def stages_table(estimate: Mapping[str, Any]) -> Table:
 
 
 def verification_table(verification: "Verification") -> Table:
-    """What ``safs verify`` found in a result folder."""
+    """Table of the findings of ``safs verify``."""
     sparsity = verification.sparsity
     facts = {
         "network": verification.architecture,
@@ -168,7 +168,7 @@ def catalog_table(entries: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def pruning(prune: Mapping[str, Any]) -> str:
-    """How a job prunes: the method, its four axes, and the options that were given.
+    """One line on pruning: the method, its four axes, and the given options.
 
     >>> pruning({"method": "rigl", "score": "magnitude", "distribution": "erk", "schedule": "dynamic",
     ...          "granularity": "weight", "epochs": 40, "options": {"drop": 0.5}})

@@ -21,14 +21,14 @@ Scalars = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """What it takes to build the network, without its weights."""
+    """Recipe for building the network, without its weights."""
 
     architecture: str
     channels: int
     image_size: int
     classes: int
     form: Form = field(default_factory=Form)
-    """What pruning has made of the architecture: narrower layers, fewer inputs, tied weights."""
+    """Changes that pruning made to the architecture: narrower layers, fewer inputs, tied weights."""
 
     def build(self, seed: int | None = None, *, state: Mapping[str, Tensor] | None = None) -> nn.Module:
         """The network: with ``state`` under its own names, else with fresh weights, drawn from ``seed``.
@@ -58,7 +58,7 @@ class Network:
     blueprint: Blueprint
     state: Mapping[str, Tensor]
     masks: Masks | None = None
-    """Of all prunable weights; None where nothing was pruned."""
+    """Masks of all prunable weights; None if nothing was pruned."""
     assignment: Assignment = field(default_factory=dict)
     scalars: Scalars = field(default_factory=dict)
 

@@ -15,4 +15,4 @@ SPACES = Spaces(
     config_from=config_from,
     firsts=firsts,
 )
-"""What ``safs.pipeline.run.run_job`` is given."""
+"""The search spaces for ``safs.pipeline.run.run_job``."""

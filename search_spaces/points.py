@@ -76,7 +76,7 @@ def config_from(
 
 
 def firsts(space: ConfigurationSpace, train: TrainSpec) -> list[Config]:
-    """What a search of ``space`` should try first: its default, then the portfolio as far as the space has it.
+    """The points that a search of ``space`` should try first: its default, then the portfolio as far as it fits.
 
     At most four points, no two alike. The default of the activation space and of the joint one is the network's own
     operators, that of the fine-tuning space and of the joint one is ``train``'s own recipe.

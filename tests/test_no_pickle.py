@@ -34,10 +34,6 @@ YAML = {"yaml.load", "yaml.load_all"}
 SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 
 ALLOWED = {
-    (
-        "workers/on_ray/tune_parts.py",
-        "ray.cloudpickle",
-    ): "Ray's file of a trial's error, in a folder of the runner's own",
     ("safs/activations/rewired.py", "exec"): "code that torch.fx generated for a graph of ours",
     ("safs/activations/rewired.py", "compile"): "the same code",
 }

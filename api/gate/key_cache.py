@@ -21,7 +21,7 @@ MAX_STALE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class KeyLookup:
-    """What the database holds about a token."""
+    """The key of a token as the database has it."""
 
     key: ApiKey | None
     """The key in whatever state; None if the token belongs to no key."""

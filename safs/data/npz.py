@@ -163,7 +163,7 @@ def _read_array(path: Path, name: str) -> NDArray[np.generic]:
 
 
 def _opened(path: Path, use: Callable[[zipfile.ZipFile], Result]) -> Result:
-    """What ``use`` returns for the open archive; damage of any kind becomes a DataError."""
+    """The result of ``use`` for the open archive; damage of any kind becomes a DataError."""
     try:
         with open_resolved(path) as file, zipfile.ZipFile(file) as archive:
             return use(archive)

@@ -1,1 +1,1 @@
-"""What a running job reports: events, progress, the stage log and faults."""
+"""Reports of a running job: events, progress, the stage log and faults."""

@@ -32,7 +32,7 @@ class JobContext:
 
     @property
     def batches(self) -> dict[str, int | str]:
-        """How trainings read the data, as a part of cache keys."""
+        """Batch size and augmentation, as a part of cache keys."""
         return {"size": self.spec.data.batch_size, "augment": self.spec.data.augment}
 
 

@@ -74,7 +74,7 @@ class Asha:
             self._rungs[index].trials.append(Trial(candidate, outcome))
 
     def _quota(self, index: int) -> int:
-        """How many of a rung's trials may go on."""
+        """Number of a rung's trials that may be promoted."""
         full = self._left <= 0 and all(at > index for at in self._at.values())
         count = len(self._rungs[index].trials)
         return promoted(count, self._eta) if full and count else count // self._eta
@@ -141,10 +141,10 @@ def from_the_best(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def is_sound(outcome: Outcome) -> bool:
-    """Whether there is a point in going on with the trial."""
+    """True if the trial may be promoted: it did not break down and was not stopped early."""
     return outcome.error is None and outcome.left is None and isfinite(outcome.loss)
 
 
 def continues_as(candidate: Candidate, horizon: int, seed: int) -> bool:
-    """Whether a trial with this horizon and seed can go on from the candidate's."""
+    """True if a trial with this horizon and seed can resume the candidate's training."""
     return (candidate.horizon or candidate.epochs, candidate.seed) == (horizon, seed)

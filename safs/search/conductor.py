@@ -39,12 +39,12 @@ class Conductor:
 
     @property
     def ready(self) -> int:
-        """How many candidates ``next`` can hand out without asking for them first."""
+        """Number of candidates that ``next`` can return without asking the strategy."""
         return len(self._ready)
 
     @property
     def finished(self) -> bool:
-        """Whether every candidate is told and the strategy has no more; brought up to date by ``advance``."""
+        """True once every candidate is told and the strategy has no more; ``advance`` updates it."""
         return not self._may_ask and not self._untold
 
     def next(self) -> Candidate | None:
@@ -83,7 +83,7 @@ class Conductor:
 
 
 def window_for(slots: int, strategy: Strategy) -> int:
-    """How many candidates to keep in flight for ``slots`` workers.
+    """Number of candidates to keep in flight for ``slots`` workers.
 
     One worker gets the textbook algorithm, in which every candidate knows all outcomes before it; only where asking
     is slow, the next one is asked while the worker is busy. More workers get two candidates in hand: tells keep the

@@ -90,7 +90,7 @@ class Genetic:
         return self._fresh(self._population - len(self._members), parents)
 
     def _fresh(self, count: int, parents: list[tuple[float, State]]) -> list[State]:
-        """So many states that are new and unlike each other, or as many as can be found."""
+        """Up to this many new, distinct states, or as many as can be found."""
         found: list[State] = []
         for _ in range(count):
             state = self._child(parents) if parents else self._trials.draw(self._random)

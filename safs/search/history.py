@@ -1,4 +1,4 @@
-"""What a model of the objective is fitted on."""
+"""The outcomes that a model of the objective is fitted on."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -7,7 +7,7 @@ from typing import TypeAlias
 from safs.trials import Candidate, Config, Outcome
 
 CRASH_LOSS = 1.0
-"""What a model learns of a trial that broke down: the loss of getting every image wrong. It takes no infinity."""
+"""Loss of a trial that broke down, for a model: a wrong answer for every image, since models take no infinity."""
 Observation: TypeAlias = tuple[Config, float]
 
 
@@ -33,7 +33,7 @@ class History:
         self._told.append((candidate.config, learned_loss(outcome)))
 
     def learned(self) -> list[Observation]:
-        """What a model is fitted on, in the order in which it was told."""
+        """The outcomes that a model is fitted on, in the order in which they were told."""
         return [self._told[index] for index in kept([loss for _, loss in self._told], self._most)]
 
 

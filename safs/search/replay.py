@@ -86,7 +86,7 @@ class Replayed:
 
 
 def _same(recorded: Candidate, proposed: Candidate) -> bool:
-    """Whether the outcome of ``recorded`` is that of ``proposed``: it does not depend on what a trial goes on from."""
+    """True if ``recorded`` has the outcome of ``proposed``, which does not depend on the trial that it continues."""
     return (recorded.config, recorded.epochs, recorded.seed, recorded.horizon) == (
         proposed.config,
         proposed.epochs,

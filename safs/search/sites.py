@@ -1,4 +1,4 @@
-"""What the strategies share that walk over operators at sites: states, draws, and the states tried so far."""
+"""States, random draws and tried states, shared by the strategies that walk over operators at sites."""
 
 from collections.abc import Sequence
 from math import inf, isnan
@@ -62,7 +62,7 @@ class SiteTrials:
         return tuple(str(config[site]) for site in self.sites)
 
     def is_fresh(self, state: State) -> bool:
-        """Whether it was neither told nor proposed."""
+        """True if the state was neither told nor proposed."""
         return state not in self.energies and state not in self._open
 
     def draw(self, random: Random) -> State:

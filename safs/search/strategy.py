@@ -1,4 +1,4 @@
-"""What a search strategy is: it proposes candidates when asked and is told their outcomes."""
+"""The interface of search strategies: ``ask`` proposes candidates, ``tell`` receives their outcomes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Strategy(Protocol):
 
     @property
     def asks_ahead(self) -> bool:
-        """Whether ``ask`` is slow enough that one candidate should be asked before a worker is free for it."""
+        """True if ``ask`` is so slow that one candidate should be asked before a worker is free for it."""
 
     def ask(self) -> Candidate | None:
         """The next candidate, numbered from 0 in the order of the asks.
@@ -69,10 +69,10 @@ class StrategyEntry:
     summary: str
     """One sentence for people."""
     stages: tuple[str, ...]
-    """What it can search: ``activations`` (a categorical a site), ``tune``, ``joint`` (any space)."""
+    """Stages that the strategy can search: ``activations`` (a categorical a site), ``tune``, ``joint`` (any space)."""
     options: type[Options] = NoOptions
     multi_fidelity: bool = False
-    """Whether its trials have different numbers of epochs."""
+    """True if trials have different numbers of epochs."""
     source: str = ""
     """The publication or package."""
 
@@ -95,7 +95,7 @@ class Proposals:
 
     @property
     def in_flight(self) -> int:
-        """How many were proposed here and are not told."""
+        """Number of proposed candidates whose outcome is not told yet."""
         return len(self._open)
 
     def propose(

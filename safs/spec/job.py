@@ -88,7 +88,7 @@ class DataSpec(Section):
 
 
 class Recipe(Section):
-    """How weights are trained: optimizer, hyperparameters and learning-rate schedule."""
+    """A training recipe: optimizer, hyperparameters and learning-rate schedule."""
 
     optimizer: Name = filled("adam")
     """Name in the optimizers registry. If left out, the preset decides; ``adam`` unless it names another one."""
@@ -126,7 +126,7 @@ class PruneSpec(Section):
     If left out, the method decides.
     """
     distribution: Name = filled("global")
-    """How the sparsity is distributed over layers: ``global``, ``erk``, ``lamp`` or ``uniform`` (SAFS as published).
+    """Distribution of the sparsity over layers: ``global``, ``erk``, ``lamp`` or ``uniform`` (SAFS as published).
 
     If left out, the method decides, then the preset.
     """

@@ -65,7 +65,7 @@ def collect(database: Database, store: ArtifactStore, settings: StoreSettings) -
 
 
 def preview(database: Database, store: ArtifactStore, settings: StoreSettings) -> Iterator[Removed]:
-    """What ``collect`` would delete now, without what only becomes unreferenced by these deletions."""
+    """Preview of what ``collect`` would delete now, without items that only these deletions would unreference."""
     with database.read() as tx:
         if settings.retention_days is not None:
             yield _count(tx, Kind.JOB, jobs, expiry.old_jobs(tx, settings.retention_days))

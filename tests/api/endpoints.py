@@ -17,7 +17,7 @@ class Endpoint(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is documented to need no key."""
+        """True if the endpoint is documented to need no key."""
         return "security" not in self.document
 
     def address(self, parts: Mapping[str, str] = PARTS) -> str:

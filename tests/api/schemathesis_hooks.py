@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: names that exist, and a file that is one. Half of the bodies stay as drawn."""
+"""Hooks for schemathesis: existing names and a valid file. Half of the bodies stay as drawn."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def map_body(context: HookContext, body: Any) -> Any:
 
 
 def _well_formed(body: Any) -> bool:
-    """Whether it is meant to be accepted; a body that is wrong on purpose stays so."""
+    """True if the case is meant to be accepted; bodies that are wrong on purpose are left alone."""
     try:
         JobRequest.model_validate(body)
     except (ValidationError, SafsError):

@@ -19,7 +19,7 @@ OPTIONS = ("prune.options", "activations.options", "tune.options", "joint.option
 
 
 def nested(depth: int) -> Any:
-    """So many dicts, one in the other."""
+    """``depth`` nested dicts."""
     value: Any = 1
     for _ in range(depth):
         value = {"x": value}

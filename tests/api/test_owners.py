@@ -1,4 +1,4 @@
-"""What is somebody else's is answered as what is not there."""
+"""Jobs and uploads of other owners are answered like missing ones."""
 
 from typing import Any
 

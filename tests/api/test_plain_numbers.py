@@ -1,4 +1,4 @@
-"""What a schema calls a number is one, what it calls optional may be null, and an address names all its methods."""
+"""Numbers in a schema are numbers, optional fields may be null, and a path lists all its methods."""
 
 from typing import Any
 

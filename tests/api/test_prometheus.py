@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""The metrics for Prometheus."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from tests.api.conftest import from_this_machine
 
 @pytest.fixture
 def api_database_url(database_url: str) -> str:
-    """What is counted in SQL must be the same on both databases."""
+    """A service on both databases in turn, since SQL does the counting."""
     return database_url
 
 

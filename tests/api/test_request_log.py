@@ -23,7 +23,7 @@ CALLERS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What was logged of requests."""
+    """The log records of requests."""
     with caplog.at_level(logging.DEBUG, logger="api.request_log"):
         yield lambda: [vars(record) for record in caplog.records if record.name == "api.request_log"]
 

@@ -15,7 +15,7 @@ from tests.api.conftest import MakeKey, ScriptedRunner, running
 
 HERE = Path(__file__).parent
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0")) // 200 or 3
-"""Of each endpoint, in each phase that draws them."""
+"""Examples of each endpoint, in each phase that draws them."""
 
 
 @contextmanager

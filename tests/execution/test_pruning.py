@@ -1,4 +1,4 @@
-"""What every pruning method promises, on every kind of network, by prunings that run for real."""
+"""Contract of every pruning method on every kind of network, by real prunings."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -144,7 +144,7 @@ pruned: Callable[[Case], Network] = cache(pruned_anew)
 
 
 def after_pruning(network: Network) -> Context:
-    """What the trainings after pruning share."""
+    """The context of the trainings after pruning."""
     data = images(network.blueprint.architecture).select(network.blueprint.form.inputs)
     return Context(network.blueprint, data, network.state, network.masks)
 

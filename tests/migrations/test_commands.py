@@ -23,7 +23,7 @@ from store.tables import metadata
 
 @pytest.fixture
 def database(empty_database_url: str) -> Iterator[Database]:
-    """Of this test alone, which may change its tables."""
+    """A database of this test alone, whose tables it may change."""
     upgrade(empty_database_url)
     database = Database(empty_database_url)
     yield database
@@ -135,7 +135,7 @@ def test_database_without_schema_or_with_an_older_one_is_refused_with_the_way_ou
 
 
 def test_a_refused_schema_is_that_of_a_database_with_a_name_and_no_password(empty_database_url: str) -> None:
-    """Who forgot SAFS_HOME in a crontab must see that it is another database, and not migrate that."""
+    """The error names the database, so that a forgotten SAFS_HOME is noticed before another one is migrated."""
     of_sqlite = empty_database_url.startswith("sqlite")
     url = empty_database_url if of_sqlite else with_password(empty_database_url, "hunter2")
     database = Database(url)

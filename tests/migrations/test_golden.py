@@ -34,7 +34,7 @@ def release(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def facts(release: Path) -> dict[str, str]:
-    """What its rows do not say."""
+    """Facts that the rows do not contain."""
     found: dict[str, str] = json.loads((release / "facts.json").read_text())
     return found
 
@@ -46,7 +46,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def manifest(release: Path, store: ArtifactStore, empty_database_url: str) -> Manifest:
-    """Of the release; its rows were written into the schema that it had, which this program has then upgraded."""
+    """The database of a release, with rows in its schema, upgraded by this program."""
     database = Database(empty_database_url)
     with open_archive(release) as archive:
         found = read_manifest(archive)

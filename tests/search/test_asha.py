@@ -39,7 +39,7 @@ def run(strategy: Asha | Replayed, window: int = 1) -> list[Trial]:
 
 
 def published(trials: list[Trial], levels: tuple[int, ...], eta: int) -> list[tuple[int, int | None]]:
-    """What algorithm 2 of Li et al. proposes when the outcomes come one by one: (epochs, what is promoted)."""
+    """Proposals of algorithm 2 of Li et al. for outcomes that come one by one: (epochs, promoted trial)."""
     rungs: list[list[Trial]] = [[] for _ in levels]
     taken: list[set[int]] = [set() for _ in levels]
     jobs = []
@@ -91,7 +91,7 @@ def test_the_default_comes_first_then_the_first_candidates_then_fresh_draws() ->
 
 
 def told(strategy: Asha, outcomes: list[Outcome]) -> Candidate | None:
-    """What is proposed after these outcomes of the first candidates, all in flight together."""
+    """The proposals after these outcomes of the first candidates, all in flight together."""
     candidates = [strategy.ask() for _ in outcomes]
     for candidate, outcome in zip(candidates, outcomes, strict=True):
         assert candidate is not None

@@ -1,4 +1,4 @@
-"""What jobs have, in rows and files, made and made older; and what collection takes of it."""
+"""Rows and files of jobs, created and aged, and the part of them that a collection deletes."""
 
 import io
 import os

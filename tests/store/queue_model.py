@@ -1,4 +1,4 @@
-"""What the queue should do, in memory: written from the promises, not from the SQL."""
+"""A model of the queue in memory, written from its promises and not from the SQL."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class ModelJob:
     trials: dict[TrialKey, ModelTrial] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
-        """What its row should hold."""
+        """Expected content of the job's row."""
         count, seconds, gpu_seconds = self.totals or (None, None, None)
         return {
             "state": self.state,
@@ -74,7 +74,7 @@ class ModelJob:
         self.expired, self.stage, self.batch = False, None, 0
 
     def lose_runner(self) -> None:
-        """What its loss costs, and the note on it."""
+        """The cost of a lost runner, and the note on it."""
         self.runners_lost += 1
         self.trials_repeated += sum(trial.state == "running" for trial in self.trials.values())
         self._interrupt()

@@ -1,4 +1,4 @@
-"""Who holds a job: claims that compete, leases that expire, runners that come back from the dead."""
+"""Leases: competing claims, expired leases, and runners that return after their lease expired."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

@@ -1,4 +1,4 @@
-"""How much an owner may have, on both kinds of database."""
+"""Limits of an owner, on both kinds of database."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta

@@ -292,7 +292,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 @dataclass(frozen=True)
 class Look:
-    """What the database holds."""
+    """The rows of the database."""
 
     jobs: dict[str, Row]
     trials: dict[tuple[str, str, int], Row]

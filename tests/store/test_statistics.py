@@ -1,4 +1,4 @@
-"""What an operator watches, and that watching costs the same however much there is."""
+"""Statistics for operators, and their cost, which does not grow with the number of rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What every optimizer promises: it moves what it should, spares what is exempt, and holds masks."""
+"""Contract of every optimizer: it moves the weights, spares exempt parameters, and holds masks."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_decay_shrinks_weights_and_neither_norms_nor_biases_nor_exempt_parameter
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_weight_is_moved_by_its_own_gradient_alone(name):
-    """What lets pruned weights keep their gradients: these reach no other weight."""
+    """Pruned weights may keep their gradients, since these reach no other weight."""
 
     def moved(gradient_of_another: float) -> float:
         layer = nn.Linear(2, 1, bias=False)

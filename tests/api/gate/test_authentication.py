@@ -1,4 +1,4 @@
-"""Who comes in: every endpoint with every kind of key that is none, and what the service's own machine may do."""
+"""Authentication: every endpoint with every kind of invalid key, and requests from the same machine."""
 
 import re
 from time import sleep

@@ -156,7 +156,7 @@ def _send_until_cut(connection: socket.socket, start: bytes, piece: bytes) -> in
 
 
 def _everything(connection: socket.socket) -> bytes:
-    """What is received until the other side closes."""
+    """All bytes received until the other side closes."""
     received = b""
     try:
         while piece := connection.recv(65536):

@@ -24,7 +24,7 @@ def test_without_a_kind_all_names_are_listed_by_kind(safs: Safs, api: "Api") -> 
 def test_a_method_is_listed_with_its_options_and_their_defaults(safs: Safs, api: "Api") -> None:
     listed = safs("catalog", "methods", "--url", api.url).stdout
 
-    assert re.search(r"^rigl +sparse from the start; connections move", listed, re.MULTILINE)
+    assert re.search(r"^rigl +trains sparse from the start; connections move", listed, re.MULTILINE)
     assert re.search(r"^  drop +share of each layer's live weights .*\(default 0\.3\) *$", listed, re.MULTILINE)
 
 

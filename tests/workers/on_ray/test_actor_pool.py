@@ -76,7 +76,7 @@ def test_as_many_orders_run_at_once_as_the_pool_has_actors(tmp_path: Path) -> No
 
 def test_an_order_waits_for_no_actor_that_is_still_starting_while_another_is_free(tmp_path: Path) -> None:
     class OneStarts(Worker):
-        """Of two, the second waits in its start until a file appears."""
+        """A pool of two actors, of which the second waits at its start until a file appears."""
 
         def __init__(self) -> None:
             try:

@@ -1,4 +1,4 @@
-"""What a backup and a restore refuse and survive, whatever the database."""
+"""Backups and restores that are refused or interrupted, on both databases."""
 
 import gzip
 import hashlib
