@@ -131,7 +131,7 @@ class PruneSpec(Section):
     If left out, the method decides, then the preset.
     """
     schedule: Name = filled("one_shot")
-    """When weights are removed: ``one_shot``, or while training: ``iterative``, ``cubic``, ``one_cycle``, ``cyclic``.
+    """Schedule of the removal: ``one_shot``, or during training: ``iterative``, ``cubic``, ``one_cycle``, ``cyclic``.
 
     If left out, the method decides.
     """

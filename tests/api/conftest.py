@@ -159,7 +159,7 @@ def runner(settings: ApiSettings) -> Iterator[ScriptedRunner]:
 
 @pytest.fixture
 def submit(http: TestClient) -> Callable[..., str]:
-    """Queues the minimal job, with what else is given; returns its id."""
+    """Queues the minimal job with the given changes; returns its id."""
 
     def post(**sections: object) -> str:
         response = http.post("/v1/jobs", json=MINIMAL | sections)
@@ -171,12 +171,12 @@ def submit(http: TestClient) -> Callable[..., str]:
 
 
 MakeKey = Callable[..., dict[str, str]]
-"""(owner, scope, ..., lives_s=, limits=) -> the headers of a request with a new key."""
+"""Function (owner, scope, ..., lives_s=, limits=) that returns the headers of a request with a new key."""
 
 
 @pytest.fixture
 def app_database(settings: ApiSettings) -> Iterator[Database]:
-    """The app's."""
+    """The database of the app."""
     database = Database(settings.database_url)
     yield database
     database.dispose()
@@ -184,7 +184,7 @@ def app_database(settings: ApiSettings) -> Iterator[Database]:
 
 @pytest.fixture
 def make_key(app_database: Database) -> MakeKey:
-    """Makes API keys; from the first on nobody comes in without one."""
+    """Makes API keys. Once the first exists, every request needs one."""
 
     def make(owner: str, *scopes: str, lives_s: float | None = None, limits: KeyLimits | None = None) -> dict[str, str]:
         with app_database.begin() as tx:

@@ -1,4 +1,4 @@
-"""Every endpoint, as the OpenAPI document lists them: a new one is tested by being there."""
+"""The endpoints of the OpenAPI document; tests over all of them include new ones automatically."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ PARTS = {"job_id": "job_missing", "upload_id": "upload_missing", "stage": "tune"
 
 
 class Endpoint(NamedTuple):
-    """An operation of the document."""
+    """An operation of the OpenAPI document."""
 
     method: str
     path: str
@@ -21,12 +21,12 @@ class Endpoint(NamedTuple):
         return "security" not in self.document
 
     def address(self, parts: Mapping[str, str] = PARTS) -> str:
-        """Its path with its parameters filled in."""
+        """The path with its parameters filled in."""
         return self.path.format(**{**PARTS, **parts})
 
 
 def endpoints(app: FastAPI) -> list[Endpoint]:
-    """All of them."""
+    """All endpoints of the app's OpenAPI document."""
     found = [
         Endpoint(method.upper(), path, operation)
         for path, operations in app.openapi()["paths"].items()

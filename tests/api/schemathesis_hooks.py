@@ -17,7 +17,7 @@ JOB = {"model": {"architecture": "mlp"}, "data": {"dataset": "digits"}, "sparsit
 
 @schemathesis.hook
 def map_body(context: HookContext, body: Any) -> Any:
-    """The body, or one that is accepted."""
+    """The body as drawn, or one that the service accepts."""
     keep = len(repr(body)) % 2
     if context.operation.label == "POST /v1/jobs" and not keep and _well_formed(body):
         return JOB

@@ -88,7 +88,7 @@ def test_a_misspelt_key_of_the_training_while_pruning_is_named(http: TestClient)
 
 
 def _refusal(http: TestClient, changes: dict[str, Any], code: str, field: str) -> str:
-    """The message of the one field that is wrong."""
+    """The message of the only invalid field."""
     response = http.post("/v1/jobs", json=MINIMAL | changes)
 
     problem = response.json()

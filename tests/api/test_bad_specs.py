@@ -14,7 +14,7 @@ from safs.spec.job import JobSpec
 from tests.api.conftest import MINIMAL
 
 PAPER = MINIMAL | {"preset": "paper"}
-"""Looks into more of the body than the other presets."""
+"""A body whose preset reads more fields than the other presets do."""
 OPTIONS = ("prune.options", "activations.options", "tune.options", "joint.options")
 
 
@@ -101,7 +101,7 @@ def _all_refused(http: TestClient, *values: Any) -> None:
 
 
 def _fields(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The dotted paths of all fields, sections among them."""
+    """The dotted paths of all fields, including sections."""
     for name, field in section.model_fields.items():
         yield prefix + name
         for member in (field.annotation, *get_args(field.annotation)):

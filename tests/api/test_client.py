@@ -22,7 +22,7 @@ JOB: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": 
 
 
 def _no_pause(_: float) -> None:
-    """Tests do not sleep."""
+    """A backoff that does not sleep."""
 
 
 IMPATIENT = Backoff(attempts=3, sleep=_no_pause)
@@ -203,7 +203,7 @@ def test_a_server_that_restarts_costs_no_event_and_doubles_none(serve: Callable[
 
 
 class DroppingTransport(httpx.BaseTransport):
-    """Cuts every stream of events after so many lines, as a bad network does."""
+    """Cuts every stream of events after ``lines`` lines, as a bad network does."""
 
     def __init__(self, lines: int) -> None:
         self.real = httpx.HTTPTransport()

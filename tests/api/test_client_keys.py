@@ -27,7 +27,7 @@ def _no_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Recorder(httpx.MockTransport):
-    """Answers every request alike, and keeps who was told which key."""
+    """Gives every request the same response, and records the host and the key of each."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.sent: list[tuple[str, str | None]] = []

@@ -1,4 +1,4 @@
-"""Many listeners share one look at a job, and each gets all events in order."""
+"""Many listeners share one query for a job's events, and each gets all events in order."""
 
 import asyncio
 import time

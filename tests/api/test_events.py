@@ -22,7 +22,7 @@ def api_database_url(database_url: str) -> str:
 
 @pytest.fixture
 def job(submit: Submit, runner: Any) -> str:
-    """The address of the events of a job that runs and has five."""
+    """The address of the events of a running job with five events."""
     job_id = submit()
     runner.start()
     runner.note("one", "two", "three", "four", "five")
@@ -30,7 +30,7 @@ def job(submit: Submit, runner: Any) -> str:
 
 
 def _parse(text: str) -> list[dict[str, str]]:
-    """The blocks of a text/event-stream that are no comments."""
+    """The blocks of a text/event-stream except comments."""
     blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
     return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
 

@@ -100,7 +100,7 @@ def test_a_key_has_1_to_255_visible_characters(http: TestClient) -> None:
 
 
 class CutTransport(httpx.BaseTransport):
-    """Lets requests arrive, and loses the first answers to those that submit."""
+    """Delivers all requests, and loses the responses to the first ``lost`` submissions."""
 
     def __init__(self, lost: int) -> None:
         self.real = httpx.HTTPTransport()

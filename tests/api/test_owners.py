@@ -60,7 +60,7 @@ def test_every_endpoint_about_a_job_or_an_upload_of_somebody_else_answers_as_if_
 
 
 def anonymous(response: Any, parts: dict[str, str]) -> str:
-    """The body without the ids that the request itself named, and without the request's own."""
+    """The body without the request id and the ids in the request's path."""
     text = str(response.json() | {"request_id": ""})
     for name in ("job_id", "upload_id"):
         text = text.replace(parts[name], name)

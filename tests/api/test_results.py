@@ -1,4 +1,4 @@
-"""Downloads: whole, in part, not again, not yet, never."""
+"""Downloads: complete, by range, unchanged, before the job has ended, and without a result."""
 
 from collections.abc import Callable
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""A key's token is nowhere but in the request: not in the log, not in an answer, not in the database."""
+"""The token of a key appears in the request only: not in the log, in a response or in the database."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Headers that keep browsers from doing harm, on every answer."""
+"""Security headers for browsers, on every response."""
 
 import re
 from base64 import b64encode
@@ -19,7 +19,7 @@ PAGE = "https://safs.example.org"
 
 @pytest.fixture
 def app(settings: ApiSettings) -> FastAPI:
-    """Every endpoint is asked here, and timm's names take long to list."""
+    """Hide timm: the tests request every endpoint, and its names take long to list."""
     return create_app(settings, catalog=lambda: {"models": []})
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from safs.events.kinds import Event as AnyEvent
 from safs.events.kinds import Pulse, Report, Stage, TrialStarted
-from safs.execution.executor import Done, Plan, Recall, Task
+from safs.execution.executor import OnDone, Plan, Recall, Task
 from safs.execution.serial import SerialExecutor
 from safs.execution.work import Context, Trained
 from safs.search.conductor import Conductor
@@ -220,8 +220,10 @@ class _HoldingExecutor(SerialExecutor):
     ) -> list[Trial]:
         return super().search(stage, conductor, plan, context, self._holding(report), recall)
 
-    def train(self, stage: Stage, works: Sequence[Task], context: Context, report: Report, done: Done) -> list[Trained]:
-        return super().train(stage, works, context, self._holding(report), done)
+    def train(
+        self, stage: Stage, tasks: Sequence[Task], context: Context, report: Report, on_done: OnDone
+    ) -> list[Trained]:
+        return super().train(stage, tasks, context, self._holding(report), on_done)
 
     def _holding(self, report: Report) -> Report:
         def held(event: AnyEvent) -> None:

@@ -22,7 +22,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def silent_service() -> Iterator[socket.socket]:
-    """Accepts connections and never answers: a command that asks it waits until it is stopped."""
+    """A server that accepts connections and never responds, so that a command waits until it is stopped."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         yield server

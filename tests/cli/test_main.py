@@ -21,7 +21,7 @@ COMMANDS = (
 
 
 def safs(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``safs`` in a process of its own."""
+    """Runs ``safs`` in a process of its own."""
     command = [sys.executable, "-m", "cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, timeout=120)
 

@@ -33,7 +33,7 @@ A_JOB: list[Event] = [
     StageStarted(Stage.REPORT, 0, 0),
     StageDone(Stage.REPORT, 1.0, "verified"),
 ]
-"""One event a second."""
+"""Times of events, one per second."""
 
 
 def shown(console: Console) -> str:

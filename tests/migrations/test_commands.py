@@ -39,7 +39,7 @@ def tables(url: str) -> set[str]:
 
 
 def schema(tx: Transaction) -> dict[str, Any]:
-    """All that the database knows about its tables, Alembic's own left out."""
+    """Everything that the database knows about its tables, except Alembic's own."""
     found = inspect(tx)
     return {
         table: {
@@ -114,7 +114,7 @@ def test_migrations_make_what_the_tables_say(database: Database) -> None:
 
 
 def test_migrations_make_the_same_constraints_as_the_tables(database: Database) -> None:
-    """Alembic's comparison does not look at check constraints."""
+    """Checked separately, since Alembic's comparison ignores check constraints."""
     with database.begin() as tx:
         migrated = schema(tx)
         metadata.drop_all(tx)
@@ -158,7 +158,7 @@ def test_a_refused_schema_is_that_of_a_database_with_a_name_and_no_password(empt
 
 
 def with_password(url: str, password: str) -> str:
-    """The server asks for none, so any is right."""
+    """The URL with a password; the server requires none and accepts any."""
     return make_url(url).set(password=password).render_as_string(hide_password=False)
 
 

@@ -21,6 +21,7 @@ from store.upkeep.archive import open_archive
 from store.upkeep.backup import Manifest
 from store.upkeep.restore import load, read_manifest, store_artifacts, verify
 from tests.api.conftest import from_this_machine
+from tests.migrations.golden import make
 
 GOLDEN = Path(__file__).parent / "golden"
 RELEASES = sorted(folder.name for folder in GOLDEN.iterdir() if (folder / "manifest.json").exists())
@@ -160,3 +161,15 @@ def test_a_runner_goes_on_with_what_ran_and_begins_what_waited(database: Databas
         assert attempts.pin_in_flight(tx, resumed.lease, 7) == 2
         assert events.append(tx, resumed.lease, "note", {"message": "on it goes", "level": "info"}) > 2
         queue.finish(tx, resumed.lease, JobState.SUCCEEDED, result={})
+
+
+def test_the_folder_of_the_newest_revision_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "HERE", tmp_path)
+
+    make.main()
+
+    with open_archive(tmp_path / head_revision()) as archive:
+        found = read_manifest(archive)
+        verify(archive, found, lambda done, of: None)
+    assert found.revision == head_revision()
+    assert all(table.rows for table in found.tables)

@@ -24,7 +24,7 @@ __all__ = [
 
 @pytest.fixture
 def alembic_config() -> Config:
-    """The one that ``safs migrate`` uses: it is made in code."""
+    """The Alembic config that ``safs migrate`` uses, which is made in code."""
     return make_config()
 
 

@@ -22,7 +22,7 @@ DAY_S = 86_400
 
 
 def run(database: Database, store: ArtifactStore, settings: StoreSettings) -> Counter[str]:
-    """Collects; what went, by its kind."""
+    """Runs a collection; returns the number of deleted items by kind."""
     gone: Counter[str] = Counter()
     for removed in collect(database, store, settings):
         gone[removed.kind] += removed.count
@@ -35,7 +35,7 @@ def count(database: Database, table: Table) -> int:
 
 
 def age(database: Database, table: Table, days: float, column: str = "created_at") -> None:
-    """Makes every row of the table look so old."""
+    """Makes every row of the table ``days`` old."""
     with database.begin() as tx:
         tx.execute(update(table).values({column: seconds_from_now(-days * DAY_S)}))
 
@@ -46,7 +46,7 @@ def age_files(store: ArtifactStore, days: float) -> None:
 
 
 def begin(database: Database, spec: dict[str, Any] | None = None, owner: str | None = None) -> Lease:
-    """The lease of a new job."""
+    """Queues and claims a job; returns its lease."""
     with database.begin() as tx:
         queue.submit(tx, spec or {"model": {"weights": None}}, owner=owner)
         claim = queue.claim(tx, "runner-1", lease_s=600)

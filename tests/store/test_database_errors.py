@@ -1,4 +1,4 @@
-"""Errors of real databases, and what the store makes of them."""
+"""Errors of real databases, and the errors that the store raises for them."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -22,7 +22,7 @@ def claim(database: Database, worker: str = "runner-2") -> Claim | None:
 
 
 def expire(database: Database, lease: Lease) -> None:
-    """Lets the lease run out as if its runner had been silent for its whole length."""
+    """Lets the lease expire as if its runner had sent no heartbeat."""
     with database.begin() as tx:
         queue.renew(tx, lease, -1)
 

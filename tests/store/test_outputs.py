@@ -34,10 +34,10 @@ def begin(database: Database) -> str:
 
 
 def winners(database: Database, architecture: str, limit: int = 20, job_id: str | None = None) -> list[tuple[str, Any]]:
-    """Those that a job which begins now is told, or another one."""
-    told = job_id or begin(database)
+    """The winners offered to the job ``job_id``; None is a job that begins now."""
+    reader = job_id or begin(database)
     with database.read() as tx:
-        return list(outputs.winners(tx, told, architecture, limit))
+        return list(outputs.winners(tx, reader, architecture, limit))
 
 
 def test_an_output_is_found_under_its_key_with_its_maker(database: Database, lease: Lease) -> None:

@@ -1,4 +1,4 @@
-"""Page tokens: ours come back as the key that they were made of, all others are refused."""
+"""Page tokens: valid ones decode to the key that they encode, all others are refused."""
 
 import json
 from base64 import urlsafe_b64encode

@@ -1,4 +1,4 @@
-"""Transactions, and what is said when the database does not play along."""
+"""Transactions, and the errors of an unavailable database."""
 
 import traceback
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def test_a_question_that_loses_its_connection_twice_says_that_the_database_does_
 
 
 def _backend(tx: Transaction) -> int:
-    """Number of the server's process that answers."""
+    """Process id of the server's backend."""
     return int(tx.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
 

@@ -14,7 +14,7 @@ from store.session import Database
 
 @contextmanager
 def statements(database: Database) -> Iterator[list[str]]:
-    """The SQL that is sent while the block runs."""
+    """The SQL statements sent while the block runs."""
     sent: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:

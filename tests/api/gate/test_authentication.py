@@ -23,7 +23,7 @@ ASKED_FOR = {"GET": "read", "POST": "submit"}
 
 @pytest.fixture
 def app(settings: ApiSettings) -> FastAPI:
-    """Every endpoint is asked here, and timm's names take long to list."""
+    """Hide timm: the tests request every endpoint, and its names take long to list."""
     return create_app(settings, catalog=lambda: {"models": []})
 
 

@@ -1,4 +1,4 @@
-"""One owner keeps no other from what takes long."""
+"""One owner cannot block the slow requests of another."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Connections of strangers: headers end soon, in bytes and in time; whoever sends a body or waits is left alone."""
+"""Limits of unauthenticated connections: headers are bounded in bytes and time; bodies and idle waits are not cut."""
 
 import socket
 from collections.abc import Callable
@@ -19,12 +19,12 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 FIRST_CHUNK = b"1\r\nx\r\n"
 LARGE = save({"w": torch.zeros(200_000)})
 ENOUGH = 64 * 1024 * 1024
-"""More than the buffers of a connection hold."""
+"""Bytes, more than the buffers of a connection hold."""
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Headers must be complete at once."""
+    """Shorten the deadline for complete headers to half a second."""
     monkeypatch.setattr(BoundedHttpProtocol, "headers_s", 0.5)
 
 
@@ -143,7 +143,7 @@ def _connected(url: str) -> socket.socket:
 
 
 def _send_until_cut(connection: socket.socket, start: bytes, piece: bytes) -> int:
-    """Sends ``start``, then ``piece`` again and again; returns the bytes that the connection took, ENOUGH if all."""
+    """Sends ``start``, then ``piece`` repeatedly; returns the number of bytes sent, at least ENOUGH if never cut."""
     sent = 0
     try:
         connection.sendall(start)
@@ -167,7 +167,7 @@ def _everything(connection: socket.socket) -> bytes:
 
 
 def _status(connection: socket.socket) -> int:
-    """The status of the next answer, which is read to its end and no further."""
+    """The status of the next response; exactly this response is read."""
     with connection.makefile("rb", buffering=0) as answer:
         status = int(answer.readline().split()[1])
         missing = int(parse_headers(answer)["Content-Length"])

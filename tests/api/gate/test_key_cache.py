@@ -1,4 +1,4 @@
-"""Keys that are remembered for a moment."""
+"""Keys are cached for a short time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from store.session import Database
 
 
 class Clock:
-    """Goes when it is told to."""
+    """A clock that the test sets."""
 
     now_s = 100.0
 
@@ -43,7 +43,7 @@ def token(sqlite_database: Database) -> str:
 
 @contextmanager
 def questions(database: Database) -> Iterator[list[str]]:
-    """The statements that are sent in the block."""
+    """The SQL statements sent while the block runs."""
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Limits of keys and owners: 429, with a Retry-After that is true."""
+"""Limits of keys and owners: 429, with a correct Retry-After."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.api.conftest import MINIMAL, MakeKey, from_this_machine
 
 
 class Clock:
-    """Stands still until it is told."""
+    """A clock that the test sets."""
 
     now_s = 1000.0
 

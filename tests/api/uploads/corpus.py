@@ -216,7 +216,7 @@ _GROUPS: Mapping[str, Callable[[], dict[str, Hostile]]] = {
 
 
 def hostile(*groups: str) -> Iterator[tuple[str, bytes, str]]:
-    """Name, content, and words of the reason; of ``groups`` alone where some are named."""
+    """Name, content and words of the expected reason of each file in ``groups``, or in all groups if none is named."""
     for group in groups or _GROUPS:
         for name, (content, words) in _GROUPS[group]().items():
             yield f"{group}: {name}", content, words

@@ -16,8 +16,8 @@ from tests.api.uploads.corpus import WEIGHTS, file, hostile
 
 MANY = "FUZZ_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
-"""Inputs that are mutated at random; hypothesis draws a tenth of that of each kind. ``make fuzz`` sets more, and then
-they are drawn anew every time."""
+"""Number of randomly mutated inputs; hypothesis draws a tenth as many of each kind. ``make fuzz`` sets a larger number,
+and each of its runs draws new ones."""
 SETTINGS = settings(
     max_examples=EXAMPLES // 10,
     deadline=None,
@@ -170,7 +170,7 @@ def _double(random: Random, content: bytes) -> bytes:
 
 
 def _renumber(random: Random, content: bytes) -> bytes:
-    """Another number in the header, whose length is put right."""
+    """Changes a number in the header and corrects the header's length."""
     places = list(re.finditer(rb"\d+", content[8:]))
     if not places:
         return content

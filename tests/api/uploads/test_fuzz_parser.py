@@ -82,7 +82,7 @@ def test_random_damage_is_refused_or_read_alike(say: Callable[[str], None]) -> N
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Prints in ``make fuzz``, which says how many inputs there were."""
+    """Prints the number of inputs, in ``make fuzz`` only."""
 
     def printed(line: str) -> None:
         if MANY:

@@ -1,4 +1,4 @@
-"""``safs keys``, on a database without an API; and what the other commands say where a key is asked for."""
+"""``safs keys`` on a database without an API, and the errors of the other commands without a valid key."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def api_with_key(safs: Safs) -> Iterator[tuple[str, str]]:
 
 
 def made(safs: Safs, *options: str) -> str:
-    """The prefix of a new key, whose token is all that is on standard output."""
+    """The prefix of a new key. Standard output holds its token alone."""
     match = TOKEN.fullmatch(safs("keys", "create", *options).stdout)
     assert match is not None
     return match[1]

@@ -40,7 +40,7 @@ def test_a_port_in_use_is_said_with_the_way_out(sqlite_url: str, tmp_path: Path)
 def test_a_port_that_is_free_is_served(
     safs: Safs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, port: str
 ) -> None:
-    """Also on IPv6, and where the system chooses the port."""
+    """Includes IPv6 and a port that the system chooses."""
     served: list[ApiSettings] = []
     monkeypatch.setattr(api, "serve", served.append)
     number = 0 if port == "any" else free_port()

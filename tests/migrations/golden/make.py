@@ -35,7 +35,7 @@ BEGUN = StageStarted(Stage.TUNE, trials=3, epochs=2)
 
 
 def main() -> None:
-    """Makes the folder of the newest revision; one that is there stays, and that is an error."""
+    """Makes the folder of the newest revision. It is an error if the folder exists."""
     revision = head_revision()
     with TemporaryDirectory() as home, create_archive(HERE / revision) as archive:
         url = f"sqlite:///{home}/safs.db"
@@ -43,14 +43,14 @@ def main() -> None:
         database, store = Database(url), ArtifactStore(Path(home) / "artifacts")
         facts = Path(home) / "facts.json"
         facts.write_text(json.dumps(fill(database, store, Path(home)), indent=1) + "\n")
-        back_up(database, store, archive, revision=revision, tell=lambda done, of: None)
+        back_up(database, store, archive, revision=revision, progress=lambda done, of: None)
         archive.add("facts.json", facts)
         database.dispose()
     sys.stdout.write(f"{HERE / revision}\n")
 
 
 def fill(database: Database, store: ArtifactStore, folder: Path) -> dict[str, str]:
-    """Puts something into every table; what the tests cannot learn from the rows is returned."""
+    """Fills every table; returns the facts that the tests cannot learn from the rows."""
     weights = _put(store, folder, save({"conv1.weight": np.linspace(-1, 1, 150, dtype=np.float32).reshape(6, 1, 5, 5)}))
     with database.begin() as tx:
         _, token = api_keys.create(tx, OWNER, [Scope.SUBMIT, Scope.READ])
@@ -101,7 +101,7 @@ def _leave_running(database: Database, name: str, *, cancelling: bool) -> None:
 
 
 def _claimed(database: Database, name: str) -> Claim:
-    """A job that has begun; its lease is over when the tests come."""
+    """A claimed job with a stage and events; its lease has expired by the time of the tests."""
     with database.begin() as tx:
         _submit(tx, name)
         claim = queue.claim(tx, "golden:1", lease_s=60)
@@ -110,7 +110,7 @@ def _claimed(database: Database, name: str) -> Claim:
         attempts.pin_in_flight(tx, claim.lease, 2)
         attempts.pin_gpus(tx, claim.lease, 0.25)
         attempts.begin_batch(tx, claim.lease, 1)
-        progress = Tracker(plan_stages(JobSpec.model_validate(SPEC)), started_s=0.0).tell(BEGUN, 1.0)
+        progress = Tracker(plan_stages(JobSpec.model_validate(SPEC)), started_s=0.0).update(BEGUN, 1.0)
         attempts.set_stage(tx, claim.lease, BEGUN.stage.value, progress.as_json())
         events.append(tx, claim.lease, "note", {"message": "begun", "level": "info"})
         events.append(tx, claim.lease, event_kind(BEGUN), event_data(BEGUN))

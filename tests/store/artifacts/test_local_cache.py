@@ -1,4 +1,4 @@
-"""A machine's folder before object storage: bounded, and nothing vanishes that somebody uses or nobody else has."""
+"""The local cache of object storage: its size is bounded, and files in use or not yet uploaded are not evicted."""
 
 import io
 import os
@@ -23,7 +23,7 @@ def content(number: int) -> bytes:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> StoreSettings:
-    """Room for three."""
+    """Settings whose cache has room for three artifacts."""
     bucket = f"file://{tmp_path / 'bucket'}"
     return StoreSettings(home=tmp_path / "here", artifacts_url=bucket, artifacts_limit_bytes=3 * SIZE)
 
@@ -38,12 +38,12 @@ def put(store: ArtifactStore, number: int) -> StoredArtifact:
 
 
 def used(store: ArtifactStore, stored: StoredArtifact, seconds_ago: float) -> None:
-    """Makes the file look as if it was put and used so long ago."""
+    """Sets the times of the file to ``seconds_ago``."""
     os.utime(store._location(stored.sha256), (time.time() - seconds_ago,) * 2)
 
 
-def here(store: ArtifactStore, *some: StoredArtifact) -> list[bool]:
-    """Which of them this machine has a copy of."""
+def is_cached(store: ArtifactStore, *some: StoredArtifact) -> list[bool]:
+    """For each artifact, True if it is cached."""
     return [store._location(stored.sha256).exists() for stored in some]
 
 
@@ -55,19 +55,19 @@ def test_what_was_used_least_recently_goes_and_is_fetched_again_when_it_is_asked
 
     fourth = put(store, 3)
 
-    assert here(store, first, second, third, fourth) == [True, False, True, True]
+    assert is_cached(store, first, second, third, fourth) == [True, False, True, True]
     assert store.intact_path(second.sha256).read_bytes() == content(1)
-    assert here(store, first, second, third, fourth) == [True, True, False, True]
+    assert is_cached(store, first, second, third, fourth) == [True, True, False, True]
 
 
 def test_what_is_in_use_stays_even_where_there_is_too_little_room(store: ArtifactStore) -> None:
     stored = [put(store, number) for number in range(5)]
 
-    assert all(here(store, *stored))
+    assert all(is_cached(store, *stored))
     for each in stored:
         used(store, each, OLD_S)
     put(store, 5)
-    assert sum(here(store, *stored)) == 2
+    assert sum(is_cached(store, *stored)) == 2
 
 
 def test_a_file_that_is_being_read_is_read_to_its_end(store: ArtifactStore) -> None:
@@ -77,7 +77,7 @@ def test_a_file_that_is_being_read_is_read_to_its_end(store: ArtifactStore) -> N
         used(store, first, OLD_S)
         for number in range(1, 4):
             put(store, number)
-        assert here(store, first) == [False]
+        assert is_cached(store, first) == [False]
         assert stream.read() == content(0)[1:]
 
 
@@ -94,7 +94,7 @@ def test_what_the_object_storage_has_not_or_not_whole_is_never_evicted(
 
     put(store, 3)
 
-    assert here(store, before, cut, both) == [True, True, False]
+    assert is_cached(store, before, cut, both) == [True, True, False]
 
 
 def test_without_a_limit_everything_stays(settings: StoreSettings) -> None:
@@ -105,7 +105,7 @@ def test_without_a_limit_everything_stays(settings: StoreSettings) -> None:
 
     put(store, 4)
 
-    assert all(here(store, *stored))
+    assert all(is_cached(store, *stored))
 
 
 def test_a_storage_that_does_not_answer_keeps_nobody_from_what_is_here(
@@ -115,7 +115,7 @@ def test_a_storage_that_does_not_answer_keeps_nobody_from_what_is_here(
     for each in stored:
         used(store, each, OLD_S)
     put(store, 3)
-    gone = next(each for each in stored if not here(store, each)[0])
+    gone = next(each for each in stored if not is_cached(store, each)[0])
     monkeypatch.setattr(store.object_storage, "size_of", _refuse)
 
     assert store.intact_path(gone.sha256).read_bytes() in map(content, range(3))

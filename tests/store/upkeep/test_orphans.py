@@ -1,4 +1,4 @@
-"""Collection of files: what nothing names goes, and nothing that anybody is about to name."""
+"""Collection of files: unreferenced files are deleted, and files about to be referenced are kept."""
 
 import io
 import os

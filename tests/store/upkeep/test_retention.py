@@ -1,4 +1,4 @@
-"""Collection of rows: what goes, what stays, and what a preview says of both."""
+"""Collection of rows: the deleted rows, the kept rows, and the preview of both."""
 
 import io
 import threading

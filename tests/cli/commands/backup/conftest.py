@@ -1,4 +1,4 @@
-"""From where and to where: both databases."""
+"""Source and target of a restore, on both databases."""
 
 from collections.abc import Iterator
 from pathlib import Path

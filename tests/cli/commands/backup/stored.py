@@ -20,7 +20,7 @@ CHECKPOINT = b"\x08\x00\x00\x00\x00\x00\x00\x00weights!" * 1000
 
 
 class Service:
-    """A home with a database, as the commands see it by their environment."""
+    """A home with a database, which the commands find through their environment."""
 
     def __init__(self, safs: Safs, home: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home, self.url = home, url
@@ -28,7 +28,7 @@ class Service:
         self._safs, self._monkeypatch = safs, monkeypatch
 
     def run(self, *arguments: str) -> Result:
-        """``safs`` with these arguments, here."""
+        """Runs ``safs`` with these arguments on this home."""
         with self._monkeypatch.context() as patched:
             patched.setenv("SAFS_HOME", str(self.home))
             patched.setenv("SAFS_DATABASE_URL", self.url)
@@ -44,7 +44,7 @@ def begin(database: Database, spec: dict[str, Any], owner: str | None = None) ->
 
 
 def fill(database: Database, store: ArtifactStore) -> tuple[str, str, str, str]:
-    """Some of everything; (a key, a job that succeeded, one that runs, one that is being cancelled)."""
+    """Fills every table; returns a token and the ids of a succeeded, a running and a cancelling job."""
     with database.begin() as tx:
         _, token = api_keys.create(tx, "vision", [Scope.READ])
         counters.add(tx, {"jobs_failed": 3.0})
