@@ -80,6 +80,7 @@ class LateAcceptance:
             return
         if is_first_candidate:
             self._step += 1
+            self._idle = self._idle + 1 if energy >= self._energy else 0
             if energy < self._energy:
                 self._start_from(candidate, energy)
             return
