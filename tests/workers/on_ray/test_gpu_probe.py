@@ -137,7 +137,7 @@ def _nothing() -> None:
 def _short_training() -> tuple[Context, Training]:
     context, training = largest_training(SPEC, LENET5)
     few = synthetic_split(LENET5, 16)
-    return replace(context, train=few, validation=few), training
+    return replace(context, data=replace(context.data, train=few, validation=few)), training
 
 
 @pytest.mark.parametrize(("nodes", "gpus"), [((Node(cpus=2),), "auto"), (GPU_MACHINE, 0.5), (GPU_MACHINE, 0)])
