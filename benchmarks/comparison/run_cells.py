@@ -92,10 +92,12 @@ class CellRunner:
         pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or _recipe(spec), spec.seed)
         pruned, prune_s = self._timed(lambda: self._do(Stage.PRUNE, pruning, dense))
         trained, final_s = self._timed(lambda: self._do(Stage.FINAL, final, _fine_tuning_context(pruned, context)))
-        part = replace(dense, train=_eighth(dense.train), validation=_eighth(dense.validation))
+        data = dense.data
+        eighth = replace(data, train=_eighth(data.train), validation=_eighth(data.validation))
+        part = replace(dense, data=eighth)
         _, part_s = self._timed(lambda: self._do(Stage.DENSE, replace(final, epochs=1), part))
         record = self._record(spec, {"pruned": pruned}, trained, prune_s + final_s, test)
-        return record | {"plain_epoch_s": part_s * len(dense.train) / len(part.train)}
+        return record | {"plain_epoch_s": part_s * len(data.train) / len(eighth.train)}
 
     def _record(
         self, spec: JobSpec, before: Mapping[str, Trained], final: Trained, seconds: float, test: Any
