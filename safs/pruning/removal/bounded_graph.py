@@ -67,7 +67,7 @@ class BoundedGraph(torch_pruning.DependencyGraph):  # type: ignore[misc]  # torc
             node.dependencies = [_BoundedDependency(dependency, self._steps) for dependency in node.dependencies]
 
 
-class _BoundedDependency(Dependency):  # type: ignore[misc]
+class _BoundedDependency(Dependency):  # type: ignore[misc]  # torch-pruning has no types
     """A dependency that counts how often its target is read, as it is in each comparison with an item of a group."""
 
     def __init__(self, dependency: Dependency, steps: Steps) -> None:
