@@ -14,6 +14,7 @@ from api.docs_page import add_docs_page
 from api.event_tail import Tail
 from api.gate.authentication import Authentication
 from api.gate.middleware import BodyLimit, RequestId
+from api.head_requests import HeadRequests
 from api.openapi import DocumentedApp
 from api.problems import add_error_handlers
 from api.prometheus import Metrics
@@ -83,6 +84,7 @@ def create_app(
     metrics = Metrics(database, settings.artifacts_folder, lambda: tail.listeners)
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics)
     add_error_handlers(app)
+    app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
     app.add_middleware(Authentication, database=database, requests_per_minute=settings.requests_per_minute)
     if settings.cors_origins:

@@ -160,10 +160,14 @@ async def _respond_to_http_error(request: Request, error: Exception) -> Response
 
 
 def _methods(request: Request) -> set[str]:
-    """The methods of the request's path in the OpenAPI document. Starlette names those of the first route alone."""
+    """The methods of the request's path: those in the OpenAPI document, and HEAD wherever GET is.
+
+    Starlette names those of the first route alone.
+    """
     paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
     fitting = [found for path, found in paths.items() if compile_path(path)[0].match(request.url.path)]
-    return {method.upper() for found in fitting for method in found}
+    methods = {method.upper() for found in fitting for method in found}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 async def _respond_to_unexpected_error(request: Request, error: Exception) -> Response:

@@ -16,7 +16,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 """Default headers of every response. HSTS is left to the proxy that terminates TLS."""
 
 CORS: Mapping[str, Any] = {
-    "allow_methods": ("GET", "POST"),
+    "allow_methods": ("GET", "HEAD", "POST"),
     "allow_headers": (
         "Authorization",
         "Content-Type",

@@ -47,8 +47,12 @@ async def list_events(
     after: Annotated[int, Query(ge=0, le=MAX_EVENT_NUMBER, description="Return only events with a higher number.")] = 0,
     limit: Limit = 100,
     last_event_id: Annotated[
-        int | None,
-        Header(ge=0, le=MAX_EVENT_NUMBER, description="Number of the last event received; a stream resumes after it."),
+        str | None,
+        Header(
+            pattern=r"^[0-9]{0,10}$",
+            description="`id` of the last event received, a number; a stream resumes after it.",
+            examples=["17"],
+        ),
     ] = None,
 ) -> Response:
     """Returns a page of events, or with `Accept: text/event-stream` a stream of server-sent events.
@@ -58,13 +62,12 @@ async def list_events(
     The key is checked when a stream begins. A key that is revoked later is refused when the client reconnects."""
     if EVENT_STREAM not in request.headers.get("accept", ""):
         return await run_in_threadpool(_page, services.database, job_id, after, limit, caller.visible_owner)
-    first = await run_in_threadpool(read_batch, services.database, job_id, last_event_id or after, caller.visible_owner)
-    if last_event_id is not None and first.ended and not first.events:
+    last = min(int(last_event_id), MAX_EVENT_NUMBER) if last_event_id else None
+    first = await run_in_threadpool(read_batch, services.database, job_id, last or after, caller.visible_owner)
+    if last is not None and first.ended and not first.events:
         return Response(status_code=204)  # makes a browser's EventSource stop reconnecting
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        _stream(services, job_id, last_event_id or after), media_type=EVENT_STREAM, headers=headers
-    )
+    return StreamingResponse(_stream(services, job_id, last or after), media_type=EVENT_STREAM, headers=headers)
 
 
 def read_batch(database: Database, job_id: str, after: int, owner: str | None = None) -> Batch[Event]:
