@@ -14,7 +14,7 @@ from safs.models.weights import copy_state
 from safs.pruning.masks import Masks, prunable_parameters
 
 Assignment = dict[str, str]
-"""Site path -> operator name; a site that is not there keeps its own activation."""
+"""Site path -> operator name; a site without an entry keeps its own activation."""
 Scalars = dict[str, dict[str, float]]
 """Site path -> scalar name (alpha, beta, ...) -> value."""
 
@@ -31,7 +31,7 @@ class Blueprint:
     """Changes that pruning made to the architecture: narrower layers, fewer inputs, tied weights."""
 
     def build(self, seed: int | None = None, *, state: Mapping[str, Tensor] | None = None) -> nn.Module:
-        """The network: with ``state`` under its own names, else with fresh weights, drawn from ``seed``.
+        """Build the network with the weights of ``state``, or with fresh weights drawn from ``seed``.
 
         Raises:
             WeightsError: ``state`` has other names or shapes than this network.
@@ -53,7 +53,7 @@ class Blueprint:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The network in one state: its build, weights under the model's own names, operators, and their scalars."""
+    """The network in one state: blueprint, weights under the model's own names, operators, and their scalars."""
 
     blueprint: Blueprint
     state: Mapping[str, Tensor]
@@ -68,9 +68,9 @@ class Network:
 
 
 def assemble(network: Network) -> RewiredModel:
-    """The network as a module: weights loaded, operators in place, in eval mode.
+    """Build the network as a module: weights loaded, operators in place, in eval mode.
 
-    It reads what ``network.blueprint.form.inputs`` keeps of an image (see ``safs.data.features.select``).
+    The module takes images reduced to ``network.blueprint.form.inputs`` (see ``safs.data.features.select``).
 
     Raises:
         UnknownNameError: the assignment names a site or an operator that this architecture does not have.

@@ -1,26 +1,26 @@
-"""Dead neurons by activation site: those that pass no gradient, and why.
+"""Dead neurons by activation site: neurons that pass no gradient, and the reason.
 
-A neuron is one element of a site's output for one image; in a convolution, one position of one channel. For an input x
-it is dead where the site's activation f has |f'(x)| <= ``FLAT``: no gradient passes, and changing x changes nothing.
+A neuron is one element of a site's output for one image; in a convolution, one position of one channel. It is dead for
+an input x if the site's activation f has |f'(x)| <= ``FLAT``: no gradient passes, and changing x changes nothing.
 
-- relu: dead exactly where the output is 0, as the dead-neuron rate (DNR) is defined for it. relu6 is dead where it
-  saturates at 6 as well, hardswish below -3, and the identity never.
-- Smooth operators are never quite flat; ``FLAT`` says from where on they count as flat: tanh beyond |x| = 4.1, gelu
-  below -3.8, elu and softplus below -6.9, swish below -9.0. Where such an operator turns (swish at -1.28), f' crosses
-  zero; that point is narrow. f' is that of the site itself, alpha and beta included.
+- relu is dead exactly where its output is 0, as in the definition of the dead-neuron rate (DNR). relu6 is also dead
+  where it saturates at 6, hardswish is dead below -3, and the identity is never dead.
+- Smooth operators are never exactly flat. With ``FLAT`` as threshold, tanh is flat beyond |x| = 4.1, gelu below -3.8,
+  elu and softplus below -6.9, and swish below -9.0. At the minimum of such an operator (swish: -1.28), f' crosses zero
+  on a narrow interval. f' is the derivative of the site itself, with alpha and beta.
 
-A dead neuron is static if all weights that lead to it are pruned: it is the same for every image and never recovers.
-It is dynamic if it is dead for this image though weights lead to it. Liu, Ghosh, Tan, Motani, "AP" (2022),
-arXiv:2212.06145; the definitions are recalled, their code has none. Both rates are fractions of all neurons of the
-site, averaged over images, so they add up to the DNR. A unit without weights whose bias keeps it above zero is not
-dead: its bias still learns.
+A dead neuron is static if all weights that lead to it are pruned: it is dead for every image and never recovers. It is
+dynamic if it is dead for this image although live weights lead to it. Liu, Ghosh, Tan, Motani, "AP" (2022),
+arXiv:2212.06145; the definitions follow the paper's text, since its code has none. Both rates are fractions of all
+neurons of the site, averaged over images, so they add up to the DNR. A unit without live weights whose bias keeps it
+above zero is not dead: its bias still learns.
 
-Which neurons no weight leads to is measured, not looked up in the graph: with fresh noise as the image and in place of
-the output of every site, a neuron's input stays the same to the bit if no live weight leads to it from the image or an
-earlier site. This sees through norms, pooling, views and concatenation without knowing them. Of a residual sum, all
-summands must be without weights; a border position whose live weights read nothing but padding counts as static, which
-it is, and so does what no image reaches (the position bias of Swin v2). Neurons fed by dead neurons alone do have
-weights and count as dynamic.
+The neurons that no live weight leads to are measured, not read from the graph. The image and the output of every site
+are replaced by fresh noise; a neuron's input stays the same to the bit if no live weight leads to it from the image or
+an earlier site. The measurement needs no knowledge of norms, pooling, views or concatenation. A neuron behind a
+residual sum is static if all summands are without live weights. A border position whose live weights read only padding
+is static, and so is a neuron that no image reaches (the position bias of Swin v2). Neurons fed only by dead neurons
+have weights and count as dynamic.
 """
 
 from collections import Counter
@@ -38,29 +38,30 @@ from safs.activations.symbolic_trace import in_mode
 from safs.data.split import Split
 
 FLAT = 1e-3
-"""The largest |f'| that counts as none, where the identity has 1: two such neurons in a row leave a millionth of a
-gradient, about what float32 rounds away."""
+"""Largest |f'| that counts as zero; the identity has 1. Two such neurons in a row leave a millionth of a gradient, about
+the rounding error of float32."""
 _PROBES = 3
-"""Passes with noise: two could agree by rounding, for one neuron in ten million."""
+"""Number of passes with noise. Two passes agree by rounding for about one neuron in ten million."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteDeadNeurons:
-    """The dead neurons of one site."""
+    """Rates of dead neurons at one site."""
 
     path: str
     operator: str
     neurons: int
-    """Elements of the site's output for one image."""
+    """Number of elements of the site's output for one image."""
     static: float
+    """Statically dead fraction of ``neurons``."""
     dynamic: float
-    """Fractions of ``neurons``, averaged over the images."""
+    """Dynamically dead fraction of ``neurons``, averaged over the images."""
 
 
 def measure_dead_neurons(
     model: RewiredModel, split: Split, *, batch_size: int, device: torch.device
 ) -> tuple[SiteDeadNeurons, ...]:
-    """Static and dynamic dead rates by site over ``split``, in eval mode; ``model``, on ``device``, stays as it is."""
+    """Static and dynamic dead rates by site over ``split``, in eval mode. ``model``, on ``device``, is not changed."""
     image = next(iter(split.batches(1, device=device)))[0]
     with in_mode(model, False), torch.no_grad(), counting_dead_neurons(model, image) as count:
         for images, _ in split.batches(batch_size, device=device):
@@ -70,10 +71,10 @@ def measure_dead_neurons(
 
 @contextmanager
 def counting_dead_neurons(model: RewiredModel, image: Tensor) -> Iterator["DeadNeuronCount"]:
-    """While it is open, dead neurons are counted in every forward pass of ``model``, whatever else that pass is for.
+    """Count dead neurons in every forward pass of ``model`` while the context is open.
 
     Args:
-        image: [1, C, H, W], on the model's device; its shape alone matters.
+        image: [1, C, H, W], on the model's device; only its shape is used.
     """
     with in_mode(model, False), torch.no_grad():
         count = DeadNeuronCount(model, _fed_neurons(model, image))
@@ -82,7 +83,7 @@ def counting_dead_neurons(model: RewiredModel, image: Tensor) -> Iterator["DeadN
 
 
 def derivative(activation: nn.Module, x: Tensor) -> Tensor:
-    """f'(x) of an elementwise ``activation``, by autograd; of the shape of ``x``."""
+    """f'(x) of an elementwise ``activation``, by autograd, in the shape of ``x``."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         y = activation.forward(x)
@@ -91,10 +92,11 @@ def derivative(activation: nn.Module, x: Tensor) -> Tensor:
 
 
 class DeadNeuronCount:
-    """Dead neurons by site, added up on the device.
+    """Counts of dead neurons by site, added up on the device.
 
     Args:
-        fed: site path -> bool, of one image's shape there: to which neurons live weights lead.
+        fed: site path -> bool tensor in the shape of one image's activations there; True if live weights lead to the
+            neuron.
     """
 
     def __init__(self, model: RewiredModel, fed: Mapping[str, Tensor]) -> None:
@@ -104,7 +106,7 @@ class DeadNeuronCount:
         self._images = Counter[str]()
 
     def add(self, path: str, activation: nn.Module, args: tuple[Tensor, ...], _output: Tensor) -> None:
-        """Adds the neurons of a call of site ``path`` on a batch."""
+        """Add the dead neurons of one call of site ``path`` on a batch."""
         fed = self._fed[path]
         dead = (derivative(activation, args[0]).abs() <= FLAT).reshape(-1, fed.numel())
         self._all[path] += dead.count_nonzero()
@@ -112,7 +114,7 @@ class DeadNeuronCount:
         self._images[path] += len(dead)
 
     def sites(self) -> tuple[SiteDeadNeurons, ...]:
-        """The rates so far."""
+        """Rates over all batches that were added."""
         return tuple(self._site(path, activation) for path, activation in self._activations.items())
 
     def _site(self, path: str, activation: nn.Module) -> SiteDeadNeurons:
@@ -127,8 +129,8 @@ def _zero(like: Tensor) -> Tensor:
 
 
 def _fed_neurons(model: RewiredModel, image: Tensor) -> dict[str, Tensor]:
-    """Site path -> bool [1, ...]: to which of its neurons live weights lead (see this file's head)."""
-    generator = torch.Generator().manual_seed(0)  # Any noise will do, as long as no two sites or passes share it.
+    """Site path -> bool [1, ...], True for neurons that live weights lead to (see the module docstring)."""
+    generator = torch.Generator().manual_seed(0)  # Any noise works if no two sites or passes share it.
     seen: dict[str, list[Tensor]] = {path: [] for path in model.activations}
 
     def replace(path: str, _activation: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -136,7 +138,7 @@ def _fed_neurons(model: RewiredModel, image: Tensor) -> dict[str, Tensor]:
         return _noise_like(output, generator)
 
     with _hooked(model, replace):
-        for _ in range(_PROBES):  # Not as one batch, in whose rows the same sum could be rounded differently.
+        for _ in range(_PROBES):  # Separate passes: rows of one batch can round the same sum differently.
             model(_noise_like(image, generator))
     return {path: (torch.stack(inputs[1:]) != inputs[0]).any(dim=0) for path, inputs in seen.items()}
 
@@ -147,7 +149,7 @@ def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
 
 @contextmanager
 def _hooked(model: RewiredModel, hook: Callable[..., Tensor | None]) -> Iterator[None]:
-    """``hook``, with the site's path as first argument, after every call of a site."""
+    """Call ``hook``, with the site's path as first argument, after every call of a site."""
     with ExitStack() as stack:
         for path, activation in model.activations.items():
             stack.callback(activation.register_forward_hook(partial(hook, path)).remove)

@@ -1,7 +1,7 @@
-"""Floating-point operations of one image's forward pass, counted by PyTorch and assigned to the weights they read.
+"""Floating-point operations of one image's forward pass, counted by PyTorch and assigned to weights.
 
 A multiplication and an addition are two operations. PyTorch counts matrix products and convolutions; norms,
-activations, pooling and sums count as none.
+activations, pooling and sums count as zero.
 """
 
 from collections.abc import Mapping
@@ -19,31 +19,34 @@ from safs.activations.symbolic_trace import in_mode
 
 @dataclass(frozen=True, slots=True)
 class LayerFlops:
-    """The operations of one weight, in all the calls that read it."""
+    """Operations of one weight, over all calls that read it."""
 
     dense: int
     sparse: int
-    """Those that are left if a zero costs nothing: ``dense`` times the weight's density."""
+    """Operations that remain if a zero costs nothing: ``dense`` times the weight's density."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlopReport:
-    """The operations of a network for one image."""
+    """Operations of a network for one image."""
 
     dense: int
-    """All of them, also those of no prunable weight, such as an attention's products."""
+    """All operations, including those that read no prunable weight, such as the products of an attention."""
     sparse: int
+    """Operations that remain if a zero weight costs nothing."""
     layers: dict[str, LayerFlops]
 
 
 def count_flops(model: nn.Module, prunable: Mapping[str, nn.Parameter], image: Tensor) -> FlopReport:
-    """The operations of ``model``, in eval mode, for ``image`` [1, C, H, W] on its device; the model stays as it is.
+    """Count the operations of ``model``, in eval mode, for ``image`` [1, C, H, W] on its device.
+
+    The model is not changed.
 
     Args:
-        prunable: parameters of ``model``, each once. Those that several layers share get the operations of each.
+        prunable: parameters of ``model``, each once. A parameter that several layers share gets the operations of all.
     """
     counter = FlopCounterMode(display=False)
-    # With gradients, or nn.MultiheadAttention takes a fused path whose operations PyTorch does not count.
+    # Gradients are on: without them nn.MultiheadAttention takes a fused path whose operations PyTorch does not count.
     with in_mode(model, False), torch.enable_grad(), counter, _ByWeight(counter, model, prunable) as by_weight:
         model(image)
     layers = {name: LayerFlops(dense, _scaled(dense, prunable[name])) for name, dense in by_weight.flops.items()}
@@ -56,10 +59,10 @@ def _scaled(flops: int, weight: Tensor) -> int:
 
 
 class _ByWeight(TorchDispatchMode):
-    """Assigns what ``counter`` counts to the weight that an operation reads, as it is or standardised.
+    """Assigns the operations that ``counter`` counts to the weight that an operation reads, plain or standardised.
 
-    By weight and not by module, since attention reads its output projection's weight without calling that module, and
-    a traced forward no longer calls the modules that are not PyTorch's own.
+    Operations are assigned by weight and not by module, because attention reads the weight of its output projection
+    without calling that module, and a traced forward pass calls no modules other than PyTorch's own.
     """
 
     def __init__(self, counter: FlopCounterMode, model: nn.Module, prunable: Mapping[str, nn.Parameter]) -> None:
@@ -68,7 +71,7 @@ class _ByWeight(TorchDispatchMode):
         self._counter = counter
         self._constants: list[Tensor] = [*model.parameters(), *model.buffers()]
         self._weights = {_address(constant): set[str]() for constant in self._constants}
-        """Memory of whatever does not depend on the image -> the prunable weights that it was made of."""
+        """Memory address of a tensor that does not depend on the image -> the prunable weights it was computed from."""
         self._weights |= {_address(weight): {name} for name, weight in prunable.items()}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -81,11 +84,11 @@ class _ByWeight(TorchDispatchMode):
             self.flops[name] += spent
         if read and read <= self._weights.keys():
             made = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
-            self._constants += made  # Kept, so that no other tensor gets their memory.
+            self._constants += made  # Kept alive, so that no other tensor reuses their memory.
             self._weights |= {_address(constant): weights for constant in made}
         return result
 
 
 def _address(tensor: Tensor) -> int:
-    """Where the memory starts of which ``tensor`` is a view: a transposed weight is still that weight."""
+    """Address of the storage that ``tensor`` is a view of: a transposed weight is still that weight."""
     return tensor.untyped_storage().data_ptr()

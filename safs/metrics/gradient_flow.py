@@ -1,4 +1,4 @@
-"""Gradient flow: how much gradient reaches the weights that are left."""
+"""Gradient flow: the gradient norm over the live weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ class GradientFlow:
 
     total: float
     layers: dict[str, float]
-    """By parameter name; their squares add up to the square of ``total``."""
+    """Norms by parameter name; their squares add up to the square of ``total``."""
 
 
 def measure_gradient_flow(
     model: nn.Module, prunable: Mapping[str, nn.Parameter], split: Split, *, batch_size: int, device: torch.device
 ) -> GradientFlow:
-    """||g|| by layer and in total, with g the gradient of the mean cross-entropy over all of ``split``, in eval mode.
+    """||g|| by layer and in total, where g is the gradient of the mean cross-entropy over ``split``, in eval mode.
 
-    Only live weights (those that are not exactly zero) count: pruned ones cannot follow their gradient. Evci, Ioannou,
-    Keskin, Dauphin, "Gradient Flow in Sparse Neural Networks and How Lottery Tickets Win" (2020), arXiv:2010.03533: to
-    first order, a step of size eps lowers the loss by eps ||g||^2.
+    Only live weights (those that are not exactly zero) count, because pruned weights cannot follow their gradient. To
+    first order, a step of size eps lowers the loss by eps ||g||^2: Evci, Ioannou, Keskin, Dauphin, "Gradient Flow in
+    Sparse Neural Networks and How Lottery Tickets Win" (2020), arXiv:2010.03533.
 
     Args:
-        model: on ``device``; it stays as it is, the ``grad`` of its parameters included.
-        prunable: parameters of ``model`` that require a gradient, each once; of a shared one, all uses add up.
+        model: network on ``device``; neither it nor the ``grad`` of its parameters is changed.
+        prunable: parameters of ``model`` that require a gradient, each once; the uses of a shared one add up.
     """
     weights = list(prunable.values())
     sums = [torch.zeros_like(weight) for weight in weights]

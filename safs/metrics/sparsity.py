@@ -1,4 +1,4 @@
-"""Sparsity, counted from the numbers themselves."""
+"""Sparsity, counted from the weights themselves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class LayerSparsity:
-    """One prunable parameter of the architecture."""
+    """Weight counts of one prunable parameter of the architecture."""
 
     name: str
     weights: int
-    """In the architecture's own form."""
+    """Number of weights in the architecture's own form."""
     live: int
-    """Those that are there and not exactly zero."""
+    """Number of stored weights that are not exactly zero."""
     stored: int
-    """Those that are there: fewer in a smaller network, none where the layer uses another one's weights."""
+    """Number of weights in the state dict: fewer in a smaller network, 0 if the layer uses another layer's weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class SparsityReport:
-    """All prunable parameters of a network, in its own order."""
+    """Weight counts of all prunable parameters of a network, in its own order."""
 
     weights: int
     live: int
@@ -29,21 +29,21 @@ class SparsityReport:
 
     @property
     def stored(self) -> int:
-        """Prunable weights that are there, zeros included: fewer than ``weights`` in a smaller network."""
+        """Number of stored prunable weights, zeros included: fewer than ``weights`` in a smaller network."""
         return sum(layer.stored for layer in self.layers)
 
     @property
     def sparsity(self) -> float:
-        """The fraction of the prunable weights that is zero or gone; 0 where there are none."""
+        """Fraction of the prunable weights that is zero or removed; 0 if there are no prunable weights."""
         return 1 - self.live / self.weights if self.weights else 0.0
 
 
 def measure_sparsity(state: Mapping[str, Tensor], sizes: Mapping[str, int]) -> SparsityReport:
-    """Counts the weights that are not exactly zero (-0.0 is zero).
+    """Count the weights that are not exactly zero (-0.0 is zero).
 
     Args:
-        state: a state dict; prunable weights that it does not have are tied to others, and count as pruned.
-        sizes: prunable weight -> its size in the architecture's own form.
+        state: state dict; a prunable weight that is missing in it is tied to another one and counts as pruned.
+        sizes: name of a prunable weight -> its size in the architecture's own form.
     """
     layers = tuple(_layer(name, size, state.get(name)) for name, size in sizes.items())
     return SparsityReport(sum(layer.weights for layer in layers), sum(layer.live for layer in layers), layers)

@@ -17,14 +17,14 @@ class Evaluation:
     cross_entropy: float
     samples: int
     predicted_classes: int
-    """Classes that were predicted for at least one image."""
+    """Number of classes that were predicted for at least one image."""
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, split: Split, *, batch_size: int, device: torch.device) -> Evaluation:
-    """Scores ``model``, which maps images [B, C, H, W] to logits [B, classes], in eval mode; then restores its mode.
+    """Score ``model``, which maps images [B, C, H, W] to logits [B, classes], in eval mode, and restore its mode.
 
-    A network whose logits are not finite gets a cross-entropy that is not finite either.
+    The cross-entropy is not finite if a logit is not finite.
     """
     correct = torch.zeros((), dtype=torch.int64, device=device)
     entropy = torch.zeros((), dtype=torch.float32, device=device)

@@ -1,11 +1,11 @@
 """Optimizers by name.
 
-SAFS searches over SGD, Adam, TAdam and Fromage; the last two are not taken. TAdam comes in packages that are hardly
-kept up (``tadam``: one release, 2021). ``pytorch_optimizer`` is a healthy source (4.1: frequent releases, tests,
-Apache licence) and has Fromage, but no TAdam. Fromage alone would cost a dependency of a hundred optimizers, and it
-scales a layer's step by the norm of its whole gradient: pruned weights, which have gradients too, would slow the live
-ones down, and the more the sparser the network is. torch's own AdamW and NAdam take their places; like SGD and Adam,
-they move each weight by its own gradient alone.
+SAFS searches over SGD, Adam, TAdam and Fromage. AdamW and NAdam of torch replace the last two here. The packages of
+TAdam are hardly maintained (``tadam``: one release, 2021). ``pytorch_optimizer`` is well maintained (4.1: frequent
+releases, tests, Apache licence) and has Fromage, but no TAdam. Fromage alone does not justify a dependency of a hundred
+optimizers, and it scales the step of a layer by the norm of the layer's whole gradient: pruned weights have gradients
+too and would slow the live weights down, the more the sparser the network is. SGD, Adam, AdamW and NAdam move each
+weight by its own gradient alone.
 """
 
 from collections.abc import Callable, Collection
@@ -20,25 +20,25 @@ from safs.registry import Registry
 from safs.spec.job import Recipe
 
 Groups: TypeAlias = list[dict[str, Any]]
-"""Parameter groups as torch's optimizers take them."""
+"""Parameter groups in the form that torch's optimizers take."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizerEntry:
-    """An optimizer that moves each weight by its own gradient alone, as re-zeroing pruned weights asks for."""
+    """An optimizer that moves each weight by its own gradient alone, so that pruned weights can be kept at zero."""
 
     summary: str
     make: Callable[[Groups, Recipe], Optimizer]
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, *, exempt: Collection[nn.Parameter] = ()) -> Optimizer:
-    """The recipe's optimizer over the trainable parameters of ``model``.
+    """Create the recipe's optimizer over the trainable parameters of ``model``.
 
-    Weight decay falls on parameters of two and more dimensions; those of fewer are biases and norms. The first group is
-    the decayed one (unless there is none such).
+    Weight decay applies to parameters with two or more dimensions, not to biases and norms. The first parameter group
+    is the decayed one, if there is one.
 
     Args:
-        exempt: parameters that are not decayed either, such as operators' scalars.
+        exempt: further parameters without weight decay, such as the scalars of operators.
 
     Raises:
         UnknownNameError: no such optimizer.

@@ -1,4 +1,4 @@
-"""The trainer that is passed to pruning methods: a network, its data, and trainings of both."""
+"""The trainer that is passed to pruning methods: it trains the network on the data."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics
 
 SCORED_IMAGES = 2048
-"""Training images that scores are computed on: enough for a stable mean gradient, and about a second of work."""
+"""Number of training images that scores are computed on: enough for a stable mean gradient in about a second."""
 
 
 class PruningTrainer:
