@@ -38,8 +38,8 @@ from safs.activations.symbolic_trace import in_mode
 from safs.data.split import Split
 
 FLAT = 1e-3
-"""Largest |f'| that counts as zero; the identity has 1. Two such neurons in a row leave a millionth of a gradient, about
-the rounding error of float32."""
+"""Largest |f'| that counts as zero; the identity has 1. Two such neurons in a row leave a millionth of a gradient,
+about the rounding error of float32."""
 _PROBES = 3
 """Number of passes with noise. Two passes agree by rounding for about one neuron in ten million."""
 

@@ -1,4 +1,4 @@
-"""The GPU benchmark on the CPU: all modes run, and the figures mean nothing."""
+"""The GPU benchmark on the CPU: all modes run; the figures are not meaningful."""
 
 import pytest
 import torch

@@ -33,7 +33,7 @@ def url_of(server: socket.socket) -> str:
 
 
 def wait_for_end_of(connection: socket.socket) -> None:
-    """Returns when the process at the other end is gone, or fails after the connection's timeout."""
+    """Return when the process at the other end has ended; fail after the connection's timeout."""
     with connection:
         connection.settimeout(60)
         while connection.recv(4096):

@@ -1,4 +1,4 @@
-"""Jobs beneath those whose stages they reuse."""
+"""Jobs as a tree: each below the job whose stages it reuses."""
 
 from cli.lineage import lineage, reuse
 from safs.client import RemoteJob

@@ -20,7 +20,7 @@ SPEC = JobSpec.model_validate(
 
 
 class Timed(SerialExecutor):
-    """An executor that returns a given timing for every look."""
+    """An executor that returns a given timing for every measurement."""
 
     def __init__(self, at_once: int, answer: Timing | Exception) -> None:
         super().__init__()

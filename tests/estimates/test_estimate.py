@@ -42,7 +42,7 @@ def test_stages_cost_their_trainings_at_the_pace_of_their_kind() -> None:
 def test_the_interval_joins_low_counts_at_the_low_pace_and_high_counts_at_the_high_one() -> None:
     search = next(stage for stage in _estimate(CPU, Slots(1, 0.0)).stages if stage.stage is Stage.ACTIVATIONS)
 
-    assert search.low_s == pytest.approx(4 * 1.0 + 8 * (10 * 0.1 + 2 * 0.03))  # A third of 12 epochs spared.
+    assert search.low_s == pytest.approx(4 * 1.0 + 8 * (10 * 0.1 + 2 * 0.03))  # A third of 12 epochs is saved.
     assert search.high_s == pytest.approx(4 * 1.0 + 12 * (10 * 0.4 + 2 * 0.03))
 
 

@@ -17,7 +17,7 @@ def test_one_machine_is_divided_like_a_cluster_of_one_node(
 ) -> None:
     spec = ResourcesSpec(**resources)
     if not gpus and "gpus_per_trial" in resources:
-        return  # The workers refuse that; a machine that only checks jobs may lack the GPUs.
+        return  # Workers refuse such a job, but a machine that only checks jobs may have no GPU.
 
     share, worker = local_share(spec, image_size, cpus, gpus), divide([Node(cpus, gpus)], spec, image_size)
 

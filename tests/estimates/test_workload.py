@@ -40,7 +40,8 @@ def test_lahc_can_add_trials_and_runs_at_least_two() -> None:
 
     trials, epochs = stages[Stage.ACTIVATIONS]
     assert (trials.expected, trials.high) == (2, 5)
-    assert (epochs.low, epochs.expected, epochs.high) == (8, 12, 30)  # Of a third the rest may be spared.
+    # The low count saves the remaining epochs of a third of the trials.
+    assert (epochs.low, epochs.expected, epochs.high) == (8, 12, 30)
     assert stages[Stage.FINAL] == (Count(8, 8, 8), Count(80, 80, 80))
 
 

@@ -40,7 +40,7 @@ BLUEPRINTS = {
 
 
 class NarrowResNet(ResNet):
-    """An eighth as wide as ``resnet18`` and the same otherwise."""
+    """``resnet18`` with an eighth of its width."""
 
     def __init__(self, channels: int, classes: int) -> None:
         nn.Module.__init__(self)
@@ -69,7 +69,7 @@ def with_narrow_resnet18() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Case:
-    """A method, perhaps with an axis of its own, on a network."""
+    """A pruning method, with options if it needs any, on a network."""
 
     architecture: str
     method: str

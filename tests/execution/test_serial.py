@@ -1,4 +1,4 @@
-"""Searches in a plain process: what trials of different lengths leave to one another, and which are left early."""
+"""Searches in a plain process: snapshots that longer trials continue from, and trials that are stopped early."""
 
 from dataclasses import astuple, replace
 from itertools import count
@@ -69,7 +69,7 @@ def search(strategy, context: Context, recall=lambda candidate: None, plan=plan)
 
 
 def numbers(outcome: Outcome) -> tuple[object, ...]:
-    """All that does not depend on the clock."""
+    """The parts of a trial that do not depend on the clock."""
     return outcome.loss, outcome.metrics, [astuple(epoch)[:-1] for epoch in outcome.curve], outcome.left
 
 
@@ -97,7 +97,7 @@ def test_without_the_snapshot_a_promoted_trial_trains_from_the_start_to_the_same
     promoted = replace(short, number=1, epochs=3, continues=0)
     found, _ = search(Scripted([short, promoted]), context)
 
-    # An earlier attempt found the short trial; its snapshot went with that attempt.
+    # The short trial is an earlier attempt's, whose snapshot is lost.
     known = {0: found[0].outcome}
     again, events = search(Scripted([short, promoted]), context, recall=lambda candidate: known.get(candidate.number))
 
@@ -107,13 +107,13 @@ def test_without_the_snapshot_a_promoted_trial_trains_from_the_start_to_the_same
 
 
 def constant(candidate: Candidate) -> Training:
-    """Learns nothing: the logits' order never changes."""
+    """A network that learns nothing: the order of its logits never changes."""
     return replace(plan(candidate), recipe=Recipe(optimizer="sgd", learning_rate=1e-30), leaves=candidate.number != 1)
 
 
 @pytest.fixture
 def dead(context) -> Context:
-    """A network that predicts one class whatever it sees."""
+    """A network that predicts the same class for every image."""
     state = {name: value.clone() for name, value in context.blueprint.build(0).state_dict().items()}
     last = [name for name in state if name.endswith("weight")][-1]
     state[last].zero_()
@@ -139,7 +139,7 @@ def test_a_trial_that_predicts_one_class_twice_in_a_row_is_left_and_a_finalist_n
     assert left.loss == finalist.loss == 1 - left.metrics["accuracy"] < 1
     assert [len(outcome.curve) for outcome in (left, finalist, short)] == [2, 5, 2]
     assert finalist.left is None
-    assert short.left is None  # It had its epochs.
+    assert short.left is None  # The trial trained all its epochs.
 
 
 def test_a_trial_that_could_go_on_and_predicts_one_class_says_so_and_leaves_nothing(dead):

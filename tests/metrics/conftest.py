@@ -13,7 +13,7 @@ SplitOf = Callable[..., TensorSplit]
 
 @pytest.fixture
 def split_of() -> SplitOf:
-    """Makes a split of images [N, C, H, W] as they are: mean 0, deviation 1. Labels are 0 where none are given."""
+    """Make a split of images [N, C, H, W] without normalisation (mean 0, deviation 1). Labels are 0 by default."""
 
     def make(images: Tensor, labels: list[int] | None = None, classes: int = 2) -> TensorSplit:
         count, channels, size, _ = images.shape

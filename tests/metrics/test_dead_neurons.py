@@ -25,7 +25,7 @@ def net(*layers: nn.Module) -> RewiredModel:
 
 
 def pixels(*values: float) -> Tensor:
-    """An image of one pixel a value."""
+    """An image with one pixel per value."""
     return torch.tensor(values).view(-1, 1, 1, 1)
 
 
@@ -70,7 +70,7 @@ def test_static_and_dynamic_rate_add_up_to_the_zeros_that_relu_gives(split_of):
 def test_a_norm_between_weights_and_site_decides_whether_a_neuron_without_weights_is_dead(split_of):
     norm = nn.BatchNorm1d(3)
     norm.running_mean, norm.bias.data = torch.tensor([5.0, 5.0, 5.0]), torch.tensor([-1.0, 9.0, 9.0])
-    # Normalised: below 0 whatever comes; 5 below 9; alive for every image here.
+    # After the norm: below 0 for every image; 5 is below 9; above 0 for every image here.
     model = net(linear([[0.0], [0.0], [1.0]], [0.0, 0.0, 0.0]), norm, nn.ReLU())
 
     assert rates(model, split_of(pixels(1.0, 2.0))) == [(pytest.approx(1 / 3), 0.0)]

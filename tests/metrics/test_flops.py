@@ -1,4 +1,4 @@
-"""Operations counted by hand: two for each weight and each place where it is used."""
+"""Operations counted by hand: two per weight and position at which it is used."""
 
 import pytest
 import torch

@@ -100,7 +100,7 @@ def test_every_trial_and_curve_is_in_the_report(finished: Finished) -> None:
     report = json.loads((finished.result.directory / "report.json").read_text())
 
     trials = {stage: len(search["trials"]) for stage, search in report["searches"].items()}
-    # Late acceptance goes on while it improves, so it may have added some.
+    # Late acceptance continues while it improves, so it may have added trials.
     assert trials.pop("activations") >= 3
     assert trials == {"tune": 3, "tune_alone": 3}
     assert len(report["curves"]["dense"]) == 3

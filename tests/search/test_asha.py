@@ -1,4 +1,4 @@
-"""ASHA against a transcription of the published algorithm, and what it does where that one never ends."""
+"""ASHA against a transcription of the published algorithm, and its end, which the published one does not have."""
 
 from math import inf
 from random import Random
@@ -22,7 +22,7 @@ def make(trials: int = 27, epochs: int = 9, seed: int = 0, **settings: int) -> A
 
 
 def loss_of(candidate: Candidate) -> float:
-    """Some number that depends on config and epochs; more epochs never make it worse."""
+    """A loss that depends on config and epochs; more epochs never make it worse."""
     draws = [Random(f"{sorted(candidate.config.items())} {epoch}").random() for epoch in range(1, candidate.epochs + 1)]
     return min(draws)
 

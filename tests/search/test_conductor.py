@@ -18,7 +18,7 @@ SPACE = activation_space(["a", "b", "c"], ["relu", "elu", "tanh"], seed=0)
 
 
 class Recorder:
-    """A strategy that writes down what happens to it, and has no more at each of ``pauses`` until it is told again."""
+    """A strategy that records its calls, and at each of ``pauses`` proposes nothing until it is told an outcome."""
 
     asks_ahead = False
 
@@ -48,7 +48,7 @@ def judged(candidate: Candidate) -> Outcome:
 
 
 def drive(strategy: Strategy, window: int, choose: Callable[[int], int]) -> list[Candidate]:
-    """Runs the search; ``choose(n)`` picks, out of n things that could happen next, the one that does."""
+    """Run the search; ``choose(n)`` picks the next of n possible events."""
     conductor = Conductor(strategy, window)
     running: list[Candidate] = []
     started: list[Candidate] = []

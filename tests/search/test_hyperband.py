@@ -1,4 +1,4 @@
-"""Hyperband with a forest: its brackets by hand, and that it learns."""
+"""Hyperband with a random forest: brackets counted by hand, and that it learns."""
 
 from statistics import fmean
 

@@ -104,7 +104,7 @@ def test_with_several_in_flight_it_stops_on_the_same_rule(seed: int, window: int
 
 
 def test_a_rejected_move_is_undone() -> None:
-    # Trial 0 is the best there is, so every move away from it that costs something is rejected.
+    # Trial 0 is the optimum, so every move to a worse state is rejected.
     first: list[str] = []
 
     def energy(state: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""Going on with an earlier attempt's search, and beginning with candidates from elsewhere."""
+"""Resuming the search of an earlier attempt, and starting from given candidates."""
 
 from collections.abc import Sequence
 from math import inf
@@ -18,7 +18,7 @@ SPACE = ConfigurationSpace({site: ["relu", "elu", "tanh"] for site in "abc"})
 
 
 class Scripted:
-    """Proposes the given configs in turn, then more of them for every foreign trial; writes down what it is told."""
+    """Proposes the given configs in turn, then one more for every foreign trial; records what it is told."""
 
     asks_ahead = False
 
@@ -98,7 +98,7 @@ def test_what_is_in_flight_at_the_mismatch_is_told_when_it_comes_and_counts() ->
         return made[-1]
 
     known = {number: trial for number, trial in recorded(1, 0, 9).items() if number != 1}
-    replayed = Replayed(make, known)  # Trial 1 was never finished, and trial 2 is another one now.
+    replayed = Replayed(make, known)  # Trial 1 was never finished, and trial 2 now has another config.
     trials = run(replayed, window=3)
 
     assert numbers(trials) == [0, 1, 3]

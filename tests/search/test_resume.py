@@ -1,4 +1,4 @@
-"""Every strategy goes on exactly where an earlier attempt was cut, and can be told of trials that are not its own."""
+"""Every strategy resumes exactly where an earlier attempt was cut, and accepts outcomes of foreign trials."""
 
 from collections.abc import Callable, Mapping
 from math import inf, nan
@@ -29,13 +29,13 @@ SPACES = {
     "joint": with_conditions(sites("operator:")),
 }
 SLOW = {"smac", "gp", "hyperband"}
-"""To ask: a tenth of a second and more."""
+"""Strategies that take a tenth of a second or more to propose a candidate."""
 CASES = [(name, stage) for name, entry in STRATEGIES.items() for stage in entry.stages]
 each_case = pytest.mark.parametrize(("name", "stage"), CASES)
 
 
 def judged(candidate: Candidate) -> Outcome:
-    """Some loss that depends on the candidate alone; one trial in five breaks down, in one of two ways."""
+    """A loss that depends on the candidate alone; one trial in five breaks down, in one of two ways."""
     number = crc32(repr((sorted(candidate.config.items()), candidate.epochs)).encode())
     if number % 5 == 0:
         return Outcome(inf if number % 2 else nan, error="the loss is not finite in epoch 2")
@@ -95,7 +95,7 @@ def test_a_search_that_cannot_be_replayed_goes_on_with_what_is_known(name: str, 
     assert [trial.candidate.number for trial in replayed.adopted] == [3, 4]
     assert [candidate.number for candidate in candidates[:3]] == [0, 1, 2]
     assert min((candidate.number for candidate in candidates[3:]), default=5) >= 5
-    if name != "lahc" and not STRATEGIES[name].multi_fidelity:  # These may do more than they were asked for.
+    if name != "lahc" and not STRATEGIES[name].multi_fidelity:  # These strategies can run more trials than the budget.
         assert len(candidates) + len(replayed.adopted) == trials_of(name)
 
 

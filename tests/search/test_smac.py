@@ -1,4 +1,4 @@
-"""SMAC: quiet, tidy, repeatable, and at work on spaces with conditions."""
+"""SMAC: prints nothing, leaves no files, is repeatable, and searches spaces with conditions."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def rate_of(candidate: Candidate) -> float:
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.CompletedProcess[str]]:
-    """The same searches in two processes with different hash seeds, each with a folder of its own for everything."""
+    """The same searches in two processes with different hash seeds and separate folders."""
     root = Path(__file__).parents[2]
     finished = []
     for hash_seed in ("0", "1"):
@@ -102,7 +102,7 @@ def test_the_default_configuration_comes_first() -> None:
 
 
 def test_the_forest_learns_in_a_space_with_conditions() -> None:
-    # Lower is better towards a learning rate of 1e-1, in whatever optimizer. Drawn at random, log10 averages -2.5.
+    # The loss falls towards a learning rate of 1e-1, for every optimizer. Random draws have a mean log10 of -2.5.
     strategy = Smac(SPACE, trials=20, epochs=8, seed=0)
     rates = []
     while (candidate := strategy.ask()) is not None:

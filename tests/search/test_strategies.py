@@ -1,4 +1,4 @@
-"""The contract of every strategy, on every space that it says it can search."""
+"""The contract of every strategy, on every space that it declares."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ each_case = pytest.mark.parametrize(("name", "stage"), CASES)
 
 
 def judged(candidate: Candidate) -> Outcome:
-    """Some loss that depends on the config alone; every fourth trial breaks down, the first among them."""
+    """A loss that depends on the config alone; every fourth trial breaks down, starting with the first."""
     if candidate.number % 4 == 0:
         return Outcome(inf, error="the loss is not finite in epoch 2")
     return Outcome(crc32(repr(sorted(candidate.config.items())).encode()) / 2**32)
@@ -53,7 +53,7 @@ def search(name: str, space: ConfigurationSpace, *, trials: int = 9, window: int
 
 @cache
 def usual(name: str, stage: str) -> list[Candidate]:
-    """The search that most tests look at."""
+    """A finished search that most tests share."""
     return search(name, SPACES[stage])
 
 

@@ -1,4 +1,4 @@
-"""Annealing, genetic and exchange: what makes each of them what it is; and that all that learn beat random draws."""
+"""Annealing, genetic and exchange: the behaviour that defines each; every strategy that learns beats random draws."""
 
 from collections.abc import Callable
 from math import exp, inf
@@ -23,7 +23,7 @@ SPACE = ConfigurationSpace(dict.fromkeys(SITES, OPERATORS))
 
 
 def toy(seed: int) -> Callable[[Config], float]:
-    """A separable objective: the mean of a random number a site and operator."""
+    """A separable objective: the mean over sites of a random number for each site and operator."""
     random = Random(seed)
     table = {(site, operator): random.random() for site in SITES for operator in OPERATORS}
     return lambda config: fmean(table[site, str(operator)] for site, operator in config.items())
@@ -76,7 +76,7 @@ def test_annealing_moves_one_site_at_a_time() -> None:
         Annealing(SPACE, trials=40, epochs=1, seed=1, options=AnnealingOptions(start_temperature=1e-9)), toy(1)
     )
     current, energy = configs[0], losses[0]
-    for config, loss in zip(configs[1:], losses[1:], strict=True):  # So cold, it accepts nothing that is worse.
+    for config, loss in zip(configs[1:], losses[1:], strict=True):  # At this temperature it accepts no worse state.
         assert distance(config, current) == 1
         if loss <= energy:
             current, energy = config, loss
@@ -105,7 +105,7 @@ def test_annealing_accepts_a_worse_state_with_the_probability_of_metropolis() ->
 
 
 def test_annealing_measures_its_temperature_on_the_objective() -> None:
-    # The same search, whatever the unit of the loss.
+    # The search does not depend on the unit of the loss.
     loss = toy(2)
     configs, _ = run(Annealing(SPACE, trials=40, epochs=1, seed=2), loss)
     scaled, _ = run(Annealing(SPACE, trials=40, epochs=1, seed=2), lambda config: loss(config) / 128)
@@ -139,7 +139,7 @@ def test_without_mutation_children_hold_only_what_their_parents_hold() -> None:
     assert len(children) == 10
     for child in children:
         foreign = [site for site in SITES if child[site] not in {parent[site] for parent in parents}]
-        assert len(foreign) <= 1  # One that was tried before had to mutate.
+        assert len(foreign) <= 1  # A child that was tried before had to mutate.
     assert fmean(losses[12:]) < fmean(losses[:12])
 
 

@@ -8,7 +8,7 @@ from search_spaces.joint import joint_space
 TRAIN = TrainSpec(optimizer="sgd", learning_rate=0.05, momentum=0.8)
 OPERATORS = ["silu", "sigmoid", "identity"]
 OWN = {"optimizer": "silu", "layer1.0.act#2": "silu", "gate": "sigmoid"}
-"""A module may have a hyperparameter's name."""
+"""A module can have the name of a hyperparameter."""
 
 
 def test_it_holds_both_spaces_and_groups_cannot_have_a_hyperparameters_name() -> None:

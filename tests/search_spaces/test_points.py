@@ -1,4 +1,4 @@
-"""Points that are made rather than drawn."""
+"""Points that are constructed instead of drawn."""
 
 import pytest
 from ConfigSpace import Configuration, ConfigurationSpace
@@ -88,7 +88,7 @@ def test_first_candidates_are_points_of_their_space_with_the_default_before_all(
 def test_the_portfolio_has_what_does_well_in_very_sparse_networks() -> None:
     firsts = SPACES.firsts(spaces_of(NAMES)["joint"], TRAIN)
 
-    # Gates stay gates.
+    # A gate keeps its own activation.
     assert [set(SPACES.operators_from(config).items()) - {("layer1:sigmoid", "sigmoid")} for config in firsts] == [
         {("stem", name), ("layer1:silu", name)} for name in ("silu", "identity", "silu", "swish")
     ]

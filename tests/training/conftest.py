@@ -15,7 +15,7 @@ def digits() -> Splits:
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Sums are in the same order each time."""
+    """One thread, so that sums are computed in the same order each time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -18,7 +18,7 @@ def split(labels: list[int]) -> TensorSplit:
 
 
 class Even(nn.Module):
-    """Is three times as sure of class 0 as of class 1 for even numbers, and the other way round for odd ones."""
+    """Gives class 0 three times the probability of class 1 for even numbers, and the reverse for odd numbers."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         even = images.flatten() % 2 == 0

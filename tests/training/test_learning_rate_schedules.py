@@ -9,7 +9,7 @@ from safs.training.learning_rate_schedules import SCHEDULES
 
 
 def rates(name: str, epochs: int, steps: int = 3, losses: list[float] | None = None, base: float = 1.0) -> list[float]:
-    """The learning rate of every step."""
+    """The learning rate at every step."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=base, momentum=0.7)
     schedule = SCHEDULES[name].make(optimizer, epochs, steps)
     used = []

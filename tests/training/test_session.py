@@ -148,7 +148,7 @@ def test_a_last_batch_of_one_sample_does_not_crash_batch_norm(samples, batch_siz
     few = TensorSplit(
         train.images[:samples], train.labels[:samples], train.mean, train.std, train.classes, 1, train.image_size
     )
-    # Spatial batch norm alone: with a single value per channel torch cannot train at all.
+    # Only spatial batch norm: torch cannot train batch norm on a single value per channel.
     normalised = nn.BatchNorm1d(288) if samples > 1 and batch_size > 1 else nn.Identity()
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), normalised, nn.Linear(288, 10))
     settings = TrainingSettings(Recipe(schedule="one_cycle"), epochs=3, seed=0)
@@ -249,7 +249,7 @@ def test_masks_that_a_hook_returns_hold_from_then_on_and_weights_come_back_at_ze
     state = training.best.state["5.weight"]
     assert not state[left].any()
     assert state[~left].all()
-    # Momentum of the time before would carry some of 4,608 weights up the gradient.
+    # The momentum of earlier steps would move some of the 4,608 weights against their gradient.
     assert bool((seen["first move"] * seen["gradient"] <= 0).all())
     assert bool(seen["first move"].any())
     if optimizer == "sgd":

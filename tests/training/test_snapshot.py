@@ -1,4 +1,4 @@
-"""A training that is cut in two is the training in one piece, bit for bit."""
+"""A training that is interrupted and resumed equals the uninterrupted training, bit for bit."""
 
 import pickle
 from dataclasses import astuple, replace
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class Drifting(nn.Module):
-    """Has a buffer that moves in training and that the state dict leaves out."""
+    """A module with a buffer that changes in training and is not in the state dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_two_epochs_and_three_more_in_a_new_session_are_five_bit_for_bit(optimiz
 
     first = finish(session(digits, recipe, until=2))
     rest = session(digits, recipe, resume=travelled(first.snapshot()), model_seed=9)
-    torch.rand(7)  # The caller's own numbers are none of the training's.
+    torch.rand(7)  # Random numbers that the caller draws do not affect the training.
     finish(rest)
 
     assert len(first.curve) == 2

@@ -1,4 +1,4 @@
-"""``safs api`` where it cannot listen."""
+"""``safs api`` on an address that it cannot listen on."""
 
 import os
 import socket

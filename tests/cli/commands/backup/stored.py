@@ -1,4 +1,4 @@
-"""Homes with a database, and some of everything in them."""
+"""Homes whose database has rows in every table."""
 
 import io
 from collections.abc import Callable

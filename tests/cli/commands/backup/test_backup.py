@@ -20,7 +20,7 @@ from tests.cli.commands.backup.stored import CHECKPOINT, Service, begin, fill
 
 
 def rows(database: Database, leave_out: set[str]) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row but those about these jobs, with times to the millisecond, which is what SQLite keeps."""
+    """Every row except those of these jobs, with times to the millisecond, the precision of SQLite."""
 
     def plain(value: Any) -> Any:
         return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value
