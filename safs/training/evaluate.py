@@ -42,5 +42,7 @@ def evaluate(model: nn.Module, split: Split, *, batch_size: int, device: torch.d
     finally:
         model.train(was_training)
     samples = len(split)
-    classes = 0 if seen is None else int(seen.sum())
-    return Evaluation(int(correct) / samples, float(entropy) / samples, samples, classes)
+    classes = torch.zeros((), device=device) if seen is None else seen.sum()
+    # Read at once, because each read makes the host wait for a GPU. Float64 holds all three exactly.
+    hits, nats, predicted_classes = torch.stack([correct.double(), entropy.double(), classes.double()]).tolist()
+    return Evaluation(hits / samples, nats / samples, samples, int(predicted_classes))

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from dataclasses import replace
 from typing import Any, assert_never
 
 import ray
@@ -92,9 +93,10 @@ class TrialActor:
         return Step(epochs, done=True, answer=self._run.trained() if order.keep else _result(self._run))
 
     def _context(self, shared: SharedContext) -> Context:
-        """Return the context of a stage, opened once for all its trials."""
+        """Return the context of a stage, opened and moved to the device once for all its trials."""
         if self._opened is None or self._opened[0] != shared:
-            self._opened = (shared, shared.open())
+            context = shared.open()
+            self._opened = (shared, replace(context, data=context.data.on(torch.device(self._device))))
         return self._opened[1]
 
 

@@ -26,7 +26,7 @@ def drop_single_weights(
     kept = {name: torch.where(masks[name], score, -torch.inf) for name, score in scores.items()}
     protected = {name: _best_of_rows(score) for name, score in kept.items()}
     for name, positions in _best_readers(kept, groups, removed).items():
-        protected[name].view(-1)[positions] = True
+        protected[name].view(-1)[torch.tensor(positions, dtype=torch.int64, device=protected[name].device)] = True
     spare = {name: mask & ~protected[name] for name, mask in masks.items()}
     first = min(count, sum(int(mask.sum()) for mask in spare.values()))
     _drop(masks, spare, scores, first)
