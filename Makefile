@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint types imports unit unit-all bench chaos fuzz clean
+.PHONY: help setup browser demo test test-all lint types imports unit unit-all bench chaos fuzz clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -37,10 +37,15 @@ imports: setup
 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-unit: setup
+browser: ## Install Chromium for the tests of the pages, where that is possible without a question
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& echo "Installing Chromium ..." && apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install chromium >/dev/null; } \
+		|| echo "No Chromium: the tests of the pages are skipped. Install it with: sudo apt-get install chromium"
+
+unit: setup browser
 	$(PYTEST) -m "not exhaustive"
 
-unit-all: setup
+unit-all: setup browser
 	$(PYTEST)
 
 FUZZ_EXAMPLES ?= 20000

@@ -16,11 +16,12 @@ from api.gate.authentication import Authentication
 from api.gate.middleware import BodyLimit, RequestId
 from api.head_requests import HeadRequests
 from api.openapi import DocumentedApp
+from api.pages.routes import add_pages
 from api.problems import add_error_handlers
 from api.prometheus import Metrics
 from api.request_log import RequestLog
 from api.routes import catalog as catalog_routes
-from api.routes import events, health, jobs, results, trials, uploads
+from api.routes import events, health, jobs, me, results, trials, uploads
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
@@ -93,6 +94,7 @@ def create_app(
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(RequestId)
     add_docs_page(app)
-    for routes in (jobs, trials, events, results, uploads, catalog_routes, health, metrics_routes):
+    add_pages(app)
+    for routes in (jobs, trials, events, results, uploads, catalog_routes, me, health, metrics_routes):
         app.include_router(routes.router)
     return app

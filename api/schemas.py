@@ -12,6 +12,7 @@ from safs.estimates import Estimate as JobEstimate
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 from store import records
+from store.api_keys import Scope
 from store.records import JobState, TrialState
 
 ItemT = TypeVar("ItemT")
@@ -114,6 +115,9 @@ class Job(Response):
     )
     owner: str | None = Field(description="Owner of the job; null if it was submitted without a key.")
     faults: Faults = Field(description="Faults that the job survived.")
+    event_count: int = Field(
+        description="Number of the newest event. A stream of the events after it continues this description of the job."
+    )
     links: dict[str, str] = Field(
         description="Addresses of the job's parts. The files of the result are listed once the job has succeeded."
     )
@@ -313,6 +317,15 @@ class CatalogKind(BaseModel):
 
     kind: str = Field(description="Kind of the entries.", examples=["operators"])
     items: list[CatalogEntry] = Field(description="Entries of this kind.")
+
+
+class Me(BaseModel):
+    """The sender of a request, as its key describes it."""
+
+    owner: str | None = Field(description="Owner of the key; null without a key.")
+    scopes: list[Scope] = Field(description="Scopes of the key; all without a key. `admin` includes the others.")
+    key: str | None = Field(description="Prefix of the key, its public name; null without a key.")
+    expires_at: datetime | None = Field(description="Time at which the key expires; null if it does not.")
 
 
 class Health(BaseModel):

@@ -1,5 +1,7 @@
 """Events of a job, numbered from 1 without gaps, so that a reader can resume after the last number it has seen."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Integer, bindparam, insert, select, update
 
 from store.errors import JobNotFound
@@ -25,10 +27,17 @@ def announce(tx: Transaction, job_id: str, kind: str, data: Json) -> int:
     return _add(tx, job_id, number, kind, data)
 
 
-def page(tx: Transaction, job_id: str, after: int = 0, limit: int = 100) -> tuple[Event, ...]:
-    """The first ``limit`` events with a number above ``after``, in order."""
-    rows = tx.execute(_PAGE, {"job_id": job_id, "after": after, "limit": limit}).all()
-    return tuple(Event(*row) for row in rows)
+def page(
+    tx: Transaction, job_id: str, after: int = 0, limit: int = 100, *, kinds: Sequence[str] = ()
+) -> tuple[Event, ...]:
+    """The first ``limit`` events with a number above ``after``, in order.
+
+    Args:
+        kinds: only events of these kinds; empty for all.
+    """
+    given = {"job_id": job_id, "after": after, "limit": limit}
+    statement = _PAGE.where(events.c.kind.in_(kinds)) if kinds else _PAGE
+    return tuple(Event(*row) for row in tx.execute(statement, given).all())
 
 
 # Built once: building the statement takes longer than running it.

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, select
+from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, or_, select
 
 from store.errors import JobNotFound
 from store.paging import key_of, page_of
@@ -44,6 +44,9 @@ def list(
     *,
     state: JobState | None = None,
     owner: str | None = None,
+    network: str | None = None,
+    text: str | None = None,
+    oldest_first: bool = False,
     limit: int = 50,
     page_token: str | None = None,
 ) -> Page[Job]:
@@ -52,20 +55,48 @@ def list(
     Args:
         state: only jobs in this state; None for all.
         owner: only jobs of this owner; None for all.
-        page_token: the ``next_token`` of the page before; None for the first page.
+        network: only jobs whose architecture contains this text, in any case; None for all.
+        text: only jobs whose name contains this text, in any case, or whose id begins with it; None for all.
+        oldest_first: the order of the pages.
+        page_token: the ``next_token`` of the page before, of a list in the same order; None for the first page.
     """
-    before = None if page_token is None else str(key_of("jobs", page_token, (str,))[0])
-    given = _of(in_state=state, of_owner=owner, before=before)
-    found = [job_from(row) for row in tx.execute(_newest(*given), given | {"limit": limit + 1}).all()]
-    return page_of("jobs", found, limit, lambda job: (job.id,))
+    kind = "jobs_oldest_first" if oldest_first else "jobs"
+    last = None if page_token is None else str(key_of(kind, page_token, (str,))[0])
+    given = _of(in_state=state, of_owner=owner, **{"after" if oldest_first else "before": last})
+    if network is not None:
+        given["of_network"] = _containing(network)
+    if text is not None:
+        given |= {"with_text": _containing(text), "with_id": f"{_escaped(text)}%"}
+    filters = tuple(name for name in given if name != "with_id")
+    query = _sorted(*filters, oldest_first=oldest_first)
+    found = [job_from(row) for row in tx.execute(query, given | {"limit": limit + 1}).all()]
+    return page_of(kind, found, limit, lambda job: (job.id,))
 
 
 _FILTERS: dict[str, ColumnElement[bool]] = {
     "job_id": jobs.c.id == bindparam("job_id"),
     "in_state": jobs.c.state == bindparam("in_state"),
     "of_owner": jobs.c.owner == bindparam("of_owner"),
+    "of_network": func.lower(jobs.c.spec["model"]["architecture"].as_string()).like(
+        bindparam("of_network", type_=Text), escape="/"
+    ),
+    "with_text": or_(
+        func.lower(jobs.c.name).like(bindparam("with_text", type_=Text), escape="/"),
+        jobs.c.id.like(bindparam("with_id", type_=Text), escape="/"),
+    ),
     "before": jobs.c.id < bindparam("before"),
+    "after": jobs.c.id > bindparam("after"),
 }
+
+
+def _containing(text: str) -> str:
+    """The pattern of LIKE for texts that contain ``text``."""
+    return f"%{_escaped(text.lower())}%"
+
+
+def _escaped(text: str) -> str:
+    """``text`` with an escape before each character that LIKE interprets."""
+    return text.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def _of(**given: str | None) -> dict[str, str]:
@@ -88,5 +119,6 @@ _STATE_AND_EVENTS = select(jobs.c.state, jobs.c.event_count).where(_FILTERS["job
 
 
 @cache
-def _newest(*filters: str) -> Select[Any]:
-    return _one(*filters).order_by(jobs.c.id.desc()).limit(bindparam("limit", type_=Integer))
+def _sorted(*filters: str, oldest_first: bool) -> Select[Any]:
+    order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
+    return _one(*filters).order_by(order).limit(bindparam("limit", type_=Integer))

@@ -89,6 +89,8 @@ class Job:
     """Number of trials that were cut short by a lost runner or worker, and run again."""
     seconds_lost: float
     """Wall time between the last finished trial before each loss and the moment when the work went on."""
+    event_count: int
+    """Number of the newest event; 0 before the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ DOCS_FILES = ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/favic
 """Files that the page at ``/docs`` loads."""
 PUBLIC_PATHS = frozenset({"/livez", "/readyz", DOCS, *DOCS_FILES, "/openapi.json"})
 """Paths that need no key; they reveal nothing about jobs."""
+PAGES = frozenset({"/"})
+"""Addresses of pages. A page holds no data; its scripts request the data from ``/v1``, which needs a key."""
+_PAGE_PREFIXES = ("/jobs/", "/static/")
 ADMIN_PATHS = frozenset({"/metrics"})
 """Paths that need the scope ``admin``."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -41,6 +44,12 @@ class Caller:
     def allows(self, scope: Scope) -> bool:
         """True if the caller has ``scope``."""
         return self.key is None or self.key.allows(scope)
+
+
+def is_public(method: str, path: str) -> bool:
+    """True if the request needs no key."""
+    is_page = method in SAFE_METHODS and (path in PAGES or path.startswith(_PAGE_PREFIXES))
+    return is_page or path in PUBLIC_PATHS
 
 
 def needed_scope(method: str, path: str) -> Scope:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, ForbiddenError, UnauthorizedError
-from api.gate.access import ADMIN_PATHS, PUBLIC_PATHS, Caller, is_local_request, needed_scope
+from api.gate.access import ADMIN_PATHS, Caller, is_local_request, is_public, needed_scope
 from api.gate.key_cache import KeyCache
 from api.gate.rate_limit import RateLimiter
 from api.problems import respond_to_error
@@ -44,7 +44,7 @@ class Authentication:
         self._use_recorder = CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
+        if scope["type"] != "http" or is_public(scope["method"], scope["path"]):
             await self.app(scope, receive, send)
             return
         request = Request(scope)

@@ -1,6 +1,6 @@
 """Events of a job, as pages and as a stream."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -45,6 +45,10 @@ async def list_events(
     request: Request,
     job_id: str,
     after: Annotated[int, Query(ge=0, le=MAX_EVENT_NUMBER, description="Return only events with a higher number.")] = 0,
+    kind: Annotated[
+        list[str] | None,
+        Query(max_length=20, description="Return only events of these kinds. A stream has events of all kinds."),
+    ] = None,
     limit: Limit = 100,
     last_event_id: Annotated[
         str | None,
@@ -61,7 +65,7 @@ async def list_events(
 
     The key is checked when a stream begins. A key that is revoked later is refused when the client reconnects."""
     if EVENT_STREAM not in request.headers.get("accept", ""):
-        return await run_in_threadpool(_page, services.database, job_id, after, limit, caller.visible_owner)
+        return await run_in_threadpool(_page, services.database, job_id, after, limit, kind or (), caller.visible_owner)
     last = min(int(last_event_id), MAX_EVENT_NUMBER) if last_event_id else None
     first = await run_in_threadpool(read_batch, services.database, job_id, last or after, caller.visible_owner)
     if last is not None and first.ended and not first.events:
@@ -96,10 +100,10 @@ def read_head(database: Database, job_id: str) -> Head:
     return Head(newest, state.is_final)
 
 
-def _page(database: Database, job_id: str, after: int, limit: int, owner: str | None) -> Response:
+def _page(database: Database, job_id: str, after: int, limit: int, kinds: Sequence[str], owner: str | None) -> Response:
     def ask(tx: Transaction) -> tuple[Event, ...]:
         jobs.state_of(tx, job_id, owner)
-        return events.page(tx, job_id, after, limit + 1)
+        return events.page(tx, job_id, after, limit + 1, kinds=kinds)
 
     return as_json(serializers.events(database.query(ask), limit))
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
@@ -69,6 +69,8 @@ _EXAMPLES: Any = {
     "full": {"summary": "All fields", "value": _FULL},
 }
 
+JobOrder = Literal["newest", "oldest"]
+
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
@@ -131,7 +133,7 @@ async def submit_job(
 @router.get(
     "",
     response_model=Page[Job],
-    summary="List jobs, newest first",
+    summary="List jobs",
     responses=problem_responses("invalid_page_token", "invalid_request"),
 )
 def list_jobs(
@@ -144,6 +146,18 @@ def list_jobs(
             pattern=OWNER_PATTERN, description="Return only jobs of this owner. Jobs of other owners need an admin key."
         ),
     ] = None,
+    network: Annotated[
+        str | None,
+        Query(max_length=200, description="Return only jobs whose architecture contains this text, in any case."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        Query(
+            max_length=200,
+            description="Return only jobs whose name contains this text, in any case, or whose id begins with it.",
+        ),
+    ] = None,
+    order: Annotated[JobOrder, Query(description="Order of the list; a page token is valid for one order.")] = "newest",
     limit: Limit = 50,
     page_token: PageToken = None,
 ) -> Response:
@@ -154,7 +168,16 @@ def list_jobs(
             "scope 'admin'"
         )
     page = services.database.query(
-        lambda tx: jobs.list(tx, state=state, owner=owner or caller.visible_owner, limit=limit, page_token=page_token)
+        lambda tx: jobs.list(
+            tx,
+            state=state,
+            owner=owner or caller.visible_owner,
+            network=network,
+            text=text,
+            oldest_first=order == "oldest",
+            limit=limit,
+            page_token=page_token,
+        )
     )
     return as_json(serializers.page(map(serializers.job, page.items), page.next_token))
 

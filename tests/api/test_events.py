@@ -35,6 +35,18 @@ def _parse(text: str) -> list[dict[str, str]]:
     return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
 
 
+def test_events_of_some_kinds_are_listed_alone_and_a_job_counts_all(http: TestClient, job: str, runner: Any) -> None:
+    runner.tell_trial("tune", 0, 0.5)
+
+    def kinds(*wanted: str) -> list[str]:
+        return [event["kind"] for event in http.get(job, params={"kind": wanted}).json()["items"]]
+
+    assert kinds("trial_done") == ["trial_done"]
+    assert kinds("trial_done", "note") == ["note"] * 5 + ["trial_done"]
+    assert kinds("unheard_of") == []
+    assert http.get(job.removesuffix("/events")).json()["event_count"] == 6
+
+
 def test_pages_follow_each_other_by_number(http: TestClient, job: str) -> None:
     first = http.get(job, params={"limit": 3}).json()
     second = http.get(job, params={"limit": 3, "after": first["next_after"]}).json()

@@ -116,3 +116,17 @@ def test_cancelling_somebody_elses_job_leaves_it_in_the_queue(http: TestClient, 
 
     assert (refused.status_code, refused.json()["code"]) == (404, "job_not_found")
     assert http.get(address, headers=owner).json()["state"] == "queued"
+
+
+def test_a_key_can_be_asked_whose_it_is(http: TestClient, make_key: MakeKey) -> None:
+    nobody = http.get("/v1/me").json()
+    key = make_key("vision", "read", "submit")
+    me = http.get("/v1/me", headers=key).json()
+
+    assert nobody == {"owner": None, "scopes": ["submit", "read", "admin"], "key": None, "expires_at": None}
+    assert me == {
+        "owner": "vision",
+        "scopes": ["read", "submit"],
+        "key": key["Authorization"][12:20],
+        "expires_at": None,
+    }

@@ -50,6 +50,7 @@ def job(state: JobState) -> Job:
         workers_lost=2,
         trials_repeated=3,
         seconds_lost=4.5,
+        event_count=6,
     )
 
 

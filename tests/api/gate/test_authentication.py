@@ -88,14 +88,19 @@ def test_every_endpoint_asks_for_the_scope_that_it_names(app: FastAPI, http: Tes
 def test_strangers_do_not_learn_which_addresses_there_are(http: TestClient, make_key: MakeKey) -> None:
     make_key("vision", "read")
 
+    # A client takes "//livez" alone for the name of a host.
+    twice = "http://127.0.0.1:8000//livez"
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"):
-        for path in ("/", "/v1/jobs/", "/redoc", "//livez", "/livez/", "/v1/jobs;/livez", "/%6civez/x"):
+        for path in ("/v1", "/v1/jobs/", "/redoc", twice, "/livez/", "/v1/jobs;/livez", "/%6civez/x"):
             assert http.request(method, path, follow_redirects=False).status_code == 401, (method, path)
 
 
-def test_the_pages_about_the_api_are_open(http: TestClient, make_key: MakeKey) -> None:
+def test_the_pages_are_open_to_be_read_and_for_nothing_else(http: TestClient, make_key: MakeKey) -> None:
     make_key("vision", "read")
 
+    for page in ("/", "/jobs/job_0123"):
+        assert http.get(page).status_code == 200
+        assert {http.request(method, page).status_code for method in ("POST", "PUT", "DELETE")} == {401}
     assert http.get("/docs").status_code == http.get("/openapi.json").status_code == 200
 
 

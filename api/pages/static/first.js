@@ -1,0 +1,10 @@
+// Runs before the first paint, so that a chosen theme does not flash.
+(() => {
+  let theme = null;
+  try {
+    theme = localStorage.getItem("safs-theme");
+  } catch {
+    // Storage can be forbidden; the system's theme applies then.
+  }
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+})();

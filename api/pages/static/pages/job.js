@@ -1,0 +1,85 @@
+// One job, from its state to its log. It is drawn from one load and then patched by the stream of its events.
+import { Problem, ROOT } from "../core/api.js";
+import { fill, h } from "../core/dom.js";
+import { main, setTitle } from "../core/frame.js";
+import { follow, throttled } from "../core/live.js";
+import { headerPanel } from "../job/header.js";
+import { historyPanel } from "../job/history.js";
+import { logPanel } from "../job/log.js";
+import { JobModel } from "../job/model.js";
+import { downloadsPanel, resultsPanel } from "../job/results.js";
+import { stagesPanel } from "../job/stages.js";
+import { trialsPanel } from "../job/trials_table.js";
+import { onView } from "../job/view.js";
+
+const REFRESH_MS = 2000;
+
+const model = new JobModel(location.pathname.split("/").at(-1));
+let panels = [];
+let stop = () => {};
+
+start();
+
+async function start() {
+  main.setAttribute("aria-busy", "true");
+  try {
+    await model.load();
+  } catch (error) {
+    showFailure(error);
+    return;
+  }
+  panels = [headerPanel(model, redraw), stagesPanel(model), resultsPanel(model), historyPanel(model), trialsPanel(model), downloadsPanel(model), logPanel(model)];
+  const [head, stages, ...rest] = panels.map((panel) => panel.node);
+  fill(main, head, stages, h("div", { class: "panels" }, ...rest));
+  main.removeAttribute("aria-busy");
+  onView(redraw);
+  redraw();
+  if (model.isFinal) await finish();
+  else listen();
+}
+
+const redraw = throttled(() => {
+  for (const panel of panels) panel.update();
+});
+
+function listen() {
+  let asked = 0;
+  stop = follow(model.id, model.job.event_count, {
+    async onEvents(events) {
+      model.apply(events);
+      redraw();
+      if (performance.now() - asked < REFRESH_MS) return;
+      asked = performance.now();
+      await model.refresh().catch(() => null);
+      redraw();
+    },
+    async onEnd() {
+      stop();
+      await model.refresh().catch(() => null);
+      redraw();
+      await finish();
+    },
+  });
+  const timer = setInterval(async () => {
+    if (model.isFinal) return clearInterval(timer);
+    if (!document.hidden) await model.refresh().catch(() => null);
+    return redraw();
+  }, REFRESH_MS);
+}
+
+async function finish() {
+  await model.loadReport();
+  redraw();
+}
+
+function showFailure(error) {
+  setTitle("Job");
+  main.removeAttribute("aria-busy");
+  const missing = error instanceof Problem && error.status === 404;
+  fill(
+    main,
+    h("h1", {}, missing ? "There is no such job" : "The job cannot be shown"),
+    h("p", {}, error.message),
+    h("p", {}, missing ? h("a", { href: `${ROOT}/` }, "All jobs") : h("button", { type: "button", onclick: () => location.reload() }, "Try again")),
+  );
+}

@@ -1,0 +1,79 @@
+"""A real browser before a real server: Chromium, driven by Playwright."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+expect.set_options(timeout=20_000)
+
+CHROMIUM = os.environ.get("SAFS_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+SKIP = "no Chromium: install it with `apt-get install chromium`, or name it in SAFS_TEST_CHROMIUM"
+_NOTE_VIOLATIONS = (
+    "document.addEventListener('securitypolicyviolation', (found) => "
+    "noteViolation(`${found.violatedDirective} ${found.blockedURI} ${found.sample}`))"
+)
+
+
+@dataclass
+class Tab:
+    """A page of the browser, with everything that went wrong in it."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+    """Errors of scripts and messages of the level ``error``."""
+    violations: list[str] = field(default_factory=list)
+    """Events ``securitypolicyviolation``: what the Content-Security-Policy has refused."""
+
+
+OpenTab = Callable[..., Tab]
+"""Function (**options of a browser context) that opens a page with a session of its own."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium for the tests of a module. Without Chromium on this machine, they are skipped."""
+    if CHROMIUM is None:
+        pytest.skip(SKIP)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[OpenTab]:
+    """Opens pages; at the end, none of them may have broken the Content-Security-Policy or have had an error."""
+    contexts: list[BrowserContext] = []
+    tabs: list[Tab] = []
+
+    def open_one(**options: object) -> Tab:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))  # type: ignore[arg-type]
+        contexts.append(context)
+        tab = Tab(context.new_page())
+        context.expose_function("noteViolation", lambda found: tab.violations.append(found))
+        context.add_init_script(_NOTE_VIOLATIONS)
+        tab.page.on("pageerror", lambda error: tab.problems.append(str(error)))
+        tab.page.on("console", lambda said: tab.problems.append(said.text) if _is_error(said) else None)
+        tabs.append(tab)
+        return tab
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert [tab.violations for tab in tabs] == [[] for _ in tabs]
+    assert [tab.problems for tab in tabs] == [[] for _ in tabs]
+
+
+def _is_error(said: ConsoleMessage) -> bool:
+    """True for an error that the page is to blame for, unlike a server that has ended before the page."""
+    return said.type == "error" and "net::ERR_" not in said.text
+
+
+@pytest.fixture
+def tab(open_tab: OpenTab) -> Tab:
+    """One page."""
+    return open_tab()

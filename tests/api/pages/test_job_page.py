@@ -1,0 +1,76 @@
+"""The page of a job in a browser."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from store import jobs
+from store.records import JobState
+from tests.api.conftest import ScriptedRunner
+from tests.api.pages.conftest import Tab
+
+
+def open_job(page: Page, url: str, job_id: str) -> None:
+    page.goto(f"{url}/jobs/{job_id}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def test_a_running_job_is_patched_in_place(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
+) -> None:
+    job_id = submit(name="live")
+    runner.start()
+    runner.enter("tune")
+    runner.trial("tune", 0, [0.5, 0.6])
+    open_job(tab.page, url, job_id)
+    expect(tab.page.locator(".badge").first).to_have_text("◔running")
+    expect(tab.page.get_by_role("row", name="Tuning 0")).to_contain_text("60.00%")
+    tab.page.get_by_label("Select trial 0 of Tuning").check()
+    tab.page.evaluate("window.stayed = true")
+
+    runner.tell_trial("tune", 1, 0.75)
+    runner.note("the learning rate was halved")
+
+    expect(tab.page.get_by_role("row", name="Tuning 1")).to_contain_text("75.00%")
+    expect(tab.page.locator(".log")).to_contain_text("the learning rate was halved")
+    expect(tab.page.get_by_label("Select trial 0 of Tuning")).to_be_checked()
+    assert tab.page.url.endswith("?trials=tune-0")
+    runner.succeed()
+    expect(tab.page.locator(".badge").first).to_have_text("✓succeeded")
+    expect(tab.page.get_by_role("link", name="checkpoint.safetensors")).to_be_visible()
+    assert tab.page.evaluate("window.stayed")
+
+
+def test_the_reason_of_a_failure_is_shown(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
+) -> None:
+    job_id = submit()
+    runner.start()
+    runner.fail("the loss is <b>not finite</b>", "dense")
+    open_job(tab.page, url, job_id)
+
+    expect(tab.page.get_by_role("alert")).to_contain_text("Dense training: the loss is <b>not finite</b>")
+
+
+def test_a_job_is_cancelled_after_a_question(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
+) -> None:
+    job_id = submit()
+    open_job(tab.page, url, job_id)
+
+    tab.page.get_by_role("button", name="Cancel job").click()
+    tab.page.get_by_role("button", name="Keep it running").click()
+    expect(tab.page.get_by_role("dialog")).to_be_hidden()
+    tab.page.get_by_role("button", name="Cancel job").click()
+    tab.page.get_by_role("button", name="Cancel the job").click()
+
+    expect(tab.page.locator(".badge").first).to_have_text("⊘cancelled")
+    with runner.database.read() as tx:
+        assert jobs.get(tx, job_id).state is JobState.CANCELLED
+
+
+def test_a_job_that_does_not_exist_is_no_empty_page(tab: Tab, url: str) -> None:
+    tab.page.goto(f"{url}/jobs/job_missing")
+
+    expect(tab.page.get_by_role("heading", name="There is no such job")).to_be_visible()
+    tab.problems.clear()  # the browser reports the 404 as an error
