@@ -97,4 +97,5 @@ def create_app(
     add_pages(app)
     for routes in (jobs, trials, events, results, uploads, catalog_routes, me, health, metrics_routes):
         app.include_router(routes.router)
+    app.include_router(trials.csv_router)
     return app

@@ -25,12 +25,16 @@ def as_json(body: Any) -> Response:
 
 def versioned_json(request: Request, body: Any, headers: dict[str, str]) -> Response:
     """A JSON response with an ETag computed from its bytes, or 304 if the client already has this version."""
-    content = dump(body)
+    return versioned(request, dump(body), "application/json", headers)
+
+
+def versioned(request: Request, content: bytes, media_type: str, headers: dict[str, str]) -> Response:
+    """A response with an ETag computed from ``content``, or 304 if the client already has this version."""
     etag = f'"{sha256(content).hexdigest()[:32]}"'
     headers = {**headers, "ETag": etag, "Cache-Control": "no-cache"}
     if not_modified(request, etag):
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type="application/json", headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def check_range(request: Request, file: Response, size_bytes: int) -> None:

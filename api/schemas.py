@@ -251,6 +251,53 @@ class Trial(Response):
     curve: str = Field(description="Address of the trial's learning curve.")
 
 
+class TrialPage(Page[Trial]):
+    """A page of a job's trials."""
+
+
+class TrialTable(BaseModel):
+    """Columns of equal length with one value for each trial; null where a trial has no such value."""
+
+    stage: list[int] = Field(description="Stage, as an index into `stages`.")
+    state: list[int] = Field(description="State, as an index into `states`.")
+    number: list[int] = Field(description="Number of the trial within its stage, from 0.")
+    epochs: list[int] = Field(description="Epochs after which the trial ends.")
+    seed: list[int] = Field(description="Seed.")
+    horizon: list[int | None] = Field(description="Epochs that the learning-rate schedule spans, if not `epochs`.")
+    continues: list[int | None] = Field(description="Number of the trial of this stage that the trial continues.")
+    loss: list[float | None] = Field(description="1 - accuracy, which the search minimises.")
+    accuracy: list[float | None] = Field(description="Best validation accuracy, in [0, 1].")
+    cross_entropy: list[float | None] = Field(description="Cross-entropy on the validation split, in nats.")
+    best_epoch: list[int | None] = Field(description="Epoch with these values, from 1.")
+    seconds: list[float | None] = Field(description="Seconds spent in training and evaluation.")
+    error: list[int | None] = Field(description="Error of a failed trial, as an index into `reasons`.")
+    left: list[int | None] = Field(
+        description="Reason why the trial was stopped early without an error, as an index into `reasons`."
+    )
+    recalled: list[int | None] = Field(description="Job that ran the trial, as an index into `jobs`.")
+    started_s: list[float] = Field(description="Time of the start, in seconds after `origin_at`.")
+    finished_s: list[float | None] = Field(description="Time of the end, in seconds after `origin_at`.")
+
+
+class TrialColumns(BaseModel):
+    """All trials of a job as columns, in the order in which they ran."""
+
+    count: int = Field(description="Number of trials, the length of each column.")
+    origin_at: datetime | None = Field(description="Time of the earliest start, in UTC; null without trials.")
+    stages: list[str] = Field(description="All stages in their order, for `columns.stage`.")
+    states: list[str] = Field(description="All states of a trial, for `columns.state`.")
+    columns: TrialTable = Field(description="What every trial has.")
+    sites: dict[str, list[int | None]] = Field(
+        description="By site: the operator of each trial, as an index into `operators`; null if it does not choose one."
+    )
+    hyperparameters: dict[str, list[str | int | float | None]] = Field(
+        description="By hyperparameter: the value of each trial; null if it does not have this one."
+    )
+    operators: list[str] = Field(description="Operators in the order of their first use, for `sites`.")
+    reasons: list[str] = Field(description="Texts for `columns.error` and `columns.left`.")
+    jobs: list[str] = Field(description="Ids of other jobs, for `columns.recalled`.")
+
+
 class Epoch(Response):
     """Metrics of one epoch of a trial; null where a value was not finite."""
 

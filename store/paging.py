@@ -5,13 +5,15 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import TypeVar
 
 from store.errors import InvalidPageToken
 from store.records import Page
 
 Item = TypeVar("Item")
-Key = tuple[str | int, ...]
+Part = str | int | float
+Key = tuple[Part, ...]
 
 _LONGEST_TOKEN = 200
 _WORD = re.compile(r"[a-z0-9_]{1,64}")
@@ -28,7 +30,7 @@ def page_of(kind: str, rows: Sequence[Item], limit: int, key: Callable[[Item], K
     return Page(items, _token(kind, key(items[-1])) if len(rows) > limit else None)
 
 
-def key_of(kind: str, token: str, types: tuple[type[str] | type[int], ...]) -> Key:
+def key_of(kind: str, token: str, types: tuple[type[Part], ...]) -> Key:
     """The key in ``token``: that of the last row of the page before.
 
     Raises:
@@ -55,6 +57,8 @@ def _is_part(value: object, kind: type) -> bool:
             return kind is str and _WORD.fullmatch(value) is not None
         case int():
             return type(value) is kind and 0 <= value < 2**31
+        case float():
+            return kind is float and isfinite(value)
         case _:
             return False
 

@@ -29,10 +29,10 @@ def job_from(row: Row[Any]) -> Job:
 
 
 def trial_from(row: Row[Any]) -> Trial:
-    """The trial from a row of ``TRIAL_COLUMNS``."""
+    """The trial from a row that begins with ``TRIAL_COLUMNS``."""
     outcome_begins = len(Trial.__slots__) - 1
     values = [*row[:outcome_begins]]
     state = values[_TRIAL_STATE] = TrialState(values[_TRIAL_STATE])
     has_outcome = state in (TrialState.DONE, TrialState.FAILED)
-    values.insert(_OUTCOME, TrialOutcome(*row[outcome_begins:]) if has_outcome else None)
+    values.insert(_OUTCOME, TrialOutcome(*row[outcome_begins : len(TRIAL_COLUMNS)]) if has_outcome else None)
     return Trial(*values)

@@ -1,19 +1,15 @@
 """The trials of a job's searches and trainings, with their learning curves."""
 
-import builtins
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from math import isfinite
-from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, and_, bindparam, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select
 
 from store.clock import now
 from store.errors import TrialNotFound
 from store.leases import hold
-from store.paging import key_of, page_of
-from store.records import CurvePoint, FinishedTrial, Json, Lease, Page, Trial, TrialOutcome, TrialState
+from store.records import CurvePoint, FinishedTrial, Json, Lease, Trial, TrialOutcome, TrialState
 from store.rows import TRIAL_COLUMNS, trial_from
 from store.session import Transaction
 from store.tables import trial_epochs, trials
@@ -72,20 +68,6 @@ def record_done(
     _replace_curve(tx, lease.job_id, stage, number, curve)
 
 
-def list(
-    tx: Transaction, job_id: str, *, stage: str | None = None, limit: int = 50, page_token: str | None = None
-) -> Page[Trial]:
-    """A page of a job's trials, by stage (in alphabetical order) and number."""
-    given: Json = {"job_id": job_id}
-    if stage is not None:
-        given["stage"] = stage
-    if page_token is not None:
-        given["last_stage"], given["last_number"] = key_of("trials", page_token, (str, int))
-    query = _page_query(of_stage=stage is not None, after=page_token is not None)
-    found = [trial_from(row) for row in tx.execute(query, given | {"limit": limit + 1}).all()]
-    return page_of("trials", found, limit, lambda trial: (trial.stage, trial.number))
-
-
 def get(tx: Transaction, job_id: str, stage: str, number: int) -> Trial:
     """The trial; raises ``TrialNotFound``."""
     row = tx.execute(_ONE, {"job_id": job_id, "stage": stage, "number": number}).one_or_none()
@@ -113,17 +95,6 @@ _CURVE = (
 )
 
 
-@cache
-def _page_query(*, of_stage: bool, after: bool) -> Select[Any]:
-    query = select(*TRIAL_COLUMNS).where(trials.c.job_id == bindparam("job_id"))
-    if of_stage:
-        query = query.where(trials.c.stage == bindparam("stage"))
-    if after:
-        last = tuple_(bindparam("last_stage", type_=Text), bindparam("last_number", type_=Integer))
-        query = query.where(tuple_(trials.c.stage, trials.c.number) > last)
-    return query.order_by(trials.c.stage, trials.c.number).limit(bindparam("limit", type_=Integer))
-
-
 def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, ...]:
     """The done and failed trials of a stage with their curves, in the order of their numbers.
 
@@ -134,7 +105,7 @@ def finished(tx: Transaction, job_id: str, stage: str) -> tuple[FinishedTrial, .
     found = [trial_from(row) for row in tx.execute(query)]
     columns = [trial_epochs.c.number, *_POINT]
     epochs = select(*columns).where(trial_epochs.c.job_id == job_id, trial_epochs.c.stage == stage)
-    curves: dict[int, builtins.list[CurvePoint]] = {}
+    curves: dict[int, list[CurvePoint]] = {}
     for number, *values in tx.execute(epochs.order_by(trial_epochs.c.number, trial_epochs.c.epoch)):
         curves.setdefault(number, []).append(CurvePoint(*values))
     return tuple(FinishedTrial(trial, tuple(curves.get(trial.number, ()))) for trial in found)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
@@ -11,6 +11,9 @@ from safs.client.connection import Backoff, Json
 from safs.client.job import RemoteJob
 from safs.client.service import Client
 from safs.client.stream import Event
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Item = TypeVar("Item")
 
@@ -119,6 +122,10 @@ class AsyncJob:
     async def report(self) -> Json:
         """The report of a job that has succeeded."""
         return await asyncio.to_thread(self.remote.report)
+
+    async def trials_frame(self, stage: str | None = None) -> "DataFrame":
+        """The trials until now as a pandas DataFrame, as ``RemoteJob.trials_frame``."""
+        return await asyncio.to_thread(self.remote.trials_frame, stage)
 
     async def download(self, directory: str | Path) -> Path:
         """Downloads the four files of the result and returns their folder."""

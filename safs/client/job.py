@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import httpx
 
 from safs.client.connection import Connection, Json
 from safs.client.display import as_html, progress_line
 from safs.client.errors import JobFailed, ServiceError
+from safs.client.frame import trials_frame
 from safs.client.stream import Event, follow
 from safs.result_folder import RESULT_FILES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 CHUNK_BYTES = 1 << 20
 
@@ -115,8 +119,17 @@ class RemoteJob:
             following = page["next_after"]
 
     def trials(self, stage: str | None = None) -> Iterator[Json]:
-        """The trials until now, of one stage or of all."""
+        """The trials until now, of one stage or of all, in the order in which they ran."""
         return self._connection.items(f"/v1/jobs/{self.id}/trials", {"stage": stage} if stage else {})
+
+    def trials_frame(self, stage: str | None = None) -> "DataFrame":
+        """The trials until now as a pandas DataFrame, with a column for each site and each hyperparameter.
+
+        Raises:
+            ServiceError: pandas is not installed (``no_pandas``).
+        """
+        columns = self._connection.get(f"/v1/jobs/{self.id}/trials/columns", {"stage": stage} if stage else {})
+        return trials_frame(columns)
 
     def curve(self, stage: str, number: int) -> list[Json]:
         """The metrics of each epoch of a finished trial."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from store import jobs, queue, trials
+from store import jobs, queue, trial_pages
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
@@ -63,7 +63,7 @@ def test_a_runner_whose_trials_all_hang_hands_its_job_back_and_ends(tmp_path: Pa
         runner.wait()
 
     with database.read() as tx:
-        kept = [(trial.stage, trial.outcome is not None) for trial in trials.list(tx, job_id).items]
+        kept = [(trial.stage, trial.outcome is not None) for trial in trial_pages.list(tx, job_id).items]
     database.dispose()
     assert code == 0, (tmp_path / "runner.log").read_text()
     assert {process.pid for process in family} >= {int((tmp_path / way).read_text()) for way in (LOCKED, STOPPED)}

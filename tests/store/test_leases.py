@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from store import attempts, events, jobs, queue, trials
+from store import attempts, events, jobs, queue, trial_pages, trials
 from store.artifacts import stored_files
 from store.errors import LeaseLost
 from store.records import Claim, JobState, Lease, StoredArtifact, TrialOutcome, TrialState
@@ -100,7 +100,7 @@ def test_expired_lease_is_claimed_again_and_its_old_token_refused(database: Data
         assert [event.data["message"] for event in events.page(tx, lease.job_id)] == [
             "the runner 'runner-1' stopped answering; the runner 'runner-2' begins attempt 2 of 3"
         ]
-        assert trials.list(tx, lease.job_id).items == ()
+        assert trial_pages.list(tx, lease.job_id).items == ()
 
 
 def test_lease_that_is_renewed_in_time_is_not_taken_over(database: Database, lease: Lease) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store import attempts, events, jobs, queue, trials
+from store import attempts, events, jobs, queue, trial_pages, trials
 from store.errors import IncompatibleState, InvalidPageToken, InvalidValue, JobNotFound, LeaseLost
 from store.records import CurvePoint, Job, JobError, JobState, Lease, TrialOutcome, TrialState
 from store.session import Database
@@ -263,11 +263,11 @@ def test_trials_of_another_version_of_the_program_are_not_kept(database: Databas
             curve=[CurvePoint(1, *[0.5] * 5)],
         )
         again = attempts.pin_program(tx, lease, "old")
-        kept = trials.list(tx, lease.job_id).items
+        kept = trial_pages.list(tx, lease.job_id).items
         changed = attempts.pin_program(tx, lease, "new")
 
         assert (first, again, len(kept), changed) == (False, False, 1, True)
-        assert trials.list(tx, lease.job_id).items == ()
+        assert trial_pages.list(tx, lease.job_id).items == ()
         assert not attempts.pin_program(tx, lease, "new")
 
 

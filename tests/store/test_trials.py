@@ -5,7 +5,8 @@ import math
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from store import jobs, queue, trials
+from safs.events.kinds import Stage
+from store import jobs, queue, trial_pages, trials
 from store.errors import InvalidPageToken, TrialNotFound
 from store.records import CurvePoint, Lease, TrialOutcome, TrialState
 from store.session import Database, Transaction
@@ -73,7 +74,7 @@ def test_writing_a_trial_twice_is_writing_it_once(database: Database, lease: Lea
             end(tx, lease, outcome)
 
     with database.read() as tx:
-        (trial,) = trials.list(tx, lease.job_id).items
+        (trial,) = trial_pages.list(tx, lease.job_id).items
         assert trial.outcome == outcome
         assert trials.curve(tx, lease.job_id, "tune", 0) == CURVE
 
@@ -154,7 +155,7 @@ def test_list_keeps_to_the_job_and_to_the_stage_asked_for(database: Database, le
         start(tx, lease, "activations", 10)
 
     with database.read() as tx:
-        everything, tune = trials.list(tx, lease.job_id), trials.list(tx, lease.job_id, stage="tune")
+        everything, tune = trial_pages.list(tx, lease.job_id), trial_pages.list(tx, lease.job_id, stage="tune")
 
     assert [(trial.stage, trial.number) for trial in everything.items] == [
         ("activations", 10),
@@ -174,7 +175,7 @@ def test_pages_are_complete_and_without_duplicates_while_trials_begin(database: 
 
     while token is not None or not seen:
         with database.begin() as tx:
-            page = trials.list(tx, lease.job_id, limit=3, page_token=token)
+            page = trial_pages.list(tx, lease.job_id, limit=3, page_token=token)
             # One falls into what was read already, the other into what is to come, or is there already.
             start(tx, lease, "activations", 1)
             start(tx, lease, "tune", 11)
@@ -192,4 +193,77 @@ def test_page_token_of_another_list_is_refused(database: Database, lease: Lease)
         assert jobs_token is not None
 
         with pytest.raises(InvalidPageToken):
-            trials.list(tx, lease.job_id, page_token=jobs_token)
+            trial_pages.list(tx, lease.job_id, page_token=jobs_token)
+
+
+def done(tx: Transaction, lease: Lease, stage: str, number: int, accuracy: float | None, **more: float) -> None:
+    """A trial with this accuracy; one without an accuracy failed."""
+    error = "out of memory" if accuracy is None else None
+    outcome = TrialOutcome(None if accuracy is None else 1 - accuracy, accuracy, error=error, **more)
+    trials.record_done(tx, lease, stage, number, config=CONFIG, epochs=2, seed=0, outcome=outcome)
+
+
+def test_trials_are_listed_as_they_ran_stage_by_stage(database: Database, lease: Lease) -> None:
+    order = [("dense", 0), ("prune", 0), ("activations", 2), ("activations", 10), ("tune", 0), ("final", 0)]
+    with database.begin() as tx:
+        for stage, number in sorted(order):
+            done(tx, lease, stage, number, 0.5)
+
+    with database.read() as tx:
+        found, token = [], None
+        while page := trial_pages.list(tx, lease.job_id, limit=2, page_token=token):
+            found += [(trial.stage, trial.number) for trial in page.items]
+            if (token := page.next_token) is None:
+                break
+    assert found == order
+
+
+def test_the_stages_that_the_store_orders_are_the_stages_of_a_job() -> None:
+    assert list(Stage) == [*trial_pages.STAGES]
+
+
+def test_trials_of_one_state_are_listed_alone(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        done(tx, lease, "tune", 0, 0.5)
+        done(tx, lease, "tune", 1, None)
+        start(tx, lease, "tune", 2)
+        done(tx, lease, "final", 0, None)
+
+    with database.read() as tx:
+        failed = trial_pages.list(tx, lease.job_id, state=TrialState.FAILED).items
+        tuned = trial_pages.list(tx, lease.job_id, stage="tune", state=TrialState.FAILED).items
+    assert [(trial.stage, trial.number) for trial in failed] == [("tune", 1), ("final", 0)]
+    assert [(trial.stage, trial.number) for trial in tuned] == [("tune", 1)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
+def test_the_best_trials_come_first_and_those_without_a_loss_last(database: Database, lease: Lease, limit: int) -> None:
+    """Equal losses are ordered by cross-entropy, as the search orders them."""
+    with database.begin() as tx:
+        done(tx, lease, "tune", 0, 0.5, cross_entropy=0.7)
+        done(tx, lease, "tune", 1, 1 / 3)
+        done(tx, lease, "tune", 2, 0.5, cross_entropy=0.6)
+        done(tx, lease, "final", 0, 0.9)
+        done(tx, lease, "tune", 3, None)
+        start(tx, lease, "tune", 4)
+        done(tx, lease, "tune", 5, 0.5, cross_entropy=0.6)
+
+    with database.read() as tx:
+        found, token = [], None
+        while page := trial_pages.list(tx, lease.job_id, best_first=True, limit=limit, page_token=token):
+            found += [(trial.stage, trial.number) for trial in page.items]
+            if (token := page.next_token) is None:
+                break
+    best = [("final", 0), ("tune", 2), ("tune", 5), ("tune", 0), ("tune", 1)]
+    assert found == [*best, ("tune", 3), ("tune", 4)]
+
+
+def test_a_token_of_one_order_is_refused_by_the_other(database: Database, lease: Lease) -> None:
+    with database.begin() as tx:
+        done(tx, lease, "tune", 0, 0.5)
+        done(tx, lease, "tune", 1, 0.5)
+
+    with database.read() as tx:
+        token = trial_pages.list(tx, lease.job_id, limit=1).next_token
+        with pytest.raises(InvalidPageToken):
+            trial_pages.list(tx, lease.job_id, best_first=True, page_token=token)

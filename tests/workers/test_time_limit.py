@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from safs.pipeline import run
-from store import jobs, queue, trials
+from store import jobs, queue, trial_pages
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
@@ -63,7 +63,7 @@ def test_a_job_whose_trials_all_hang_ends_with_its_time_limit_and_keeps_what_was
     assert ended.error.stage == "activations"
     assert "3600 s" in ended.error.message
     with sqlite_database.read() as tx:
-        kept = {trial.stage: trial.state for trial in trials.list(tx, job_id).items}
+        kept = {trial.stage: trial.state for trial in trial_pages.list(tx, job_id).items}
     assert kept["dense"] == "done"
     wait_for(lambda: ray.available_resources().get("CPU") == 2)
     wait_for(lambda: not any(state(pid) for pid in pids))

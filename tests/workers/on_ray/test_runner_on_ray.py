@@ -10,7 +10,7 @@ import pytest
 
 from safs.checkpoint import verify
 from safs.result_folder import RESULT_FILES
-from store import events, jobs, queue, trials
+from store import events, jobs, queue, trial_pages, trials
 from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
 from store.records import Job, JobState
@@ -59,7 +59,7 @@ def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
             content = ArtifactStore(settings.artifacts_folder).path(artifact.sha256).read_bytes()
             (folder / RESULT_FILES[artifact.name].filename).write_bytes(content)
         stored_events = events.page(tx, job_id, limit=1000)
-        tuned = trials.list(tx, job_id, stage="tune").items
+        tuned = trial_pages.list(tx, job_id, stage="tune").items
         curve = trials.curve(tx, job_id, "tune", 0)
     assert verify(folder).sparsity.live == 61_470 - 58_396
     report = json.loads((folder / "report.json").read_text())
@@ -133,7 +133,7 @@ def test_a_failed_job_has_its_reason_and_stage_and_keeps_its_trials(
     assert "not finite" in job.error.message
     assert "train.learning_rate" in job.error.message
     with sqlite_database.read() as tx:
-        kept = trials.list(tx, job_id).items
+        kept = trial_pages.list(tx, job_id).items
     assert [(trial.stage, trial.outcome is not None and trial.outcome.error is not None) for trial in kept] == [
         ("dense", True)
     ]
