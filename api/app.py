@@ -13,7 +13,7 @@ from api.deps import REQUEST_THREADS, Catalog, Check, Estimator, Services
 from api.docs_page import add_docs_page
 from api.event_tail import Tail
 from api.gate.authentication import Authentication
-from api.gate.middleware import BodyLimit, RequestId
+from api.gate.middleware import BodyLimit, RequestId, UnexpectedErrors
 from api.head_requests import HeadRequests
 from api.openapi import DocumentedApp
 from api.pages.routes import add_pages
@@ -88,6 +88,7 @@ def create_app(
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
     app.add_middleware(Authentication, database=database, requests_per_minute=settings.requests_per_minute)
+    app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     app.add_middleware(SecurityHeaders)

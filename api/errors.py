@@ -184,6 +184,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "quota_exceeded": ProblemType(429, "The owner has reached a quota", retryable=True),
     "internal_error": ProblemType(500, "An unexpected error occurred in the service"),
     "database_unavailable": ProblemType(503, "The database is unavailable", retryable=True),
+    "database_access_denied": ProblemType(503, "The database refuses the service's role", retryable=True),
     "schema_missing": ProblemType(503, "The database has not been migrated", retryable=True),
     "not_ready": ProblemType(503, "The service is not ready", retryable=True),
     "busy": ProblemType(503, "The service is busy", retryable=True),

@@ -53,14 +53,14 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(StoreError, respond_to_error)
     app.add_exception_handler(RequestValidationError, _respond_to_invalid_request)
     app.add_exception_handler(HTTPException, _respond_to_http_error)
-    app.add_exception_handler(Exception, _respond_to_unexpected_error)
+    app.add_exception_handler(Exception, respond_to_unexpected_error)
 
 
 def problem_responses(*codes: str, needs_key: bool = True) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's ``responses`` of an endpoint for these codes and those that every endpoint can return."""
     responses: dict[int | str, dict[str, Any]] = {}
     key_codes = ("unauthorized", "forbidden", "rate_limited") if needs_key else ()
-    for code in (*codes, *key_codes, "database_unavailable", "internal_error"):
+    for code in (*codes, *key_codes, "database_unavailable", "database_access_denied", "internal_error"):
         kind = PROBLEM_TYPES[code]
         example = _problem(code, kind.title + ".", request_id="0b6f4e6c8f0a4d0e9a55d5b0f6a1c2d3").model_dump()
         media = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
@@ -111,7 +111,7 @@ async def respond_to_error(request: Request, error: Exception) -> Response:
     """The response to an error that this project raises on purpose."""
     assert isinstance(error, ApiError | SafsError | StoreError)
     if error.code not in PROBLEM_TYPES:  # an error for runners, which must not occur in the API
-        return await _respond_to_unexpected_error(request, error)
+        return await respond_to_unexpected_error(request, error)
     if isinstance(error, StoreError) and PROBLEM_TYPES[error.code].status >= 500:
         _log.error("request %s: %s", request.state.request_id, error)
         return problem_response(error.code, f"{PROBLEM_TYPES[error.code].title}; {_see_log(request)}", request)
@@ -170,7 +170,7 @@ def _methods(request: Request) -> set[str]:
     return methods | {"HEAD"} if "GET" in methods else methods
 
 
-async def _respond_to_unexpected_error(request: Request, error: Exception) -> Response:
+async def respond_to_unexpected_error(request: Request, error: Exception) -> Response:
     """A response without internals; the log has the traceback under the request id."""
     _log.error(
         "request %s: %s %s failed unexpectedly",

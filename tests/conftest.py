@@ -141,6 +141,21 @@ def sqlite_database(sqlite_url: str) -> Iterator[Database]:
     database.dispose()
 
 
+@pytest.fixture
+def own_database(postgresql_server: URL) -> Iterator[str]:
+    """The URL of a PostgreSQL database of its own, migrated, whose settings a test may change."""
+    name = f"own_{uuid4().hex}"
+    engine = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = postgresql_server.set(database=name).render_as_string(hide_password=False)
+    upgrade(url)
+    yield url
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
 @contextmanager
 def _schema(server: URL) -> Iterator[str]:
     name = f"test_{uuid4().hex}"

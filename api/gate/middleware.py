@@ -1,13 +1,14 @@
-"""ASGI middleware for every request: a request id, and a limit on the body."""
+"""ASGI middleware for every request: a request id, a limit on the body, and a response to unexpected errors."""
 
 import re
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import BodyTooLargeError
-from api.problems import REQUEST_ID_HEADER
+from api.problems import REQUEST_ID_HEADER, respond_to_unexpected_error
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -60,3 +61,33 @@ class BodyLimit:
             return message
 
         await self.app(scope, limited_receive, send)
+
+
+class UnexpectedErrors:
+    """Responds to errors that no handler expects with a problem, and keeps the connection.
+
+    Starlette would respond and raise the error again. The server then closes the connection without a word, and the
+    client's next request on it is lost.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_observe(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_observe)
+        except Exception as error:
+            if started:  # The client must see that the response is incomplete.
+                raise
+            response = await respond_to_unexpected_error(Request(scope), error)
+            await response(scope, receive, send)

@@ -19,8 +19,12 @@ from safs.client.errors import ServiceError
 Json: TypeAlias = dict[str, Any]
 Answer = TypeVar("Answer")
 
-_CUT_OFF = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.ReadTimeout)
+_RESET = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
+"""Errors of a connection that was closed or reset, such as an idle one that the service or a proxy has dropped."""
+_CUT_OFF = (*_RESET, httpx.ReadTimeout)
 """Errors after which the request may have reached the service."""
+_IDEMPOTENT = frozenset({"GET", "HEAD"})
+"""Methods whose requests are repeated once, at once, if the connection was reset."""
 SILENCE_S = 60.0
 """Seconds without any data, not even a keep-alive, after which a connection counts as lost."""
 
@@ -94,7 +98,8 @@ class Connection:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The response, read completely. The arguments are those of ``httpx.Client.request``.
 
-        A request that was refused by the rate limit or because the service is busy is retried after its Retry-After.
+        A request that was refused by the rate limit or because the service is busy is retried after its Retry-After. A
+        GET whose connection was reset is repeated once.
 
         Raises:
             ServiceError: the service did not answer, or refused the request.
@@ -105,7 +110,12 @@ class Connection:
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._network_errors():
-            response = self._http.request(method, path, **options)
+            try:
+                response = self._http.request(method, path, **options)
+            except _RESET:
+                if method not in _IDEMPOTENT:
+                    raise
+                response = self._http.request(method, path, **options)
         _raise_for_problem(response)
         return response
 

@@ -224,24 +224,6 @@ def _fill(tx: Transaction) -> None:
         queue.submit(tx, {"text": "x" * 1000})
 
 
-@pytest.fixture
-def own_database(postgresql_server: object, empty_postgresql_url: str) -> Iterator[str]:
-    """A PostgreSQL database of its own, migrated, whose settings a test may change."""
-    from migrations import upgrade
-
-    name = f"own_{uuid4().hex}"
-    server = make_url(empty_postgresql_url).difference_update_query(["options"])
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = server.set(database=name).render_as_string(hide_password=False)
-    upgrade(url)
-    yield url
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
-
-
 def test_a_server_that_has_become_read_only_is_an_outage_for_writers_alone(own_database: str) -> None:
     database = Database(own_database)
     with database.begin() as tx:
