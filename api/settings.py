@@ -38,6 +38,8 @@ class ApiSettings(StoreSettings):
     """Folder of data sets; None for ``data`` in ``home``."""
     upload_limit_bytes: int = Field(4 * 2**30, ge=1)
     """Maximum size of an upload, in bytes; 4 GiB by default."""
+    network_gflops: float = Field(100.0, gt=0, le=1e6)
+    """Maximum cost of one image in an uploaded network, in 10^9 floating-point operations; 100 by default."""
     body_limit_bytes: int = Field(2**20, ge=1)
     """Maximum size of a request body other than an upload, in bytes; 1 MiB by default."""
     free_disk_bytes: int = Field(2**30, ge=0)

@@ -51,7 +51,7 @@ def run_locally(
             executor=executor,
             report=report,
             data_root=data_root,
-            dense_weights=None if spec.model.weights is None else Path(spec.model.weights),
+            dense_weights=None if spec.model.file is None else Path(spec.model.file),
             out_dir=output,
             cache=NoCache() if reuse is None else FolderCache(reuse),
         )

@@ -78,13 +78,13 @@ def read_spec(path: str) -> Spec:
 
 
 def with_local_weights(spec: Spec, path: str) -> Spec:
-    """The spec, with ``model.weights`` relative to the folder of the file at ``path``, and ``~`` expanded."""
+    """The spec, with the files of ``model`` relative to the folder of the file at ``path``, and ``~`` expanded."""
     model = spec.get("model")
-    weights = model.get("weights") if isinstance(model, dict) else None
-    if not isinstance(model, dict) or not isinstance(weights, str):
+    if not isinstance(model, dict):
         return spec
     folder = Path() if path == "-" else Path(path).expanduser().parent
-    return spec | {"model": model | {"weights": str(folder / Path(weights).expanduser())}}
+    files = {name: model[name] for name in ("weights", "network") if isinstance(model.get(name), str)}
+    return spec | {"model": model | {name: str(folder / Path(file).expanduser()) for name, file in files.items()}}
 
 
 def override(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> Spec:

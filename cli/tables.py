@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.lineage import lineage, reuse
 from cli.terminal import styled, visible
 from safs.client import RemoteJob
+from safs.client.display import network_name
 from safs.events.durations import span
 from safs.events.faults import survived
 from safs.report import ComparisonRow
@@ -81,7 +82,7 @@ def job_table(job: RemoteJob) -> Table:
         "job": job.id,
         "name": job.view["name"],
         "state": job.state,
-        "network": spec["model"]["architecture"],
+        "network": network_name(spec),
         "data": spec["data"]["dataset"],
         "sparsity": f"{spec['sparsity']:g}",
         "pruning": pruning(spec["prune"]),
@@ -102,7 +103,7 @@ def check_table(found: Mapping[str, Any]) -> Table:
     """Summary of a checked job: network, data, weights and cost."""
     spec = found["spec"]
     facts = {
-        "network": spec["model"]["architecture"],
+        "network": network_name(spec),
         "input": f"{found['channels']} x {found['image_size']} x {found['image_size']}, {found['classes']} classes",
         "images": f"{found['train']:,} train, {found['validation']:,} validation, {found['test']:,} test",
         "notes": " ".join(found.get("notes", [])) or None,
@@ -206,7 +207,7 @@ def _cells(job: RemoteJob) -> dict[str, str | Text]:
         "job": job.id,
         "name": job.view["name"] or "",
         "state": styled(job.state, STATE_STYLES.get(job.state, "")),
-        "network": spec["model"]["architecture"],
+        "network": network_name(spec),
         "data": spec["data"]["dataset"],
         "sparsity": f"{spec['sparsity']:g}",
         "test": percent(result.get("test_accuracy")),

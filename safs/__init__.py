@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from safs import models
     from safs.checkpoint import hold_zeros, load, verify
+    from safs.models.declared.capture import capture
 
-__all__ = ["hold_zeros", "load", "models", "verify"]
+__all__ = ["capture", "hold_zeros", "load", "models", "verify"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use: they need torch; the command's help and the client do not."""
     if name == "models":
         return import_module("safs.models")
+    if name == "capture":
+        return import_module("safs.models.declared.capture").capture
     if name not in __all__:
         raise AttributeError(f"module 'safs' has no attribute {name!r}")
     return getattr(import_module("safs.checkpoint"), name)

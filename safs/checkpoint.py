@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,10 +23,12 @@ from safs.errors import CheckpointError, SafsError
 from safs.inputs import WithSelectedInputs
 from safs.json_form import to_json
 from safs.metrics.sparsity import SparsityReport
+from safs.models.declared import from_json
+from safs.models.declared import to_json as to_json_text
 from safs.networks import Assignment, Blueprint, Network, Scalars, assemble
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.masks import prunable_parameters
-from safs.result_folder import CHECKPOINT, CONFIG
+from safs.result_folder import CHECKPOINT, CONFIG, NETWORK
 
 FORMAT = 1
 _WEIGHTS, _CONFIG_FILE = CHECKPOINT.filename, CONFIG.filename
@@ -46,7 +48,7 @@ class Verification:
 
 
 def save(directory: Path, network: Network, details: Mapping[str, Any]) -> None:
-    """Write checkpoint.safetensors and config.json to ``directory``.
+    """Write checkpoint.safetensors, config.json and, for a declared network, network.json to ``directory``.
 
     Pruned weights are written as exact (positive) zeros, and a weight that layers share is written once.
 
@@ -56,15 +58,19 @@ def save(directory: Path, network: Network, details: Mapping[str, Any]) -> None:
     masks = network.masks or {}
     state = {name: _pruned(tensor, masks.get(name)) for name, tensor in network.state.items()}
     save_file(state, directory / _WEIGHTS, metadata={"format": "pt"})
+    written = [_WEIGHTS]
+    if network.blueprint.declared is not None:
+        (directory / NETWORK.filename).write_text(to_json_text(network.blueprint.declared.without_state()))
+        written.append(NETWORK.filename)
     config = {
         "format": FORMAT,
-        "model": asdict(network.blueprint),
+        "model": asdict(replace(network.blueprint, declared=None)),
         "assignment": network.assignment,
         "scalars": network.scalars,
         **details,
         "live_weights": {name: int(mask.sum()) for name, mask in masks.items()},
         "versions": versions(),
-        "sha256": {_WEIGHTS: _sha256(directory / _WEIGHTS)},
+        "sha256": {name: _sha256(directory / name) for name in written},
     }
     (directory / _CONFIG_FILE).write_text(json.dumps(to_json(config), indent=2, allow_nan=False) + "\n")
 
@@ -169,14 +175,18 @@ class _Opened:
 
 def _open(directory: Path) -> _Opened:
     config, weights = _read_config(directory), directory / _WEIGHTS
-    expected, actual = config.sha256.get(_WEIGHTS), _sha256(weights)
-    if actual != expected:
-        raise CheckpointError(
-            f"{weights} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
-            "Download it again."
-        )
+    for name in {_WEIGHTS, *config.sha256} & {_WEIGHTS, NETWORK.filename}:
+        expected, actual = config.sha256.get(name), _sha256(directory / name)
+        if actual != expected:
+            raise CheckpointError(
+                f"{directory / name} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
+                "Download it again."
+            )
     try:
-        network = Network(config.model, load_file(weights), None, config.assignment, config.scalars)
+        blueprint = config.model
+        if NETWORK.filename in config.sha256:
+            blueprint = replace(blueprint, declared=from_json((directory / NETWORK.filename).read_text()))
+        network = Network(blueprint, load_file(weights), None, config.assignment, config.scalars)
         model = assemble(network)
     except SafetensorError as error:
         raise CheckpointError(f"{weights} cannot be read: {error}. Download it again.") from error

@@ -7,6 +7,10 @@ SafsError
 ├── DataError             a data set that is missing or malformed
 ├── WeightsError          a state dict that is malformed or does not fit the architecture
 ├── SurgeryError          a model that torch.fx cannot trace
+├── NetworkError          a declared network that is malformed
+│   ├── UnsupportedOperationError   ... that uses an operation or a module outside of the closed table
+│   ├── NetworkMismatchError        ... that does not fit the data of the job
+│   └── NetworkTooLargeError        ... that exceeds a limit
 ├── CompactionError       a model from which no whole units can be removed
 ├── OutputError           a folder that cannot take a result
 ├── CheckpointError       a result folder that is incomplete, altered or not what it says
@@ -97,6 +101,30 @@ class SurgeryError(SafsError):
     """A model that torch.fx cannot trace. The message names the line where tracing stopped."""
 
     code = "untraceable_model"
+
+
+class NetworkError(SafsError):
+    """A declared network (``safs.models.declared``) that is malformed."""
+
+    code = "invalid_network"
+
+
+class UnsupportedOperationError(NetworkError):
+    """A declared network that uses an operation or a module outside of the closed table; names the nearest known."""
+
+    code = "unsupported_operation"
+
+
+class NetworkMismatchError(NetworkError):
+    """A declared network whose classes, channels or image size do not fit the data of the job."""
+
+    code = "network_mismatch"
+
+
+class NetworkTooLargeError(NetworkError):
+    """A declared network that exceeds a limit on its document, its values or its cost."""
+
+    code = "network_too_large"
 
 
 class CompactionError(SafsError):

@@ -13,9 +13,8 @@ from safs import data, models
 from safs.activations.groups import original_operators, site_groups
 from safs.activations.operators import OPERATORS
 from safs.activations.surgery import Site, candidate_operators, find_sites
+from safs.blueprints import LARGEST_DEFAULT_SIZE, blueprint_for, traceable
 from safs.data import DataInfo
-from safs.data.arrays import check_channels
-from safs.data.normalisation import check_normalise
 from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
@@ -32,8 +31,6 @@ from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import steps_per_epoch
 
-LARGEST_DEFAULT_SIZE = 256
-"""Pixels a side up to which images keep their size if the job sets no ``data.image_size``."""
 TRAINING_BYTES = 16
 """Memory of a parameter in training: weight, gradient and the two moments of Adam, float32 each."""
 MOST_TRAINING_BYTES = 64 * 2**30
@@ -68,7 +65,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
 
     Args:
         data_root: folder of the data sets that bring files.
-        weights: safetensors file of the dense state dict that ``spec.model.weights`` names.
+        weights: the file that ``spec.model.weights`` or ``spec.model.network`` names.
 
     Raises:
         SafsError: the first problem found; ``field`` names the wrong part of the spec.
@@ -76,21 +73,19 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     _check_names(spec)
     _check_combinations(spec)
     info = data.inspect(spec.data, data_root)
-    blueprint = _blueprint(spec, info)
-    with torch.device("meta"):
-        model = blueprint.build()
+    blueprint, model = traceable(blueprint_for(spec, info, weights))
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
-    _check_memory(spec, parameters)
-    if weights is not None:
+    _check_memory(blueprint, parameters)
+    if spec.model.weights is not None and weights is not None:
         with _blamed_on("model.weights"):
             check_dense_weights(weights, model)
     with _blamed_on("sparsity"):
         PRUNERS[spec.prune.method].check(_setting(spec, blueprint, model, info.train))
     with _blamed_on("model.architecture"):
         sites = find_sites(model)
-    _check_batches(spec, info, model, _example(blueprint))
+    _check_batches(spec, info, model, blueprint)
     operators = candidate_operators(sites, spec.activations.operators)
-    _check_choice(spec, sites, operators)
+    _check_choice(spec, blueprint, sites, operators)
     groups = site_groups(sites, spec.activations.scope, model, _example(blueprint))
     total = sum(parameter.numel() for parameter in prunable_parameters(model).values())
     return Preflight(
@@ -116,32 +111,6 @@ def _example(blueprint: Blueprint) -> Tensor:
     return torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size, device="meta")
 
 
-def _blueprint(spec: JobSpec, info: DataInfo) -> Blueprint:
-    """The network for this data, with the size and channels of the images or the nearest that the architecture takes.
-
-    Raises:
-        SpecError: the architecture does not take ``spec.data.image_size``.
-        DataError: the architecture does not take the number of channels of the images.
-    """
-    wanted = spec.data.image_size or min(info.image_size, LARGEST_DEFAULT_SIZE)
-    shape = models.input_for(spec.model.architecture, spec.data.channels or info.channels, wanted)
-    if spec.data.channels is not None and shape.channels != spec.data.channels:
-        raise SpecError(
-            f"{spec.model.architecture} does not accept images of {spec.data.channels} channels; the nearest is "
-            f"{shape.channels}. Set data.channels to that, or leave it out.",
-            field="data.channels",
-        )
-    if spec.data.image_size is not None and shape.image_size != spec.data.image_size:
-        raise SpecError(
-            f"{spec.model.architecture} does not take images of {spec.data.image_size} pixels; the nearest that it "
-            f"takes is {shape.image_size}. Set data.image_size to that, or leave it out.",
-            field="data.image_size",
-        )
-    check_channels(info.channels, shape.channels)
-    check_normalise(spec.data, shape.channels)
-    return Blueprint(spec.model.architecture, shape.channels, shape.image_size, info.classes)
-
-
 def _notes(spec: JobSpec, info: DataInfo, blueprint: Blueprint) -> tuple[str, ...]:
     if spec.data.image_size is not None or info.image_size <= LARGEST_DEFAULT_SIZE:
         return ()
@@ -149,12 +118,12 @@ def _notes(spec: JobSpec, info: DataInfo, blueprint: Blueprint) -> tuple[str, ..
     return (f"Images of {info.image_size} pixels a side are resized to {size}; set data.image_size for another size.",)
 
 
-def _check_memory(spec: JobSpec, parameters: int) -> None:
+def _check_memory(blueprint: Blueprint, parameters: int) -> None:
     """Refuse a network whose training needs more memory than any machine is expected to have."""
     needed, most = parameters * TRAINING_BYTES, max(MOST_TRAINING_BYTES, _machine_bytes())
     if needed > most:
         raise SpecError(
-            f"training {spec.model.architecture} with {parameters:,} parameters takes about {needed / 1e9:,.1f} GB of "
+            f"training {blueprint.architecture} with {parameters:,} parameters takes about {needed / 1e9:,.1f} GB of "
             f"memory, more than {most / 1e9:,.1f} GB. Lower data.image_size, or choose a smaller architecture.",
             field="model.architecture",
         )
@@ -165,7 +134,8 @@ def _machine_bytes() -> int:
 
 
 def _check_names(spec: JobSpec) -> None:
-    models.find(spec.model.architecture)
+    if spec.model.architecture is not None:
+        models.find(spec.model.architecture)
     _known("dataset", spec.data.dataset, data.DATASETS, "data.dataset")
     _known("optimizer", spec.train.optimizer, OPTIMIZERS, "train.optimizer")
     _known("schedule", spec.train.schedule, SCHEDULES, "train.schedule")
@@ -226,33 +196,33 @@ def _check_combinations(spec: JobSpec) -> None:
         )
 
 
-def _check_batches(spec: JobSpec, info: DataInfo, model: nn.Module, image: Tensor) -> None:
+def _check_batches(spec: JobSpec, info: DataInfo, model: nn.Module, blueprint: Blueprint) -> None:
     """Refuse batches of one image if batch norm would see a single value per channel, which it cannot train on."""
     if min(spec.data.batch_size, info.train) > 1:
         return
     try:
-        model.train()(image)
+        model.train()(_example(blueprint))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         if info.train == 1:
             raise SpecError(
-                f"{spec.model.architecture} has batch norm, which cannot train on one training image. Lower "
+                f"{blueprint.architecture} has batch norm, which cannot train on one training image. Lower "
                 "data.validation_fraction, or add images.",
                 field="data.validation_fraction",
             ) from error
         raise SpecError(
-            f"{spec.model.architecture} has batch norm, which cannot train on batches of one image. Set "
+            f"{blueprint.architecture} has batch norm, which cannot train on batches of one image. Set "
             "data.batch_size to 2 or more.",
             field="data.batch_size",
         ) from error
 
 
-def _check_choice(spec: JobSpec, sites: Sequence[Site], operators: Sequence[str]) -> None:
+def _check_choice(spec: JobSpec, blueprint: Blueprint, sites: Sequence[Site], operators: Sequence[str]) -> None:
     """Refuse a search without sites, or with one operator alone."""
     if not sites:
         raise SpecError(
-            f"{spec.model.architecture} calls no activation function, so there is nothing to search.",
+            f"{blueprint.architecture} calls no activation function, so there is nothing to search.",
             field="model.architecture",
         )
     alone = {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS, FinalCandidate.JOINT} & set(spec.final.candidates)

@@ -15,10 +15,12 @@ from safs.errors import OutputError
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A file that every succeeded job has."""
+    """A file of a succeeded job."""
 
     filename: str
     media_type: str
+    optional: bool = False
+    """True if only some results have it."""
 
 
 CHECKPOINT = ResultFile("checkpoint.safetensors", "application/octet-stream")
@@ -29,9 +31,11 @@ REPORT = ResultFile("report.json", "application/json")
 """The comparison, all trials, the learning curves, the time of each stage."""
 PICTURE = ResultFile("report.png", "image/png")
 """The report as a picture."""
+NETWORK = ResultFile("network.json", "application/json", optional=True)
+"""The graph of a declared network, from which ``safs.load`` rebuilds it. Networks that are built by name have none."""
 
 RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
-    {"checkpoint": CHECKPOINT, "config": CONFIG, "report": REPORT, "picture": PICTURE}
+    {"checkpoint": CHECKPOINT, "config": CONFIG, "report": REPORT, "picture": PICTURE, "network": NETWORK}
 )
 """Artifact name, as in ``GET /v1/jobs/{id}/checkpoint`` -> its file."""
 

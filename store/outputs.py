@@ -1,6 +1,6 @@
 """Results of jobs that later jobs reuse: stage outputs by key, and winning configurations."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
 from store.artifacts.stored_files import register
 from store.leases import hold
@@ -37,6 +37,8 @@ def remove(tx: Transaction, lease: Lease, output: StageOutput) -> None:
 def winners(tx: Transaction, job_id: str, architecture: str, limit: int) -> tuple[tuple[str, Json], ...]:
     """Distinct winning configurations of earlier jobs with this architecture, as (job id, winner), newest first.
 
+    Own networks have no architecture; they are found by the identity in their result.
+
     Only jobs of the same owner count that had succeeded when ``job_id`` was first started, so that every attempt at
     ``job_id`` gets the same answer.
     """
@@ -50,7 +52,10 @@ def winners(tx: Transaction, job_id: str, architecture: str, limit: int) -> tupl
             jobs.c.state == JobState.SUCCEEDED,
             jobs.c.finished_at <= started_at,
             jobs.c.owner.is_not_distinct_from(owner),
-            jobs.c.spec[("model", "architecture")].as_string() == architecture,
+            or_(
+                jobs.c.spec[("model", "architecture")].as_string() == architecture,
+                jobs.c.result["identity"].as_string() == architecture,
+            ),
             winner.as_string().is_not(None),
         )
         .order_by(jobs.c.id.desc())

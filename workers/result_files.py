@@ -49,10 +49,13 @@ def summary(report: Json, winner: Training) -> Json:
         "live_weights": report["sparsity"]["live"],
         "gain": report["gain"],
         "winner": stored_winner(winner),
+        "identity": report["job"]["identity"],
     }
 
 
 def _put(attempt: Attempt, folder: Path) -> Stored:
     return {
-        name: (attempt.artifacts.put(folder / file.filename), file.media_type) for name, file in RESULT_FILES.items()
+        name: (attempt.artifacts.put(folder / file.filename), file.media_type)
+        for name, file in RESULT_FILES.items()
+        if not file.optional or (folder / file.filename).exists()
     }

@@ -195,7 +195,7 @@ def _pin_program(attempt: Attempt) -> None:
 
 
 def _dense_weights(attempt: Attempt) -> Path | None:
-    weights = attempt.spec.model.weights
+    weights = attempt.spec.model.file
     if weights is None:
         return None
 

@@ -46,6 +46,10 @@ REFUSALS = (
     "data_unavailable",
     "invalid_weights",
     "untraceable_model",
+    "invalid_network",
+    "unsupported_operation",
+    "network_mismatch",
+    "network_too_large",
     "incompressible_model",
     "unknown_upload",
 )
@@ -222,19 +226,21 @@ def cancel_job(services: ServicesDep, caller: CallerDep, job_id: str) -> Respons
 
 def _check(services: Services, caller: Caller, spec: JobSpec) -> Preflight:
     weights = None
-    if spec.model.weights is not None:
-        with services.database.read() as tx, _upload_errors_named():
-            upload = uploads.get(tx, spec.model.weights, caller.visible_owner)
+    if (upload_id := spec.model.file) is not None:
+        with services.database.read() as tx, _upload_errors_named(spec):
+            upload = uploads.get(tx, upload_id, caller.visible_owner)
         weights = services.artifacts.intact_path(upload.sha256)
     return services.check(spec, data_root=services.settings.data_folder, weights=weights)
 
 
 @contextmanager
-def _upload_errors_named() -> Iterator[None]:
+def _upload_errors_named(spec: JobSpec) -> Iterator[None]:
     try:
         yield
     except UploadNotFound as error:
-        raise UnknownUploadError(str(error), field="model.weights") from error
+        raise UnknownUploadError(
+            str(error), field="model.weights" if spec.model.network is None else "model.network"
+        ) from error
 
 
 def _request(caller: Caller, key: str, spec: JobSpec) -> idempotency.Request:
@@ -256,9 +262,9 @@ def _queue(
         if request is not None and (earlier := idempotency.find(tx, request)) is not None:
             return earlier, True
         _check_quotas(tx, services.settings, caller)
-        if spec.model.weights is not None:
-            with _upload_errors_named():
-                uploads.lock(tx, spec.model.weights)
+        if (upload_id := spec.model.file) is not None:
+            with _upload_errors_named(spec):
+                uploads.lock(tx, upload_id)
         trace = tracing.traceparent()
         job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=caller.owner, traceparent=trace)
         answer = Answer(job.id, serializers.dump(serializers.job(job)).decode())

@@ -63,6 +63,13 @@ async def get_picture(services: ServicesDep, caller: CallerDep, request: Request
     return await _respond(services, caller, request, job_id, "picture")
 
 
+@router.get("/network", summary="Download the graph of a network that was brought", responses=_RESPONSES)
+async def get_network(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+    """Returns the document of the network (`network.json`), from which `safs.load` rebuilds it. Only results of own
+    networks, and of named ones that torch.fx cannot trace, have it."""
+    return await _respond(services, caller, request, job_id, "network")
+
+
 async def _respond(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
     # Hashing a large file takes long, so it must not hold a request thread.
     args = (services, caller, request, job_id, name)

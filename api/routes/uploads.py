@@ -13,6 +13,7 @@ from api.errors import MediaTypeError, UploadError, UploadTooLargeError
 from api.gate.access import Caller
 from api.problems import problem_responses
 from api.schemas import Upload
+from api.uploads.network_check import CheckedNetwork
 from api.uploads.safetensors_stream import Readable, SafetensorsStream
 from store import records, uploads
 from store.crash_points import reach
@@ -34,6 +35,9 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
         "upload_too_large",
         "unsupported_media_type",
         "invalid_upload",
+        "invalid_network",
+        "unsupported_operation",
+        "network_too_large",
         "invalid_request",
         "out_of_space",
         "storage_unavailable",
@@ -73,7 +77,8 @@ def get_upload(services: ServicesDep, caller: CallerDep, upload_id: str) -> Uplo
 def _store(services: Services, caller: Caller, body: Readable, filename: str) -> records.Upload:
     try:
         with SafetensorsStream(body, limit_bytes=services.settings.upload_limit_bytes) as incoming:
-            stored = services.artifacts.put(incoming)
+            checked = CheckedNetwork(incoming, max_gflops=services.settings.network_gflops)
+            stored = services.artifacts.put(checked)
     except ClientDisconnect as error:
         raise UploadError("the upload is truncated: the connection was closed before the end of the file") from error
     except TimeoutError as error:

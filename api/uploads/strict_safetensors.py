@@ -25,6 +25,8 @@ MAX_NAME_LENGTH = 300
 MEMORY_BYTES = 192 * 2**20
 """Memory limit of the process. The largest accepted header needs half of it."""
 CHUNK_BYTES = 2**20
+NETWORK = "safs.network"
+"""Key of the document of a declared network in the metadata."""
 BYTES_OF_DTYPE = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 """Bytes per number of each accepted dtype: those that a network's state dict can hold."""
 
@@ -59,7 +61,7 @@ def parse(file: BinaryIO, *, limit_bytes: int) -> int:
     """
     header = _read_header_bytes(file)
     tensors = read_header(header)
-    declared = 8 + len(header) + tensors[-1].end
+    declared = 8 + len(header) + (tensors[-1].end if tensors else 0)
     if declared > limit_bytes:
         raise TooLarge(f"the file's header declares {declared} bytes")
     for tensor in tensors:
@@ -90,8 +92,9 @@ def read_header(header: bytes) -> list[Tensor]:
         raise Refused("the file is not a safetensors file: its header is not a JSON object")
     if not header.startswith(b"{") or not header.rstrip(b" ").endswith(b"}"):
         raise Refused("the header must begin with '{' and may be padded only with spaces at its end")
-    _check_metadata(parsed.pop("__metadata__", {}))
-    if not parsed:
+    metadata = parsed.pop("__metadata__", {})
+    _check_metadata(metadata)
+    if not parsed and NETWORK not in metadata:  # a network can come without any weights
         raise Refused("the file has no tensors")
     if len(parsed) > MAX_TENSORS:
         raise Refused(f"the header has {len(parsed)} entries; the limit is {MAX_TENSORS}")

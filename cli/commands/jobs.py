@@ -144,7 +144,8 @@ def download(
             _refuse_other_result(found, output)
         folder = found.download(output)
     if as_json:
-        print_json({part: str(folder / file.filename) for part, file in RESULT_FILES.items()})
+        paths = {part: folder / file.filename for part, file in RESULT_FILES.items()}
+        print_json({part: str(path) for part, path in paths.items() if path.exists()})
     else:
         stdout().print(f"{folder} is complete; check it with: safs verify {folder}", soft_wrap=True)
 

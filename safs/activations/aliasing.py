@@ -7,10 +7,12 @@ need its output, but tanh's does, and the identity returns its input itself.
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch._ops import OpOverload
 from torch.fx import Graph, Node
 
 from safs.activations.calls import first_argument
@@ -65,6 +67,8 @@ _VIEW_FUNCTIONS = frozenset(
     {operator.getitem, getattr, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout}
     | {function for name in _VIEW_METHODS if (function := getattr(torch, name, None)) is not None}
 )
+_VIEW_OPERATIONS = frozenset({"dropout.default", "feature_dropout.default", "alpha_dropout.default", "type_as.default"})
+"""Operations that return their input itself in some cases, which their schemas do not say."""
 _VIEW_MODULES = (nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _IN_PLACE_OPERATORS = frozenset(
     {operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.ipow}
@@ -101,7 +105,8 @@ def _neighbours(node: Node, modules: Mapping[str, nn.Module]) -> Iterator[Node]:
 def _passed_through(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
     """The argument whose memory ``node``'s value may share: for a view, dropout in eval mode or an in-place call."""
     is_view = (
-        (node.op == "call_method" and node.target in _VIEW_METHODS)
+        _is_view_operation(node.target)
+        or (node.op == "call_method" and node.target in _VIEW_METHODS)
         or (node.op == "call_function" and node.target in _VIEW_FUNCTIONS)
         or (node.op == "call_module" and isinstance(modules.get(str(node.target)), _VIEW_MODULES))
     )
@@ -113,6 +118,8 @@ def _overwritten(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
     match node.op:
         case "call_module":
             writes = bool(getattr(modules.get(str(node.target)), "inplace", False))
+        case "call_function" if isinstance(node.target, OpOverload):
+            writes = node.target._schema.is_mutable
         case "call_function":
             name = getattr(node.target, "__name__", "")
             writes = node.target in _IN_PLACE_OPERATORS or _is_in_place_name(name) or _has_inplace_flag(node)
@@ -121,6 +128,14 @@ def _overwritten(node: Node, modules: Mapping[str, nn.Module]) -> Node | None:
         case _:
             writes = False
     return first_argument(node) if writes else None
+
+
+def _is_view_operation(target: Any) -> bool:
+    """True for an operation of PyTorch's whose result may share memory with its first argument."""
+    if not isinstance(target, OpOverload) or not target._schema.arguments:
+        return False
+    alias = target._schema.arguments[0].alias_info
+    return (alias is not None and not alias.is_write) or target.__name__ in _VIEW_OPERATIONS
 
 
 def _is_in_place_name(name: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import Node
 
 from safs.activations.operators import OPERATORS, Operator, scaled
@@ -40,7 +41,7 @@ def activation_call(node: Node, modules: Mapping[str, nn.Module]) -> ActivationC
             kind = _BY_METHOD.get(str(node.target)) if node.op == "call_method" else _BY_FUNCTION.get(node.target)
             arguments = {} if kind is None else _arguments(kind, node)
             settings = {} if kind is None else {name: arguments[name] for name in kind.defaults}
-            in_place = bool(arguments.get("inplace", False)) or _name(node.target).endswith("_")
+            in_place = bool(arguments.get("inplace", False)) or name_of(node.target).endswith("_")
         case _:
             return None
     if kind is None or first_argument(node) is None or any(isinstance(value, Node) for value in settings.values()):
@@ -48,9 +49,16 @@ def activation_call(node: Node, modules: Mapping[str, nn.Module]) -> ActivationC
     return ActivationCall(_operator(kind, settings), in_place)
 
 
+def name_of(target: Any) -> str:
+    """Name of a called function or method; of an operation of PyTorch's, without the overload: ``relu_``."""
+    if isinstance(target, OpOverload):
+        return target.__name__.partition(".")[0]
+    return target if isinstance(target, str) else str(getattr(target, "__name__", ""))
+
+
 def first_argument(node: Node) -> Node | None:
     """The first argument of a call: the input of an activation, a view or an in-place operation; None if no node."""
-    first = node.args[0] if node.args else node.kwargs.get("input")
+    first = node.args[0] if node.args else node.kwargs.get("input", node.kwargs.get("self"))
     return first if isinstance(first, Node) else None
 
 
@@ -67,6 +75,11 @@ class _Kind:
     """Names of tensor methods that compute the same."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Settings -> default values, in the order of the function's arguments."""
+
+    @property
+    def operation(self) -> str:
+        """Name of the operation that torch.export records for a call; ``_`` at the end means in place."""
+        return "log_sigmoid" if self.name == "logsigmoid" else self.name
 
 
 _KINDS = (
@@ -99,20 +112,25 @@ _KINDS = (
 )
 _BY_MODULE = {kind.module: kind for kind in _KINDS}
 _BY_FUNCTION: dict[Any, _Kind] = {function: kind for kind in _KINDS for function in (kind.function, *kind.aliases)}
+_BY_FUNCTION |= {
+    getattr(torch.ops.aten, name).default: kind
+    for kind in _KINDS
+    for name in (kind.operation, f"{kind.operation}_")
+    if hasattr(torch.ops.aten, name)
+}
 _BY_METHOD = {method: kind for kind in _KINDS for method in kind.methods}
 
 
 def _arguments(kind: _Kind, node: Node) -> dict[str, Any]:
     """The call's arguments by name, with defaults. Builtins without a signature take the input, then the settings."""
+    if isinstance(node.target, OpOverload):
+        names = [argument.name for argument in node.target._schema.arguments]
+        return {**kind.defaults, **dict(zip(names, node.args, strict=False)), **node.kwargs}
     try:
         names = list(inspect.signature(kind.function).parameters)
     except ValueError:
         names = ["input", *kind.defaults]
     return {**kind.defaults, **dict(zip(names, node.args, strict=False)), **node.kwargs}
-
-
-def _name(target: Any) -> str:
-    return target if isinstance(target, str) else str(getattr(target, "__name__", ""))
 
 
 def _operator(kind: _Kind, settings: Mapping[str, Any]) -> Operator:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from safs.activations.surgery import find_sites, rewire
-from safs.activations.symbolic_trace import in_mode
+from safs.modes import in_mode
 
 BRANCHES = 2
 """Number of linear functions whose maximum is the output: the paper's k."""

@@ -1,9 +1,6 @@
 """A model with replaced activation calls."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from inspect import ismodule
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +9,7 @@ from torch.fx import Graph
 
 from safs.activations.module import Activation
 from safs.errors import SurgeryError
+from safs.graphs import GraphForward
 
 ACTIVATIONS = "_safs_activations"
 """The only name that a rewired model adds to the names of the model."""
@@ -38,8 +36,8 @@ class RewiredModel(nn.Module):
             self.register_buffer(name, constant, persistent=False)
         self.add_module(ACTIVATIONS, nn.ModuleList(activations.values()))
         self._site_paths = tuple(activations)
-        self._eval_forward = _Forward.of(eval_graph, f"{type(model).__name__} in eval mode")
-        self._train_forward = _Forward.of(train_graph, f"{type(model).__name__} in train mode")
+        self._eval_forward = GraphForward.of(eval_graph, f"{type(model).__name__} in eval mode")
+        self._train_forward = GraphForward.of(train_graph, f"{type(model).__name__} in train mode")
         self.training = model.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,7 +45,7 @@ class RewiredModel(nn.Module):
         return self._graph_forward(self, *args, **kwargs)
 
     @property
-    def _graph_forward(self) -> "_Forward":
+    def _graph_forward(self) -> GraphForward:
         return self._train_forward if self.training else self._eval_forward
 
     @property
@@ -103,43 +101,3 @@ def _share(model: nn.Module, rewired: nn.Module) -> None:
         rewired.register_buffer(name, buffer, persistent=name not in model._non_persistent_buffers_set)
     for name, child in model._modules.items():
         rewired.add_module(name, child)
-
-
-class _Forward:
-    """The function that torch.fx writes for a graph. Its first argument is the rewired model.
-
-    A compiled function cannot be pickled, so pickling keeps the source and the names that it uses.
-    """
-
-    def __init__(self, source: str, names: Mapping[str, Any], description: str) -> None:
-        self._source, self._names, self._description = source, dict(names), description
-        namespace = dict(names)
-        exec(compile(source, f"<rewired {description}>", "exec"), namespace)
-        self._function: Callable[..., Any] = namespace["forward"]
-
-    @classmethod
-    def of(cls, graph: Graph, description: str) -> "_Forward":
-        code = graph.python_code("self")
-        return cls(code.src, code.globals, description)
-
-    def __call__(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        return self._function(model, *args, **kwargs)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Forward":
-        return self  # It is never changed.
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        names = {name: _ModuleName(value.__name__) if ismodule(value) else value for name, value in self._names.items()}
-        return _rebuild_forward, (self._source, names, self._description)
-
-
-@dataclass(frozen=True, slots=True)
-class _ModuleName:
-    """Stands for a module in a pickle, which cannot hold modules."""
-
-    name: str
-
-
-def _rebuild_forward(source: str, names: Mapping[str, Any], description: str) -> _Forward:
-    modules = {name: import_module(value.name) for name, value in names.items() if isinstance(value, _ModuleName)}
-    return _Forward(source, {**names, **modules}, description)

@@ -8,8 +8,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,6 +20,8 @@ from torch.fx import Graph, Node, Proxy, Tracer
 from torch.overrides import TorchFunctionMode
 
 from safs.errors import SurgeryError
+from safs.graphs import GraphNetwork, graph_of
+from safs.modes import in_mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,15 @@ class Trace:
 def trace(model: nn.Module, *, training: bool) -> Trace:
     """Trace ``model`` in train or eval mode. Its parameters, buffers and modes are unchanged.
 
+    A ``GraphNetwork`` is not traced; it has its graphs.
+
     Every node's ``meta`` has ``owner``, the path of the calling module, and ``line``, the file and line of the call.
 
     Raises:
         SurgeryError: ``forward`` depends on tensor values, or draws random numbers independent of the input.
     """
+    if isinstance(model, GraphNetwork):
+        return Trace(graph_of(model, training=training), {})
     tracer = _Tracer()
     attributes = set(vars(model))
     with _TRACING, in_mode(model, training), _NoFrozenDraws():
@@ -50,18 +55,6 @@ def trace(model: nn.Module, *, training: bool) -> Trace:
         finally:
             made = {name: vars(model).pop(name) for name in set(vars(model)) - attributes}
     return Trace(graph, _rename_constants(graph, made, "train" if training else "eval"))
-
-
-@contextmanager
-def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Set ``model`` to train or eval mode, and restore the mode of every module afterwards."""
-    before = {module: module.training for module in model.modules()}
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before.items():
-            module.training = mode
 
 
 class _Tracer(Tracer):

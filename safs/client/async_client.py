@@ -35,16 +35,26 @@ class AsyncClient:
         self._client = Client(url, transport, api_key=api_key, backoff=backoff)
 
     async def submit(
-        self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
+        self,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        weights: str | Path | None = None,
+        input: tuple[int, int] | None = None,
+        **sections: Any,
     ) -> "AsyncJob":
         """Queues a job and returns it, as ``Client.submit``."""
-        return AsyncJob(await asyncio.to_thread(self._client.submit, spec, weights=weights, **sections))
+        return AsyncJob(await asyncio.to_thread(self._client.submit, spec, weights=weights, input=input, **sections))
 
     async def check(
-        self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
+        self,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        weights: str | Path | None = None,
+        input: tuple[int, int] | None = None,
+        **sections: Any,
     ) -> Json:
         """Checks a job and queues nothing, as ``Client.check``."""
-        return await asyncio.to_thread(self._client.check, spec, weights=weights, **sections)
+        return await asyncio.to_thread(self._client.check, spec, weights=weights, input=input, **sections)
 
     async def upload(self, path: str | Path) -> str:
         """Uploads a safetensors file and returns its id."""
@@ -128,7 +138,7 @@ class AsyncJob:
         return await asyncio.to_thread(self.remote.trials_frame, stage)
 
     async def download(self, directory: str | Path) -> Path:
-        """Downloads the four files of the result and returns their folder."""
+        """Downloads the files of the result and returns their folder."""
         return await asyncio.to_thread(self.remote.download, directory)
 
 

@@ -27,6 +27,16 @@ def progress_line(view: Mapping[str, Any]) -> str:
     return f"{view['state']}: {', '.join(parts)}"
 
 
+def network_name(spec: Mapping[str, Any]) -> str:
+    """The architecture of a job spec, or the upload that holds the own network.
+
+    >>> network_name({"model": {"architecture": None, "network": "upload_1"}})
+    'own network (upload_1)'
+    """
+    model = spec["model"]
+    return str(model["architecture"] or f"own network ({model.get('network')})")
+
+
 def as_html(view: Mapping[str, Any]) -> str:
     """A table of the job for a notebook; all text is escaped."""
     spec = view["spec"]
@@ -34,7 +44,7 @@ def as_html(view: Mapping[str, Any]) -> str:
         "job": view["id"],
         "name": view["name"],
         "progress": progress_line(view),
-        "network": spec["model"]["architecture"],
+        "network": network_name(spec),
         "data": spec["data"]["dataset"],
         "sparsity": spec["sparsity"],
         "error": (view["error"] or {}).get("message"),

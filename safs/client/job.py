@@ -150,7 +150,7 @@ class RemoteJob:
         return self._connection.get(f"/v1/jobs/{self.id}/report")
 
     def download(self, directory: str | Path) -> Path:
-        """Downloads the four files of the result and returns their folder; ``~`` is expanded.
+        """Downloads the files of the result and returns their folder; ``~`` is expanded.
 
         Each file is checked against the service's sha256 and appears under its name when it is complete. A broken
         connection continues where it broke.
@@ -161,7 +161,12 @@ class RemoteJob:
         folder = Path(directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         for part, file in RESULT_FILES.items():
-            self._fetch(part, folder / file.filename)
+            try:
+                self._fetch(part, folder / file.filename)
+            except ServiceError as error:
+                if not file.optional or error.code != "no_result":
+                    raise
+                (folder / file.filename).unlink(missing_ok=True)  # from another result
         return folder
 
     def _fetch(self, part: str, target: Path) -> None:

@@ -10,6 +10,7 @@ import httpx
 from safs.client.body import as_json, with_weights
 from safs.client.connection import Backoff, Connection, Json
 from safs.client.job import CHUNK_BYTES, RemoteJob
+from safs.client.networks import captured, is_module, with_network
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -37,31 +38,44 @@ class Client:
         self._connection = Connection(address, transport, backoff or Backoff(), key)
 
     def submit(
-        self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
+        self,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        weights: str | Path | None = None,
+        input: tuple[int, int] | None = None,
+        **sections: Any,
     ) -> RemoteJob:
         """Queues a job and returns it. A request that is retried queues one job.
 
         Args:
             spec: the job spec or a part of it. ``sections`` (``model=``, ``data=``, ``sparsity=``, ...) override it.
-                Values may be paths and numpy's scalars.
+                Values may be paths and numpy's scalars. ``model=`` may be a ``torch.nn.Module``: it is captured on this
+                machine (``safs.capture``), and its graph and weights are uploaded.
             weights: a safetensors file with dense weights, which is uploaded first. ``~`` is expanded.
+            input: channels and size of the images that a module takes, such as (3, 32). None takes them from the data,
+                if these are arrays.
 
         Raises:
-            ServiceError: the service refused the job; nothing was queued.
+            ServiceError: the service refused the job, or the module cannot be captured; nothing was queued.
         """
-        return RemoteJob(self._connection, self._post(spec, weights, sections, validate_only=False))
+        return RemoteJob(self._connection, self._post(spec, weights, input, sections, validate_only=False))
 
     def check(
-        self, spec: Mapping[str, Any] | None = None, *, weights: str | Path | None = None, **sections: Any
+        self,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        weights: str | Path | None = None,
+        input: tuple[int, int] | None = None,
+        **sections: Any,
     ) -> Json:
         """The complete job spec, what the checks found, and the expected time (``estimate``).
 
         Takes and raises as ``submit``, and queues nothing.
         """
-        return self._post(spec, weights, sections, validate_only=True)
+        return self._post(spec, weights, input, sections, validate_only=True)
 
     def upload(self, path: str | Path) -> str:
-        """Uploads a safetensors file and returns its id, for ``model.weights``. ``~`` is expanded."""
+        """Uploads a safetensors file and returns its id, for ``model.weights`` or ``model.network``; expands ``~``."""
         path = Path(path).expanduser()
         with path.open("rb") as file:
             headers = {
@@ -103,9 +117,19 @@ class Client:
         self.close()
 
     def _post(
-        self, spec: Mapping[str, Any] | None, weights: str | Path | None, sections: Json, *, validate_only: bool
+        self,
+        spec: Mapping[str, Any] | None,
+        weights: str | Path | None,
+        input: tuple[int, int] | None,
+        sections: Json,
+        *,
+        validate_only: bool,
     ) -> Json:
-        body = as_json({**(spec or {}), **sections})
+        wanted = {**(spec or {}), **sections}
+        if is_module(module := wanted.get("model")):
+            with captured(module, input, wanted.get("data")) as file:
+                wanted = with_network(wanted, self.upload(file))
+        body = as_json(wanted)
         if weights is not None:
             body = with_weights(body, "")  # refused before the upload
             body = with_weights(body, self.upload(weights))

@@ -34,8 +34,8 @@ from torch import Tensor, nn
 
 from safs.activations.module import Activation
 from safs.activations.surgery import RewiredModel
-from safs.activations.symbolic_trace import in_mode
 from safs.data.split import Split
+from safs.modes import in_mode
 
 FLAT = 1e-3
 """Largest |f'| that counts as zero; the identity has 1. Two such neurons in a row leave a millionth of a gradient,

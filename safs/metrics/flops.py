@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from safs.activations.symbolic_trace import in_mode
+from safs.modes import in_mode
 
 
 @dataclass(frozen=True, slots=True)

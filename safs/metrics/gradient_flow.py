@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from safs.activations.symbolic_trace import in_mode
 from safs.data.split import Split
+from safs.modes import in_mode
 
 
 @dataclass(frozen=True, slots=True)

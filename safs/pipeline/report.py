@@ -70,7 +70,8 @@ def report(
         "format": FORMAT,
         "job": {
             "name": spec.name,
-            "architecture": spec.model.architecture,
+            "architecture": preflight.blueprint.architecture,
+            "identity": preflight.blueprint.identity,
             "dataset": spec.data.dataset,
             "sparsity": spec.sparsity,
             "preset": spec.preset,

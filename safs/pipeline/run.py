@@ -17,6 +17,7 @@ from safs.execution.executor import Executor, Task
 from safs.execution.pruning import Pruning
 from safs.execution.training import Training, score
 from safs.execution.work import Context
+from safs.models.declared.file import read_state
 from safs.models.weights import load_dense_weights
 from safs.networks import Network
 from safs.pipeline import report
@@ -28,7 +29,7 @@ from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of
 from safs.preflight import Preflight, check
 from safs.pruning.pruners import PRUNERS
 from safs.report import draw_picture
-from safs.result_folder import PICTURE, REPORT, check_writable
+from safs.result_folder import NETWORK, PICTURE, REPORT, check_writable
 from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
@@ -72,8 +73,8 @@ def run_job(
     Args:
         report: receives every event, in order. An exception that it raises ends the run.
         data_root: folder of the data sets that bring files.
-        dense_weights: safetensors file with the weights that ``spec.model.weights`` names; None trains the dense
-            network.
+        dense_weights: the file that ``spec.model.weights`` or ``spec.model.network`` names; without weights, the dense
+            network is trained.
         preflight: result of ``safs.preflight.check`` if the job was checked already; None checks it now.
         cache: outputs and trials of earlier attempts and earlier jobs.
         faults: faults that earlier attempts survived. The report adds those of this attempt.
@@ -122,7 +123,9 @@ def _dense_context(job: JobContext) -> Context:
 def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
     """The dense network: with the given weights, or trained with the default protocol's recipe."""
     spec, blueprint = job.spec, job.preflight.blueprint
-    if weights is not None:
+    if (given := _given_network(job, weights)) is not None:
+        return given
+    if spec.model.weights is not None and weights is not None:
         with job.stage_log.stage(Stage.DENSE) as record:
             model = blueprint.build()
             load_dense_weights(weights, model)
@@ -139,6 +142,21 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
             raise TrainingError(f"dense training broke down: {_with_advice(trained.outcome)}")
         record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
         return KeyedNetwork(trained.network, key)
+
+
+def _given_network(job: JobContext, file: Path | None) -> KeyedNetwork | None:
+    """The own network with the weights in its file; None if the job names an architecture, or the file has none."""
+    blueprint = job.preflight.blueprint
+    if job.spec.model.network is None or file is None or blueprint.declared is None:
+        return None
+    state = read_state(file, blueprint.declared.document)
+    if state is None:
+        return None
+    with job.stage_log.stage(Stage.DENSE) as record:
+        record.summary = "the given network is used"
+        return KeyedNetwork(
+            Network(blueprint, state), key_of(data=job.data_key, model=blueprint, weights=file_hash(file))
+        )
 
 
 def _with_advice(outcome: Outcome) -> str:
@@ -228,6 +246,8 @@ def _report(job: JobContext, dense: Network, pruned: Network, finalists: list[Fi
         summary = _write(job, dense, pruned, finalists, winner, Path(folder))
         for file in Path(folder).iterdir():
             file.replace(out_dir / file.name)
+    if winner.network.blueprint.declared is None:
+        (out_dir / NETWORK.filename).unlink(missing_ok=True)  # from another result
     return Result(out_dir, summary, winner.training)
 
 

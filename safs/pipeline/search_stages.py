@@ -137,7 +137,7 @@ def _best_of(job: JobContext, search: _Search, start: PrunedStart) -> Trial:
 
 def _firsts(job: JobContext, search: _Search) -> list[Config]:
     """The points that the search tries first: winners of earlier jobs, then the portfolio."""
-    winners = job.cache.winners(job.spec.model.architecture, job.spec.warm_start) if job.spec.warm_start else ()
+    winners = job.cache.winners(job.preflight.blueprint.identity, job.spec.warm_start) if job.spec.warm_start else ()
     warm: list[Config] = []
     for winner in winners:
         operators = _by_group(job.preflight.groups, winner)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from safs.activations.symbolic_trace import in_mode
+from safs.modes import in_mode
 
 
 @contextmanager

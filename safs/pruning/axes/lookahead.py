@@ -16,7 +16,7 @@ from torch.fx import Graph, Interpreter, Node
 from torch.fx.node import map_aggregate
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from safs.activations.calls import activation_call
+from safs.activations.calls import activation_call, name_of
 from safs.activations.symbolic_trace import trace
 
 
@@ -137,7 +137,7 @@ class _Norms(Interpreter):
     def _calls(self, node: Node, names: frozenset[str]) -> bool:
         if node.op == "call_module":
             return type(self._modules[str(node.target)]).__name__ in names
-        return node.op != "placeholder" and getattr(node.target, "__name__", str(node.target)) in names
+        return node.op != "placeholder" and (name_of(node.target) or str(node.target)) in names
 
 
 # fmt: off

@@ -6,6 +6,7 @@ one, since each enters the statistics of LayerNorm, and attention splits channel
 
 from collections import Counter
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.fx import Node
@@ -51,7 +52,7 @@ def _reader(node: Node, modules: dict[str, nn.Module]) -> Node | None:
 def _is_elementwise(node: Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Dropout | nn.Identity):
         return True
-    return node.target is F.dropout or activation_call(node, modules) is not None
+    return node.target in (F.dropout, torch.ops.aten.dropout.default) or activation_call(node, modules) is not None
 
 
 def _group(producer: str, reader: str, modules: dict[str, nn.Module]) -> UnitGroup:

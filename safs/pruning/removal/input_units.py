@@ -72,7 +72,7 @@ def _readers(graph: Graph, modules: dict[str, nn.Module]) -> Iterator[str | None
                 waiting.append(user)
             elif user.op == "call_module" and isinstance(modules[str(user.target)], nn.Linear | nn.Conv2d):
                 yield str(user.target)
-            elif not _asks_for_the_batch_size(user):
+            elif not _asks_for_a_property(user):
                 yield None
 
 
@@ -84,10 +84,15 @@ def _passes_on(node: Node, modules: dict[str, nn.Module]) -> bool:
                 return flatten.start_dim == 1
             case module:
                 return isinstance(module, nn.Identity | nn.Dropout)
+    if node.target is torch.ops.aten.flatten.using_ints:
+        return tuple(node.args[1:]) == (1,)
     if node.target in ("view", "reshape"):
         return len(node.args) == 3 and bool(node.args[2] == -1)
     return node.target in ("flatten", torch.flatten) and tuple(node.args[1:]) == (1,) and not node.kwargs
 
 
-def _asks_for_the_batch_size(node: Node) -> bool:
-    return node.target == "size" or (node.target is getattr and tuple(node.args[1:]) == ("shape",))
+def _asks_for_a_property(node: Node) -> bool:
+    """True for a size of the images, and for their device."""
+    if node.target in ("size", torch.ops.aten.sym_size.int):
+        return True
+    return node.target is getattr and tuple(node.args[1:]) in (("shape",), ("device",))
