@@ -1,4 +1,4 @@
-"""Search spaces as ConfigSpaces, built from a job's spec and its network's sites."""
+"""Search spaces as ConfigSpaces, built from a job's spec and the sites of its network."""
 
 from safs.pipeline.spaces import Spaces
 from search_spaces.activations import activation_space, operators_from

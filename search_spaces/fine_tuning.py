@@ -1,4 +1,4 @@
-"""The space of stage 2: how the sparse network is fine-tuned."""
+"""The space of stage 2: the recipe that fine-tunes the sparse network."""
 
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, EqualsCondition, UniformFloatHyperparameter
 
@@ -20,25 +20,25 @@ _EPOCHS_BEFORE_HALVING = 20
 
 
 def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> ConfigurationSpace:
-    """Optimizer, its learning rate, SGD's momentum, weight decay and schedule; the default is ``train``'s own recipe.
+    """The space of recipes: optimizer, learning rate, SGD's momentum, weight decay and schedule.
 
-    Always active: ``optimizer``, ``weight_decay``, ``schedule``. Active with their optimizer: one
-    ``learning_rate_<optimizer>`` each, and ``momentum`` (SGD). Where ``train`` has a value outside its range, the
-    nearest end stands for it: without weight decay the default has 1e-6, which ``recipe_from`` then reads as 0.
+    ``optimizer``, ``weight_decay`` and ``schedule`` are always active. ``learning_rate_<optimizer>``, and ``momentum``
+    for SGD, are active with their optimizer. The default is ``train``'s own recipe. A value of ``train`` outside its
+    range is represented by the nearest end: a weight decay of 0 by 1e-6, which ``recipe_from`` then reads as 0.
 
     After Loni et al. (2023), arXiv:2305.10964, with these departures:
 
-    - Weight decay is drawn log-uniformly from [1e-6, 1e-1]. There it is uniform on [1e-5, 1e-1]: nine draws in ten are
-      above 1e-2, and most of them destroy a sparse network whatever else is drawn.
-    - Every optimizer may have every schedule. There only SGD has one, yet one cycle of Adam up to 3e-2 was the best
-      recipe that we measured for a network at 99% sparsity.
-    - ``OPTIMIZERS`` says which optimizers stand for TAdam and Fromage, and why.
+    - Weight decay is log-uniform on [1e-6, 1e-1]. In the paper it is uniform on [1e-5, 1e-1], so nine draws in ten are
+      above 1e-2, and most of these destroy a sparse network.
+    - Every optimizer may have every schedule. In the paper only SGD has one, but one cycle of Adam up to 3e-2 was the
+      best recipe that we measured for a network at 99% sparsity.
+    - ``OPTIMIZERS`` names the optimizers that replace TAdam and Fromage, with the reasons.
     - ``multistep`` and Nesterov momentum are not searched: a trial has them only if ``train`` has.
-    - ``halving`` is left out where trials end before it first acts: it would be ``constant`` under another name.
+    - ``halving`` is left out if trials end before it first acts, since it would be the same as ``constant``.
 
     Args:
-        train: its optimizer and its schedule are registry names.
-        epochs: of each trial.
+        train: default protocol. Its optimizer and its schedule are registry names.
+        epochs: epochs of each trial.
     """
     space = ConfigurationSpace(name=FINE_TUNING, seed=seed)
     add_fine_tuning(space, train, epochs)
@@ -46,7 +46,7 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
 
 
 def add_fine_tuning(space: ConfigurationSpace, train: TrainSpec, epochs: int) -> None:
-    """Adds the hyperparameters of ``fine_tuning_space`` to ``space``."""
+    """Add the hyperparameters of ``fine_tuning_space`` to ``space``."""
     optimizer = CategoricalHyperparameter("optimizer", list(OPTIMIZERS), default_value=train.optimizer)
     momentum = _float("momentum", MOMENTA, train.momentum, log=False)
     space.add(
@@ -63,9 +63,9 @@ def add_fine_tuning(space: ConfigurationSpace, train: TrainSpec, epochs: int) ->
 
 
 def recipe_from(config: Config, train: TrainSpec) -> Recipe:
-    """The recipe that a point of ``fine_tuning_space(train, ...)`` stands for; the default's is ``train``'s own.
+    """The recipe of a point of ``fine_tuning_space(train, ...)`` or of the joint space.
 
-    It reads points of the joint space too. Momentum is ``train``'s where the optimizer has none.
+    The default point gives ``train``'s own recipe. If the optimizer has no momentum, the recipe has ``train``'s.
     """
     optimizer = str(config["optimizer"])
     rate = float(config[_rate_of(optimizer)])
@@ -80,7 +80,7 @@ def recipe_from(config: Config, train: TrainSpec) -> Recipe:
 
 
 def values_of(recipe: Recipe) -> Config:
-    """The hyperparameters that stand for ``recipe``: what ``recipe_from`` reads, up to the ends of their ranges."""
+    """The hyperparameters of ``recipe``, as ``recipe_from`` reads them; values out of range become the nearest end."""
     values: Config = {
         "optimizer": recipe.optimizer,
         "schedule": recipe.schedule,
@@ -111,5 +111,5 @@ def _clip(value: float, limits: tuple[float, float]) -> float:
 
 
 def _unclip(value: float, limits: tuple[float, float], own: float) -> float:
-    """``own`` if ``value`` is the end of the range that stands for it, else ``value``."""
+    """``own`` if ``value`` is the end of the range that represents it, else ``value``."""
     return own if value == _clip(own, limits) else value

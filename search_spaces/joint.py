@@ -1,4 +1,4 @@
-"""The space of both stages at once: which operator at which group of sites, and how the network is fine-tuned."""
+"""The space of both stages at once: one operator per group of sites, and the recipe of fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,10 +15,10 @@ JOINT = "joint"
 def joint_space(
     own: Mapping[str, str] | Sequence[str], operators: Sequence[str], train: TrainSpec, epochs: int, seed: int
 ) -> ConfigurationSpace:
-    """The activation space and the fine-tuning space side by side; the default is that of both.
+    """The union of the activation space and the fine-tuning space, with the defaults of both.
 
-    A group's categorical is named ``operator:<group>``, so that no group can have a hyperparameter's name. A point of
-    this space is read by ``operators_from`` and ``recipe_from``. No condition ties one half to the other.
+    A group's categorical is named ``operator:<group>``, so that it cannot have the name of a hyperparameter.
+    ``operators_from`` and ``recipe_from`` read the points of this space. No condition connects the two parts.
     """
     space = ConfigurationSpace(name=JOINT, seed=seed)
     space.add(operator_choices(own, operators, prefix=OPERATOR_OF))

@@ -1,4 +1,4 @@
-"""Points of the search spaces that are worth a trial before any search: the default, known winners, a portfolio."""
+"""Points that a search tries first: the space's default, earlier winners, and a portfolio."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from search_spaces.fine_tuning import FINE_TUNING, recipe_from, values_of
 from search_spaces.joint import JOINT
 
 GATES = ("sigmoid", "hardsigmoid")
-"""Own activations that weigh channels by numbers in [0, 1] (squeeze-and-excitation); the portfolio keeps them."""
+"""Activations that gate channels by numbers in [0, 1] (squeeze-and-excitation). The portfolio keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Known:
     """An entry of the portfolio."""
 
     operator: str | None
-    """At every site that is no gate; None keeps the network's own."""
+    """Operator at every site that is not a gate; None keeps the network's own."""
     fast: bool
-    """One cycle of Adam up to 3e-2, instead of the default protocol's recipe."""
+    """True for one cycle of Adam up to 3e-2; False for the default protocol's recipe."""
 
 
 PORTFOLIO = {
@@ -32,13 +32,13 @@ PORTFOLIO = {
     FINE_TUNING: (Known(None, True),),
     JOINT: (Known("identity", True), Known(None, True), Known("swish", True)),
 }
-"""Space -> what does well in very sparse networks, in the order of trying.
+"""Space -> entries that do well in very sparse networks, in the order in which they are tried.
 
 LeNet-5 on Fashion-MNIST at 99% sparsity, 5 epochs of fine-tuning, one seed, test accuracy in %: under a uniform
 distribution relu 10.0, identity 31.5, elu 30.6, identity with one cycle of Adam up to 3e-2 38.7; under a global one
-46.2, 65.8, (not measured), 74.1, and relu with that cycle 49.6. At 95% the picture is another: there relu is back at
-84.6, and in a six-layer MLP on digits swish led relu by 3 points. Hence the identity first, and swish for where a
-network still has weights enough to profit from what is not linear.
+46.2, 65.8, (not measured), 74.1, and relu with that cycle 49.6. At 95% the order is different: relu reaches 84.6, and
+in a six-layer MLP on digits swish led relu by 3 points. So the portfolio starts with the identity, and includes swish
+for networks that still have enough weights to profit from non-linearity.
 """
 
 
@@ -48,16 +48,16 @@ def config_from(
     operators: Mapping[str, str] | None = None,
     recipe: Recipe | None = None,
 ) -> Config | None:
-    """The point of ``space`` that stands for ``operators`` and ``recipe``; None where the space has no such point.
+    """The point of ``space`` with these operators and this recipe; None if the space has no such point.
 
-    The inverse of ``operators_from`` and ``recipe_from``. A number outside its range becomes the nearest end. There is
-    no such point if the space does not have an operator, the optimizer or the schedule.
+    It is the inverse of ``operators_from`` and ``recipe_from``. A number outside its range becomes the nearest end. The
+    space has no such point if it lacks one of the operators, the optimizer or the schedule.
 
     Args:
-        space: any of the three.
-        train: that the space was built with; its recipe stands in for a missing ``recipe``.
-        operators: group -> operator; the network's own elsewhere. Groups that the space does not have are an error of
-            the caller's, unless it is the fine-tuning space, which has none.
+        space: activation space, fine-tuning space or joint space.
+        train: the default protocol that the space was built with. Its recipe replaces a missing ``recipe``.
+        operators: group -> operator; other groups keep the network's own. Every group must be in the space, unless it
+            is the fine-tuning space, which has none.
     """
     own = plain_config(space.get_default_configuration())
     values: Config = {}
@@ -67,7 +67,7 @@ def config_from(
         assert values.keys() <= set(space), f"{space.name} has no group {sorted(values.keys() - set(space))}"
     if space.name != ACTIVATIONS:
         values |= values_of(recipe or recipe_from(own, train))
-        if values.keys() - set(space):  # the rate of an optimizer that is not searched
+        if values.keys() - set(space):  # The space has no learning rate for this optimizer.
             return None
     try:
         return plain_config(Configuration(space, values=values))
@@ -76,10 +76,10 @@ def config_from(
 
 
 def firsts(space: ConfigurationSpace, train: TrainSpec) -> list[Config]:
-    """The points that a search of ``space`` should try first: its default, then the portfolio as far as it fits.
+    """The points that a search of ``space`` tries first: its default, then the entries of the portfolio that fit it.
 
-    At most four points, no two alike. The default of the activation space and of the joint one is the network's own
-    operators, that of the fine-tuning space and of the joint one is ``train``'s own recipe.
+    There are at most four points, without duplicates. The default has the network's own operators and ``train``'s
+    recipe, as far as the space has operators and recipes.
     """
     default = plain_config(space.get_default_configuration())
     own = {} if space.name == FINE_TUNING else operators_from(default)

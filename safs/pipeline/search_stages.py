@@ -54,7 +54,7 @@ class _Search:
 
 
 def _search_activations(job: JobContext, start: PrunedStart) -> Assignment:
-    """Stage 1: every trial starts from the pruned, un-fine-tuned weights; dense recipe, alpha = beta = 1."""
+    """Run stage 1: each trial starts from the pruned weights, with the dense recipe and alpha = beta = 1."""
     preflight, section = job.preflight, job.spec.activations
     space = job.spaces.activations(preflight.own, preflight.operators, job.spec.seed)
     recipe = recipe_of(job.spec.train)
@@ -67,7 +67,7 @@ def _search_activations(job: JobContext, start: PrunedStart) -> Assignment:
 
 
 def _tune(job: JobContext, stage: Stage, operators: Assignment, start: PrunedStart) -> Recipe:
-    """Stage 2: fine-tuning hyperparameters for ``operators``, with learnable alpha and beta."""
+    """Run stage 2: search the fine-tuning recipe for ``operators``, with learnable alpha and beta."""
     section, train = job.spec.tune, job.spec.train
     space = job.spaces.fine_tuning(train, section.epochs, job.spec.seed)
 
@@ -79,7 +79,7 @@ def _tune(job: JobContext, stage: Stage, operators: Assignment, start: PrunedSta
 
 
 def _search_jointly(job: JobContext, start: PrunedStart) -> Training:
-    """Operators and hyperparameters in one space, with learnable alpha and beta."""
+    """Search operators and hyperparameters in one space, with learnable alpha and beta."""
     preflight, section, train = job.preflight, job.spec.joint, job.spec.train
     space = job.spaces.joint(preflight.own, preflight.operators, train, section.epochs, job.spec.seed)
 

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 def make_strategy(
     section: SearchSpec, space: "ConfigurationSpace", seed: int, *, firsts: Sequence[Config] = (), field: str
 ) -> Strategy:
-    """The strategy that a section of a job asks for, over ``space``.
+    """Make the strategy that a section of a job names, over ``space``.
 
     Args:
-        seed: of its own draws, and of every candidate's training.
-        firsts: points of the space that are tried first and count among ``section.trials``.
-        field: where the section stands in the job spec: ``activations``.
+        seed: seed of the strategy's draws and of every candidate's training.
+        firsts: points of the space that are tried first. They count as trials of the section.
+        field: path of the section in the job spec, such as ``activations``.
 
     Raises:
-        UnknownNameError: no such strategy.
-        SpecError: an option that the strategy does not take, or a space that it cannot search.
+        UnknownNameError: no strategy has this name.
+        SpecError: the strategy does not have one of the options, or cannot search this space.
     """
     entry = STRATEGIES[section.strategy]
     options = parse_options(
@@ -44,13 +44,14 @@ def make_strategy(
     make: Callable[..., Strategy] = partial(
         entry.make, space, trials=section.trials, epochs=section.epochs, seed=seed, options=options
     )
-    if entry.multi_fidelity:  # Its first trials are short as well, and promoted if they deserve it.
+    if entry.multi_fidelity:  # The first candidates start with short trials too, and are promoted if they are good.
         return make(firsts=firsts)
     strategy = make()
     return WarmStart(strategy, firsts, epochs=section.epochs, seed=seed) if firsts else strategy
 
 
-# smac and optuna take seconds to import, which listing the strategies must not cost.
+# The functions below import smac and optuna when they are called, since the imports take seconds and the list of
+# strategies is needed without them.
 
 
 def _make_smac(
@@ -119,7 +120,7 @@ STRATEGIES: Registry[StrategyEntry] = Registry(
         ),
         "exchange": StrategyEntry(
             make=Exchange,
-            summary="a climb that changes one site at a time, with a kick at local optima",
+            summary="a climb that changes one site at a time, with a random kick at local optima",
             stages=_SITES,
             options=ExchangeOptions,
             source="iterated local search: Lourenço, Martin & Stützle (2003)",
@@ -137,19 +138,19 @@ STRATEGIES: Registry[StrategyEntry] = Registry(
         ),
         "tpe": StrategyEntry(
             make=_make_tpe,
-            summary="tree-structured Parzen estimator, each hyperparameter by itself: quick to ask",
+            summary="tree-structured Parzen estimator: models each hyperparameter on its own, proposes quickly",
             stages=_ALL,
             source="Bergstra et al., NIPS 2011; Optuna, arXiv:1907.10902",
         ),
         "gp": StrategyEntry(
             make=_make_gp,
-            summary="Bayesian optimisation with a Gaussian process: the most learned from few trials, slow to ask",
+            summary="Bayesian optimisation with a Gaussian process, for few and expensive trials; proposals are slow",
             stages=_ALL,
             source="Ament et al., arXiv:2310.20708; Optuna's GPSampler",
         ),
         "asha": StrategyEntry(
             make=Asha,
-            summary="asynchronous successive halving: random configurations, of which the best go on",
+            summary="asynchronous successive halving: random configurations, the best of which are trained longer",
             stages=_ALL,
             options=HalvingOptions,
             multi_fidelity=True,
@@ -157,7 +158,7 @@ STRATEGIES: Registry[StrategyEntry] = Registry(
         ),
         "hyperband": StrategyEntry(
             make=_make_hyperband,
-            summary="Hyperband with SMAC3's random forest: configurations that it proposes, of which the best go on",
+            summary="Hyperband: SMAC3's random forest proposes configurations, the best of which are trained longer",
             stages=_ALL,
             options=HalvingOptions,
             multi_fidelity=True,

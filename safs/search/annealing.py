@@ -17,40 +17,47 @@ if TYPE_CHECKING:  # see strategy.py
 
 
 class AnnealingOptions(Options):
+    """Options of ``annealing``."""
+
     start_temperature: float | None = Field(
-        None, gt=0, description="as a difference of losses; by default measured on a tenth of the trials"
+        None,
+        gt=0,
+        description="first temperature, as a difference of losses; by default measured on a tenth of the trials",
     )
     start_acceptance: float = Field(
-        0.3, gt=0, lt=1, description="at the measured start, the probability of accepting a move that costs the mean"
+        0.3,
+        gt=0,
+        lt=1,
+        description="probability of accepting a move of mean cost at the first temperature, if that is measured",
     )
-    cooling: float = Field(0.05, gt=0, le=1, description="the last temperature as a part of the first")
+    cooling: float = Field(0.05, gt=0, le=1, description="last temperature as a fraction of the first")
 
 
 DEFAULTS = AnnealingOptions()
 
 
 class Annealing:
-    """Simulated annealing: accept a worse state with a probability that falls with its cost and with time.
+    """Simulated annealing: a worse state is accepted with a probability that falls with its cost and over time.
 
-    The first state is random; a move puts another operator at a random site. With E the energy (loss) of the current
-    state and E' that of the moved one, it is accepted if E' <= E, otherwise with probability exp((E - E') / T). The
-    temperature falls geometrically over the trials, from T0 to ``cooling`` T0.
+    The first state is random. A move puts another operator at a random site. Let E be the energy (loss) of the current
+    state and E' that of the moved state. The move is accepted if E' <= E, and otherwise with probability
+    exp((E - E') / T). The temperature T falls geometrically over the trials, from T0 to ``cooling`` T0.
 
-    Without ``start_temperature`` a tenth of the trials, at least two, are a walk that accepts every move; then the walk
-    goes back to its best state, and T0 is such that a move that costs the mean absolute difference of energies seen is
-    accepted with probability ``start_acceptance``. So the temperature fits the objective, where SAFS's reference code
-    has 10 to 10,000 for energies below 0.1, at which everything is accepted.
+    Without ``start_temperature``, T0 is measured: a tenth of the trials, at least two, are a walk that accepts every
+    move. The walk then returns to its best state. T0 is the temperature at which a move whose cost is the mean absolute
+    difference of the measured energies is accepted with probability ``start_acceptance``. So T0 fits the objective.
+    SAFS's reference code uses temperatures of 10 to 10,000 for energies below 0.1, at which every move is accepted.
 
-    A state that was tried before makes its step without a trial. A trial that broke down is accepted only in place of
-    one that broke down too.
+    A move to a state that was tried before is decided without a new trial. A failed trial is accepted only in place of
+    another failed trial.
 
-    With several candidates in flight a move starts from the state that is current when it is asked, and its outcome is
+    With several candidates in flight, a move starts from the state that is current when it is asked, and its outcome is
     compared with the state that is current when it is told. A foreign trial is compared in the same way.
 
     Kirkpatrick, Gelatt & Vecchi, "Optimization by simulated annealing", Science 220 (1983).
 
     Raises:
-        SpecError: the space has a hyperparameter that is no categorical.
+        SpecError: the space has a hyperparameter that is not categorical.
     """
 
     asks_ahead = False
@@ -100,7 +107,7 @@ class Annealing:
         return self._trials.exchange(self._state, self._random.randrange(len(self._state)), self._random)
 
     def _walk(self, state: State, energy: float) -> None:
-        """A step of the measurement; after the last one, back to the best state."""
+        """Make a step of the walk that measures T0; after its last step, return to the best state."""
         if isfinite(energy - self._energy):
             self._differences.append(abs(energy - self._energy))
         if isfinite(energy) or not isfinite(self._energy):

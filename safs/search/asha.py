@@ -1,4 +1,4 @@
-"""ASHA: many short trials, of which the best third goes on, and of those again."""
+"""ASHA: many short trials; the best third of them continues, and the best third of those again."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -19,20 +19,22 @@ DEFAULTS = HalvingOptions()
 class Asha:
     """Asynchronous successive halving over epochs, with random configurations.
 
-    There is a rung for each of ``safs.spec.halving.levels``. When asked, it promotes the best trial that is among the
-    best 1/eta of its rung and was not promoted yet, from the highest rung that has one; otherwise it draws a
-    configuration for the lowest rung. All trials train under the schedule of the longest ones, and a promoted trial
-    continues its own. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
+    Each of ``safs.spec.halving.levels`` has a rung. An ask promotes a trial that is among the best 1/eta of its rung
+    and was not promoted yet, from the highest rung that has one. If there is none, it draws a configuration for the
+    lowest rung. All trials train under the learning-rate schedule of the longest ones, and a promoted trial continues
+    its own training. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
     arXiv:1810.05934, algorithm 2.
 
-    The first configurations are the space's default and ``firsts``. Ties on a rung go by cross-entropy, then to the
-    older trial. Trials that broke down or were left early count on their rung and are never promoted. Departing from
-    the paper, where the search goes on for ever: it ends when ``trials`` configurations are drawn and no promotion is
-    left, and a rung to which nothing will come any more promotes at least its best trial, so that one is trained to the
-    end.
+    The first configurations are the space's default and ``firsts``. Equal accuracies on a rung are ordered by
+    cross-entropy, then by age, the older trial first. Failed trials and trials that were stopped early count on their
+    rung and are never promoted.
 
-    A foreign trial takes its place on the rung that it has reached, if its schedule and seed are this search's.
-    Otherwise it only counts among the configurations, and is not drawn again.
+    Departures from the paper, in which the search never ends: it ends once ``trials`` configurations are drawn and no
+    promotion is left. A rung that will receive no more trials promotes at least its best one, so that some trial is
+    trained to the end.
+
+    A foreign trial takes a place on the rung that it has reached if its schedule and seed are those of this search.
+    Otherwise it counts as a configuration, and its point is not drawn again.
     """
 
     asks_ahead = False
@@ -61,7 +63,7 @@ class Asha:
                 self._rungs[index].gone.add(trial.candidate.number)
                 return self._propose(trial.candidate.config, index + 1, continues=trial.candidate.number)
         if self._left <= 0 or (config := self._draws.draw()) is None:
-            if self._left > 0:  # The space is exhausted, so the rungs are as full as they get.
+            if self._left > 0:  # The space is exhausted, so no rung will receive more configurations.
                 self._left = 0
                 return self.ask()
             return None
@@ -87,7 +89,7 @@ class Asha:
         return candidate
 
     def _adopt(self, candidate: Candidate) -> int | None:
-        """The rung that a foreign candidate has reached; None where nothing can go on from it."""
+        """The rung that a foreign candidate has reached; None if no trial can continue it."""
         self._draws.skip(candidate.config)
         index = max((i for i, level in enumerate(self._levels) if level <= candidate.epochs), default=0)
         if candidate.continues is None:
@@ -104,7 +106,7 @@ class Rung:
     def __init__(self) -> None:
         self.trials: list[Trial] = []
         self.gone: set[int] = set()
-        """Numbers of those that were promoted."""
+        """Numbers of the trials that were promoted."""
 
     def promotable(self, quota: int) -> Trial | None:
         """The best trial that was not promoted, if it is among the best ``quota``."""
@@ -113,16 +115,16 @@ class Rung:
 
 
 class Draws:
-    """Points of a space, no two alike: its default, ``firsts``, then random ones."""
+    """Draws distinct points of a space: its default, then ``firsts``, then random points."""
 
     def __init__(self, space: "ConfigurationSpace", seed: int, firsts: Sequence[Config]) -> None:
-        self._space = deepcopy(space)  # Seeding and sampling change it, and it is the caller's.
+        self._space = deepcopy(space)  # Seeding and sampling change the space, which belongs to the caller.
         self._space.seed(seed)
         self._waiting = deque([plain_config(space.get_default_configuration()), *firsts])
         self._seen: set[Point] = set()
 
     def draw(self) -> Config | None:
-        """The next point; None if a fresh one is hard to find."""
+        """The next point; None if no new one was found in ``REDRAWS`` draws."""
         for _ in range(len(self._waiting) + REDRAWS):
             config = self._waiting.popleft() if self._waiting else plain_config(self._space.sample_configuration())
             if point_of(config) not in self._seen:
@@ -131,17 +133,17 @@ class Draws:
         return None
 
     def skip(self, config: Config) -> None:
-        """Never draws this point (again)."""
+        """Exclude a point from all further draws."""
         self._seen.add(point_of(config))
 
 
 def from_the_best(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that may be promoted, by rank: those that neither broke down nor were left."""
+    """The trials that may be promoted, best first: those that neither failed nor were stopped early."""
     return sorted((trial for trial in trials if is_sound(trial.outcome)), key=lambda trial: trial.rank)
 
 
 def is_sound(outcome: Outcome) -> bool:
-    """True if the trial may be promoted: it did not break down and was not stopped early."""
+    """True if the trial may be promoted: it did not fail and was not stopped early."""
     return outcome.error is None and outcome.left is None and isfinite(outcome.loss)
 
 

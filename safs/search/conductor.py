@@ -1,4 +1,4 @@
-"""The conductor: fixes the order of asks and tells, so that candidates never depend on which trial was faster."""
+"""The conductor: fixes the order of asks and tells, so that candidates do not depend on which trial was faster."""
 
 from collections import deque
 
@@ -7,24 +7,24 @@ from safs.trials import Candidate, Outcome
 
 
 class Conductor:
-    """Asks a strategy for candidates and tells it their outcomes, in one order whatever the order of completion.
+    """Asks a strategy for candidates and tells it their outcomes, in an order that does not depend on timing.
 
-    Tells happen in the order of the candidates' numbers. After each, the strategy is asked until ``window``
+    Outcomes are told in the order of the candidates' numbers. After each tell, the strategy is asked until ``window``
     candidates are asked and not told, or it has no more for now. So candidate n is asked exactly when outcomes
-    0 .. n - window are told: the candidates depend on the strategy, its seed and the window, never on timing.
+    0 .. n - window are told, and the candidates depend on the strategy, its seed and the window only.
 
     A serial search is a loop over ``next`` and ``done``::
 
         while (candidate := conductor.next()) is not None:
             conductor.done(candidate.number, judge(candidate))
 
-    A parallel one runs until ``finished``. All tells and asks happen inside ``advance``, which may take long; ``done``
-    and a ``next`` that finds a candidate ready only touch a queue. How often ``advance`` is called changes nothing.
-    There are no locks: one thread at a time may be inside a conductor, such as a helper thread that owns it and talks
-    with the dispatcher by queues.
+    A parallel search runs until ``finished``. All tells and asks happen inside ``advance``, which may take seconds;
+    ``done``, and ``next`` while a candidate is ready, return at once. The number of calls of ``advance`` does not
+    change the order. A conductor has no locks, so only one thread at a time may call it, such as a helper thread that
+    owns it and exchanges messages with the dispatcher by queues.
 
     Args:
-        window: candidates in flight, at least 1; see ``window_for``.
+        window: number of candidates in flight, at least 1; see ``window_for``.
     """
 
     def __init__(self, strategy: Strategy, window: int) -> None:
@@ -44,11 +44,11 @@ class Conductor:
 
     @property
     def finished(self) -> bool:
-        """True once every candidate is told and the strategy has no more; ``advance`` updates it."""
+        """True once every candidate is told and the strategy has no more. Only ``advance`` changes it."""
         return not self._may_ask and not self._untold
 
     def next(self) -> Candidate | None:
-        """The next candidate to try; advances first if none is ready. None: finished, or outcomes are awaited."""
+        """The next candidate, after an ``advance`` if none is ready. None if finished, or outcomes are awaited."""
         if not self._ready:
             self.advance()
         if not self._ready:
@@ -58,12 +58,12 @@ class Conductor:
         return candidate
 
     def done(self, number: int, outcome: Outcome) -> None:
-        """Takes the outcome of the candidate with this number, which ``next`` has handed out; told by ``advance``."""
+        """Store the outcome of a candidate that ``next`` returned; the next ``advance`` tells the strategy."""
         self._running.remove(number)
         self._outcomes[number] = outcome
 
     def advance(self) -> None:
-        """Does all tells and asks that are possible now."""
+        """Do all tells and asks that are possible now."""
         self._fill_window()
         while self._untold and (outcome := self._outcomes.pop(self._untold[0].number, None)) is not None:
             self._strategy.tell(self._untold.popleft(), outcome)
@@ -71,8 +71,8 @@ class Conductor:
             self._fill_window()
 
     def _fill_window(self) -> None:
-        # A strategy that had no more is asked again only after a tell: asking draws random numbers, so one
-        # fruitless ask more or less, depending on timing, would change what follows.
+        # A strategy that had no more is asked again only after a tell. An ask draws random numbers even if it returns
+        # None, so the number of asks must not depend on timing.
         while self._may_ask and len(self._untold) < self._window:
             candidate = self._strategy.ask()
             if candidate is None:
@@ -85,10 +85,10 @@ class Conductor:
 def window_for(slots: int, strategy: Strategy) -> int:
     """Number of candidates to keep in flight for ``slots`` workers.
 
-    One worker gets the textbook algorithm, in which every candidate knows all outcomes before it; only where asking
-    is slow, the next one is asked while the worker is busy. More workers get two candidates in hand: tells keep the
-    order of the candidates, so a trial that takes long holds back the outcomes of faster ones after it, and no worker
-    should stand idle for that.
+    With one worker, each candidate is asked once all earlier outcomes are known, as published. If asks are slow, the
+    next candidate is asked while the worker is busy. With more workers, up to two candidates wait for a free worker.
+    Outcomes are told in order, so a slow trial holds back the outcomes of faster ones after it; the waiting candidates
+    keep the other workers busy meanwhile.
     """
     if slots == 1:
         return 2 if strategy.asks_ahead else 1

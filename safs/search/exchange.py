@@ -16,8 +16,13 @@ if TYPE_CHECKING:  # see strategy.py
 
 
 class ExchangeOptions(Options):
+    """Options of ``exchange``."""
+
     kick: float = Field(
-        0.3, gt=0, le=1, description="part of the sites that are drawn anew at a local optimum; 1 starts at random"
+        0.3,
+        gt=0,
+        le=1,
+        description="fraction of the sites that get new random operators at a local optimum; 1 restarts at random",
     )
 
 
@@ -25,21 +30,21 @@ DEFAULTS = ExchangeOptions()
 
 
 class Exchange:
-    """First improvement over one-exchange moves, from a random state; at a local optimum a kick.
+    """A first-improvement climb over one-exchange moves from a random state, with a random kick at local optima.
 
-    The moves (site, operator) are in one random order, in which they are tried round and round: a better state becomes
-    the current one at once, and the round goes on with the next move. When a whole round has found nothing better, the
-    state is a local optimum: the climb starts again from the best state of all, with an operator drawn anew at a part
-    of its sites. States are not tried twice.
+    The moves (site, operator) are shuffled once and then tried in this order, in rounds. A better state becomes the
+    current state at once, and the round continues with the next move. If a whole round finds nothing better, the state
+    is a local optimum. The climb then restarts from the best state so far, with new random operators at a fraction of
+    its sites. No state is tried twice.
 
-    With several candidates in flight a move starts from the state that is current when it is asked, and becomes the
-    current one if it is better than that which is current when it is told; before a kick all are waited for. A foreign
-    trial becomes the current state if it is better.
+    With several candidates in flight, a move starts from the state that is current when it is asked. It becomes the
+    current state if it is better than the state that is current when it is told. All outcomes are awaited before a
+    kick. A foreign trial becomes the current state if it is better.
 
     Iterated local search: Lourenço, Martin & Stützle (2003), in "Handbook of Metaheuristics".
 
     Raises:
-        SpecError: the space has a hyperparameter that is no categorical.
+        SpecError: the space has a hyperparameter that is not categorical.
     """
 
     asks_ahead = False
@@ -92,7 +97,7 @@ class Exchange:
         self._state, self._energy, self._since_better = state, energy, 0
 
     def _next_move(self) -> State | None:
-        """The next untried state of the round; None at the end of a round without anything better."""
+        """The next untried state of the round; None at the end of a round that found nothing better."""
         assert self._state is not None
         while self._since_better < len(self._moves):
             moved = placed(self._state, *self._moves[self._position])
@@ -100,14 +105,14 @@ class Exchange:
             self._since_better += 1
             if self._trials.is_fresh(moved):
                 return moved
-            # What the current state is worth is unknown while it is in flight; then nothing is better.
+            # While the current state is in flight its energy is unknown, and no state counts as better.
             known = self._state in self._trials.energies
             if known and (energy := self._trials.energies.get(moved, inf)) < self._energy:
                 self._move_to(moved, energy)
         return None
 
     def _kicked(self) -> State | None:
-        """The best state with some sites drawn anew; None if nothing fresh comes of it."""
+        """The best state with new random operators at some sites; None if no untried state was found."""
         best = min(self._trials.energies.items(), key=lambda item: item[1])[0]
         sites = max(round(self._kick * len(best)), min(2, len(best)))
         for _ in range(REDRAWS):

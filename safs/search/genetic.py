@@ -16,15 +16,21 @@ if TYPE_CHECKING:  # see strategy.py
 
 
 class GeneticOptions(Options):
+    """Options of ``genetic``."""
+
     population: int | None = Field(
-        None, ge=2, le=10_000, description="states a generation; by default the root of the trials, at least 4"
+        None, ge=2, le=10_000, description="states per generation; by default the square root of the trials, at least 4"
     )
-    tournament: int = Field(2, ge=1, le=100, description="of so many drawn states the best becomes a parent")
-    crossover: float = Field(0.8, ge=0, le=1, description="probability that a child mixes two parents, site by site")
+    tournament: int = Field(
+        2, ge=1, le=100, description="number of states that are drawn to choose a parent, which is the best of them"
+    )
+    crossover: float = Field(
+        0.8, ge=0, le=1, description="probability that a child takes each site from either of two parents"
+    )
     mutation: float | None = Field(
-        None, ge=0, le=1, description="probability of another operator, a site; by default 1 over the sites"
+        None, ge=0, le=1, description="probability of a new operator at each site; by default 1 / number of sites"
     )
-    elites: int = Field(1, ge=0, le=100, description="the best so many of a generation are in the next as they are")
+    elites: int = Field(1, ge=0, le=100, description="number of best states that the next generation keeps unchanged")
 
 
 DEFAULTS = GeneticOptions()
@@ -33,19 +39,19 @@ DEFAULTS = GeneticOptions()
 class Genetic:
     """A generational genetic algorithm: tournaments, uniform crossover, mutation, elites.
 
-    The first generation is random. Every next one has the elites of the last, which cost no new trial, and children:
-    two parents by tournament, mixed site by site with probability ``crossover`` (otherwise the first alone), then
-    another operator at each site with probability ``mutation``. A child that was tried before mutates on until it was
-    not, since its loss is known.
+    The first generation is random. Each further generation consists of the elites of the last one, which need no new
+    trial, and of children. A child has two parents, each chosen by a tournament. With probability ``crossover`` each of
+    its sites comes from either parent, otherwise all come from the first. Then each site gets another operator with
+    probability ``mutation``. A child that was tried before is mutated until it is new.
 
-    With several candidates in flight those of one generation are tried side by side; the next one is bred when all of
-    them are told. So the candidates do not depend on how many are in flight. A foreign trial is a member of the
-    generation that is being tried, and only the ``population`` best of one breed.
+    Several candidates of one generation can be in flight. The next generation is bred once all of them are told, so the
+    candidates do not depend on the number in flight. A foreign trial joins the current generation; only the
+    ``population`` best members of a generation become parents.
 
     Holland, "Adaptation in Natural and Artificial Systems" (1975); uniform crossover: Syswerda, ICGA 1989.
 
     Raises:
-        SpecError: the space has a hyperparameter that is no categorical.
+        SpecError: the space has a hyperparameter that is not categorical.
     """
 
     asks_ahead = False
@@ -81,7 +87,7 @@ class Genetic:
         self._queue = [queued for queued in self._queue if queued != state]
 
     def _next_generation(self) -> list[State]:
-        """The states to try next: random ones until there is a population, from then on children."""
+        """The states to try next: random ones until the population is complete, then children."""
         missing = self._population - len(self._members)
         if missing > 0:
             return self._fresh(missing, [])
@@ -90,7 +96,7 @@ class Genetic:
         return self._fresh(self._population - len(self._members), parents)
 
     def _fresh(self, count: int, parents: list[tuple[float, State]]) -> list[State]:
-        """Up to this many new, distinct states, or as many as can be found."""
+        """Up to ``count`` distinct states that were not tried; fewer if no more are found."""
         found: list[State] = []
         for _ in range(count):
             state = self._child(parents) if parents else self._trials.draw(self._random)
@@ -112,5 +118,5 @@ class Genetic:
         return first
 
     def _parent(self, parents: list[tuple[float, State]]) -> State:
-        """The best of a few that are drawn; ``parents`` are sorted."""
+        """The best of a few randomly drawn parents. ``parents`` are sorted, best first."""
         return parents[min(self._random.randrange(len(parents)) for _ in range(self._options.tournament))][1]

@@ -1,4 +1,4 @@
-"""The outcomes that a model of the objective is fitted on."""
+"""The outcomes on which a model of the objective is fitted."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -7,19 +7,19 @@ from typing import TypeAlias
 from safs.trials import Candidate, Config, Outcome
 
 CRASH_LOSS = 1.0
-"""Loss of a trial that broke down, for a model: a wrong answer for every image, since models take no infinity."""
+"""Loss of a failed trial for a model, which accepts no infinity: the loss if every image is classified wrongly."""
 Observation: TypeAlias = tuple[Config, float]
 
 
 class History:
-    """Outcomes told so far, thinned once they are many.
+    """The outcomes told so far, and the at most ``most`` of them on which a model is fitted.
 
-    A model's fit takes longer the more it is fitted on. Beyond ``most`` outcomes it is fitted on the best half of so
-    many and, of the others, on the latest: the best say where to look, the latest what was found when looking there
-    last, and between them lies what the search has turned away from. So an ask has a bound, however long the search.
+    The time of a fit grows with the number of outcomes. Beyond ``most`` outcomes, half of the places go to the best
+    outcomes and the other half to the latest of the rest. The best show where good points are, the latest show the
+    present region of the search. So the time of an ask is bounded in a search of any length.
 
     Args:
-        most: even.
+        most: largest number of outcomes for a fit; an even number.
     """
 
     def __init__(self, most: int) -> None:
@@ -33,12 +33,12 @@ class History:
         self._told.append((candidate.config, learned_loss(outcome)))
 
     def learned(self) -> list[Observation]:
-        """The outcomes that a model is fitted on, in the order in which they were told."""
+        """The outcomes for a fit, in the order in which they were told."""
         return [self._told[index] for index in kept([loss for _, loss in self._told], self._most)]
 
 
 def kept(losses: Sequence[float], most: int) -> list[int]:
-    """Which outcomes a model is fitted on, by their index in the order of telling: see ``History``.
+    """Indices of the outcomes for a fit, in the order in which they were told; see ``History``.
 
     >>> kept([0.1, 0.5, 0.4, 0.2, 0.6, 0.7], most=4)
     [0, 3, 4, 5]
@@ -51,5 +51,5 @@ def kept(losses: Sequence[float], most: int) -> list[int]:
 
 
 def learned_loss(outcome: Outcome) -> float:
-    """The loss, finite."""
+    """The outcome's loss; ``CRASH_LOSS`` if it failed or is not finite."""
     return outcome.loss if outcome.error is None and isfinite(outcome.loss) else CRASH_LOSS

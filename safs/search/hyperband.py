@@ -1,4 +1,4 @@
-"""Hyperband with SMAC3's random forest: successive halving in brackets, over configurations that the model proposes.
+"""Hyperband with SMAC3's random forest: successive halving, in brackets, of configurations that the model proposes.
 
 Importing this module imports smac, which takes seconds.
 """
@@ -22,24 +22,24 @@ from safs.spec.halving import HalvingOptions, brackets, hyperband_cost, levels, 
 from safs.trials import Candidate, Config, Outcome, Trial
 
 ENOUGH = 6
-"""Trials of a level from which the forest learns; of levels with as many, the highest."""
+"""Number of trials that a level needs for the forest to learn from it. It learns from the highest such level."""
 
 
 class Hyperband:
-    """Hyperband's brackets over epochs; SMAC3's forest proposes the configurations (BOHB's idea, with a forest).
+    """Hyperband's brackets over epochs, with configurations that SMAC3's forest proposes (as BOHB, with a forest).
 
-    Within a bracket, all trials of a level are compared before the best of them go on to the next; while some are
-    awaited, configurations of the next bracket are tried. Brackets follow one another as in
-    ``safs.spec.halving.brackets``
-    until ``trials`` configurations are in them; what is promoted afterwards drains, and the search ends. All trials
-    train under the schedule of the longest ones, and a promoted trial continues its own. The first configurations are
-    the space's default and ``firsts``. Ties go by cross-entropy, then to the older trial. Trials that broke down or
-    were left early are never promoted.
+    All trials of a level of a bracket are compared before the best of them continue to the next level. While outcomes
+    are awaited, configurations of the next bracket are tried. The brackets are those of
+    ``safs.spec.halving.brackets``, until they hold ``trials`` configurations; then the remaining promotions run and the
+    search ends. All trials train under the learning-rate schedule of the longest ones, and a promoted trial continues
+    its own training. The first configurations are the space's default and ``firsts``. Equal accuracies are ordered by
+    cross-entropy, then by age, the older trial first. Failed trials and trials that were stopped early are never
+    promoted.
 
-    The model is that of SMAC3's MultiFidelityFacade, set up as ``safs.search.smac`` is: it learns from the highest
-    level that has ``ENOUGH`` trials. The brackets are kept here, see decision 016.
+    The model is that of SMAC3's MultiFidelityFacade, with the settings of ``safs.search.smac``. It learns from the
+    highest level that has ``ENOUGH`` trials. Decision 016 says why the brackets are implemented here.
 
-    A foreign trial is learnt from; it takes its place in the bracket of the moment where it fits there.
+    The model learns from a foreign trial as from any other. The trial takes a place in the current bracket if it fits.
 
     Li et al. 2018, arXiv:1603.06560; Falkner et al., "BOHB", 2018, arXiv:1807.01774; Lindauer et al. 2022,
     arXiv:2109.09831.
@@ -64,7 +64,7 @@ class Hyperband:
         self._model = Model(space, trials, self._levels, seed, firsts)
         self._proposals = Proposals(epochs=epochs, seed=seed)
         self._of: dict[int, Bracket] = {}
-        """Number -> bracket of the candidates that are in flight."""
+        """Number of a candidate in flight -> its bracket."""
         self.expected_trials = hyperband_cost(trials, self._levels, options.eta).trials
 
     def ask(self) -> Candidate | None:
@@ -97,7 +97,7 @@ class Hyperband:
         return None
 
     def _open_bracket(self) -> "Bracket | None":
-        """The bracket that has room for configurations."""
+        """The bracket that takes new configurations; None if all brackets are full."""
         if not self._brackets or not self._brackets[-1].room:
             begun = next(self._planned, None)
             if begun is None:
@@ -114,7 +114,7 @@ class Hyperband:
         return candidate
 
     def _adopt(self, trial: Trial) -> None:
-        """Takes a foreign trial for the one that would have been proposed, where it can be that."""
+        """Put a foreign trial in the place of the candidate that would have been proposed, if it fits there."""
         candidate = trial.candidate
         self._model.skip(candidate.config)
         if candidate.continues is not None:
@@ -135,8 +135,8 @@ class Bracket:
     """Successive halving of the configurations that begin at one level.
 
     Args:
-        level: index of the level at which it begins.
-        room: configurations that may still come in.
+        level: index of the level at which the bracket begins.
+        room: number of configurations that the bracket can still take.
         last: index of the last level.
     """
 
@@ -144,18 +144,18 @@ class Bracket:
         self.level, self.room = level, room
         self.awaited = 0
         self.waiting: deque[Trial] = deque()
-        """Trials that are to go on to the present level."""
+        """Promoted trials that were not yet proposed at the current level."""
         self._last, self._eta = last, eta
         self._told: list[Trial] = []
 
     def tell(self, trial: Trial) -> None:
-        """Takes a trial of the present level."""
+        """Record a trial of the current level."""
         self.awaited -= 1
         self._told.append(trial)
         self._advance()
 
     def adopt_promoted(self, trial: Trial) -> None:
-        """Takes a foreign trial in the place of the promotion that it is, if it was to happen here."""
+        """Record a foreign trial that continues a trial of this bracket, in place of that promotion."""
         for before in self.waiting:
             if before.candidate.number == trial.candidate.continues:
                 self.waiting.remove(before)
@@ -164,7 +164,7 @@ class Bracket:
                 return
 
     def close(self) -> None:
-        """No more configurations will come in."""
+        """Take no more configurations."""
         self.room = 0
         self._advance()
 
@@ -177,11 +177,11 @@ class Bracket:
 
 
 class Model:
-    """Configurations to try, no two alike: the space's default, ``firsts``, Sobol points, then what SMAC's forest says.
+    """Proposes distinct configurations: the space's default, ``firsts``, Sobol points, then points from SMAC's forest.
 
     Args:
-        trials: how many configurations will be drawn.
-        at: the levels, in epochs.
+        trials: number of configurations that will be drawn.
+        at: levels, in epochs.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Model:
         self._seen: set[Point] = set()
 
     def draw(self) -> Config | None:
-        """The next configuration; None if a fresh one is hard to find."""
+        """The next configuration; None if no new one was found."""
         for _ in range(len(self._waiting) + REDRAWS):
             try:
                 config = self._waiting.popleft() if self._waiting else self._proposed()
@@ -204,11 +204,11 @@ class Model:
         return None
 
     def skip(self, config: Config) -> None:
-        """Never draws this configuration (again)."""
+        """Exclude a configuration from all further draws."""
         self._seen.add(point_of(config))
 
     def learn(self, config: Config, level: int, outcome: Outcome) -> None:
-        """Takes in what the configuration reached at the level."""
+        """Tell the model the outcome of a configuration at a level."""
         point = Configuration(self._facade.scenario.configspace, values=config)
         self._facade.tell(TrialInfo(point, seed=0, budget=float(level)), trial_value(outcome), save=False)
 
@@ -217,7 +217,7 @@ class Model:
 
 
 def make_facade(space: ConfigurationSpace, trials: int, at: tuple[int, ...], seed: int) -> MultiFidelityFacade:
-    """SMAC set up as in ``safs.search.smac``, over a copy of ``space``."""
+    """SMAC's MultiFidelityFacade over a copy of ``space``, with the settings of ``safs.search.smac``."""
     logging.getLogger("smac").setLevel(logging.CRITICAL)
     with TemporaryDirectory() as folder:
         scenario = Scenario(

@@ -18,26 +18,25 @@ IDLE_FRACTION = 0.02
 
 
 class LateAcceptance:
-    """LAHC as SAFS runs it: accept what beats the current state, or the one accepted ``HISTORY_LENGTH`` steps ago.
+    """LAHC as in SAFS: a state is accepted if it beats the current one, or the one of ``HISTORY_LENGTH`` steps ago.
 
-    The first state is random, operators drawn independently a site. A move puts a random operator at a random site and
-    swaps two random sites (it may well change nothing; a repeated state is a trial like any other).
-    With E the energy of the current state and E' that of the moved one, step counts from 0::
+    The first state is random, with an independent operator at each site. A move puts a random operator at a random site
+    and swaps two random sites. It may change nothing; a repeated state is a trial like any other. Let E be the energy
+    of the current state and E' that of the moved state, and count steps from 0::
 
         idle = idle + 1 if E' >= E else 0
-        accept if E' < history[step % 3] or E' <= E, otherwise the move is undone
-        history[step % 3] = E' if that is lower
+        accept if E' < history[step % 3] or E' <= E, otherwise undo the move
+        history[step % 3] = min(history[step % 3], E')
         stop after the first step > trials - 2 with idle > 0.02 * step
 
-    So ``trials`` = 22 are the paper's 20 steps, and the search goes on beyond them as long as the last move improved.
-    One trial alone is not possible: the rule needs an idle step, so there are at least two. The result is the best of
-    all trials, not the last state. The energy is the trial's loss, 1 - accuracy, where the paper has 1 / accuracy:
-    LAHC only compares energies, and the two have the same order. A trial that broke down has an infinite energy: it is
-    accepted only in place of one that broke down too, and whatever works is accepted after it, so a bad start does not
-    freeze the search.
+    So ``trials`` = 22 gives the paper's 20 steps, and the search continues while the last move improved the energy. The
+    rule needs one idle step, so there are at least two trials. The result is the best of all trials, not the last
+    state. The energy is the trial's loss, 1 - accuracy. The paper uses 1 / accuracy; LAHC only compares energies, and
+    both have the same order. A failed trial has an infinite energy, so it is accepted only in place of another failed
+    trial, and every working state is accepted after it.
 
-    With several candidates in flight a move starts from the state that is current when it is asked, each outcome is a
-    step of its own when it is told, and the stopping rule takes those in flight to be idle until they say otherwise.
+    With several candidates in flight, a move starts from the state that is current when it is asked. Each outcome is a
+    step when it is told. The stopping rule counts candidates in flight as idle steps until they are told.
     A foreign trial is a step as well, accepted by the same rule. Foreign trials that come before the strategy's own
     first proposal are a choice of starts: the best of them becomes the state and fills the history.
 
@@ -45,7 +44,7 @@ class LateAcceptance:
     package lahc 1.0.5, which Loni et al. (2023), arXiv:2305.10964, use.
 
     Raises:
-        SpecError: the space is not made of categoricals that all have the same choices.
+        SpecError: the hyperparameters of the space are not categoricals that all have the same choices.
     """
 
     asks_ahead = False
@@ -96,7 +95,7 @@ class LateAcceptance:
         self._state, self._energy, self._history = self._state_of(candidate), energy, [energy] * HISTORY_LENGTH
 
     def _stops(self) -> bool:
-        # The candidate of the first state is no step, so while it is in flight it must not be counted as one.
+        # The first state is not a step, so its candidate does not count as one while it is in flight.
         in_flight = self._proposals.in_flight
         pending = in_flight if self._history else max(in_flight - 1, 0)
         step, idle = self._step + pending, self._idle + pending
@@ -121,7 +120,7 @@ def common_choices(space: "ConfigurationSpace") -> Sequence[str]:
     """The choices that all hyperparameters of ``space`` share.
 
     Raises:
-        SpecError: there is none, or one is no categorical, or two have different choices.
+        SpecError: the space is empty, a hyperparameter is not categorical, or two have different choices.
     """
     from ConfigSpace import CategoricalHyperparameter
 

@@ -1,6 +1,6 @@
 """TPE and a Gaussian process: Optuna's samplers by ask and tell, over any space.
 
-Importing this module imports optuna, and the first ask of ``Gp`` torch, which takes seconds.
+Importing this module imports optuna, and the first ask of ``Gp`` imports torch; both take seconds.
 """
 
 import logging
@@ -32,26 +32,26 @@ from safs.spec.options import NoOptions
 from safs.trials import Candidate, Config, Outcome
 
 STARTUP = 10
-"""Random trials before the model at most; at least 3, and a quarter of the trials in between, as for SMAC."""
+"""Largest number of random trials before the model is used. It is a quarter of the trials, from 3 to this number."""
 LEARNS_FROM = 150
-"""Outcomes that the model is fitted on at most: see ``History``. A Gaussian process's fit grows with their cube."""
+"""Largest number of outcomes for a fit; see ``History``. The time of a Gaussian process's fit grows with its cube."""
 
 
 class _Sampled(ABC):
-    """Proposes what a sampler of Optuna suggests; the first candidate is the space's default configuration.
+    """Proposes the suggestions of one of Optuna's samplers, after the space's default configuration.
 
-    Each ask has a study and a sampler of its own: outcomes told go in as finished trials, candidates in flight as
-    running ones, and the sampler's seed comes from the strategy's and from how many trials there are. So a proposal
-    depends on what is known alone. What was proposed before, whose loss is known, gives way to a random neighbour that
-    was not, then to a random draw; the search ends early in a space with no fresh points. A foreign trial is an
-    observation like any other.
+    Each ask makes a new study and a new sampler. The study holds the outcomes told as finished trials and the
+    candidates in flight as running ones. The sampler's seed is derived from the strategy's seed and the number of
+    trials. So a proposal depends only on the outcomes that are known. A suggestion that was proposed before is replaced
+    by a new random neighbour, or else by a new random draw. The search ends early if the space has no new points. A
+    foreign trial is an observation like any other.
     """
 
     def __init__(
         self, space: ConfigurationSpace, *, trials: int, epochs: int, seed: int, learns_from: int, conditional: bool
     ) -> None:
-        logging.getLogger("optuna").setLevel(logging.ERROR)  # It tells of every trial.
-        self._space = deepcopy(space)  # Seeding and sampling change it, and it is the caller's.
+        logging.getLogger("optuna").setLevel(logging.ERROR)  # Optuna logs every trial.
+        self._space = deepcopy(space)  # Seeding and sampling change the space, which belongs to the caller.
         self._space.seed(seed)
         self._distributions = {name: distribution_of(parameter) for name, parameter in space.items()}
         self._defaults = plain_config({name: parameter.default_value for name, parameter in space.items()})
@@ -86,22 +86,25 @@ class _Sampled(ABC):
         """Optuna's sampler for one ask."""
 
     def _suggest(self) -> Config:
-        # Seeds of neighbouring asks are neighbours, which the generators behind them do not mind.
+        # Consecutive asks have consecutive seeds, from which the generators draw independent numbers.
         study = create_study(sampler=self._sampler((self._seed * 10_007 + self._proposals.made) % 2**32))
         study.add_trials([self._trial(config, loss) for config, loss in self._history.learned()])
         study.add_trials([self._trial(config, None) for config in self._running.values()])
         return self._step_by_step(study) if self._conditional else self._at_once(study)
 
     def _at_once(self, study: Study) -> Config:
-        """All hyperparameters from one joint suggestion, less those that turn out to be inactive."""
+        """A joint suggestion for all hyperparameters, without those that are inactive in it."""
         values = study.ask(fixed_distributions=self._distributions).params
         return plain_config(deactivate_inactive_hyperparameters(values, self._space))
 
     def _step_by_step(self, study: Study) -> Config:
-        """Each hyperparameter by itself, where those before it make it active."""
+        """A suggestion for one hyperparameter after the other, each if the earlier ones make it active."""
         trial = study.ask()
         config: Config = {}
-        for name, distribution in self._distributions.items():  # ConfigSpace lists conditions' parents first.
+        for (
+            name,
+            distribution,
+        ) in self._distributions.items():  # ConfigSpace lists parents before the hyperparameters that depend on them.
             conditions = self._space.parent_conditions_of[name]
             parents = {parent.name for parent in self._space.parents_of[name]}
             if parents <= set(config) and all(condition.satisfied_by_value(config) for condition in conditions):
@@ -109,7 +112,7 @@ class _Sampled(ABC):
         return config
 
     def _trial(self, config: Config, loss: float | None) -> FrozenTrial:
-        """A finished trial, or without a loss a running one."""
+        """A finished trial; a running one if ``loss`` is None."""
         params = dict(config) if self._conditional else self._defaults | config
         return create_trial(
             state=TrialState.RUNNING if loss is None else TrialState.COMPLETE,
@@ -122,7 +125,7 @@ class _Sampled(ABC):
         return plain_config(self._space.get_default_configuration())
 
     def _fresh(self, config: Config) -> Config | None:
-        """``config`` if it was never tried, else a neighbour or a random point that was not; None without any."""
+        """``config`` if it is new, else a new neighbour or a new random point; None if none was found."""
         if point_of(config) not in self._seen:
             return config
         start = Configuration(self._space, values=config)
@@ -137,16 +140,15 @@ class _Sampled(ABC):
 
 
 class Tpe(_Sampled):
-    """The tree-structured Parzen estimator, each hyperparameter by itself and given those that make it active.
+    """The tree-structured Parzen estimator. It models each hyperparameter on its own, where the others make it active.
 
-    With several candidates in flight it takes those as bad ones (a constant liar), so that it does not propose the
-    same again.
+    Candidates in flight count as bad ones (a constant liar), so that points near them are not proposed again.
 
     Bergstra, Bardenet, Bengio & Kegl, "Algorithms for Hyper-Parameter Optimization", NIPS 2011; Optuna: Akiba et al.
     (2019), arXiv:1907.10902.
 
     Raises:
-        SpecError: a hyperparameter of a kind that Optuna has not.
+        SpecError: Optuna does not have this kind of hyperparameter.
     """
 
     asks_ahead = False
@@ -161,16 +163,16 @@ class Tpe(_Sampled):
 
 
 class Gp(_Sampled):
-    """Bayesian optimisation with a Gaussian process: Matern 5/2 kernel, a length scale a hyperparameter, log EI.
+    """Bayesian optimisation with a Gaussian process: Matern 5/2 kernel, one length scale per hyperparameter, log EI.
 
-    Hyperparameters that are switched off by a condition stand at their default. With several candidates in flight the
-    improvement is expected over what those may find (qLogEI).
+    Inactive hyperparameters have their default value. With several candidates in flight, the expected improvement takes
+    their possible outcomes into account (qLogEI).
 
     Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization" (2023), arXiv:2310.20708;
     Optuna's GPSampler.
 
     Raises:
-        SpecError: a hyperparameter of a kind that Optuna has not.
+        SpecError: Optuna does not have this kind of hyperparameter.
     """
 
     asks_ahead = True
@@ -185,10 +187,10 @@ class Gp(_Sampled):
 
 
 def distribution_of(parameter: Hyperparameter[Any, Any]) -> BaseDistribution:
-    """A hyperparameter of a ConfigSpace in Optuna's terms.
+    """Optuna's distribution for a hyperparameter of a ConfigSpace.
 
     Raises:
-        SpecError: its kind has no counterpart.
+        SpecError: Optuna does not have this kind of hyperparameter.
     """
     match parameter:
         case CategoricalHyperparameter():
@@ -199,7 +201,9 @@ def distribution_of(parameter: Hyperparameter[Any, Any]) -> BaseDistribution:
             return FloatDistribution(float(parameter.lower), float(parameter.upper), log=parameter.log)
         case UniformIntegerHyperparameter():
             return IntDistribution(int(parameter.lower), int(parameter.upper), log=parameter.log)
-    raise SpecError(f"{parameter.name!r} is a {type(parameter).__name__}, which Optuna has not; use smac or random")
+    raise SpecError(
+        f"{parameter.name!r} is a {type(parameter).__name__}, which Optuna does not have; use smac or random"
+    )
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> str | int | float:

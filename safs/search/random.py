@@ -1,4 +1,4 @@
-"""Random search: the baseline that every other strategy has to beat."""
+"""Random search, the baseline for every other strategy."""
 
 from copy import deepcopy
 from typing import TYPE_CHECKING
@@ -12,14 +12,14 @@ if TYPE_CHECKING:  # see strategy.py
 
 
 class RandomSearch:
-    """Independent draws from any space, none of them twice: the search ends early in a space with no fresh points."""
+    """Independent draws from any space. No point is drawn twice, so the search ends early in a small space."""
 
     asks_ahead = False
 
     def __init__(
         self, space: "ConfigurationSpace", *, trials: int, epochs: int, seed: int, options: NoOptions = NO_OPTIONS
     ) -> None:
-        self._space = deepcopy(space)  # Seeding and sampling change it, and it is the caller's.
+        self._space = deepcopy(space)  # Seeding and sampling change the space, which belongs to the caller.
         self._space.seed(seed)
         self._proposals = Proposals(epochs=epochs, seed=seed)
         self._seen: set[Point] = set()
@@ -32,7 +32,7 @@ class RandomSearch:
         return None if config is None else self._proposals.propose(config)
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Nothing to learn, since draws are independent, but that a foreign candidate need not be drawn again."""
+        """Exclude a foreign candidate from further draws. Outcomes do not matter, since draws are independent."""
         if not self._proposals.told(candidate):
             self._seen.add(point_of(candidate.config))
 

@@ -1,4 +1,4 @@
-"""Going on with a search that an earlier attempt began: the strategy is run again, over the outcomes that it found."""
+"""Resuming the search of an earlier attempt: the strategy runs again and receives the recorded outcomes."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,17 +9,18 @@ from safs.trials import Candidate, Outcome, Trial
 class Replayed:
     """A strategy whose proposals are checked against the trials of an earlier attempt.
 
-    A strategy depends on its arguments, the calls and the outcomes alone, so a fresh one that is asked and told in the
-    same order proposes the same again, and then what it would have proposed next. As long as that holds this is
-    transparent; whoever runs the trials takes the known outcomes instead of running them.
+    A strategy depends on its arguments, the calls and the outcomes only. So a new strategy that is asked and told in
+    the same order makes the recorded proposals again, and then continues as the first one would have. While the
+    proposals match, this class passes all calls through, and the executor uses the recorded outcomes instead of running
+    the trials.
 
-    It does not hold where the earlier attempt ran other code or with other numbers in flight. Then, at the first
-    proposal that is not the recorded one, ``make`` is called again; the new strategy is told all known trials as
-    foreign ones, in the order of their numbers, and goes on from there. What was proposed before that and is not known
-    is told to it when it comes; nothing is asked until then, so that it counts among the trials.
+    Proposals differ if the earlier attempt ran other code or had another number of candidates in flight. At the first
+    difference, ``make`` is called again. The new strategy is told all known trials as foreign ones, in the order of
+    their numbers, and continues from there. Candidates that were proposed before the difference and are still in flight
+    are told to it as well; nothing is asked until they are, so that they count as trials.
 
     Args:
-        make: makes the strategy, always the same.
+        make: makes the strategy; always the same one.
         known: trials of the earlier attempt, by number.
     """
 
@@ -31,9 +32,9 @@ class Replayed:
         self._untold: set[int] = set()
         self._awaited: set[int] = set()
         self.diverged: str | None = None
-        """Where the search left the recorded one, and how."""
+        """Description of the first difference from the recorded search; None if there is none."""
         self.adopted: list[Trial] = []
-        """Known trials that will never be asked again, by number: the strategy was told of them."""
+        """Known trials that the new strategy was told and will not propose again, by number."""
 
     @property
     def expected_trials(self) -> int:
@@ -63,9 +64,9 @@ class Replayed:
             self._known[candidate.number] = Trial(candidate, outcome)
 
     def _mismatch(self, candidate: Candidate | None) -> str | None:
-        """Why this proposal is not the recorded one, if it is not."""
+        """Description of the difference between this proposal and the recorded one; None if they are the same."""
         if candidate is None:
-            # With trials in flight, a strategy may have more to propose once it knows them.
+            # A strategy with trials in flight may propose more once it knows their outcomes.
             left = [number for number in sorted(self._known) if number >= self._next]
             if self._untold or not left:
                 return None

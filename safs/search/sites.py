@@ -1,4 +1,4 @@
-"""States, random draws and tried states, shared by the strategies that walk over operators at sites."""
+"""States, random draws and tried states of the strategies that walk over operators at sites."""
 
 from collections.abc import Sequence
 from math import inf, isnan
@@ -13,18 +13,18 @@ if TYPE_CHECKING:  # see strategy.py
     from ConfigSpace import ConfigurationSpace
 
 State: TypeAlias = tuple[str, ...]
-"""An operator a site, in the order of the sites."""
+"""One operator per site, in the order of the sites."""
 
 
 class SiteTrials:
-    """The trials of a search over sites. Each state is tried once: the same seed would give the same loss again.
+    """The trials of a search over sites. Each state is tried once, since the same seed would give the same loss again.
 
     Args:
-        strategy: its name, for messages.
+        strategy: name of the strategy, for error messages.
         trials, epochs, seed: as in ``MakeStrategy``.
 
     Raises:
-        SpecError: the space has a hyperparameter that is no categorical.
+        SpecError: the space has a hyperparameter that is not categorical.
     """
 
     def __init__(self, space: "ConfigurationSpace", strategy: str, *, trials: int, epochs: int, seed: int) -> None:
@@ -32,14 +32,14 @@ class SiteTrials:
         self.sites: tuple[str, ...] = tuple(choices)
         self.choices: tuple[Sequence[str], ...] = tuple(choices.values())
         self.energies: dict[State, float] = {}
-        """Loss of every state that was told; infinite if the trial broke down."""
+        """State -> loss, for every state that was told; infinite if the trial failed."""
         self._proposals = Proposals(epochs=epochs, seed=seed)
         self._trials = trials
         self._open: set[State] = set()
 
     @property
     def left(self) -> int:
-        """Trials that may still be proposed."""
+        """Number of trials that may still be proposed."""
         return max(self._trials - self._proposals.made, 0)
 
     @property
@@ -51,7 +51,7 @@ class SiteTrials:
         return self._proposals.propose(dict(zip(self.sites, state, strict=True)))
 
     def told(self, candidate: Candidate, outcome: Outcome) -> tuple[State, float]:
-        """The candidate's state, and the energy that it turned out to have."""
+        """Record an outcome; returns the candidate's state and its energy."""
         self._proposals.told(candidate)
         state, energy = self.state(candidate.config), energy_of(outcome)
         self._open.discard(state)
@@ -69,23 +69,23 @@ class SiteTrials:
         return tuple(random.choice(choices) for choices in self.choices)
 
     def draw_fresh(self, random: Random) -> State | None:
-        """A random state that is fresh; None if there seems to be none."""
+        """A random state that was not tried; None if none was found in ``REDRAWS`` draws."""
         draws = (self.draw(random) for _ in range(REDRAWS))
         return next(filter(self.is_fresh, draws), None)
 
     def exchange(self, state: State, site: int, random: Random) -> State:
-        """``state`` with another operator at a site, if there is another."""
+        """``state`` with another random operator at ``site``; unchanged if the site has only one operator."""
         others = [operator for operator in self.choices[site] if operator != state[site]]
         return placed(state, site, random.choice(others)) if others else state
 
 
 def placed(state: State, site: int, operator: str) -> State:
-    """``state`` with this operator at this site."""
+    """``state`` with ``operator`` at ``site``."""
     return (*state[:site], operator, *state[site + 1 :])
 
 
 def energy_of(outcome: Outcome) -> float:
-    """The loss; infinite if it is no number."""
+    """The outcome's loss; infinite if it is NaN."""
     return inf if isnan(outcome.loss) else outcome.loss
 
 
@@ -93,7 +93,7 @@ def choices_by_site(space: "ConfigurationSpace", strategy: str) -> dict[str, Seq
     """Site -> its operators.
 
     Raises:
-        SpecError: a hyperparameter is no categorical.
+        SpecError: a hyperparameter is not categorical.
     """
     from ConfigSpace import CategoricalHyperparameter
 

@@ -28,19 +28,19 @@ from safs.spec.options import NoOptions
 from safs.trials import Candidate, Outcome
 
 LEARNS_FROM = 300
-"""Outcomes that the forest is fitted on at most: see ``safs.search.history``."""
+"""Largest number of outcomes for a fit of the forest; see ``safs.search.history``."""
 DRAWS, ROUNDS, STARTS, MOVES = 1000, 5, 3, 50
-"""Effort of one ask: random draws, then rounds of so many moves from each of the best points so far."""
+"""Effort of one ask: random draws, then rounds that make up to ``MOVES`` moves from each of the best ``STARTS``."""
 
 
 class Smac:
     """SMAC3's HyperparameterOptimizationFacade by ask and tell, over any space.
 
-    The first candidate is the space's default configuration, then come Sobol points, then what the forest finds
-    promising (one in five is a random draw). No configuration is proposed twice; the search ends early in a space with
-    no fresh ones. The forest is fitted anew for each ask, not for every eighth as is SMAC's default, with which twenty
-    trials would fit it twice; on at most ``LEARNS_FROM`` outcomes. It knows nothing of candidates in flight, but they
-    are not proposed again. A foreign trial is an observation like any other.
+    The first candidate is the space's default configuration. Sobol points follow, then points that the forest finds
+    promising; one in five is a random draw. No configuration is proposed twice, so the search ends early in a small
+    space. The forest is fitted for each ask, on at most ``LEARNS_FROM`` outcomes. By SMAC's default it is fitted for
+    every eighth candidate, which is twice in twenty trials. The forest ignores candidates in flight, but they are not
+    proposed again. A foreign trial is an observation like any other.
 
     Lindauer et al., "SMAC3", JMLR 23 (2022), arXiv:2109.09831.
     """
@@ -74,28 +74,28 @@ class Smac:
         self._smac.tell(trial, trial_value(outcome), save=False)
 
     def _foreign(self, candidate: Candidate) -> TrialInfo:
-        """A trial that SMAC did not propose, and will not propose any more."""
+        """Register a trial that SMAC did not propose, so that SMAC will not propose it."""
         config = Configuration(self._smac.scenario.configspace, values=candidate.config)
         self._smac.intensifier.config_selector._processed_configs.append(config)
-        if not self._smac.intensifier._tf_instances:  # Nothing was asked yet; SMAC draws its seed at the first ask.
+        if not self._smac.intensifier._tf_instances:  # Before the first ask SMAC has not drawn its seed yet.
             self._smac.intensifier.__post_init__()
-        (key,) = self._smac.intensifier.get_instance_seed_keys_of_interest()  # SMAC's seed: one for all trials.
+        (key,) = self._smac.intensifier.get_instance_seed_keys_of_interest()  # SMAC uses one seed for all trials.
         return TrialInfo(config, instance=key.instance, seed=key.seed)
 
 
 def trial_value(outcome: Outcome) -> TrialValue:
-    """The outcome in SMAC's terms."""
+    """The outcome as SMAC's TrialValue; a failed trial has the cost ``CRASH_LOSS``."""
     if outcome.error is not None or not isfinite(outcome.loss):
         return TrialValue(cost=CRASH_LOSS, time=outcome.seconds, status=StatusType.CRASHED)
     return TrialValue(cost=outcome.loss, time=outcome.seconds)
 
 
 def make_facade(space: ConfigurationSpace, *, trials: int, seed: int) -> HyperparameterOptimizationFacade:
-    """SMAC set up to be quick, quiet and repeatable, over a copy of ``space``."""
-    # SMAC logs what is not for users (its own settings, retries) or is dealt with here (an exhausted space).
+    """SMAC's facade over a copy of ``space``, with fast, silent and repeatable settings (decision 011)."""
+    # SMAC logs its own settings and retries, which users do not need, and exhausted spaces, which are handled here.
     logging.getLogger("smac").setLevel(logging.CRITICAL)
     with TemporaryDirectory() as folder:
-        # SMAC insists on writing its empty state when it is made; told with save=False it never writes again.
+        # SMAC writes its empty state when it is made. With save=False in every tell it never writes again.
         scenario = Scenario(
             deepcopy(space), deterministic=True, n_trials=trials, seed=seed, output_directory=Path(folder)
         )
@@ -107,15 +107,16 @@ def make_facade(space: ConfigurationSpace, *, trials: int, seed: int) -> Hyperpa
             initial_design=DefaultFirst(scenario),
             intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
             logging_level=False,
-            overwrite=True,  # Else it asks on standard input what to do with an older run.
+            overwrite=True,  # Otherwise SMAC asks on standard input what to do with an older run.
         )
 
 
 def forest(scenario: Scenario) -> RandomForest:
-    """The facade's own forest, made fast.
+    """The facade's own forest, with two faster settings.
 
-    On one thread: handing ten small trees to several costs more than it saves. And with room for as many leaves as
-    there can be points: for the facade's 2**20 scikit-learn sets aside 100 MB a tree, nine tenths of an ask's time.
+    It runs on one thread, since distributing ten small trees takes longer than fitting them. It has room for as many
+    leaves as there can be points. For the facade's 2**20 leaves, scikit-learn allocates 100 MB per tree, which takes
+    nine tenths of the time of an ask.
     """
     return RandomForest(
         scenario.configspace,
@@ -131,18 +132,20 @@ def forest(scenario: Scenario) -> RandomForest:
 
 
 class Selector(ConfigSelector):
-    """SMAC's loop of fit and search, with a bound on what a fit costs and without a prediction a past trial."""
+    """SMAC's loop of fit and search, with a bounded time per fit and one prediction for all past trials."""
 
     def _collect_data(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         configs, costs, evaluated = super()._collect_data()
         if len(costs) <= LEARNS_FROM:
             return configs, costs, evaluated
-        self._previous_entries = -1  # It fits again only if this many have become more, which they do no longer.
+        self._previous_entries = (
+            -1
+        )  # SMAC fits again only if the number of entries has grown, but here it no longer grows.
         rows = kept(costs[:, 0].tolist(), LEARNS_FROM)
         return configs[rows], costs[rows], configs[rows]
 
-    def _get_x_best(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:  # noqa: N803  # as SMAC names it
-        """The best of the evaluated points by the forest's prediction; SMAC predicts them one by one."""
+    def _get_x_best(self, X: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:  # noqa: N803  # SMAC's name
+        """The evaluated point with the forest's best prediction. SMAC's own method predicts one point at a time."""
         assert self._model is not None
         mean, _ = self._model.predict_marginalized(X)
         best = int(np.argmin(mean[:, 0]))
@@ -150,7 +153,7 @@ class Selector(ConfigSelector):
 
 
 class DefaultFirst(SobolInitialDesign):
-    """The default configuration, then a quarter of the trials in Sobol points; SMAC would put the default last."""
+    """The default configuration, then Sobol points, a quarter of the trials. SMAC would put the default last."""
 
     def select_configurations(self) -> list[Configuration]:
         default = self._configspace.get_default_configuration()
@@ -158,12 +161,12 @@ class DefaultFirst(SobolInitialDesign):
 
 
 class Maximizer(AbstractAcquisitionMaximizer):
-    """Finds points of high expected improvement: random draws, then rounds of moves of one hyperparameter.
+    """Finds points of high expected improvement by random draws, then by rounds of moves of one hyperparameter.
 
-    In place of SMAC's own, for three reasons. That one is slow over many categoricals. Its starting points come out of
-    a set, so its candidates change with PYTHONHASHSEED. And in SMAC 2.4.1 its local search drops every neighbour of a
-    point that has an inactive hyperparameter (NaN != NaN counts as a difference), so in a space with conditions it
-    stands still.
+    It replaces SMAC's own maximizer for three reasons. That one is slow over many categoricals. Its starting points
+    come from a set, so its candidates change with PYTHONHASHSEED. In SMAC 2.4.1 its local search drops every neighbour
+    of a point with an inactive hyperparameter (NaN != NaN counts as a difference), so it finds no neighbours in a space
+    with conditions.
     """
 
     def _maximize(self, previous_configs: list[Configuration], n_points: int) -> list[tuple[float, Configuration]]:
@@ -172,22 +175,22 @@ class Maximizer(AbstractAcquisitionMaximizer):
         )
         for _ in range(ROUNDS):
             moved = [moved for _, start in found[:STARTS] for moved in self._moves(start)]
-            if not moved:  # Every hyperparameter has a single value.
+            if not moved:  # There is no move if every hyperparameter has a single value.
                 break
             found = sorted(found + self._sort_by_acquisition_value(moved), key=lambda pair: pair[0], reverse=True)
-        # SMAC looks each of these up in a list of all trials, one comparison after the other, until one is new.
+        # SMAC compares each of these with all trials, one by one, until it finds a new point.
         seen = {_key(config) for config in previous_configs}
         fresh = {_key(config): (value, config) for value, config in reversed(found) if _key(config) not in seen}
-        # With none left SMAC is to find that out by itself: it cannot take an empty list.
+        # SMAC accepts no empty list, so it gets a known point and finds the space exhausted by itself.
         return list(reversed(fresh.values())) or found[:1]
 
     def _moves(self, start: Configuration) -> list[Configuration]:
-        """One-exchange neighbours: each category in place of the one there, and steps of 0.05 of a range."""
+        """One-exchange neighbours: every other category, and for numbers steps of 0.05 of the range."""
         seed = int(self._rng.randint(2**31))
         neighbours = get_one_exchange_neighbourhood(start, seed=seed, num_neighbors=4, stdev=0.05)
         return list(islice(neighbours, MOVES))
 
 
 def _key(config: Configuration) -> bytes:
-    """Equal for equal configurations, and quick."""
+    """A hashable key; equal configurations have equal keys."""
     return bytes(config.get_array().tobytes())

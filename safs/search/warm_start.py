@@ -1,4 +1,4 @@
-"""First candidates from elsewhere, before a strategy's own."""
+"""Given first candidates, which are tried before a strategy's own."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from safs.trials import Candidate, Config, Outcome
 
 
 class WarmStart:
-    """Proposes ``firsts``, then what ``strategy`` proposes once it has been told all of them.
+    """Proposes ``firsts``, and then the proposals of ``strategy``, which was told the outcomes of all ``firsts``.
 
-    They count as trials of the strategy, so the search costs as much as without them. It is asked for nothing of its
-    own before the last of them is told: what they are worth is what it is to begin with.
+    The first candidates count as trials of the strategy, so they add no cost. The strategy is not asked before the last
+    of them is told.
 
     Args:
-        strategy: fresh. It is told the first candidates as foreign ones.
-        firsts: points of its space; repeated ones are left out, as are those beyond its number of trials.
-        epochs, seed: of each of these trials.
+        strategy: a new strategy. It is told the first candidates as foreign ones.
+        firsts: points of the strategy's space. Repeated points, and points beyond its number of trials, are left out.
+        epochs, seed: epochs and seed of each of these trials.
     """
 
     def __init__(self, strategy: Strategy, firsts: Sequence[Config], *, epochs: int, seed: int) -> None:
