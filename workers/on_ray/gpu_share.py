@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 import torch
@@ -122,8 +123,9 @@ def probe_on_ray(
     Raises:
         ProbeFailed: the training or its process failed, or the limit has passed.
     """
-    task = ray.remote(num_cpus=1, num_gpus=target.gpus, max_calls=1, max_retries=0)(measure)
-    running = task.remote(context, training, target.device, target.meter)
+    actor: Any = ray.remote(num_cpus=1, num_gpus=target.gpus)(_Prober)
+    prober = actor.remote()
+    running = prober.measure.remote(context, training, target.device, target.meter)
     deadline = time.monotonic() + limit_s
     try:
         while not ray.wait([running], timeout=min(POLL_S, limit_s))[0]:
@@ -134,9 +136,20 @@ def probe_on_ray(
     except RayError as error:
         raise ProbeFailed(_first_line(error)) from error
     finally:
-        ray.cancel(running, force=True)
+        ray.kill(prober)
     assert isinstance(found, Probe)
     return found
+
+
+class _Prober:
+    """Measures a training in a process of its own.
+
+    It is an actor, because Ray has no safe way to end a task: ``ray.cancel`` aborts the calling process if the task
+    ends at the same moment ("Tried to complete task that was not pending", Ray 2.60).
+    """
+
+    def measure(self, context: Context, training: Training, device: str, meter: Meter) -> Probe:
+        return measure(context, training, device, meter)
 
 
 def _first_line(error: RayError) -> str:
