@@ -14,7 +14,7 @@ from store import jobs, queue
 from store.records import JobState
 from store.session import Database, Transaction
 from tests.pipeline.jobs import TINY
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_until
 from workers import runner as runner_module
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -68,11 +68,11 @@ def test_a_runner_survives_a_database_that_refuses_writes(
             return jobs.get(tx, job_id).state.is_final
 
     try:
-        wait_for(lambda: database.refused >= 3 or not runner.is_alive())
+        wait_until(lambda: database.refused >= 3 or not runner.is_alive())
         assert runner.is_alive()
         assert not ended()
         database.read_only = False
-        wait_for(lambda: ended() or not runner.is_alive())
+        wait_until(lambda: ended() or not runner.is_alive())
     finally:
         stopping.set()
         runner.join()

@@ -11,13 +11,13 @@ from store import queue
 from store.errors import LeaseLost, SchemaMissing
 from store.records import Lease
 from store.session import Database
+from tests.waiting import wait_until
 from tests.workers.leases import take_over
-from tests.workers.waiting import wait_for
 from workers.heartbeat import Heartbeat
 
 
 def _wait_until_it_raises(heartbeat: Heartbeat) -> None:
-    wait_for(heartbeat.check)
+    wait_until(heartbeat.check)
 
 
 def _expires_at(database: Database, lease: Lease) -> datetime:

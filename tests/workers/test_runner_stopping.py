@@ -14,7 +14,7 @@ from store.errors import DatabaseUnavailable, LeaseLost
 from store.records import Lease
 from store.session import Database, Transaction
 from tests.pipeline.jobs import TINY
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_until
 from workers.errors import ShuttingDown
 from workers.heartbeat import Heartbeat
 from workers.recorder import Recorder
@@ -68,7 +68,7 @@ def test_a_lease_counts_as_lost_once_the_database_has_been_silent_for_its_length
     with Heartbeat(silent, lease, lease_s=0.2, every_s=0.01) as heartbeat:
         try:
             with pytest.raises(LeaseLost, match="has not answered for longer than the lease"):
-                wait_for(heartbeat.check)
+                wait_until(heartbeat.check)
         finally:
             answers.set()
 

@@ -12,8 +12,8 @@ from store import jobs, queue, trial_pages
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
+from tests.waiting import wait_until
 from tests.workers.hanging import LOCKED, STOPPED, hang_trainings, hanging, state
-from tests.workers.waiting import wait_for
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 
@@ -50,7 +50,7 @@ def test_a_job_whose_trials_all_hang_ends_with_its_time_limit_and_keeps_what_was
     settings = WorkerSettings(home=tmp_path, cpus=2, poll_s=0.05)
     runner = Thread(target=Runner(settings, sqlite_database, Event()).run_one)
     runner.start()
-    wait_for(lambda: hanging(tmp_path) or not runner.is_alive())
+    wait_until(lambda: hanging(tmp_path) or not runner.is_alive())
     assert hanging(tmp_path), job().error
     pids = [int((tmp_path / way).read_text()) for way in (LOCKED, STOPPED)]
 
@@ -65,5 +65,5 @@ def test_a_job_whose_trials_all_hang_ends_with_its_time_limit_and_keeps_what_was
     with sqlite_database.read() as tx:
         kept = {trial.stage: trial.state for trial in trial_pages.list(tx, job_id).items}
     assert kept["dense"] == "done"
-    wait_for(lambda: ray.available_resources().get("CPU") == 2)
-    wait_for(lambda: not any(state(pid) for pid in pids))
+    wait_until(lambda: ray.available_resources().get("CPU") == 2)
+    wait_until(lambda: not any(state(pid) for pid in pids))

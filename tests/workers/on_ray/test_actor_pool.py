@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import ray
 
+from tests.waiting import wait_until
 from tests.workers.fake_pool import order
 from tests.workers.hanging import STOPPED, WAYS, HangingActor, state
-from tests.workers.waiting import wait_for
 from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.messages import Answered, Failed, Message, Started
 from workers.on_ray.orders import Step
@@ -45,7 +45,7 @@ def pool_of(actor: type, size: int, *arguments: Any) -> Iterator[ActorPool]:
     pool = ActorPool(lambda: remote.remote(*arguments), size)
     yield pool
     pool.close()
-    wait_for(lambda: ray.available_resources().get("CPU") == 2)
+    wait_until(lambda: ray.available_resources().get("CPU") == 2)
 
 
 def receive(pool: ActorPool, ended: int) -> list[Message]:
@@ -60,7 +60,7 @@ def test_as_many_orders_run_at_once_as_the_pool_has_actors(tmp_path: Path) -> No
     def meet(own: str, other: str) -> int:
         """End only if the other order runs in another process at the same time."""
         (tmp_path / own).write_text(str(os.getpid()))
-        wait_for(lambda: (tmp_path / other).exists() and (tmp_path / other).read_text())
+        wait_until(lambda: (tmp_path / other).exists() and (tmp_path / other).read_text())
         return os.getpid()
 
     with pool_of(Worker, 2) as pool:
@@ -82,7 +82,7 @@ def test_an_order_waits_for_no_actor_that_is_still_starting_while_another_is_fre
             try:
                 (tmp_path / "first").touch(exist_ok=False)
             except FileExistsError:
-                wait_for((tmp_path / "go").exists)
+                wait_until((tmp_path / "go").exists)
 
     with pool_of(OneStarts, 2) as pool:
         tickets = [pool.submit(order(os.getpid)) for _ in range(3)]
@@ -153,12 +153,12 @@ def test_actors_that_hang_are_killed_when_the_pool_closes_and_their_cores_come_b
         started: list[int] = []
         while len(started) < len(WAYS) - 1:  # The actor that hangs in its start gets no order.
             started += [message.ticket for message in pool.receive(1.0) if isinstance(message, Started)]
-        wait_for(lambda: all((tmp_path / way).exists() and (tmp_path / way).read_text() for way in WAYS))
+        wait_until(lambda: all((tmp_path / way).exists() and (tmp_path / way).read_text() for way in WAYS))
         pids = [int((tmp_path / way).read_text()) for way in WAYS]
-        wait_for(lambda: state(pids[WAYS.index(STOPPED)]) == "T")
+        wait_until(lambda: state(pids[WAYS.index(STOPPED)]) == "T")
 
     assert started == tickets[:-1]
-    wait_for(lambda: not any(state(pid) for pid in pids))
+    wait_until(lambda: not any(state(pid) for pid in pids))
 
 
 def test_an_actor_that_dies_idle_fails_the_next_order_as_lost() -> None:

@@ -26,7 +26,7 @@ from telemetry import tracing
 from tests.pipeline.jobs import TINY
 from tests.scripted import Scripted
 from tests.telemetry.conftest import spans
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_until
 from workers.job_spans import Origin
 from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.capacity import Share
@@ -199,4 +199,4 @@ def _context() -> Context:
 
 
 def _wait_for_cores(cores: int) -> None:
-    wait_for(lambda: ray.available_resources().get("CPU", 0) == cores)
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == cores)

@@ -13,7 +13,7 @@ from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.spec.job import JobSpec
 from tests.pipeline.jobs import TINY
-from tests.workers.waiting import wait_for
+from tests.waiting import wait_until
 from workers.on_ray.capacity import Node, pack
 from workers.on_ray.gpu_probe import (
     Probe,
@@ -179,4 +179,4 @@ def test_a_probe_that_times_out_or_is_cancelled_leaves_nothing_running() -> None
     with pytest.raises(Cancelled):
         probe_on_ray(context, unending, cancel, replace(unavailable, gpus=1.0))
 
-    wait_for(lambda: ray.available_resources().get("CPU", 0) == 2)
+    wait_until(lambda: ray.available_resources().get("CPU", 0) == 2)
