@@ -32,13 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, so that none of them keeps one process busy alone at the end."""
-    slow = {item.path for item in items if item.get_closest_marker("slow") or _needs_ray(item)}
-    items.sort(key=lambda item: item.path not in slow)
+    """Run files with slow tests first, so that none of them keeps one process busy alone at the end.
+
+    The tests on Ray begin, and of these the files that share an executor.
+    """
+    on_ray, sharing = _files_with("ray_session", items), _files_with("executor", items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in on_ray, item.path not in on_ray & sharing, item.path not in slow))
 
 
-def _needs_ray(item: pytest.Item) -> bool:
-    return "local_ray" in getattr(item, "fixturenames", ())
+def _files_with(fixture: str, items: list[pytest.Item]) -> set[Path]:
+    return {item.path for item in items if fixture in getattr(item, "fixturenames", ())}
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
+TOGETHER = ("tests/workers/on_ray",)
+"""Folders whose files run one after the other in one process, because they share a Ray."""
 STDERR = pytest.StashKey[int]()
 
 
@@ -75,6 +77,11 @@ class FileByFile(LoadFileScheduling):
         for other in self.assigned_work:
             self._reschedule(other)
         return culprit
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the folder of a test in ``TOGETHER``, else its file: what has the same runs in the same process."""
+        file: str = super()._split_scope(nodeid)
+        return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         with suppress(OSError):  # The process is dead; remove_node is called next.

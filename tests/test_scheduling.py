@@ -1,11 +1,14 @@
 """A test that ends or hangs its process fails, and all other tests still run; shown with pytest itself."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.scheduling import TOGETHER, FileByFile
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,6 +59,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     )
     assert ended.returncode == 1, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr, (folder / "ran").read_text().split()
+
+
+def test_the_tests_on_ray_run_in_one_process_and_all_others_by_file() -> None:
+    scheduler = FileByFile.__new__(FileByFile)
+    on_ray = ["tests/workers/on_ray/test_tune.py::test_it[1]", "tests/workers/on_ray/test_executor.py::test_it"]
+
+    assert {scheduler._split_scope(test) for test in on_ray} == {"tests/workers/on_ray"}
+    assert scheduler._split_scope("tests/workers/test_runner.py::test_it") == "tests/workers/test_runner.py"
+
+
+def test_every_file_that_needs_ray_is_among_those_that_share_it() -> None:
+    asks = re.compile(r'\b(local_ray|ray_session|shared_executor)[":]')
+    named = {file for file in (ROOT / "tests").rglob("test_*.py") if asks.search(file.read_text())}
+
+    assert {file.parent.relative_to(ROOT).as_posix() for file in named - {Path(__file__)}} == set(TOGETHER)
 
 
 def test_all_tests_are_run_and_none_of_them_twice(run: tuple[str, list[str]]) -> None:

@@ -165,6 +165,7 @@ def test_an_upload_in_which_the_api_dies_is_stored_whole_or_not_at_all(point: st
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # It starts its own Ray; tests/workers/on_ray/test_lost_workers.py kills workers too.
 def test_ray_workers_that_die_at_each_crash_point_are_replaced_and_their_trials_run_again(
     sqlite_home: Home, undisturbed: Ended
 ) -> None:

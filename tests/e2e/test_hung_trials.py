@@ -1,4 +1,7 @@
-"""A real ``safs worker`` whose trials all hang."""
+"""A real ``safs worker`` whose trials all hang.
+
+``tests/workers/on_ray/test_time_limit.py`` ends a job whose trials hang in the same ways, within this process.
+"""
 
 import os
 import shutil
@@ -16,12 +19,13 @@ from store.session import Database
 from tests.pipeline.jobs import TINY
 from tests.resume.attempts import ROOT
 from tests.waiting import wait_until
-from tests.workers.hanging import LOCKED, STOPPED, hanging, state
+from tests.workers.hanging import LOCKED, STOPPED, state
+from tests.workers.hanging_split import hanging
 from tests.workers.hanging_worker import FOLDER
 
 JOB = TINY | {"train": {"epochs": 1}}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(600)]
 
 
 def start(home: Path) -> "subprocess.Popen[bytes]":

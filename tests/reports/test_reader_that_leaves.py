@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,20 +27,32 @@ def test_a_child_is_logged_to_its_end_when_its_output_cannot_be_shown(tmp_path: 
     assert "restore" in (tmp_path / "log").read_text()
 
 
+@pytest.fixture
+def hang_up_ends() -> Iterator[None]:
+    """SIGHUP as a terminal leaves it. Under nohup it is ignored, also by children."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("hang_up_ends")
+@pytest.mark.parametrize("ending", [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
 def test_a_service_whose_reader_left_keeps_its_logs_and_ends_in_order(ending: signal.Signals, tmp_path: Path) -> None:
     port, home = free_port(), tmp_path / "home"
     command = [sys.executable, "-m", "cli", "up", "--port", str(port), "--home", str(home)]
     environment = os.environ | {"SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as up:
-        assert up.stdout is not None
-        up.stdout.readline()
-        up.stdout.close()
-        wait_until(lambda: "ready: runner" in (home / "logs" / "runner.log").read_text())
-        assert is_listening(f"http://127.0.0.1:{port}")
+        try:
+            assert up.stdout is not None
+            up.stdout.readline()
+            up.stdout.close()
+            wait_until(lambda: "ready: runner" in (home / "logs" / "runner.log").read_text())
+            assert is_listening(f"http://127.0.0.1:{port}")
 
-        up.send_signal(ending)
+            up.send_signal(ending)
 
-        assert up.wait(timeout=120) == 0
+            assert up.wait(timeout=120) == 0
+        finally:
+            up.kill()
     assert not is_listening(f"http://127.0.0.1:{port}")

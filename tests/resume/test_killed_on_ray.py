@@ -1,4 +1,7 @@
-"""SIGKILL of a real runner with its Ray, in the middle of a search with two trials in flight."""
+"""SIGKILL of a real runner with its Ray, in the middle of a search with two trials in flight.
+
+``test_killed_runner.py`` kills runners without Ray, ``tests/chaos/test_crash_points.py`` processes of a Ray.
+"""
 
 import os
 import shutil
@@ -18,7 +21,7 @@ from tests.waiting import wait_until
 
 PATIENCE_S = 250.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive, pytest.mark.timeout(600)]
 
 JOB = {
     "model": {"architecture": "mlp"},

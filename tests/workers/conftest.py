@@ -8,17 +8,56 @@ from store import queue
 from store.records import Lease
 from store.session import Database
 from tests.pipeline.jobs import TINY
+from tests.waiting import wait_until
+from workers.on_ray.capacity import Share
+from workers.on_ray.executor import RayExecutor
 from workers.process import start_ray
 from workers.settings import WorkerSettings
 
 
 @pytest.fixture(scope="session")
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real Ray with two cores, started as a runner starts it, once per test process."""
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real Ray with two cores, started as a runner starts it, once per test process. Its cores may be taken."""
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     start_ray(WorkerSettings(home=tmp_path_factory.mktemp("home"), cpus=2))
     yield
     ray.shutdown()
+
+
+class SharedExecutor:
+    """An executor with two processes, which take seconds to start, for all tests that leave them alive."""
+
+    def __init__(self) -> None:
+        self._open: RayExecutor | None = None
+
+    def get(self) -> RayExecutor:
+        """Return the executor; open it if it is closed."""
+        self._open = self._open or RayExecutor(Share(slots=2, workers=2, cpus=1, gpus=0.0))
+        return self._open
+
+    def close(self) -> None:
+        """Close the executor, and wait until its cores are free."""
+        if self._open is not None:
+            with self._open:
+                self._open = None
+            wait_until(lambda: ray.available_resources().get("CPU") == 2)
+
+
+@pytest.fixture(scope="session")
+def shared_executor(ray_session: None) -> SharedExecutor:
+    return SharedExecutor()
+
+
+@pytest.fixture
+def executor(shared_executor: SharedExecutor) -> RayExecutor:
+    """An executor with two processes, shared with other tests: no run on it may be left by an exception."""
+    return shared_executor.get()
+
+
+@pytest.fixture
+def local_ray(shared_executor: SharedExecutor) -> None:
+    """The real Ray of this test process, with its two cores free."""
+    shared_executor.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from tests.workers.hanging import hang_trainings
+from tests.workers.hanging_split import hang_trainings
 
 FOLDER = "HANGING_FOLDER"
 """Environment variable with the folder in which hanging trainings leave their process ids."""

@@ -1,4 +1,4 @@
-"""Jobs that fail before their first training. No Ray is running."""
+"""Jobs that fail before or in their first training. No Ray is running."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from safs.errors import DataError
-from store import events, jobs, queue, uploads
+from store import events, jobs, queue, trial_pages, uploads
 from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
 from store.errors import DatabaseUnavailable, LeaseLost
@@ -216,3 +216,26 @@ def test_a_reason_with_characters_that_no_database_can_hold_is_stored_without_th
     assert job.error is not None
     assert job.error.message.startswith(text.split(":")[0])
     assert json.dumps(job.error.message, ensure_ascii=False).encode().isascii()
+
+
+def test_a_failed_job_has_its_reason_and_stage_and_keeps_its_trials(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    too_fast = {"epochs": 2, "optimizer": "sgd", "learning_rate": 100.0, "momentum": 0.99}
+    with sqlite_database.begin() as tx:
+        job_id = queue.submit(tx, TINY | {"train": too_fast}).id
+
+    SerialRunner(settings, sqlite_database, Event()).run_one()
+
+    with sqlite_database.read() as tx:
+        job = jobs.get(tx, job_id)
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert (job.error.code, job.error.stage) == ("training_failed", "dense")
+    assert "not finite" in job.error.message
+    assert "train.learning_rate" in job.error.message
+    with sqlite_database.read() as tx:
+        kept = trial_pages.list(tx, job_id).items
+    assert [(trial.stage, trial.outcome is not None and trial.outcome.error is not None) for trial in kept] == [
+        ("dense", True)
+    ]

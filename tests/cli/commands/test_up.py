@@ -14,7 +14,7 @@ from cli.supervisor import READY, free_port
 from safs import verify
 from safs.client import Client
 from tests.planted import imported, plant
-from tests.waiting import is_listening, wait_until
+from tests.waiting import PATIENCE_S, is_listening, wait_until
 
 JOB = {
     "model": {"architecture": "mlp"},
@@ -39,6 +39,7 @@ def test_a_port_in_use_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * PATIENCE_S)
 def test_up_gets_ready_runs_a_job_keeps_logs_and_leaves_nothing_running_when_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,16 +55,18 @@ def test_up_gets_ready_runs_a_job_keeps_logs_and_leaves_nothing_running_when_sto
         ready=READY,
     )
     try:
-        wait_until(lambda: up.is_ready or up.exit_code is not None, timeout_s=120)
+        wait_until(lambda: up.is_ready or up.exit_code is not None)
         assert up.is_ready, "\n".join(up.tail())
         ready = httpx.get(f"{url}/readyz", trust_env=False).status_code
         sessions = _processes_of(home)
         with Client(url) as client:
-            verified = verify(client.submit(JOB).wait(timeout_s=120).download(tmp_path))
+            checked = client.check(JOB)
+            verified = verify(client.submit(JOB).wait(timeout_s=PATIENCE_S).download(tmp_path))
     finally:
         up.stop(grace_s=30)
 
     assert ready == 200
+    assert checked["estimate"]["untimed"] is None
     assert verified.sparsity.live == round(0.1 * verified.sparsity.weights)
     assert len(sessions) >= 2  # the API, the runner; Ray's processes inherit the environment as well
     assert up.exit_code == 0

@@ -14,28 +14,11 @@ import ray
 from tests.waiting import wait_until
 from tests.workers.fake_pool import order
 from tests.workers.hanging import STOPPED, WAYS, HangingActor, state
+from tests.workers.light_worker import BrokenWorker, Worker
 from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.messages import Answered, Failed, Message, Started
-from workers.on_ray.orders import Step
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-
-
-class Worker:
-    """Carries out an order that is a function of its process, and answers with its return value."""
-
-    def ready(self) -> None:
-        """Return once the worker has started."""
-
-    def step(self, order: Any) -> Step:
-        return Step(done=True, answer=order())
-
-
-class BrokenWorker(Worker):
-    """A worker that cannot start."""
-
-    def __init__(self) -> None:
-        raise ValueError("no such device")
 
 
 @contextmanager

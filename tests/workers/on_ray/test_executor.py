@@ -3,13 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from safs import data
-from safs.errors import Cancelled
-from safs.events.kinds import EpochDone, Event, Stage, StageDone, TrialDone
+from safs.events.kinds import EpochDone, Event, Stage, TrialDone
 from safs.execution.executor import Executor, Plan, Task
 from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training
@@ -26,7 +24,6 @@ from telemetry import tracing
 from tests.pipeline.jobs import TINY
 from tests.scripted import Scripted
 from tests.telemetry.conftest import spans
-from tests.waiting import wait_until
 from workers.job_spans import Origin
 from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.capacity import Share
@@ -35,14 +32,13 @@ from workers.on_ray.orders import Order, TrainOrder
 
 __all__ = ["spans"]
 
-pytestmark = pytest.mark.usefixtures("local_ray")
-
 TWO_SLOTS = Share(slots=2, workers=2, cpus=1, gpus=0.0)
+JOB: dict[str, Any] = TINY | {"model": {"architecture": "mlp"}}
 
 
 def _run(executor: Executor, folder: Path, report: Any, changes: dict[str, Any] | None = None) -> Result:
     return run_job(
-        JobSpec.model_validate(TINY | (changes or {})),
+        JobSpec.model_validate(JOB | (changes or {})),
         spaces=SPACES,
         executor=executor,
         report=report,
@@ -61,12 +57,13 @@ def _outcomes(events: list[Event]) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_ray_proposes_the_same_candidates_and_finds_the_same_outcomes_as_one_process(tmp_path: Path) -> None:
+def test_ray_proposes_the_same_candidates_and_finds_the_same_outcomes_as_one_process(
+    executor: RayExecutor, tmp_path: Path
+) -> None:
     on_ray: list[Event] = []
     in_process: list[Event] = []
 
-    with RayExecutor(TWO_SLOTS) as executor:
-        parallel = _run(executor, tmp_path / "ray", on_ray.append)
+    parallel = _run(executor, tmp_path / "ray", on_ray.append)
     threads = torch.get_num_threads()
     torch.set_num_threads(TWO_SLOTS.threads)
     try:
@@ -80,59 +77,21 @@ def test_ray_proposes_the_same_candidates_and_finds_the_same_outcomes_as_one_pro
     assert (parallel.directory / weights).read_bytes() == (serial.directory / weights).read_bytes()
 
 
-def test_a_search_that_is_cancelled_ends_its_actors_and_frees_their_cores(tmp_path: Path) -> None:
-    events: list[Event] = []
-
-    def cancel(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, TrialDone) and event.stage == "activations":
-            raise Cancelled("cancelled by the user")
-
-    with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
-        _run(executor, tmp_path, cancel, {"activations": {"trials": 20, "epochs": 10}})
-
-    assert not any(isinstance(event, StageDone) and event.stage == "activations" for event in events)
-    _wait_for_cores(2)
-
-
-def test_a_single_training_that_is_cancelled_ends_and_frees_its_cores(tmp_path: Path) -> None:
-    def cancel(event: Event) -> None:
-        if isinstance(event, EpochDone):
-            raise Cancelled("cancelled by the user")
-
-    with pytest.raises(Cancelled), RayExecutor(TWO_SLOTS) as executor:
-        _run(executor, tmp_path, cancel, {"train": {"epochs": 5000}})
-
-    _wait_for_cores(2)
-
-
-def test_a_trial_that_diverges_is_an_outcome_and_the_search_goes_on() -> None:
+def test_a_trial_that_diverges_is_an_outcome_and_the_search_goes_on(executor: RayExecutor) -> None:
     rates = iter((1e-3, 1e30, 1e-3, 1e30))
     recipes = [Recipe(optimizer="sgd").model_copy(update={"learning_rate": rate}) for rate in rates]
     events: list[Event] = []
 
-    with RayExecutor(TWO_SLOTS) as executor:
-        trials = _search(executor, lambda candidate: Training({}, recipes[candidate.number], 1, 0), events.append)
+    trials = _search(executor, lambda candidate: Training({}, recipes[candidate.number], 1, 0), events.append)
 
     assert [trial.candidate.number for trial in trials] == [0, 1, 2, 3]
     assert ["not finite in epoch 1" in (trial.outcome.error or "") for trial in trials] == [False, True, False, True]
     assert len([event for event in events if isinstance(event, TrialDone)]) == 4
 
 
-def test_a_trial_that_raises_is_an_outcome_and_the_search_goes_on() -> None:
-    # No search proposes an unknown operator; here it stands for a bug in a trial.
-    assignments: list[dict[str, str]] = [{}, {"relu1": "no such operator"}, {}, {}]
-
-    with RayExecutor(TWO_SLOTS) as executor:
-        trials = _search(
-            executor, lambda candidate: Training(assignments[candidate.number], Recipe(), 1, 0), lambda event: None
-        )
-
-    assert [trial.outcome.error is None for trial in trials] == [True, False, True, True]
-    assert "unknown operator" in (trials[1].outcome.error or "")
-
-
-def test_a_promoted_trial_continues_from_its_snapshot_or_starts_again_if_that_is_gone() -> None:
+def test_a_promoted_trial_continues_from_its_snapshot_or_starts_again_if_that_is_gone(
+    executor: RayExecutor,
+) -> None:
     short = Candidate(0, {}, 1, seed=3, horizon=3)
     # Both continue the first trial. The second finds no snapshot, since a snapshot is dropped once it is taken.
     proposed = [short, replace(short, number=1, epochs=3, continues=0), replace(short, number=2, epochs=3, continues=0)]
@@ -141,11 +100,10 @@ def test_a_promoted_trial_continues_from_its_snapshot_or_starts_again_if_that_is
     def plan(candidate: Candidate) -> Training:
         return Training({}, Recipe(), 3, candidate.seed, until=candidate.epochs, leaves=True)
 
-    with RayExecutor(TWO_SLOTS) as executor:
-        conductor = Conductor(Scripted(proposed), window=1)
-        trials = executor.search(
-            Stage.ACTIVATIONS, conductor, plan, _context(), events.append, recall=lambda candidate: None
-        )
+    conductor = Conductor(Scripted(proposed), window=1)
+    trials = executor.search(
+        Stage.ACTIVATIONS, conductor, plan, _context(), events.append, recall=lambda candidate: None
+    )
 
     curves = [[astuple(metrics)[:-1] for metrics in trial.outcome.curve] for trial in trials]
     assert curves[1] == curves[2]
@@ -156,7 +114,7 @@ def test_a_promoted_trial_continues_from_its_snapshot_or_starts_again_if_that_is
 
 
 def test_orders_carry_their_stage_number_and_trace(
-    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+    executor: RayExecutor, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered: list[TrainOrder] = []
     submit = ActorPool.submit
@@ -171,12 +129,11 @@ def test_orders_carry_their_stage_number_and_trace(
 
     monkeypatch.setattr(ActorPool, "submit", noted)
     work = Task(Candidate(7, {}, 1, 0), Training({}, Recipe(), 1, 0))
-    with RayExecutor(TWO_SLOTS) as executor:
-        with tracing.span("stage activations"):
-            _search(executor, lambda candidate: Training({}, Recipe(), 1, 0), ignore)
-        with tracing.span("stage final"):
-            executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
+    with tracing.span("stage activations"):
+        _search(executor, lambda candidate: Training({}, Recipe(), 1, 0), ignore)
+    with tracing.span("stage final"):
         executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
+    executor.train(Stage.FINAL, [work], _context(), ignore, ignore)
 
     ended = [span.context for span in spans.get_finished_spans()]
     search, final = (f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" for span in ended)
@@ -185,6 +142,18 @@ def test_orders_carry_their_stage_number_and_trace(
         Origin(Stage.FINAL, 7, final),
         Origin(Stage.FINAL, 7, None),
     ]
+
+
+def test_a_trial_that_raises_is_an_outcome_and_the_search_goes_on(executor: RayExecutor) -> None:
+    # No search proposes an unknown operator; here it stands for a bug in a trial.
+    assignments: list[dict[str, str]] = [{}, {"relu1": "no such operator"}, {}, {}]
+
+    trials = _search(
+        executor, lambda candidate: Training(assignments[candidate.number], Recipe(), 1, 0), lambda event: None
+    )
+
+    assert [trial.outcome.error is None for trial in trials] == [True, False, True, True]
+    assert "unknown operator" in (trials[1].outcome.error or "")
 
 
 def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
@@ -196,7 +165,3 @@ def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
 def _context() -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, 256))
-
-
-def _wait_for_cores(cores: int) -> None:
-    wait_until(lambda: ray.available_resources().get("CPU", 0) == cores)

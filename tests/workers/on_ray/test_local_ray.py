@@ -31,7 +31,7 @@ class _Trial:
 
 
 @pytest.fixture
-def trial(local_ray: None) -> Iterator[psutil.Process]:
+def trial(ray_session: None) -> Iterator[psutil.Process]:
     """The process of a worker."""
     actor = _Trial.remote()
     yield psutil.Process(ray.get(actor.number.remote()))
@@ -60,7 +60,7 @@ def _is_loopback(address: str) -> bool:
     return (mapped or parsed).is_loopback
 
 
-def test_only_clients_with_the_token_are_answered(local_ray: None, tmp_path: Path) -> None:
+def test_only_clients_with_the_token_are_answered(ray_session: None, tmp_path: Path) -> None:
     address = ray.get_runtime_context().gcs_address
     tokens = {"ours": os.environ[TOKEN], "another": "0" * 64, "none": None}
 
@@ -135,6 +135,7 @@ ray.shutdown()
 """
 
 
+@pytest.mark.exhaustive  # It starts its own Ray; tests/cli/commands/test_up.py has the same files around a service.
 def test_workers_import_no_module_from_the_folder_in_which_the_runner_was_started(tmp_path: Path) -> None:
     started_in = tmp_path / "mine"
     started_in.mkdir()

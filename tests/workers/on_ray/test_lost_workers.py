@@ -5,7 +5,6 @@ from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 from safs import data
@@ -22,10 +21,8 @@ from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from tests.scripted import Scripted
 from tests.workers.crashing_split import CrashingSplit
-from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
 
-TWO = Share(slots=2, workers=2, cpus=1, gpus=0.0)
 SHORT = Candidate(0, {}, 1, seed=3, horizon=3)
 CANDIDATES = [
     SHORT,
@@ -36,17 +33,17 @@ ONCE, ALWAYS = {5: 1}, {5: 1000}
 """Seed of a training -> number of its first passes that raise."""
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_a_search_whose_workers_die_and_raise_finds_the_same_as_one_process(tmp_path: Path) -> None:
+def test_a_search_whose_workers_die_and_raise_finds_the_same_as_one_process(
+    executor: RayExecutor, tmp_path: Path
+) -> None:
     on_ray: list[Event] = []
     in_process: list[Event] = []
     (tmp_path / "ray").mkdir()
     (tmp_path / "serial").mkdir()
 
-    with RayExecutor(TWO) as executor:
-        found = _search(executor, _context(tmp_path / "ray", {3: 2}, ONCE), on_ray)
+    found = _search(executor, _context(tmp_path / "ray", {3: 2}, ONCE), on_ray)
     threads = torch.get_num_threads()
-    torch.set_num_threads(TWO.threads)
+    torch.set_num_threads(1)
     try:
         expected = _search(SerialExecutor(slots=2), _context(tmp_path / "serial", {}, ONCE), in_process)
     finally:

@@ -19,12 +19,13 @@ from safs.spec.job import DataSpec, Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from tests.scripted import Scripted
+from tests.workers.conftest import SharedExecutor
 from tests.workers.crashing_split import CrashingSplit
 from workers.on_ray.allocation import executor_of
 from workers.on_ray.capacity import Share
+from workers.on_ray.executor import RayExecutor
 
-pytestmark = pytest.mark.usefixtures("local_ray")
-
+ALONE = Share(slots=2, workers=1, cpus=1, gpus=0.0)
 TWO = Share(slots=2, workers=2, cpus=1, gpus=0.0)
 SHORT = Candidate(0, {"operator": "relu"}, 1, seed=3, horizon=3)
 CANDIDATES = [
@@ -58,12 +59,31 @@ def without_times(trial: Trial) -> Trial:
     return Trial(trial.candidate, replace(trial.outcome, seconds=0.0, curve=curve))
 
 
-def test_tune_finds_the_same_trials_as_the_actors_also_where_workers_die_and_trials_raise(tmp_path: Path) -> None:
+UNDISTURBED: dict[int, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("share", "dies_in", "raises"),
+    [
+        pytest.param(ALONE, UNDISTURBED, UNDISTURBED, id="undisturbed"),
+        pytest.param(TWO, {3: 1}, {5: 1}, id="where workers die and trials raise", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_tune_finds_the_same_trials_as_the_actors(
+    share: Share,
+    dies_in: dict[int, int],
+    raises: dict[int, int],
+    executor: RayExecutor,
+    shared_executor: SharedExecutor,
+    tmp_path: Path,
+) -> None:
     found: dict[str, list[Trial]] = {}
     events: dict[str, list[Event]] = {"actors": [], "tune": []}
-    for name in ("actors", "tune"):
-        with executor_of(name, TWO) as executor:  # type: ignore[arg-type]
-            found[name] = search(executor, context(tmp_path / name, {3: 1}, {5: 1}), events[name].append)
+
+    found["actors"] = search(executor, context(tmp_path / "actors", dies_in, raises), events["actors"].append)
+    shared_executor.close()
+    with executor_of("tune", share) as on_tune:
+        found["tune"] = search(on_tune, context(tmp_path / "tune", dies_in, raises), events["tune"].append)
 
     first, second = (list(map(without_times, found[name])) for name in ("actors", "tune"))
     assert second == first
@@ -71,19 +91,21 @@ def test_tune_finds_the_same_trials_as_the_actors_also_where_workers_die_and_tri
     for name in ("actors", "tune"):
         reported = events[name]
         assert sorted(event.candidate.number for event in reported if isinstance(event, TrialDone)) == [0, 1, 2, 3]
-        assert len([event for event in reported if isinstance(event, WorkerLost)]) == 1
+        assert len([event for event in reported if isinstance(event, WorkerLost)]) == len(dies_in)
     notes = [
         sorted(event.message for event in events[name] if isinstance(event, Note) and "it raised" in event.message)
         for name in ("actors", "tune")
     ]
     assert notes[0] == notes[1]
-    assert len(notes[0]) == 2
+    assert len(notes[0]) == 1 + len(raises)
 
 
+@pytest.mark.exhaustive  # test_cancelling.py cancels a search on the pool.
+@pytest.mark.usefixtures("local_ray")
 def test_a_search_by_tune_that_is_cancelled_ends(tmp_path: Path) -> None:
     def cancel(event: Event) -> None:
         if isinstance(event, TrialDone):
             raise Cancelled("cancelled by the user")
 
-    with executor_of("tune", TWO) as executor, pytest.raises(Cancelled):
+    with executor_of("tune", ALONE) as executor, pytest.raises(Cancelled):
         search(executor, context(tmp_path / "data", {}, {}), cancel)

@@ -13,7 +13,8 @@ from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
 from tests.waiting import wait_until
-from tests.workers.hanging import LOCKED, STOPPED, hang_trainings, hanging, state
+from tests.workers.hanging import LOCKED, STOPPED, state
+from tests.workers.hanging_split import hang_trainings, hanging
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 
