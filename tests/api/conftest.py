@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -134,6 +135,27 @@ def settings(tmp_path: Path, api_database_url: str) -> ApiSettings:
         events_interval_s=0.02,
         keep_alive_s=0.1,
     )
+
+
+class GateClock:
+    """A monotonic clock in seconds that moves only when the test sets it forward."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def gate_clock(monkeypatch: pytest.MonkeyPatch) -> GateClock:
+    """The clock of the key cache and of the rate limits, in all apps that are created after this fixture."""
+    from api.gate import authentication
+
+    clock = GateClock()
+    monkeypatch.setattr(authentication, "KeyCache", partial(authentication.KeyCache, clock=clock))
+    monkeypatch.setattr(authentication, "RateLimiter", partial(authentication.RateLimiter, clock=clock))
+    return clock
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import httpx
@@ -16,7 +15,7 @@ from safs.client.connection import Connection
 from store import api_keys
 from store.api_keys import KeyLimits
 from store.session import Database
-from tests.api.conftest import MINIMAL, MakeKey
+from tests.api.conftest import MINIMAL, GateClock, MakeKey
 
 TOKEN = "safs_1f0c9a3e_secret"
 
@@ -113,7 +112,7 @@ def test_a_stream_of_events_is_authorised_when_it_begins(url: str, clients: dict
 
 
 def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes_back(
-    url: str, make_key: MakeKey, app_database: Database, runner: Any
+    gate_clock: GateClock, url: str, make_key: MakeKey, app_database: Database, runner: Any
 ) -> None:
     token = make_key("vision", "read", "submit")["Authorization"].removeprefix("Bearer ")
     with Client(url, api_key=token) as client:
@@ -129,7 +128,7 @@ def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes
                 runner.note("after")
                 runner.succeed()
 
-        sleep(TTL_S)
+        gate_clock.now_s += TTL_S + 0.1
         with pytest.raises(ServiceError, match="is revoked"):
             next(job.follow(after=1))
 
@@ -137,7 +136,7 @@ def test_a_stream_goes_on_when_its_key_is_revoked_and_ends_when_the_client_comes
 
 
 def test_a_client_above_its_requests_a_minute_waits_as_long_as_it_is_told(
-    url: str, make_key: MakeKey, tmp_path: Path
+    gate_clock: GateClock, url: str, make_key: MakeKey, tmp_path: Path
 ) -> None:
     limits = KeyLimits(requests_per_minute=60)
     token = make_key("vision", "read", "submit", limits=limits)["Authorization"].removeprefix("Bearer ")
@@ -146,7 +145,7 @@ def test_a_client_above_its_requests_a_minute_waits_as_long_as_it_is_told(
 
     def wait(seconds: float) -> None:
         pauses.append(seconds)
-        sleep(seconds)
+        gate_clock.now_s += seconds
 
     with Client(url, api_key=token, backoff=Backoff(first_s=0.01, sleep=wait)) as client:
         while not pauses:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event
 
 import pytest
 
@@ -90,16 +91,21 @@ def test_a_listener_that_claims_to_know_more_than_there_is_disturbs_no_other() -
 
 
 def test_a_listener_that_leaves_while_a_page_is_read_does_not_take_it_from_the_others() -> None:
+    reading, go_on = Event(), Event()
+
     class SlowLog(Log):
         def read_page(self, job_id: str, after: int) -> Batch[Numbered]:
-            time.sleep(0.05)
+            reading.set()
+            go_on.wait()
             return super().read_page(job_id, after)
 
     async def one_leaves() -> list[int]:
         tail = _tail(SlowLog(length=2, ended=True))
         leaving, staying = (asyncio.create_task(_numbers(tail)) for _ in range(2))
-        await asyncio.sleep(0.01)
+        while not reading.is_set():
+            await asyncio.sleep(0.001)
         leaving.cancel()
+        go_on.set()
         return await staying
 
     assert asyncio.run(one_leaves()) == [1, 2]
