@@ -8,6 +8,7 @@ from benchmarks.gpu import MODES, NOT_MEASURED, Setting, best_epoch, make_step, 
 from safs.networks import Blueprint
 
 
+@pytest.mark.exhaustive  # It starts processes that compile. The tests below run one mode at a time.
 def test_modes_are_measured_with_one_and_two_concurrent_trials(capsys: pytest.CaptureFixture[str]) -> None:
     modes = ["session", "all three"]
 

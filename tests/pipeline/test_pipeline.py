@@ -17,6 +17,7 @@ from safs.spec.job import JobSpec
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY, Finished
 
+MLP: dict[str, Any] = {"model": {"architecture": "mlp"}}
 PRUNABLE = ("conv1.weight", "conv2.weight", "fc1.weight", "fc2.weight", "fc3.weight")
 
 
@@ -125,7 +126,7 @@ def test_the_same_spec_gives_the_same_candidates_outcomes_and_bytes(finished: Fi
 def test_a_job_without_tuning_runs_no_tuning(tmp_path: Path) -> None:
     events: list[Event] = []
 
-    result = _run({"final": {"epochs": 1, "candidates": ["default", "activations"]}}, tmp_path, events.append)
+    result = _run(MLP | {"final": {"epochs": 1, "candidates": ["default", "activations"]}}, tmp_path, events.append)
 
     stages = [event.stage for event in events if isinstance(event, StageStarted)]
     assert Stage.TUNE not in stages
@@ -136,7 +137,7 @@ def test_a_job_without_tuning_runs_no_tuning(tmp_path: Path) -> None:
 def test_repeats_train_each_finalist_from_several_seeds_and_report_the_mean(tmp_path: Path) -> None:
     final = {"epochs": 1, "repeats": 2, "candidates": ["default", "activations"]}
 
-    result = _run({"final": final}, tmp_path)
+    result = _run(MLP | {"final": final}, tmp_path)
 
     for row in result.report["rows"][2:]:
         assert row["repeats"] == 2
