@@ -18,6 +18,7 @@ from safs.report import ComparisonRow
 
 if TYPE_CHECKING:
     from safs.checkpoint import Verification
+    from safs.deploy.export import Export
     from store.api_keys import ApiKey
 
 STATE_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "cancelling": "yellow"}
@@ -137,6 +138,19 @@ def verification_table(verification: "Verification") -> Table:
         "stored weights": f"{sparsity.stored:,}, zeros included",
         "sha256": verification.sha256,
         "verdict": "the checkpoint matches its checksum in config.json, and the sparsity is exact",
+    }
+    return facts_table(facts)
+
+
+def export_table(export: "Export") -> Table:
+    """Table of an export: its files, its size beside the checkpoint's, and what the comparison found."""
+    equality = export.equality
+    facts = {
+        "files": ", ".join(map(str, export.files)),
+        "size": f"{export.size_bytes:,} bytes; the checkpoint has {export.checkpoint_bytes:,}",
+        "outputs": f"differ by at most {equality.largest_difference:.2g} on {equality.images} images "
+        f"({equality.source})",
+        "predictions": f"{equality.equal_predictions} of {equality.images} are equal",
     }
     return facts_table(facts)
 

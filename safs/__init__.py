@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from safs import models
     from safs.checkpoint import hold_zeros, load, verify
+    from safs.deploy.export import export
     from safs.models.declared.capture import capture
 
-__all__ = ["capture", "hold_zeros", "load", "models", "verify"]
+__all__ = ["capture", "export", "hold_zeros", "load", "models", "verify"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,7 +24,7 @@ def __getattr__(name: str) -> Any:
         return import_module("safs.models.declared.capture").capture
     if name not in __all__:
         raise AttributeError(f"module 'safs' has no attribute {name!r}")
-    return getattr(import_module("safs.checkpoint"), name)
+    return getattr(import_module("safs.deploy.export" if name == "export" else "safs.checkpoint"), name)
 
 
 def __dir__() -> list[str]:

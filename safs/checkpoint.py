@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from safs.compact import file as compact_file
 from safs.errors import CheckpointError, SafsError
 from safs.inputs import WithSelectedInputs
 from safs.json_form import to_json
@@ -28,7 +29,7 @@ from safs.models.declared import to_json as to_json_text
 from safs.networks import Assignment, Blueprint, Network, Scalars, assemble
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.masks import prunable_parameters
-from safs.result_folder import CHECKPOINT, CONFIG, NETWORK
+from safs.result_folder import CHECKPOINT, COMPACT, CONFIG, NETWORK
 
 FORMAT = 1
 _WEIGHTS, _CONFIG_FILE = CHECKPOINT.filename, CONFIG.filename
@@ -40,7 +41,7 @@ class Verification:
     """The content of a verified result folder."""
 
     sha256: str
-    """Hash of checkpoint.safetensors, hexadecimal."""
+    """Hash of checkpoint.safetensors, hexadecimal; for a compact checkpoint, of the one that it was made from."""
     sparsity: SparsityReport
     target: float
     """Sparsity that the job asked for."""
@@ -88,7 +89,7 @@ def load(directory: str | Path) -> nn.Module:
     Raises:
         CheckpointError: the folder is incomplete, altered, or of a format that this version does not read.
     """
-    opened = _open(Path(directory))
+    opened = open_result(directory)
     inputs = opened.config.model.form.inputs
     return opened.model if inputs is None else WithSelectedInputs(opened.model, inputs).eval()
 
@@ -99,7 +100,7 @@ def verify(directory: str | Path) -> Verification:
     Raises:
         CheckpointError: the folder differs from its config.json, or its sparsity is off by a single weight.
     """
-    opened = _open(Path(directory))
+    opened = open_result(directory)
     config, sparsity = opened.config, opened.network.sparsity()
     _check_counts(sparsity, config.live_weights, config.spec.sparsity)
     return Verification(config.sha256[_WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
@@ -153,7 +154,7 @@ class _Target(BaseModel):
     sparsity: float
 
 
-class _Config(BaseModel):
+class ResultConfig(BaseModel):
     """The part of config.json that is needed to read the folder. The rest is for people, and to repeat the job."""
 
     model: Blueprint
@@ -165,37 +166,60 @@ class _Config(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class OpenedResult:
     """A result folder whose hash, names and shapes are right."""
 
-    config: _Config
+    config: ResultConfig
     network: Network
     model: nn.Module
 
 
-def _open(directory: Path) -> _Opened:
-    config, weights = _read_config(directory), directory / _WEIGHTS
-    for name in {_WEIGHTS, *config.sha256} & {_WEIGHTS, NETWORK.filename}:
-        expected, actual = config.sha256.get(name), _sha256(directory / name)
-        if actual != expected:
-            raise CheckpointError(
-                f"{directory / name} was altered or cut short: its sha256 is {actual}, config.json says {expected}. "
-                "Download it again."
-            )
+def open_result(directory: str | Path) -> OpenedResult:
+    """Read a result folder: its config, its network as a value and as a module in eval mode.
+
+    Raises:
+        CheckpointError: the folder is incomplete, altered, or of a format that this version does not read.
+    """
+    directory = Path(directory)
+    config = _read_config(directory)
+    weights = directory / _WEIGHTS
+    if not weights.exists() and (directory / COMPACT.filename).exists():
+        weights = directory / COMPACT.filename
+    state = _read_state(weights, config.sha256.get(_WEIGHTS))
+    if NETWORK.filename in config.sha256:
+        _check_hash(directory / NETWORK.filename, config.sha256[NETWORK.filename])
     try:
         blueprint = config.model
         if NETWORK.filename in config.sha256:
             blueprint = replace(blueprint, declared=from_json((directory / NETWORK.filename).read_text()))
-        network = Network(blueprint, load_file(weights), None, config.assignment, config.scalars)
-        model = assemble(network)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights} cannot be read: {error}. Download it again.") from error
+        network = Network(blueprint, state, None, config.assignment, config.scalars)
+        return OpenedResult(config, network, assemble(network))
     except SafsError as error:
         raise CheckpointError(f"{directory} does not fit {config.model.architecture}: {error}") from error
-    return _Opened(config, network, model)
 
 
-def _read_config(directory: Path) -> _Config:
+def _read_state(weights: Path, expected: str | None) -> dict[str, Tensor]:
+    """The state dict of a checkpoint, plain or compact, whose plain form has the hash ``expected``."""
+    if weights.name == COMPACT.filename:
+        compact = compact_file.read(weights)
+        _check_hash(weights, expected, actual=compact.checkpoint_sha256)
+        return compact.state
+    _check_hash(weights, expected)
+    try:
+        return load_file(weights)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights} cannot be read: {error}. Download it again.") from error
+
+
+def _check_hash(path: Path, expected: str | None, *, actual: str | None = None) -> None:
+    actual = actual or _sha256(path)
+    if actual != expected:
+        raise CheckpointError(
+            f"{path} was altered or cut short: its sha256 is {actual}, config.json says {expected}. Download it again."
+        )
+
+
+def _read_config(directory: Path) -> ResultConfig:
     path = directory / _CONFIG_FILE
     try:
         config = json.loads(path.read_text())
@@ -206,7 +230,7 @@ def _read_config(directory: Path) -> _Config:
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not of format {FORMAT}; a newer version of safs may read it.")
     try:
-        return _Config.model_validate(config)
+        return ResultConfig.model_validate(config)
     except ValidationError as error:
         first = error.errors()[0]
         path_in_config = ".".join(map(str, first["loc"]))

@@ -14,6 +14,8 @@ SafsError
 ├── CompactionError       a model from which no whole units can be removed
 ├── OutputError           a folder that cannot take a result
 ├── CheckpointError       a result folder that is incomplete, altered or not what it says
+├── MissingExtraError     a package of an optional extra that is not installed
+├── ExportError           a result that cannot be written in a format, or an export that computes something else
 ├── TrainingError         a training that the job cannot do without (dense, final) broke down
 └── Interrupted           the run must end; raised by ``report``, not caught by the pipeline
     ├── Cancelled
@@ -143,6 +145,21 @@ class CheckpointError(SafsError):
     """A result folder that is incomplete, altered or not what it says."""
 
     code = "invalid_checkpoint"
+
+
+class MissingExtraError(SafsError):
+    """A package of an optional extra that is not installed. The message says what to install."""
+
+    code = "missing_extra"
+
+    def __init__(self, needed_for: str, package: str, extra: str) -> None:
+        super().__init__(f"{needed_for} needs {package}, which is not installed: pip install 'safs-service[{extra}]'")
+
+
+class ExportError(SafsError):
+    """A result that cannot be written in a format, or an export that does not compute what the result computes."""
+
+    code = "export_failed"
 
 
 class TrainingError(SafsError):

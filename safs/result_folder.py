@@ -25,6 +25,8 @@ class ResultFile:
 
 CHECKPOINT = ResultFile("checkpoint.safetensors", "application/octet-stream")
 """Weights under the model's own parameter names; pruned weights are exactly zero."""
+COMPACT = ResultFile("checkpoint.compact.safetensors", "application/octet-stream")
+"""The same weights in the compact form (docs/formats.md). A folder may have it in place of the checkpoint."""
 CONFIG = ResultFile("config.json", "application/json")
 """Everything that is needed to rebuild the network and to repeat the job."""
 REPORT = ResultFile("report.json", "application/json")

@@ -1,0 +1,66 @@
+"""Formats in which a result can be exported. Imports no torch, so the API, the command and the client can read it."""
+
+from dataclasses import dataclass
+
+from safs.registry import Registry
+from safs.result_folder import CHECKPOINT, COMPACT, CONFIG
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """A format of exports."""
+
+    name: str
+    files: tuple[str, ...]
+    """Names of the written files, the main one first."""
+    media_type: str
+    """Media type of the file that the API answers with."""
+    summary: str
+    extra: str | None = None
+    """Extra of the package that the format needs."""
+    served: tuple[str, ...] = ()
+    """Files that the API answers with; by default all."""
+
+    @property
+    def download(self) -> str:
+        """Name of the file that the API answers with: the only one, or a zip of all."""
+        served = self.served or self.files
+        return served[0] if len(served) == 1 else f"network-{self.name}.zip"
+
+
+FORMATS: Registry[ExportFormat] = Registry(
+    "export format",
+    {
+        export_format.name: export_format
+        for export_format in (
+            ExportFormat(
+                "compact",
+                (COMPACT.filename, CONFIG.filename),
+                COMPACT.media_type,
+                "The checkpoint with coded zeros, as small as its sparsity allows; safs.load and safs verify read it.",
+                "sparse",
+                served=(COMPACT.filename,),
+            ),
+            ExportFormat(
+                "onnx",
+                ("network.onnx",),
+                "application/octet-stream",
+                "ONNX in one file, for onnxruntime and others; any batch size.",
+                "onnx",
+            ),
+            ExportFormat(
+                "pt2",
+                ("network.pt2",),
+                "application/octet-stream",
+                "A program of torch.export, for torch.export.load; any batch size.",
+            ),
+            ExportFormat(
+                "torch",
+                ("network.py", CHECKPOINT.filename),
+                "application/zip",
+                "Plain PyTorch code of the network with its operators, and its weights.",
+            ),
+        )
+    },
+)
+"""Name, as in ``safs export --format`` and ``GET /v1/jobs/{id}/exports/{format}`` -> its format."""
