@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -83,7 +84,7 @@ def _run(path: Path, images: Tensor) -> Tensor:
 def _check_installed() -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
-            __import__(package)
+            import_module(package)
         except ModuleNotFoundError as error:
             raise MissingExtraError("an export to ONNX", package, "onnx") from error
 
