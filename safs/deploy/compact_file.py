@@ -13,7 +13,7 @@ from safs.result_folder import CHECKPOINT, COMPACT, CONFIG, NETWORK
 
 
 def write(directory: Path, source: Source, *, bits: int) -> Tensor:
-    """Write the compact checkpoint, config.json and, for a declared network, network.json; return the logits of the network that is read back.
+    """Write the files of the compact form; return the logits of the network that is read back from them.
 
     Args:
         bits: 32 keeps the weights bit by bit; 16 rounds live weights to bfloat16.
