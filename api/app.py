@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from api.deps import REQUEST_THREADS, Catalog, Check, Estimator, Services
 from api.docs_page import add_docs_page
 from api.event_tail import Tail
+from api.exports import Exporter, Exports
 from api.gate.authentication import Authentication
 from api.gate.middleware import BodyLimit, RequestId, UnexpectedErrors
 from api.head_requests import HeadRequests
@@ -26,6 +27,7 @@ from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
 from safs.catalog import catalog as known_names
+from safs.deploy.in_subprocess import export_in_subprocess
 from safs.estimates import estimate_in_subprocess
 from safs.preflight import check as preflight
 from store.artifacts.stored_files import artifact_store
@@ -46,6 +48,7 @@ def create_app(
     check: Check = preflight,
     estimate: Estimator | None = None,
     catalog: Catalog = known_names,
+    exporter: Exporter = export_in_subprocess,
 ) -> FastAPI:
     """Create the app for the database and artifacts in ``settings``. It connects at the first request.
 
@@ -53,6 +56,7 @@ def create_app(
         check: validates a job before it is queued.
         estimate: estimates the duration of a job; None times its trainings in a subprocess.
         catalog: lists the names that a job spec can use.
+        exporter: writes a result in another format.
     """
     database = Database(settings.database_url)
     tail = Tail(
@@ -67,6 +71,7 @@ def create_app(
         settings.home.mkdir(parents=True, exist_ok=True)
         to_thread.current_default_thread_limiter().total_tokens = REQUEST_THREADS
         yield
+        await exports.drain()
         tail.close()
         await tail.drain()
         database.dispose()
@@ -82,8 +87,9 @@ def create_app(
     )
     artifacts = artifact_store(settings)
     estimate = estimate or partial(estimate_in_subprocess, limit_s=settings.estimate_limit_s)
+    exports = Exports(database, artifacts, exporter, settings.data_folder)
     metrics = Metrics(database, settings.artifacts_folder, lambda: tail.listeners)
-    app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics)
+    app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics, exports)
     add_error_handlers(app)
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))

@@ -9,6 +9,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
 from api.event_tail import EncodedEvent, Tail
+from api.exports import Exports
 from api.gate.access import Caller
 from api.gate.concurrency import ConcurrencyLimit
 from api.prometheus import Metrics
@@ -55,6 +56,7 @@ class Services:
     estimate: Estimator
     catalog: Catalog
     metrics: Metrics
+    exports: Exports
     checks: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit("job checks", 1, per_owner=1))
     """One check at a time, because torch.fx patches ``nn.Module`` while it traces."""
     estimates: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit("estimates", 1, per_owner=1))

@@ -178,6 +178,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "network_mismatch": ProblemType(422, "The network does not fit the data"),
     "network_too_large": ProblemType(422, "The network exceeds a limit"),
     "incompressible_model": ProblemType(422, "The model has no filters or neurons that can be removed"),
+    "export_failed": ProblemType(422, "The result cannot be exported in this format"),
     "unknown_upload": ProblemType(422, "The job names an upload that does not exist"),
     "invalid_upload": ProblemType(422, "The upload is not a valid safetensors file"),
     "artifact_damaged": ProblemType(
@@ -187,12 +188,14 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "rate_limited": ProblemType(429, "The key has made too many requests", retryable=True),
     "quota_exceeded": ProblemType(429, "The owner has reached a quota", retryable=True),
     "internal_error": ProblemType(500, "An unexpected error occurred in the service"),
+    "missing_extra": ProblemType(501, "The service lacks a package that this format needs"),
     "database_unavailable": ProblemType(503, "The database is unavailable", retryable=True),
     "database_access_denied": ProblemType(503, "The database refuses the service's role", retryable=True),
     "schema_missing": ProblemType(503, "The database has not been migrated", retryable=True),
     "not_ready": ProblemType(503, "The service is not ready", retryable=True),
     "busy": ProblemType(503, "The service is busy", retryable=True),
     "storage_unavailable": ProblemType(503, "The object storage is unavailable", retryable=True),
+    "output_unavailable": ProblemType(507, "The service has no disk space left for the export", retryable=True),
     "out_of_space": ProblemType(507, "The service has no disk space left", retryable=True),
 }
 

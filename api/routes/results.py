@@ -1,21 +1,33 @@
-"""Result files of a succeeded job."""
+"""Result files of a succeeded job, and its exports."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import FileResponse
 
 from api.conditional import check_range, not_modified
 from api.deps import CallerDep, Services, ServicesDep
 from api.errors import NoResultError, NotFinishedError
+from api.exports import artifact_name
 from api.gate.access import Caller
 from api.problems import problem_responses
+from safs.deploy.formats import FORMATS
 from safs.result_folder import RESULT_FILES
 from store import jobs
 from store.artifacts import stored_files
-from store.records import JobArtifact
+from store.records import Job, JobArtifact
 
+_FILE_PROBLEMS = (
+    "job_not_found",
+    "no_result",
+    "artifact_not_found",
+    "artifact_damaged",
+    "storage_unavailable",
+    "job_not_finished",
+    "range_not_satisfiable",
+)
+_EXPORT_PROBLEMS = ("unknown_name", "export_failed", "missing_extra", "busy", "out_of_space", "output_unavailable")
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
@@ -23,15 +35,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     206: {"description": "The part of the file that Range requests."},
     304: {"description": "If-None-Match names this content."},
-    **problem_responses(
-        "job_not_found",
-        "no_result",
-        "artifact_not_found",
-        "artifact_damaged",
-        "storage_unavailable",
-        "job_not_finished",
-        "range_not_satisfiable",
-    ),
+    **problem_responses(*_FILE_PROBLEMS),
 }
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=FileResponse)
@@ -70,6 +74,30 @@ async def get_network(services: ServicesDep, caller: CallerDep, request: Request
     return await _respond(services, caller, request, job_id, "network")
 
 
+@router.get(
+    "/exports/{format}",
+    summary="Download the result in another format",
+    responses=_RESPONSES | problem_responses(*_FILE_PROBLEMS, *_EXPORT_PROBLEMS),
+)
+async def get_export(
+    services: ServicesDep,
+    caller: CallerDep,
+    request: Request,
+    job_id: str,
+    format: Annotated[str, Path(description=f"One of {', '.join(FORMATS)}.")],
+) -> Response:
+    """Returns the result in a form that runs elsewhere, as docs/formats.md describes. The first request makes it, which
+    takes seconds, and checks that it computes what the result computes; later requests get the same file. A format with
+    several files comes as a zip."""
+    entry = FORMATS[format]
+    name = artifact_name(format)
+    found = await to_thread.run_sync(_find_result, services, caller, job_id, name, limiter=services.slow_threads)
+    if found is None:
+        found = await services.exports.make(job_id, format, caller.owner)
+    args = (services, request, found, entry.download)
+    return await to_thread.run_sync(_file_response, *args, limiter=services.slow_threads)
+
+
 async def _respond(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
     # Hashing a large file takes long, so it must not hold a request thread.
     args = (services, caller, request, job_id, name)
@@ -77,7 +105,10 @@ async def _respond(services: Services, caller: Caller, request: Request, job_id:
 
 
 def _make_response(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
-    artifact = _find(services, caller, job_id, name)
+    return _file_response(services, request, _find(services, caller, job_id, name), RESULT_FILES[name].filename)
+
+
+def _file_response(services: Services, request: Request, artifact: JobArtifact, filename: str) -> Response:
     etag = f'"{artifact.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if not_modified(request, etag):
@@ -85,19 +116,35 @@ def _make_response(services: Services, caller: Caller, request: Request, job_id:
     # The file is hashed before the first byte is sent, so a damaged file is a problem and not an aborted download.
     path = services.artifacts.intact_path(artifact.sha256)
     stat = path.stat()
-    filename = RESULT_FILES[name].filename
     file = FileResponse(path, media_type=artifact.media_type, headers=headers, filename=filename, stat_result=stat)
     check_range(request, file, artifact.size_bytes)  # Starlette would respond to a bad range in plain text.
     return file
 
 
 def _find(services: Services, caller: Caller, job_id: str, name: str) -> JobArtifact:
+    job, files = _result(services, caller, job_id, name)
+    if name not in files:
+        raise _no_result(job, name)
+    return files[name]
+
+
+def _find_result(services: Services, caller: Caller, job_id: str, name: str) -> JobArtifact | None:
+    """The file of this name; None if the job has a result, and this file was not made yet."""
+    job, files = _result(services, caller, job_id, name)
+    if "checkpoint" not in files:
+        raise _no_result(job, name)
+    return files.get(name)
+
+
+def _result(services: Services, caller: Caller, job_id: str, name: str) -> tuple[Job, dict[str, JobArtifact]]:
     with services.database.read() as tx:
         job = jobs.get(tx, job_id, caller.visible_owner)
-        found = stored_files.of_job(tx, job_id).get(name)
+        files = stored_files.of_job(tx, job_id)
     if not job.state.is_final:
         raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is available once it has succeeded")
-    if found is None:
-        reason = f": {job.error.message}" if job.error else ""
-        raise NoResultError(f"job {job_id} has no {name}; it is {job.state}{reason}")
-    return found
+    return job, files
+
+
+def _no_result(job: Job, name: str) -> NoResultError:
+    reason = f": {job.error.message}" if job.error else ""
+    return NoResultError(f"job {job.id} has no {name}; it is {job.state}{reason}")

@@ -123,25 +123,39 @@ def cancel(job: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
 def download(
     job: JobId,
     output: OutputFolder = Path("result"),
+    format: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="Download an export instead: compact, onnx, pt2 or torch."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another job's result in the folder.")] = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Downloads a result: checkpoint, config, report and picture.
+    """Downloads a result: checkpoint, config, report and picture, or an export of it.
 
     \b
     Examples:
       safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-99
+      safs download job_01kb2v9zq3n8f4x7c5m2d -o deploy --format onnx
       safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-99 --force
     """
     from cli.terminal import print_json, stdout
     from safs.client import Client
+    from safs.deploy.formats import FORMATS
     from safs.result_folder import RESULT_FILES
 
     with Client(url) as client:
         found = client.job(job)
         if not force:
             _refuse_other_result(found, output)
+        if format is not None:
+            folder, entry = found.export(format, output), FORMATS[format]
+            if as_json:
+                print_json({"format": format, "files": [str(folder / name) for name in entry.files]})
+            else:
+                names = ", ".join(str(folder / name) for name in entry.files)
+                stdout().print(f"{names}: the result as {format}", soft_wrap=True)
+            return
         folder = found.download(output)
     if as_json:
         paths = {part: folder / file.filename for part, file in RESULT_FILES.items()}

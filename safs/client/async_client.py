@@ -141,6 +141,10 @@ class AsyncJob:
         """Downloads the files of the result and returns their folder."""
         return await asyncio.to_thread(self.remote.download, directory)
 
+    async def export(self, format: str, directory: str | Path) -> Path:
+        """Downloads the result in another format and returns its folder."""
+        return await asyncio.to_thread(self.remote.export, format, directory)
+
 
 async def _in_thread(items: Iterator[Item]) -> AsyncIterator[Item]:
     """The items, each fetched in a thread."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
+from zipfile import ZipFile
 
 import httpx
 
@@ -12,6 +13,7 @@ from safs.client.display import as_html, progress_line
 from safs.client.errors import JobFailed, ServiceError
 from safs.client.frame import trials_frame
 from safs.client.stream import Event, follow
+from safs.deploy.formats import FORMATS
 from safs.result_folder import RESULT_FILES
 
 if TYPE_CHECKING:
@@ -160,14 +162,43 @@ class RemoteJob:
         """
         folder = Path(directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        for part, file in RESULT_FILES.items():
-            try:
-                self._fetch(part, folder / file.filename)
-            except ServiceError as error:
-                if not file.optional or error.code != "no_result":
-                    raise
-                (folder / file.filename).unlink(missing_ok=True)  # from another result
+        for part in RESULT_FILES:
+            self._fetch_part(part, folder)
         return folder
+
+    def export(self, format: str, directory: str | Path) -> Path:
+        """Downloads the result in another format and returns its folder; ``~`` is expanded.
+
+        The first request makes the export, which takes seconds.
+
+        Args:
+            format: a name of ``safs.deploy.formats.FORMATS``: compact, onnx, pt2 or torch.
+
+        Raises:
+            UnknownNameError: there is no such format.
+            ServiceError: the job has no result (yet), or it cannot be exported in this format.
+        """
+        entry = FORMATS[format]
+        folder = Path(directory).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fetch(f"exports/{format}", folder / entry.download)
+        if len(entry.files) > 1:
+            with ZipFile(folder / entry.download) as archive:
+                for name in entry.files:
+                    (folder / name).write_bytes(archive.read(name))
+            (folder / entry.download).unlink()
+        for part in entry.beside:
+            self._fetch_part(part, folder)
+        return folder
+
+    def _fetch_part(self, part: str, folder: Path) -> None:
+        file = RESULT_FILES[part]
+        try:
+            self._fetch(part, folder / file.filename)
+        except ServiceError as error:
+            if not file.optional or error.code != "no_result":
+                raise
+            (folder / file.filename).unlink(missing_ok=True)  # from another result
 
     def _fetch(self, part: str, target: Path) -> None:
         incoming = target.with_name(f".{target.name}.incoming")

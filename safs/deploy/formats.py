@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from safs.registry import Registry
-from safs.result_folder import CHECKPOINT, COMPACT, CONFIG
+from safs.result_folder import CHECKPOINT, COMPACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,13 @@ class ExportFormat:
     summary: str
     extra: str | None = None
     """Extra of the package that the format needs."""
-    served: tuple[str, ...] = ()
-    """Files that the API answers with; by default all."""
+    beside: tuple[str, ...] = ()
+    """Artifact names of the result's own files that belong beside them."""
 
     @property
     def download(self) -> str:
         """Name of the file that the API answers with: the only one, or a zip of all."""
-        served = self.served or self.files
-        return served[0] if len(served) == 1 else f"network-{self.name}.zip"
+        return self.files[0] if len(self.files) == 1 else f"network-{self.name}.zip"
 
 
 FORMATS: Registry[ExportFormat] = Registry(
@@ -35,11 +34,11 @@ FORMATS: Registry[ExportFormat] = Registry(
         for export_format in (
             ExportFormat(
                 "compact",
-                (COMPACT.filename, CONFIG.filename),
+                (COMPACT.filename,),
                 COMPACT.media_type,
                 "The checkpoint with coded zeros, as small as its sparsity allows; safs.load and safs verify read it.",
                 "sparse",
-                served=(COMPACT.filename,),
+                beside=("config", "network"),
             ),
             ExportFormat(
                 "onnx",

@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, Protocol
 
 from sqlalchemy import select
 
+from store import jobs
 from store.artifacts.disk_quota import DiskQuota
 from store.artifacts.folder_lock import FolderLock
 from store.artifacts.local_cache import LocalCache
@@ -188,6 +189,14 @@ def attach(tx: Transaction, lease: Lease, name: str, artifact: StoredArtifact, m
     hold(tx, lease)
     register(tx, artifact)
     row = {"job_id": lease.job_id, "name": name, "sha256": artifact.sha256, "media_type": media_type}
+    insert_or_update(tx, job_artifacts, row)
+
+
+def attach_later(tx: Transaction, job_id: str, name: str, artifact: StoredArtifact, media_type: str) -> None:
+    """Attach the content to a job that has ended, under ``name``; raises ``JobNotFound`` if it was deleted."""
+    jobs.get(tx, job_id)
+    register(tx, artifact)
+    row = {"job_id": job_id, "name": name, "sha256": artifact.sha256, "media_type": media_type}
     insert_or_update(tx, job_artifacts, row)
 
 
