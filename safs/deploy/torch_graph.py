@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.fx import Graph, Node, Tracer
 
 from safs.activations.module import Activation
-from safs.activations.symbolic_trace import in_mode
 from safs.errors import ExportError
 from safs.models.shared_weights import SharedConv2d, SharedLinear
+from safs.modes import in_mode
 
 
 @dataclass(frozen=True, slots=True)
