@@ -21,7 +21,7 @@ from safs.execution.work import Context
 from safs.networks import Assignment, Network
 from safs.preflight import Preflight
 from safs.pruning.masks import prunable_parameters
-from safs.spec.job import JobSpec, Recipe
+from safs.spec.job import JobSpec, Precision, Recipe
 from safs.training.session import steps_per_epoch
 from safs.training.settings import TrainingData
 
@@ -91,6 +91,7 @@ class Trainings:
 
     recipe: Recipe
     augment: bool
+    precision: Precision
     groups: tuple[tuple[str, ...], ...]
     """Sites that share an operator."""
     operators: tuple[str, ...]
@@ -106,6 +107,7 @@ class Trainings:
         return cls(
             Recipe(**spec.train.model_dump(exclude={"epochs"})),
             spec.data.augment == "default",
+            spec.resources.precision,
             tuple(preflight.groups.values()),
             preflight.operators,
             preflight.data.train,
@@ -176,6 +178,7 @@ class _Timer:
                 validation=Watched(self._split, scoring),
                 batch_size=self._batch_size,
                 augment=self._trainings.augment,
+                precision=self._trainings.precision,
             ),
             masks=None if kind is Kind.OWN else self._masks,
         )

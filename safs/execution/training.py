@@ -16,6 +16,7 @@ from safs.execution.work import Context, Run, Trained
 from safs.networks import Assignment, Network, assemble
 from safs.spec.job import Recipe
 from safs.training.evaluate import Evaluation, evaluate
+from safs.training.layout import to_contiguous, to_fast_layout
 from safs.training.session import TrainingSession
 from safs.training.settings import TrainingSettings
 from safs.training.snapshot import Snapshot
@@ -88,6 +89,7 @@ class TrainingRun(Run):
             return Trained(outcome, None)
         self._model.load_state_dict(self._session.best.state)
         self._model.cpu()
+        to_contiguous(self._model)
         state = {name: tensor.detach().clone() for name, tensor in self._model.model_state().items()}
         network = Network(self._blueprint, state, self._masks, dict(self._training.assignment), self._model.scalars())
         return Trained(outcome, network)
@@ -118,6 +120,6 @@ class TrainingRun(Run):
 
 def score(network: Network, split: Split, batch_size: int, device: str) -> Evaluation:
     """Accuracy and cross-entropy of ``network`` on ``split``, which has whole images."""
-    model, inputs = assemble(network).to(device), network.blueprint.form.inputs
+    model, inputs = to_fast_layout(assemble(network), torch.device(device)), network.blueprint.form.inputs
     read = split if inputs is None else select(split, inputs)
     return evaluate(model, read, batch_size=batch_size, device=torch.device(device))

@@ -116,6 +116,7 @@ def _dense_context(job: JobContext) -> Context:
             validation=job.splits.validation,
             batch_size=job.spec.data.batch_size,
             augment=job.spec.data.augment == "default",
+            precision=job.spec.resources.precision,
         ),
     )
 
@@ -135,7 +136,7 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
     train = spec.train
     with job.stage_log.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
         training = Training({}, recipe_of(train), train.epochs, spec.seed)
-        key = key_of(data=job.data_key, model=blueprint, batches=job.batches, work=training)
+        key = key_of(data=job.data_key, model=blueprint, batches=job.precise_batches, work=training)
         work = Task(Candidate(0, {}, train.epochs, spec.seed), training)
         trained = job.executor.train(record, [KeyedWork(key, work)], _dense_context(job))[0]
         if trained.network is None:
@@ -175,7 +176,7 @@ def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
     with job.stage_log.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
         context = replace(_dense_context(job), start=dense.network.state)
         pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or recipe_of(spec.train), spec.seed)
-        key = key_of(start=dense.key, batches=job.batches, work=pruning)
+        key = key_of(start=dense.key, batches=job.precise_batches, work=pruning)
         work = Task(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
         pruned = job.executor.train(record, [KeyedWork(key, work)], context)[0]
         if pruned.network is None:
@@ -212,7 +213,8 @@ def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start:
             KeyedWork(key_of(start=start.key, batches=job.batches, work=named.work), named)
             for named in numbered_work(repeated)
         ]
-        finalists = finalists_from(repeated, job.executor.train(record, works, start.context))
+        context = replace(start.context, data=replace(start.context.data, precision="float32"))
+        finalists = finalists_from(repeated, job.executor.train(record, works, context))
         winner = best_finalist(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
     for finalist in finalists:

@@ -112,7 +112,7 @@ def _best_of(job: JobContext, search: _Search, start: PrunedStart) -> Trial:
         firsts = _firsts(job, search)
         key = key_of(
             start=start.key,
-            batches=job.batches,
+            batches=job.precise_batches,
             search=section,
             in_flight=job.executor.slots,
             seed=seed,

@@ -35,6 +35,11 @@ class JobContext:
         """Batch size and augmentation, as a part of cache keys."""
         return {"size": self.spec.data.batch_size, "augment": self.spec.data.augment}
 
+    @property
+    def precise_batches(self) -> dict[str, int | str]:
+        """``batches`` and the number format, as a part of the cache keys of all trainings but the final ones."""
+        return {**self.batches, "precision": self.spec.resources.precision}
+
 
 @dataclass(frozen=True, slots=True)
 class KeyedNetwork:

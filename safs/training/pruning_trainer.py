@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from safs.pruning.masks import Masks
 from safs.pruning.protocol import Hooks
+from safs.training.layout import to_contiguous
 from safs.training.session import TrainingSession, steps_per_epoch
 from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics
@@ -59,3 +60,4 @@ class PruningTrainer:
             metrics = session.step()
             self._epochs_done += 1
             yield replace(metrics, epoch=self._epochs_done)
+        to_contiguous(self.model)

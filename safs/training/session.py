@@ -12,6 +12,7 @@ from safs.errors import SafsError
 from safs.pruning.masks import Masks, apply_masks
 from safs.pruning.protocol import Hooks
 from safs.training.evaluate import evaluate
+from safs.training.layout import to_fast_layout
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import make_optimizer
 from safs.training.seeding import RandomStream
@@ -71,7 +72,7 @@ class TrainingSession:
         self.curve: list[EpochMetrics] = []
         self.one_class_epochs = 0
         """Number of latest evaluations in a row that predicted a single class."""
-        self._model = model.to(data.device)
+        self._model = to_fast_layout(model, data.device)
         self._data = data
         self._epochs = settings.epochs
         self._until = settings.epochs if settings.until is None else settings.until
@@ -111,7 +112,8 @@ class TrainingSession:
             raise Diverged(epoch)
         self._schedule.epoch_done(train_loss)
         data = self._data
-        scored = evaluate(self._model, data.validation, batch_size=data.batch_size, device=data.device)
+        with data.autocast():
+            scored = evaluate(self._model, data.validation, batch_size=data.batch_size, device=data.device)
         if not isfinite(scored.cross_entropy):
             raise Diverged(epoch)
         seconds = time.perf_counter() - started
@@ -151,13 +153,15 @@ class TrainingSession:
         model, optimizer, data = self._model.train(), self._optimizer, self._data
         total = torch.zeros((), device=data.device)
         samples, learning_rate = 0, 0.0
+        self._hold(self._masks)  # The memory of a weight is another one after a ``to`` of the caller's.
         batches = data.train.batches(
             data.batch_size, device=data.device, generator=self._random.generator, augment=data.augment
         )
         for images, labels in batches:
             if len(labels) == 1 < data.batch_size and samples:
                 break
-            loss = F.cross_entropy(model(images), labels)
+            with data.autocast():
+                loss = F.cross_entropy(model(images), labels)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             self._hooks.after_backward(self.steps_done)
@@ -177,7 +181,10 @@ class TrainingSession:
         self._masks = masks
         apply_masks(self._parameters, masks)
         self._masked = [self._parameters[name].detach() for name in masks]
-        self._kept = [mask.to(self._parameters[name].dtype) for name, mask in masks.items()]
+        # In the layout of the weights, or each step would take the slow path of a product of two layouts.
+        self._kept = [
+            torch.empty_like(weight).copy_(masks[name]) for name, weight in zip(masks, self._masked, strict=True)
+        ]
 
     @torch.no_grad()
     def _replace(self, masks: Masks) -> None:

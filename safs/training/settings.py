@@ -1,5 +1,6 @@
 """The two values that every training is made of: the data that it reads, and how it trains."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from safs.data.features import select
 from safs.data.split import Split
 from safs.inputs import InputSelection
-from safs.spec.job import Recipe
+from safs.spec.job import Precision, Recipe
 
 CPU = torch.device("cpu")
 
@@ -24,10 +25,18 @@ class TrainingData:
     """True if training batches get the data set's own augmentation. Validation batches never do."""
     device: torch.device = CPU
     """Device that the batches are delivered on."""
+    precision: Precision = "float32"
+    """Number format of the forward pass's products. Weights, gradients and the optimizer are always float32."""
 
     def on(self, device: torch.device) -> "TrainingData":
         """The same data for ``device``; images that live in memory are moved there."""
         return replace(self, train=self.train.on(device), validation=self.validation.on(device), device=device)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Within the context, a forward pass computes its products in ``precision``."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def select(self, inputs: InputSelection | None) -> "TrainingData":
         """The same images reduced to ``inputs``; None keeps them whole."""

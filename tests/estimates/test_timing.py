@@ -11,7 +11,9 @@ from safs.spec.job import Recipe
 
 MLP = Blueprint("mlp", 1, 8, 10)
 GROUPS = (("hidden.0.relu",), ("hidden.1.relu", "hidden.2.relu"))
-TRAININGS = Trainings(Recipe(), augment=True, groups=GROUPS, operators=("relu", "acon"), images=200, epochs=9)
+TRAININGS = Trainings(
+    Recipe(), augment=True, precision="float32", groups=GROUPS, operators=("relu", "acon"), images=200, epochs=9
+)
 
 
 @pytest.fixture(scope="module")
