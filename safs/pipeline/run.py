@@ -126,7 +126,7 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
     spec, blueprint = job.spec, job.preflight.blueprint
     if (given := _given_network(job, weights)) is not None:
         return given
-    if spec.model.weights is not None and weights is not None:
+    if weights is not None and spec.model.network is None:
         with job.stage_log.stage(Stage.DENSE) as record:
             model = blueprint.build()
             load_dense_weights(weights, model)
