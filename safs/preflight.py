@@ -76,7 +76,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     blueprint, model = traceable(blueprint_for(spec, info, weights))
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
     _check_memory(blueprint, parameters)
-    if spec.model.weights is not None and weights is not None:
+    if weights is not None and spec.model.network is None:
         with _blamed_on("model.weights"):
             check_dense_weights(weights, model)
     with _blamed_on("sparsity"):

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from safs.activations.operators import OPERATORS
 from safs.errors import DataError, SafsError, SparsityError, SpecError, SurgeryError, UnknownNameError, WeightsError
-from safs.models import build
+from safs.models import MODELS, ModelEntry, architectures, build
 from safs.networks import Blueprint
 from safs.preflight import Preflight, check
+from safs.registry import Registry
 from safs.spec.job import JobSpec
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
@@ -260,9 +262,32 @@ def test_weights_that_are_no_whole_safetensors_file_are_refused(tmp_path: Path, 
     assert "not a readable safetensors file" in error.message
 
 
-def test_a_network_that_cannot_be_traced_is_refused_with_the_line() -> None:
-    error = refused({"model": {"architecture": "timm/nest_tiny"}})
+class Branching(nn.Module):
+    """A network whose forward pass depends on the values of its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            x = -x
+        return torch.relu(self.fc(x.flatten(1)))
+
+
+def test_a_network_that_cannot_be_traced_is_refused_with_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ModelEntry("branching", lambda shape, classes: Branching(), lambda wanted: wanted, "", "")
+    monkeypatch.setattr(architectures, "MODELS", Registry("architecture", dict(MODELS) | {entry.name: entry}))
+
+    error = refused({"model": {"architecture": "branching"}})
 
     assert isinstance(error, SurgeryError)
     assert (error.code, error.field) == ("untraceable_model", "model.architecture")
-    assert re.search(r"timm/models/nest\.py:\d+: ", error.message)
+    assert re.search(r"test_preflight\.py:\d+: ", error.message)
+
+
+def test_a_network_that_torch_fx_alone_cannot_trace_is_captured() -> None:
+    found = checked({"model": {"architecture": "timm/nest_tiny"}})
+
+    assert found.blueprint.declared is not None
+    assert found.sites
