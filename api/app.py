@@ -15,14 +15,17 @@ from api.event_tail import Tail
 from api.exports import Exporter, Exports
 from api.gate.authentication import Authentication
 from api.gate.middleware import BodyLimit, RequestId, UnexpectedErrors
+from api.gate.rate_limit import RateLimiter
+from api.gate.sessions import Sessions
 from api.head_requests import HeadRequests
 from api.openapi import DocumentedApp
 from api.pages.routes import add_pages
+from api.pages.sign_in import sign_in_routes
 from api.problems import add_error_handlers
 from api.prometheus import Metrics
 from api.request_log import RequestLog
 from api.routes import catalog as catalog_routes
-from api.routes import events, health, jobs, me, results, trials, uploads
+from api.routes import events, health, jobs, keys, me, results, trials, uploads
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
@@ -93,7 +96,10 @@ def create_app(
     add_error_handlers(app)
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
-    app.add_middleware(Authentication, database=database, requests_per_minute=settings.requests_per_minute)
+    sessions = Sessions(settings.read_session_secret, idle_s=settings.session_idle_s, lives_s=settings.session_limit_s)
+    app.add_middleware(
+        Authentication, database=database, sessions=sessions, requests_per_minute=settings.requests_per_minute
+    )
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
@@ -102,7 +108,8 @@ def create_app(
     app.add_middleware(RequestId)
     add_docs_page(app)
     add_pages(app)
-    for routes in (jobs, trials, events, results, uploads, catalog_routes, me, health, metrics_routes):
+    app.include_router(sign_in_routes(database, sessions, RateLimiter))
+    for routes in (jobs, trials, events, results, uploads, catalog_routes, me, keys, health, metrics_routes):
         app.include_router(routes.router)
     app.include_router(trials.csv_router)
     return app

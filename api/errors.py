@@ -156,6 +156,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "trial_not_found": ProblemType(404, "No such trial exists"),
     "upload_not_found": ProblemType(404, "No such upload exists"),
     "artifact_not_found": ProblemType(404, "The content is no longer stored"),
+    "key_not_found": ProblemType(404, "No such key exists"),
     "unknown_kind": ProblemType(404, "The catalog has no such kind"),
     "no_result": ProblemType(404, "The job ended without a result"),
     "method_not_allowed": ProblemType(405, "This address does not support this method"),

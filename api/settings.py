@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from api.gate.access import is_loopback
+from api.gate.sessions import read_secret
 from store import api_keys
 from store.errors import SchemaMissing
 from store.session import Database
@@ -32,6 +33,13 @@ class ApiSettings(StoreSettings):
     """Maximum number of queued jobs of each owner; 0 allows none."""
     gpu_hours: float | None = Field(None, ge=0)
     """Maximum GPU-hours of each owner within 30 days; None for no limit."""
+    session_idle_s: float = Field(8 * 3600, gt=0)
+    """Seconds without a request after which a browser must sign in again; 8 hours by default."""
+    session_limit_s: float = Field(7 * 24 * 3600, gt=0)
+    """Seconds after a sign-in at which a browser must sign in again; 7 days by default."""
+    session_secret: SecretStr | None = Field(None, min_length=32)
+    """Secret that signs the sessions of browsers, at least 32 characters. None keeps one in ``session-secret`` in
+    ``home``; services that share a database and no home need the same secret."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins whose pages may call this API, such as https://safs.example.org, separated by commas; none by default."""
     data_root: Path | None = None
@@ -55,6 +63,11 @@ class ApiSettings(StoreSettings):
     def data_folder(self) -> Path:
         """The folder of data sets as an absolute path."""
         return (self.data_root or self.home / "data").expanduser().absolute()
+
+    def read_session_secret(self) -> bytes:
+        """The secret that signs the sessions of browsers; creates one in ``home`` if none is set."""
+        given = self.session_secret
+        return read_secret(None if given is None else given.get_secret_value(), self.home)
 
     def refuse_open_network(self) -> None:
         """Raise ``PermissionError`` if the API would listen beyond loopback and no usable API key exists."""

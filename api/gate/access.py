@@ -13,11 +13,13 @@ DOCS_FILES = ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/favic
 """Files that the page at ``/docs`` loads."""
 PUBLIC_PATHS = frozenset({"/livez", "/readyz", DOCS, *DOCS_FILES, "/openapi.json"})
 """Paths that need no key; they reveal nothing about jobs."""
-PAGES = frozenset({"/"})
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+PAGES = frozenset({"/", "/keys", SIGN_IN})
 """Addresses of pages. A page holds no data; its scripts request the data from ``/v1``, which needs a key."""
 _PAGE_PREFIXES = ("/jobs/", "/static/")
 ADMIN_PATHS = frozenset({"/metrics"})
-"""Paths that need the scope ``admin``."""
+"""Paths that need the scope ``admin``, and work while the database is unavailable."""
+_ADMIN_RESOURCE = "/v1/keys"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that need only the scope ``read`` (RFC 9110, section 9.2.1)."""
 
@@ -49,12 +51,13 @@ class Caller:
 def is_public(method: str, path: str) -> bool:
     """True if the request needs no key."""
     is_page = method in SAFE_METHODS and (path in PAGES or path.startswith(_PAGE_PREFIXES))
-    return is_page or path in PUBLIC_PATHS
+    signs = method == "POST" and path in (SIGN_IN, SIGN_OUT)
+    return is_page or signs or path in PUBLIC_PATHS
 
 
 def needed_scope(method: str, path: str) -> Scope:
     """The scope that a request needs. It depends on the method, so that a new endpoint is guarded by default."""
-    if path in ADMIN_PATHS:
+    if path in ADMIN_PATHS or path == _ADMIN_RESOURCE or path.startswith(f"{_ADMIN_RESOURCE}/"):
         return Scope.ADMIN
     return Scope.READ if method in SAFE_METHODS else Scope.SUBMIT
 

@@ -4,13 +4,15 @@ import logging
 import time
 
 from anyio import CapacityLimiter, to_thread
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError, ForbiddenError, UnauthorizedError
-from api.gate.access import ADMIN_PATHS, Caller, is_local_request, is_public, needed_scope
+from api.gate.access import ADMIN_PATHS, SAFE_METHODS, Caller, is_local_request, is_public, needed_scope
 from api.gate.key_cache import KeyCache
 from api.gate.rate_limit import RateLimiter
+from api.gate.sessions import Session, Sessions, require_same_origin
 from api.problems import respond_to_error
 from store import api_keys
 from store.api_keys import ApiKey, KeyState
@@ -31,13 +33,15 @@ class Authentication:
     If the token belongs to a key, ``request.state.key`` is set in both cases.
 
     Args:
+        sessions: reads the cookies of browsers that have signed in.
         requests_per_minute: rate limit of keys without a limit of their own.
     """
 
-    def __init__(self, app: ASGIApp, *, database: Database, requests_per_minute: int) -> None:
+    def __init__(self, app: ASGIApp, *, database: Database, sessions: Sessions, requests_per_minute: int) -> None:
         self.app = app
         self._database = database
         self._key_cache = KeyCache(database)
+        self._sessions = sessions
         self._requests_per_minute = requests_per_minute
         self._rate_limiter = RateLimiter()
         self._use_recorded_at: dict[str, float] = {}
@@ -56,11 +60,14 @@ class Authentication:
             await refusal(scope, receive, send)
             return
         request.state.caller = caller
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, self._renewing(request, send))
         if caller.key is not None:
             await self._record_use(caller.key)
 
     async def _authenticate(self, request: Request) -> Caller:
+        session = None if "authorization" in request.headers else self._sessions.read(request)
+        if session is not None:
+            return await self._authenticate_session(request, session)
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         token = credentials.strip() if scheme.lower() == "bearer" else None
         # /metrics reports that the database is unavailable, so it must work without it.
@@ -71,6 +78,29 @@ class Authentication:
         if found.key.state is not KeyState.ACTIVE:
             raise UnauthorizedError(f"the key {found.key.prefix} is {found.key.state}; {_HINT}", token_given=True)
         return Caller(found.key)
+
+    async def _authenticate_session(self, request: Request, session: Session) -> Caller:
+        if request.method not in SAFE_METHODS:
+            require_same_origin(request)
+        key = (await self._key_cache.find_prefix(session.prefix)).key
+        if key is None or key.state is not KeyState.ACTIVE:
+            raise UnauthorizedError("the key of this session is no longer valid; sign in with another key")
+        request.state.key, request.state.session = key, session
+        return Caller(key)
+
+    def _renewing(self, request: Request, send: Send) -> Send:
+        """``send`` that also replaces the cookie of a session in use, if it is due."""
+        session: Session | None = getattr(request.state, "session", None)
+        newer = None if session is None else self._sessions.renewed(session)
+        if newer is None:
+            return send
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append("Set-Cookie", self._sessions.cookie(newer, request))
+            await send(message)
+
+        return send_with_cookie
 
     def _without_key(self, request: Request, *, any_key: bool) -> Caller:
         if not any_key:

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from starlette.concurrency import run_in_threadpool
 
 from store import api_keys
 from store.api_keys import ApiKey, KeyState
-from store.errors import DatabaseUnavailable
+from store.errors import DatabaseUnavailable, KeyNotFound
 from store.session import Database, Transaction
 
 TTL_S = 1.0
@@ -46,7 +47,7 @@ class KeyCache:
         self._database = database
         self._ttl_s = ttl_s
         self._clock = clock
-        self._cache: dict[bytes, tuple[float, KeyLookup]] = {}
+        self._cache: dict[bytes | None, tuple[float, KeyLookup]] = {}
 
     async def find(self, token: str | None, *, allow_stale: bool = False) -> KeyLookup:
         """Look up the key of ``token``; None stands for a request without a token.
@@ -57,21 +58,28 @@ class KeyCache:
         Raises:
             DatabaseUnavailable: the database is unavailable and the cache holds no usable entry.
         """
+        name = None if token is None else sha256(token.encode()).digest()  # keeps tokens out of memory
+        return await self._cached(name, partial(self._read, token), allow_stale)
+
+    async def find_prefix(self, prefix: str, *, allow_stale: bool = False) -> KeyLookup:
+        """Look up the key of a session by its prefix, as ``find`` does by a token."""
+        return await self._cached(prefix.encode(), partial(self._read_prefix, prefix), allow_stale)
+
+    async def _cached(self, name: bytes | None, read: Callable[[], KeyLookup], allow_stale: bool) -> KeyLookup:
         now = self._clock()
-        digest = sha256((token or "").encode()).digest()  # keeps tokens out of memory
-        read_at, cached = self._cache.get(digest, (-float("inf"), None))
+        read_at, cached = self._cache.get(name, (-float("inf"), None))
         if cached is not None and now - read_at <= self._ttl_s:
             return cached
         try:
-            found = await run_in_threadpool(self._read, token)
+            found = await run_in_threadpool(read)
         except DatabaseUnavailable:
             if cached is None or not allow_stale or now - read_at > MAX_STALE_S:
                 raise
             return cached
-        if token is None or (found.key is not None and found.key.state is KeyState.ACTIVE):
-            self._cache[digest] = now, found
+        if name is None or (found.key is not None and found.key.state is KeyState.ACTIVE):
+            self._cache[name] = now, found
         else:
-            self._cache.pop(digest, None)
+            self._cache.pop(name, None)
         return found
 
     def _read(self, token: str | None) -> KeyLookup:
@@ -80,3 +88,9 @@ class KeyCache:
             return KeyLookup(key, any_key=key is not None or api_keys.exist(tx))
 
         return self._database.query(ask)
+
+    def _read_prefix(self, prefix: str) -> KeyLookup:
+        try:
+            return KeyLookup(self._database.query(lambda tx: api_keys.get(tx, prefix)), any_key=True)
+        except KeyNotFound:
+            return KeyLookup(None, any_key=True)  # a session is begun with a key

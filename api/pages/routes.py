@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from api.conditional import not_modified
-from api.gate.access import PAGES
+from api.gate.access import PAGES, SIGN_IN
 from api.pages.static_files import StaticFiles, read_static_files
 
 POLICY = (
@@ -35,6 +35,8 @@ class Page:
 _PAGES = {
     "/": Page("Jobs", "pages/jobs.js", nav="/"),
     JOB_PAGE: Page("Job", "pages/job.js", nav="/"),
+    "/keys": Page("Keys", "pages/keys.js", nav="/keys"),
+    SIGN_IN: Page("Sign in", "pages/sign_in.js"),
 }
 
 

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
-PARTS = {"job_id": "job_missing", "upload_id": "upload_missing", "stage": "tune", "number": "0", "kind": "models"}
+PARTS = {
+    "job_id": "job_missing",
+    "upload_id": "upload_missing",
+    "stage": "tune",
+    "number": "0",
+    "kind": "models",
+    "prefix": "00000000",
+}
 
 
 class Endpoint(NamedTuple):

@@ -70,7 +70,7 @@ def test_a_job_is_cancelled_after_a_question(
 
 
 def test_a_job_that_does_not_exist_is_no_empty_page(tab: Tab, url: str) -> None:
+    tab.expected = (404,)
     tab.page.goto(f"{url}/jobs/job_missing")
 
     expect(tab.page.get_by_role("heading", name="There is no such job")).to_be_visible()
-    tab.problems.clear()  # the browser reports the 404 as an error

@@ -1,5 +1,5 @@
 // What all pages share: the theme, the caller's name, and a banner while the service does not answer.
-import { get, onReachable } from "./api.js";
+import { get, onReachable, post, ROOT } from "./api.js";
 import { setText, show } from "./dom.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -70,5 +70,11 @@ onReachable((reachable) => {
 caller.then((found) => {
   if (found === null) return;
   setText(document.getElementById("who"), found.owner ?? "");
+  const out = document.getElementById("sign-out");
+  show(out, found.key !== null);
+  out.addEventListener("click", async () => {
+    await post("/sign-out").catch(() => null);
+    location.assign(`${ROOT}/sign-in`);
+  });
   for (const link of document.querySelectorAll("[data-admin]")) show(link, found.scopes.includes("admin"));
 });

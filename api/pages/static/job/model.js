@@ -87,7 +87,7 @@ export class JobModel {
   get baseline() {
     const row = this.report?.rows.find((one) => one.name === "default");
     if (row) return row.validation_accuracy;
-    const done = this.trials.rows.filter((one) => one.stage === "final" && one.config.candidate === "default" && isRanked(one));
+    const done = this.trials.rows.filter((one) => one.stage === "final" && one.recipe.candidate === "default" && isRanked(one));
     return done.length ? done.reduce((sum, one) => sum + one.accuracy, 0) / done.length : null;
   }
 }

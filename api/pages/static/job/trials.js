@@ -1,9 +1,52 @@
 // All trials of a job as columns: arrays of equal length, in the order in which the trials began.
-import { get, withParameters } from "../core/api.js";
+import { get } from "../core/api.js";
 import { SEARCHES } from "../core/states.js";
 
-const PAGE_SIZE = 500;
 const OPERATOR = "operator:";
+const UNKNOWN = { loss: null, accuracy: null, cross_entropy: null, seconds: null, error: null, left: null, recalled: null };
+
+/** A trial whose operators and hyperparameters are looked up in the service's columns when they are needed. */
+class ColumnTrial {
+  constructor(table, at) {
+    const { columns } = table;
+    this.table = table;
+    this.at = at;
+    for (const name of ["number", "epochs", "seed", "horizon", "continues", "loss", "accuracy", "cross_entropy", "seconds"]) this[name] = columns[name][at];
+    this.stage = table.stages[columns.stage[at]];
+    this.state = table.states[columns.state[at]];
+    this.error = named(table.reasons, columns.error[at]);
+    this.left = named(table.reasons, columns.left[at]);
+    this.recalled = named(table.jobs, columns.recalled[at]);
+    this.started = table.origin + 1000 * columns.started_s[at];
+    this.finished = columns.finished_s[at] === null ? null : table.origin + 1000 * columns.finished_s[at];
+    this.key = `${this.stage}-${this.number}`;
+    this.isSearch = SEARCHES.includes(this.stage);
+  }
+
+  /** Site -> operator. */
+  get sites() {
+    return this.remember("sites", this.table.sites, (code) => this.table.operators[code]);
+  }
+
+  /** Hyperparameter -> value. */
+  get recipe() {
+    return this.remember("recipe", this.table.hyperparameters, (value) => value);
+  }
+
+  remember(name, columns, read) {
+    const found = {};
+    for (const key of Object.keys(columns)) {
+      const value = columns[key][this.at];
+      if (value !== null) found[key] = read(value);
+    }
+    Object.defineProperty(this, name, { value: found });
+    return found;
+  }
+}
+
+function named(texts, code) {
+  return code === null ? null : texts[code];
+}
 
 /** The trials of a job. `version` grows with every change, so that drawings know whether they are out of date. */
 export class Trials {
@@ -15,49 +58,54 @@ export class Trials {
 
   /** Fetch all trials of a job. */
   async load(jobId) {
-    let token = null;
-    do {
-      const page = await get(withParameters(`/v1/jobs/${jobId}/trials`, { limit: PAGE_SIZE, page_token: token }));
-      for (const trial of page.items) this.put(trial);
-      token = page.next_page_token;
-    } while (token !== null);
+    const table = await get(`/v1/jobs/${jobId}/trials/columns`);
+    table.origin = Date.parse(table.origin_at);
+    for (let at = 0; at < table.count; at += 1) this.keep(new ColumnTrial(table, at));
     this.rows.sort((one, other) => one.started - other.started || one.number - other.number);
     this.rows.forEach((row, place) => this.places.set(row.key, place));
   }
 
   /** Add a trial, or replace what is known of it. */
-  put(trial) {
-    const key = `${trial.stage}-${trial.number}`;
-    const place = this.places.get(key) ?? this.rows.length;
-    const before = this.rows[place];
-    const sites = before?.config === trial.config ? before.sites : sitesOf(trial.config);
-    this.rows[place] = {
-      ...trial,
-      key,
-      sites,
-      recipe: before?.config === trial.config ? before.recipe : recipeOf(trial.config),
-      isSearch: SEARCHES.includes(trial.stage),
-      started: Date.parse(trial.started_at),
-      finished: trial.finished_at ? Date.parse(trial.finished_at) : null,
-    };
-    this.places.set(key, place);
+  keep(row) {
+    const place = this.places.get(row.key) ?? this.rows.length;
+    this.rows[place] = row;
+    this.places.set(row.key, place);
     this.version += 1;
+  }
+
+  /** Add the trial of an event. */
+  put({ stage, candidate, started, ...more }) {
+    const key = `${stage}-${candidate.number}`;
+    const known = this.get(key);
+    const isSite = (name) => stage === "activations" || name.startsWith(OPERATOR);
+    const entries = Object.entries(candidate.config);
+    this.keep({
+      ...candidate,
+      ...more,
+      key,
+      stage,
+      isSearch: SEARCHES.includes(stage),
+      started: known?.started ?? started,
+      sites: Object.fromEntries(entries.filter(([name]) => isSite(name)).map(([name, value]) => [name.replace(OPERATOR, ""), value])),
+      recipe: Object.fromEntries(entries.filter(([name]) => !isSite(name))),
+    });
   }
 
   /** Take in what an event says; returns true if it concerns a trial. */
   apply(event) {
     const { stage, candidate, outcome, recalled } = event.data;
+    const at = Date.parse(event.at);
     if (event.kind === "trial_started") {
-      this.put({ ...empty(stage, candidate), state: "running", started_at: event.at, finished_at: null });
+      this.put({ stage, candidate, started: at, finished: null, ...UNKNOWN, state: "running" });
       return true;
     }
     if (event.kind !== "trial_done") return false;
-    const known = this.get(`${stage}-${candidate.number}`);
     this.put({
-      ...empty(stage, candidate),
+      stage,
+      candidate,
+      started: at,
+      finished: at,
       state: outcome.error === null ? "done" : "failed",
-      started_at: known?.started_at ?? event.at,
-      finished_at: event.at,
       loss: outcome.loss,
       accuracy: outcome.metrics.accuracy ?? null,
       cross_entropy: outcome.metrics.cross_entropy ?? null,
@@ -88,19 +136,4 @@ export function byRank(one, other) {
 /** True if the trial has a result that counts. */
 export function isRanked(trial) {
   return trial.state === "done" && trial.accuracy !== null;
-}
-
-function empty(stage, candidate) {
-  const unknown = { loss: null, accuracy: null, cross_entropy: null, seconds: null, error: null, left: null, recalled: null };
-  return { stage, ...candidate, ...unknown };
-}
-
-function sitesOf(config) {
-  const found = {};
-  for (const [name, value] of Object.entries(config)) if (name.startsWith(OPERATOR)) found[name.slice(OPERATOR.length)] = value;
-  return found;
-}
-
-function recipeOf(config) {
-  return Object.fromEntries(Object.entries(config).filter(([name]) => !name.startsWith(OPERATOR)));
 }

@@ -3,16 +3,36 @@ import { Problem, ROOT } from "../core/api.js";
 import { fill, h } from "../core/dom.js";
 import { main, setTitle } from "../core/frame.js";
 import { follow, throttled } from "../core/live.js";
+import { activationMapPanel } from "../job/activation_map.js";
+import { curvesPanel } from "../job/curves.js";
+import { effectsPanel } from "../job/effects.js";
 import { headerPanel } from "../job/header.js";
 import { historyPanel } from "../job/history.js";
+import { keptInputsPanel } from "../job/kept_inputs.js";
+import { layersPanel } from "../job/layers.js";
 import { logPanel } from "../job/log.js";
 import { JobModel } from "../job/model.js";
 import { downloadsPanel, resultsPanel } from "../job/results.js";
+import { slicesPanel } from "../job/slices.js";
 import { stagesPanel } from "../job/stages.js";
 import { trialsPanel } from "../job/trials_table.js";
 import { onView } from "../job/view.js";
 
 const REFRESH_MS = 2000;
+const PANELS = [
+  stagesPanel,
+  resultsPanel,
+  historyPanel,
+  activationMapPanel,
+  effectsPanel,
+  curvesPanel,
+  layersPanel,
+  slicesPanel,
+  keptInputsPanel,
+  trialsPanel,
+  downloadsPanel,
+  logPanel,
+];
 
 const model = new JobModel(location.pathname.split("/").at(-1));
 let panels = [];
@@ -28,7 +48,7 @@ async function start() {
     showFailure(error);
     return;
   }
-  panels = [headerPanel(model, redraw), stagesPanel(model), resultsPanel(model), historyPanel(model), trialsPanel(model), downloadsPanel(model), logPanel(model)];
+  panels = [headerPanel(model, redraw), ...PANELS.map((make) => make(model))];
   const [head, stages, ...rest] = panels.map((panel) => panel.node);
   fill(main, head, stages, h("div", { class: "panels" }, ...rest));
   main.removeAttribute("aria-busy");
