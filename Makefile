@@ -1,13 +1,13 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up what they need in .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test test-all lint types imports unit unit-all bench chaos fuzz clean
+.PHONY: help setup browser demo test test-all lint types imports unit unit-all bench chaos fuzz typescript clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## Create .venv with all that the project needs (some minutes, some GB: PyTorch)
 
@@ -16,6 +16,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): some minutes, PyTorch alone is several GB ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# It demands an older typer than ours, and works with ours. Only the tests use it.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps openapi-python-client ruamel.yaml
 	@touch $@
 
 demo: setup ## Prune LeNet-5 to 99% on real digits, search, tune, and show what was gained (about 4 minutes)
@@ -59,6 +61,9 @@ bench: setup ## Measure the dispatcher and the training loop (see docs/benchmark
 
 KILLS ?= 100
 MINUTES ?= 20
+
+typescript: setup ## Type-check a TypeScript client of README's job (needs npm)
+	$(BIN)/python -m tests.typescript
 
 chaos: setup ## Kill a service's processes at random, on SQLite and PostgreSQL; lose nothing (docs/reliability.md)
 	$(BIN)/python -m tests.chaos --database sqlite --kills $(KILLS) --minutes $(MINUTES)

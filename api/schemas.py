@@ -7,11 +7,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from safs.estimates import Estimate as JobEstimate
+from safs.events.kinds import Stage
 from safs.preflight import Preflight
-from safs.spec.job import JobSpec
+from safs.spec.job import FinalCandidate, JobSpec, Recipe
 from store import api_keys, records
 from store.api_keys import KeyState, Scope
 from store.records import JobState, TrialState
@@ -34,7 +35,7 @@ class JobRequest(JobSpec):
     Only `model`, `data` and `sparsity` are required. `preset` fills all other fields; given values take precedence.
     """
 
-    model_config = ConfigDict(title="JobSpec", json_schema_extra=_require_three_fields)
+    model_config = ConfigDict(json_schema_extra=_require_three_fields)
 
 
 class Response(BaseModel):
@@ -57,7 +58,7 @@ class JobError(Response):
 
     code: str = Field(description="Kind of error for programs; stable across versions.")
     message: str = Field(description="Cause of the failure in one sentence.")
-    stage: str | None = Field(description="Stage in which the job failed; null if it failed before the first stage.")
+    stage: Stage | None = Field(description="Stage in which the job failed; null if it failed before the first stage.")
 
 
 class Progress(Response):
@@ -65,7 +66,7 @@ class Progress(Response):
 
     model_config = ConfigDict(extra="allow")
 
-    stage: str = Field(description="Current stage.")
+    stage: Stage = Field(description="Current stage.")
     stage_number: int = Field(description="Number of the current stage, from 1.")
     stages: int = Field(description="Number of stages of this job.")
     trials_done: int = Field(description="Trials done in the current stage.")
@@ -92,13 +93,44 @@ class Faults(Response):
     )
 
 
+class Gain(Response):
+    """Accuracy of the result minus that of the default protocol."""
+
+    validation: float | None = Field(
+        description="Gain on the validation split; null if the default protocol was not trained."
+    )
+    test: float | None = Field(description="Gain on the test split; null if the default protocol was not trained.")
+
+
+class Winner(Response):
+    """The choices of the candidate that is the result."""
+
+    assignment: dict[str, str] = Field(description="Operator by site.")
+    recipe: Recipe = Field(description="Recipe of the final training.")
+    learnable: bool = Field(description="True if the scalars of the operators were trained.")
+
+
+class JobResult(Response):
+    """Summary of a succeeded job's result."""
+
+    model_config = ConfigDict(extra="allow")
+
+    result: FinalCandidate = Field(description="Candidate that is the result, the best on the validation split.")
+    validation_accuracy: float = Field(description="Accuracy on the validation split, in [0, 1].")
+    test_accuracy: float = Field(description="Accuracy on the test split, in [0, 1].")
+    sparsity: float = Field(description="Fraction of the prunable weights that are exactly zero.")
+    live_weights: int = Field(description="Number of prunable weights that are left.")
+    gain: Gain = Field(description="Gain over the default protocol.")
+    winner: Winner = Field(description="Operators and recipe of the result.")
+
+
 class Job(Response):
     """A job."""
 
     id: str = Field(description="Id of the job.", examples=["job_01kb2v9zq3n8f4x7c5m2d"])
     name: str | None = Field(description="Label from the job spec.")
     state: JobState = Field(description="State of the job.")
-    stage: str | None = Field(
+    stage: Stage | None = Field(
         description="Current stage, or the last one if the job has ended; null before the first stage.",
         examples=["activations"],
     )
@@ -108,8 +140,8 @@ class Job(Response):
     created_at: datetime = Field(description="Time of submission, in UTC.")
     started_at: datetime | None = Field(description="Time of the first start, in UTC; null while queued.")
     finished_at: datetime | None = Field(description="Time at which the job ended, in UTC; null until then.")
-    spec: dict[str, Any] = Field(description="Complete job spec, including the values filled in by the preset.")
-    result: dict[str, Any] | None = Field(description="Summary of a succeeded job's result; null otherwise.")
+    spec: JobSpec = Field(description="Complete job spec, including the values filled in by the preset.")
+    result: JobResult | None = Field(description="Summary of a succeeded job's result; null otherwise.")
     reused: dict[str, list[str]] | None = Field(
         description="Stages whose results were reused, each with the ids of the jobs that computed them; null if this "
         "job computed everything."
@@ -122,6 +154,10 @@ class Job(Response):
     links: dict[str, str] = Field(
         description="Addresses of the job's parts. The files of the result are listed once the job has succeeded."
     )
+
+
+class JobPage(Page[Job]):
+    """A page of a list of jobs."""
 
 
 class Site(Response):
@@ -142,7 +178,7 @@ class Range(Response):
 class StageEstimate(Response):
     """Estimated trainings of a stage."""
 
-    stage: str = Field(description="Name of the stage.")
+    stage: Stage = Field(description="Name of the stage.")
     trials: int = Field(description="Expected number of trials.")
     epochs: int = Field(description="Expected number of epochs, summed over the stage's trials.")
     seconds: float | None = Field(description="Expected seconds; null if nothing could be timed.")
@@ -185,7 +221,7 @@ class Estimate(Response):
 class JobCheck(BaseModel):
     """Result of checking a job without queueing it."""
 
-    spec: dict[str, Any] = Field(description="Complete job spec, including the values filled in by the preset.")
+    spec: JobSpec = Field(description="Complete job spec, including the values filled in by the preset.")
     channels: int = Field(description="Channels of the network's input.")
     image_size: int = Field(description="Width and height of the network's input, in pixels.")
     classes: int = Field(description="Number of classes.")
@@ -203,7 +239,7 @@ class JobCheck(BaseModel):
     def of(cls, spec: JobSpec, found: Preflight, estimate: JobEstimate) -> Self:
         """The check of ``spec`` that found ``found``."""
         return cls(
-            spec=spec.model_dump(mode="json"),
+            spec=spec,
             channels=found.blueprint.channels,
             image_size=found.blueprint.image_size,
             classes=found.blueprint.classes,
@@ -222,7 +258,7 @@ class JobCheck(BaseModel):
 class Trial(Response):
     """A trial of a search or a final training, without its learning curve."""
 
-    stage: str = Field(description="Stage of the trial.")
+    stage: Stage = Field(description="Stage of the trial.")
     number: int = Field(description="Number of the trial within its stage, from 0.")
     state: TrialState = Field(description="State of the trial.")
     config: dict[str, Any] = Field(description="Operators by site, and hyperparameters by name.")
@@ -313,7 +349,7 @@ class Epoch(Response):
 class Curve(BaseModel):
     """Learning curve of a trial."""
 
-    stage: str = Field(description="Stage of the trial.")
+    stage: Stage = Field(description="Stage of the trial.")
     number: int = Field(description="Number of the trial within its stage, from 0.")
     epochs: list[Epoch] = Field(description="Epochs in order; empty until the trial is done.")
 
@@ -358,6 +394,10 @@ class CatalogEntry(Response):
     name: str = Field(description="Name as it is written in a job spec.")
     summary: str = Field(description="One sentence that describes the entry.")
     details: dict[str, Any] = Field(description="Further properties of the entry; they depend on the kind.")
+
+
+class Catalog(RootModel[dict[str, list[CatalogEntry]]]):
+    """All names that a job spec can use, by kind."""
 
 
 class CatalogKind(BaseModel):

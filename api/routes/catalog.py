@@ -5,17 +5,16 @@ from fastapi import APIRouter
 from api.deps import ServicesDep
 from api.errors import UnknownKindError
 from api.problems import problem_responses
-from api.schemas import CatalogEntry, CatalogKind
+from api.schemas import Catalog, CatalogEntry, CatalogKind
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
 
 
 @router.get("", summary="List the names of all kinds", responses=problem_responses())
-def get_catalog(services: ServicesDep) -> dict[str, list[CatalogEntry]]:
+def get_catalog(services: ServicesDep) -> Catalog:
     """Returns models, data sets, operators, pruning methods, strategies, presets and all other names, by kind."""
-    return {
-        kind: [CatalogEntry.model_validate(entry) for entry in entries] for kind, entries in services.catalog().items()
-    }
+    known = services.catalog().items()
+    return Catalog({kind: [CatalogEntry.model_validate(entry) for entry in entries] for kind, entries in known})
 
 
 @router.get("/{kind}", summary="List the names of one kind", responses=problem_responses("unknown_kind"))

@@ -16,7 +16,7 @@ from api.deps import CallerDep, Limit, PageToken, Services, ServicesDep
 from api.errors import ForbiddenError, UnknownUploadError
 from api.gate.access import Caller
 from api.problems import problem_responses
-from api.schemas import Job, JobCheck, JobRequest, Page
+from api.schemas import Job, JobCheck, JobPage, JobRequest
 from api.settings import ApiSettings
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
@@ -136,7 +136,7 @@ async def submit_job(
 
 @router.get(
     "",
-    response_model=Page[Job],
+    response_model=JobPage,
     summary="List jobs",
     responses=problem_responses("invalid_page_token", "invalid_request"),
 )

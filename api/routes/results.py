@@ -13,7 +13,7 @@ from api.exports import artifact_name
 from api.gate.access import Caller
 from api.problems import problem_responses
 from safs.deploy.formats import FORMATS
-from safs.result_folder import RESULT_FILES
+from safs.result_folder import CHECKPOINT, CONFIG, NETWORK, PICTURE, REPORT, RESULT_FILES
 from store import jobs
 from store.artifacts import stored_files
 from store.records import Job, JobArtifact
@@ -28,46 +28,62 @@ _FILE_PROBLEMS = (
     "range_not_satisfiable",
 )
 _EXPORT_PROBLEMS = ("unknown_name", "export_failed", "missing_extra", "busy", "out_of_space", "output_unavailable")
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The file.",
-        "headers": {"ETag": {"description": "SHA-256 of the content.", "schema": {"type": "string"}}},
-    },
-    206: {"description": "The part of the file that Range requests."},
-    304: {"description": "If-None-Match names this content."},
-    **problem_responses(*_FILE_PROBLEMS),
+_BYTES = {"type": "string", "format": "binary"}
+_OBJECT = {"type": "object", "additionalProperties": True}
+_HEADERS = {
+    "ETag": {"description": "SHA-256 of the content.", "schema": {"type": "string"}},
+    "Content-Length": {"description": "Size in bytes.", "schema": {"type": "integer"}},
 }
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=FileResponse)
+
+def _responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's ``responses`` of an endpoint that sends a file of one of these types."""
+    whole = {kind: {"schema": _OBJECT if kind == CONFIG.media_type else _BYTES} for kind in media_types}
+    return {
+        200: {"description": "The file.", "content": whole, "headers": _HEADERS},
+        206: {
+            "description": "The part of the file that Range requests.",
+            "content": {kind: {"schema": _BYTES} for kind in media_types},
+        },
+        304: {"description": "If-None-Match names this content."},
+        **problem_responses(*_FILE_PROBLEMS),
+    }
 
 
-@router.get("/checkpoint", summary="Download the sparse weights (safetensors)", responses=_RESPONSES)
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=Response)
+
+
+@router.get(
+    "/checkpoint", summary="Download the sparse weights (safetensors)", responses=_responses(CHECKPOINT.media_type)
+)
 async def get_checkpoint(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the weights under the network's own parameter names; pruned weights are exactly zero.
     `safetensors.torch.load_file` reads the file. They belong to the operators that the configuration names."""
     return await _respond(services, caller, request, job_id, "checkpoint")
 
 
-@router.get("/config", summary="Download the configuration of the network", responses=_RESPONSES)
+@router.get("/config", summary="Download the configuration of the network", responses=_responses(CONFIG.media_type))
 async def get_config(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns all that is needed to rebuild the network and to repeat the job: job spec, operators with their scalars,
     hyperparameters, seeds, versions and hashes."""
     return await _respond(services, caller, request, job_id, "config")
 
 
-@router.get("/report", summary="Download the report", responses=_RESPONSES)
+@router.get("/report", summary="Download the report", responses=_responses(REPORT.media_type))
 async def get_report(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the comparison with the default protocol, all trials of all searches and the learning curves."""
     return await _respond(services, caller, request, job_id, "report")
 
 
-@router.get("/picture", summary="Download the report as a picture (PNG)", responses=_RESPONSES)
+@router.get("/picture", summary="Download the report as a picture (PNG)", responses=_responses(PICTURE.media_type))
 async def get_picture(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns a picture with the accuracy of every trial, the final trainings and the operator chosen at each site."""
     return await _respond(services, caller, request, job_id, "picture")
 
 
-@router.get("/network", summary="Download the graph of a network that was brought", responses=_RESPONSES)
+@router.get(
+    "/network", summary="Download the graph of a network that was brought", responses=_responses(NETWORK.media_type)
+)
 async def get_network(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the document of the network (`network.json`), from which `safs.load` rebuilds it. Only results of own
     networks, and of named ones that torch.fx cannot trace, have it."""
@@ -77,7 +93,8 @@ async def get_network(services: ServicesDep, caller: CallerDep, request: Request
 @router.get(
     "/exports/{format}",
     summary="Download the result in another format",
-    responses=_RESPONSES | problem_responses(*_FILE_PROBLEMS, *_EXPORT_PROBLEMS),
+    responses=_responses(*sorted({entry.media_type for entry in FORMATS.values()}))
+    | problem_responses(*_FILE_PROBLEMS, *_EXPORT_PROBLEMS),
 )
 async def get_export(
     services: ServicesDep,

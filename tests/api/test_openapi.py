@@ -69,6 +69,21 @@ def test_the_examples_of_a_job_are_jobs_and_three_sections_are_required(document
     assert schema["required"] == ["model", "data", "sparsity"]
 
 
+def test_schemas_state_defaults_in_words_alone(document: dict[str, Any]) -> None:
+    """Generated clients send a ``default``, and TypeScript takes its property as required."""
+    schemas = document["components"]["schemas"]
+    stated = [
+        (name, field)
+        for name, schema in schemas.items()
+        for field, value in schema.get("properties", {}).items()
+        if "default" in value
+    ]
+
+    assert stated == []
+    assert schemas["DataSpec"]["properties"]["batch_size"]["description"].endswith("Default: `256`.")
+    assert schemas["JobRequest"]["properties"]["preset"]["description"].endswith('Default: `"balanced"`.')
+
+
 def test_all_references_lead_somewhere(document: dict[str, Any]) -> None:
     for reference in _references(document):
         target: Any = document

@@ -8,7 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from api import schemas, serializers
+from safs.spec.job import JobSpec
 from store.records import CurvePoint, Event, Job, JobError, JobState, Trial, TrialOutcome, TrialState
+from tests.api.conftest import MINIMAL, RESULT
 
 AT = datetime(2026, 11, 22, 12, 30, 0, 123000, tzinfo=UTC)
 POINTS = (CurvePoint(1, 0.5, None, 0.9, 1e-3, 0.25), CurvePoint(2, float("nan"), 0.4, None, None, 0.0))
@@ -31,7 +33,7 @@ def job(state: JobState) -> Job:
     return Job(
         id="job_01",
         name="a job",
-        spec={"model": {"architecture": "lenet5"}, "sparsity": 0.99},
+        spec=JobSpec.model_validate(MINIMAL).model_dump(mode="json"),
         state=state,
         stage=None if queued else "tune",
         progress=None if queued else PROGRESS,
@@ -41,7 +43,7 @@ def job(state: JobState) -> Job:
         created_at=AT,
         started_at=None if queued else AT,
         finished_at=AT if state.is_final else None,
-        result={"test_accuracy": 0.93} if state is JobState.SUCCEEDED else None,
+        result=RESULT if state is JobState.SUCCEEDED else None,
         error=JobError("out_of_space", "the disk is full", "tune") if failed else None,
         reused=None if queued else {"dense": ["job_00"]},
         owner=None if queued else "vision",
@@ -70,7 +72,7 @@ ANSWERS: list[tuple[type[BaseModel], Any]] = [
     (schemas.Curve, serializers.curve("tune", 4, ())),
     (schemas.EventPage, serializers.events([Event(1, "note", AT, {"message": "begun"}), Event(2, "note", AT, {})], 1)),
     (schemas.EventPage, serializers.events((), 1)),
-    (schemas.Page[schemas.Job], serializers.page([serializers.job(job(JobState.QUEUED))], "token")),
+    (schemas.JobPage, serializers.page([serializers.job(job(JobState.QUEUED))], "token")),
 ]
 
 

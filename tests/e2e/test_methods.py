@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from api import schemas
 from cli.child_process import Child
 from cli.supervisor import GRACE_S, free_port
 from safs import data, load, models, verify
@@ -127,6 +128,10 @@ def test_the_network_of_a_job_verifies_loads_and_has_the_accuracy_in_its_report(
     found = verify(folder)
 
     spec = JobSpec.model_validate(jobs[name].view["spec"])
+    described = schemas.Job.model_validate(jobs[name].view).model_dump(mode="json")
+    assert {part: described[part] for part in ("spec", "result", "stage")} == {
+        part: jobs[name].view[part] for part in ("spec", "result", "stage")
+    }
     report = json.loads((folder / "report.json").read_text())
     weights = WEIGHTS[spec.model.architecture]
     assert (found.sparsity.live, found.sparsity.weights) == (weights - round(0.9 * weights), weights)
