@@ -21,8 +21,8 @@ KEY = {
 class DocumentedApp(FastAPI):
     """A FastAPI app whose document states the required scopes, and problems in place of FastAPI's own errors.
 
-    Schemas state defaults in their descriptions only. Generated clients send each ``default`` of a schema, and TypeScript
-    takes a property with a ``default`` as required.
+    Schemas state defaults in their descriptions only. Generated clients send each ``default`` of a schema, and types
+    for TypeScript require a property with a ``default``.
     """
 
     def openapi(self) -> dict[str, Any]:

@@ -50,6 +50,10 @@ def _responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
+_CHECKPOINT, _CONFIG, _REPORT, _PICTURE, _NETWORK = (
+    _responses(file.media_type) for file in (CHECKPOINT, CONFIG, REPORT, PICTURE, NETWORK)
+)
+
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=Response)
 
 
@@ -62,20 +66,20 @@ async def get_checkpoint(services: ServicesDep, caller: CallerDep, request: Requ
     return await _respond(services, caller, request, job_id, "checkpoint")
 
 
-@router.get("/config", summary="Download the configuration of the network", responses=_responses(CONFIG.media_type))
+@router.get("/config", summary="Download the configuration of the network", responses=_CONFIG)
 async def get_config(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns all that is needed to rebuild the network and to repeat the job: job spec, operators with their scalars,
     hyperparameters, seeds, versions and hashes."""
     return await _respond(services, caller, request, job_id, "config")
 
 
-@router.get("/report", summary="Download the report", responses=_responses(REPORT.media_type))
+@router.get("/report", summary="Download the report", responses=_REPORT)
 async def get_report(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns the comparison with the default protocol, all trials of all searches and the learning curves."""
     return await _respond(services, caller, request, job_id, "report")
 
 
-@router.get("/picture", summary="Download the report as a picture (PNG)", responses=_responses(PICTURE.media_type))
+@router.get("/picture", summary="Download the report as a picture (PNG)", responses=_PICTURE)
 async def get_picture(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
     """Returns a picture with the accuracy of every trial, the final trainings and the operator chosen at each site."""
     return await _respond(services, caller, request, job_id, "picture")
