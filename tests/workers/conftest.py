@@ -35,6 +35,11 @@ class SharedExecutor:
         self._open = self._open or RayExecutor(Share(slots=2, workers=2, cpus=1, gpus=0.0))
         return self._open
 
+    def close_if_busy(self) -> None:
+        """Close the executor if a test has left trainings on it, as failing tests do."""
+        if self._open is not None and self._open._pool._running:
+            self.close()
+
     def close(self) -> None:
         """Close the executor, and wait until its cores are free."""
         if self._open is not None:
@@ -49,9 +54,10 @@ def shared_executor(ray_session: None) -> SharedExecutor:
 
 
 @pytest.fixture
-def executor(shared_executor: SharedExecutor) -> RayExecutor:
-    """An executor with two processes, shared with other tests: no run on it may be left by an exception."""
-    return shared_executor.get()
+def executor(shared_executor: SharedExecutor) -> Iterator[RayExecutor]:
+    """An executor with two processes, shared with other tests."""
+    yield shared_executor.get()
+    shared_executor.close_if_busy()
 
 
 @pytest.fixture
