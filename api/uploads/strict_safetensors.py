@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import struct
 import sys
 from math import prod
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -30,6 +31,8 @@ NETWORK = "safs.network"
 BYTES_OF_DTYPE = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 """Bytes per number of each accepted dtype: those that a network's state dict can hold."""
 
+_TORCH_SAVE = (b"PK\x03\x04", b"\x80\x02")
+"""First bytes of a file of torch.save: a zip archive, or a pickle in its older format."""
 _QUOTED_LENGTH = 60
 
 
@@ -56,7 +59,7 @@ def parse(file: BinaryIO, *, limit_bytes: int) -> int:
     Raises:
         Refused: the file is truncated; the header is not JSON, too long, has too many entries, or a duplicate or
             invalid name; sizes overflow; bytes overlap, leave gaps or do not fit the shape; a dtype is not accepted; a
-            number is not finite.
+            number is not finite, also as float32; or the file is one of torch.save.
         TooLarge: the file is larger than ``limit_bytes``.
     """
     header = _read_header_bytes(file)
@@ -134,7 +137,14 @@ def _limit_resources(cpu_s: int) -> None:
 
 
 def _read_header_bytes(file: BinaryIO) -> bytes:
-    length = int.from_bytes(_read_exactly(file, 8), "little")
+    start = _read_exactly(file, 8)
+    if start.startswith(_TORCH_SAVE):
+        raise Refused(
+            "the file was written by torch.save (.pt, .pth), or is another zip archive or pickle. A pickle can run "
+            "code, so only safetensors files are taken. Convert it: safetensors.torch.save_file(torch.load('weights.pt', "
+            "weights_only=True), 'weights.safetensors')"
+        )
+    length = int.from_bytes(start, "little")
     if length > MAX_HEADER_BYTES:
         raise Refused(
             f"the file is not a safetensors file: its first 8 bytes give a header of {length} bytes, and the limit is "
@@ -230,6 +240,10 @@ def _check_values(file: BinaryIO, tensor: Tensor, declared: int) -> None:
             )
         if not all_finite(chunk, tensor.dtype):
             raise Refused(f"tensor {shown(tensor.name)} holds a number that is not finite (NaN or infinity)")
+        if tensor.dtype == "F64" and not fits_float32(chunk):
+            raise Refused(
+                f"tensor {shown(tensor.name)} has values beyond the range of float32, in which networks train"
+            )
         rest -= size
 
 
@@ -262,6 +276,19 @@ def all_finite(numbers: bytes, dtype: str) -> bool:
     confirmed = numbers[width - 2 :: width].translate(low)
     # The bitwise AND of both tables has a 1 where both bytes match.
     return not int.from_bytes(suspects, "little") & int.from_bytes(confirmed, "little")
+
+
+FLOAT32_OVERFLOW = (2 - 2**-24) * 2.0**127
+"""Smallest number that becomes infinite as float32."""
+_LARGE = bytes((byte & 0x7F) >= 0x47 for byte in range(256))
+"""Marks the last byte of numbers of float64 from 2**113, the only ones that can overflow."""
+
+
+def fits_float32(numbers: bytes) -> bool:
+    """True if ``numbers``, finite little-endian float64 and complete, stay finite as float32."""
+    if 1 not in numbers[7::8].translate(_LARGE):
+        return True
+    return all(abs(number) < FLOAT32_OVERFLOW for number in struct.unpack(f"<{len(numbers) // 8}d", numbers))
 
 
 def shown(text: str) -> str:

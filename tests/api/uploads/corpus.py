@@ -46,8 +46,8 @@ def _no_files() -> dict[str, Hostile]:
     return {
         "nothing": (b"", "truncated"),
         "a few bytes": (b"abc", "truncated"),
-        "a pickle": (b"\x80\x02}q\x00X\x03\x00\x00\x00abcq\x01K\x01s." * 9, "header of"),
-        "a zip of torch.save": (_zip_of_torch_save(), "the limit is"),
+        "a pickle": (b"\x80\x02}q\x00X\x03\x00\x00\x00abcq\x01K\x01s." * 9, "written by torch.save"),
+        "a zip of torch.save": (_zip_of_torch_save(), "written by torch.save"),
         "a picture": (b"\x89PNG\r\n\x1a\n" + b"\0" * 90, "the limit is"),
         "a gzip of a good file": (b"\x1f\x8b\x08\0\0\0\0\0" + b"\0" * 90, "truncated"),
         "a page": (b"<!doctype html><script>alert(1)</script>", "the limit is"),
