@@ -62,7 +62,7 @@ class ApiSettings(StoreSettings):
     @property
     def data_folder(self) -> Path:
         """The folder of data sets as an absolute path."""
-        return (self.data_root or self.home / "data").expanduser().absolute()
+        return (self.data_root or self.home / "data").absolute()
 
     def read_session_secret(self) -> bytes:
         """The secret that signs the sessions of browsers; creates one in ``home`` if none is set."""

@@ -31,6 +31,8 @@ def explain(error: Exception) -> str:
             return str(error)
         case ModuleNotFoundError(name=str(module)):
             return f"this needs the packages of the server, and {module} is missing: pip install 'safs-service[server]'"
+        case RuntimeError() if "home directory" in str(error):  # raised by Path.expanduser
+            return "this user has no home folder (HOME is not set); write the path without ~, or set HOME"
         case _ if _is_store_error(error):
             return str(error)
         case _:

@@ -50,12 +50,18 @@ class StoreSettings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute_home(cls, home: Path) -> Path:
-        absolute = home.expanduser().absolute()
+        absolute = _expanded(home, "set SAFS_HOME to a folder that can be written").absolute()
         try:
             str(absolute).encode()
         except UnicodeEncodeError:
             raise ValueError(f"the path {str(absolute)!a} is not UTF-8; choose another folder") from None
         return absolute
+
+    @field_validator("data_root", check_fields=False)
+    @classmethod
+    def _expanded_data_root(cls, data_root: Path | None) -> Path | None:
+        """The folder without ``~``; settings of processes that read data sets have this field."""
+        return None if data_root is None else _expanded(data_root, "write SAFS_DATA_ROOT without ~")
 
     @field_validator("artifacts_url")
     @classmethod
@@ -69,8 +75,15 @@ class StoreSettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _checked_database_url(cls, url: str, info: ValidationInfo) -> str:
-        if not url and "home" in info.data:
-            return sqlite_url(info.data["home"] / "safs.db")
+        if not url:  # without a valid home, that error is the one to report
+            return sqlite_url(info.data["home"] / "safs.db") if "home" in info.data else url
         if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")):
             raise ValueError("SAFS_DATABASE_URL must begin with sqlite:/// or postgresql://")
         return url
+
+
+def _expanded(path: Path, way_out: str) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no HOME, and a user id that the machine does not know, as in some containers
+        raise ValueError(f"this user has no home folder (HOME is not set); {way_out}") from None

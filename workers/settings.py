@@ -50,7 +50,7 @@ class WorkerSettings(StoreSettings):
     @property
     def data_folder(self) -> Path:
         """Folder of the data sets that are read from files."""
-        return (self.data_root or self.home / "data").expanduser()
+        return self.data_root or self.home / "data"
 
     @property
     def local_cpus(self) -> int:

@@ -141,8 +141,8 @@ def _read_header_bytes(file: BinaryIO) -> bytes:
     if start.startswith(_TORCH_SAVE):
         raise Refused(
             "the file was written by torch.save (.pt, .pth), or is another zip archive or pickle. A pickle can run "
-            "code, so only safetensors files are taken. Convert it: safetensors.torch.save_file(torch.load('weights.pt', "
-            "weights_only=True), 'weights.safetensors')"
+            "code, so only safetensors files are taken. Convert it: safetensors.torch.save_file(torch.load("
+            "'weights.pt', weights_only=True), 'weights.safetensors')"
         )
     length = int.from_bytes(start, "little")
     if length > MAX_HEADER_BYTES:
