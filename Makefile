@@ -52,8 +52,8 @@ unit-all: setup browser
 
 FUZZ_EXAMPLES ?= 20000
 
-fuzz: setup ## Many random inputs for the parser of uploads and for every endpoint (many minutes; FUZZ_EXAMPLES=20000)
-	OMP_NUM_THREADS=1 FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --quiet --timeout=0 -o faulthandler_timeout=0 tests/api/uploads/test_fuzz_parser.py tests/api/test_schemathesis.py
+fuzz: setup ## Many random inputs for the parsers of uploads and networks and for every endpoint (many minutes; FUZZ_EXAMPLES=20000)
+	OMP_NUM_THREADS=1 FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --quiet --timeout=0 -o faulthandler_timeout=0 tests/api/uploads/test_fuzz_parser.py tests/models/declared/test_hostile.py tests/api/test_schemathesis.py
 
 bench: setup ## Measure the dispatcher and the training loop (see docs/benchmarks.md)
 	$(BIN)/python -m benchmarks.orchestration

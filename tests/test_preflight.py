@@ -262,6 +262,14 @@ def test_weights_that_are_no_whole_safetensors_file_are_refused(tmp_path: Path, 
     assert "not a readable safetensors file" in error.message
 
 
+def test_a_network_that_torch_fx_cannot_trace_is_captured() -> None:
+    found = checked({"model": {"architecture": "timm/nest_tiny"}})
+
+    assert found.blueprint.declared is not None
+    assert found.blueprint.identity == "timm/nest_tiny"
+    assert len(found.sites) == 12
+
+
 class Branching(nn.Module):
     """A network whose forward pass depends on the values of its images."""
 

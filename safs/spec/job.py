@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from safs.spec.presets import fill, fill_prune
 from safs.spec.strict import Plain, storable, storable_options
@@ -65,7 +66,7 @@ class ModelSpec(Section):
     @classmethod
     def _one_network(cls, architecture: str | None, info: ValidationInfo) -> str | None:
         if architecture is None and info.data.get("network", "") is None:
-            raise ValueError("this field is required, unless model.network is given")
+            raise PydanticCustomError("missing", "Field required, unless model.network is given")
         if architecture is not None and info.data.get("network") is not None:
             raise ValueError("give either model.architecture or model.network")
         return architecture

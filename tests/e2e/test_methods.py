@@ -1,12 +1,6 @@
 """Every pruning method as a job over HTTP, from POST to the loaded network, with a real API, runner and Ray."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,15 +12,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from api import schemas
-from cli.child_process import Child
-from cli.supervisor import GRACE_S, free_port
 from safs import data, load, models, verify
 from safs.client import Client, RemoteJob
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import JobSpec
 from safs.spec.presets import METHODS
-from tests.resume.attempts import ROOT
-from tests.waiting import wait_until
 
 PATIENCE_S = 400.0
 """Seconds that the service and its first job may take on a very busy machine; a quiet one takes a few."""
@@ -61,53 +51,6 @@ BUDGET: dict[str, Any] = {
     "tune": {"strategy": "random", "trials": 2, "epochs": 1},
     "final": {"epochs": 1, "candidates": ["default", "safs"]},
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """The home of the service."""
-    folder = tmp_path_factory.mktemp("home")
-    shutil.copy(migrated_sqlite_file, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def environment(home: Path) -> dict[str, str]:
-    """The environment of the service's processes."""
-    # With one core, a job starts one process for its trainings.
-    return {"SAFS_HOME": str(home), "SAFS_DATABASE_URL": "", "SAFS_HOST": "127.0.0.1", "SAFS_CPUS": "1"}
-
-
-@pytest.fixture(scope="module")
-def runner(home: Path, environment: dict[str, str]) -> Iterator[None]:
-    """``safs worker`` whose processes on Ray are reused by the next job."""
-    command = [sys.executable, "-m", "tests.e2e.reusing_worker", "worker"]
-    with (home / "runner.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        yield
-        process.terminate()
-        process.wait(2 * GRACE_S)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(GRACE_S)
-
-
-@pytest.fixture(scope="module")
-def client(home: Path, environment: dict[str, str], runner: None) -> Iterator[Client]:
-    """A client of the service: an API process, a runner with its Ray, and SQLite."""
-    port = free_port()
-    api = Child("api", ["api", "--port", str(port)], log=home / "api.log", environment=environment, ready="running on")
-    try:
-        wait_until(lambda: api.is_ready or api.exit_code is not None, timeout_s=200)
-        assert api.is_ready, "\n".join(api.tail())
-        with Client(f"http://127.0.0.1:{port}") as client:
-            yield client
-    finally:
-        api.stop(grace_s=GRACE_S)
 
 
 @pytest.fixture(scope="module")

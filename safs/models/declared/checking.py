@@ -45,6 +45,8 @@ def check_header(header: bytes, *, max_gflops: float) -> Document:
     with torch.device("meta"):
         bare = {tensor.path: torch.empty(tensor.shape, dtype=DTYPES[tensor.dtype]) for tensor in document.tensors}
         network = rebuild(document, bare)
+    for name, value in (*network.named_parameters(), *network.named_buffers()):
+        _check_size(name, value.numel())
     _check_tensors(document, network, {name: _declared(entry) for name, entry in entries.items()})
     check_limits(document, network, max_gflops=max_gflops)
     return document
@@ -55,8 +57,12 @@ def _check_sizes(document: Document) -> None:
         size = 1
         for each in tensor.shape:
             size *= max(each, 1)
-        if size > MAX_ELEMENTS:
-            raise NetworkTooLargeError(f"the tensor {tensor.path} has {size:,} elements; the limit is 2**28")
+        _check_size(tensor.path, size)
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_ELEMENTS:
+        raise NetworkTooLargeError(f"the tensor {name} has {size:,} elements; the limit is 2**28")
 
 
 def _declared(entry: Mapping[str, Any]) -> tuple[str, list[int]]:
