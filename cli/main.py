@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from cli.commands import api_keys, backup, catalog, demo, export, jobs, run, serve, submit, up, upkeep
+from cli.commands import api_keys, backup, catalog, convert, demo, export, jobs, run, serve, submit, up, upkeep
 
 
 def make_app() -> typer.Typer:
@@ -33,6 +33,7 @@ def make_app() -> typer.Typer:
         jobs.download,
         run.run,
         run.verify,
+        convert.convert,
         export.export,
         serve.api,
         serve.worker,

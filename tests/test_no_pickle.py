@@ -16,6 +16,8 @@ MODULES = {"pickle", "_pickle", "cloudpickle", "ray.cloudpickle", "marshal", "sh
 CALLS = {
     "torch.load",
     "torch.jit.load",
+    "torch.export.load",
+    "sympy.sympify",
     "torch.package.PackageImporter",
     "torch.hub.load",
     "pandas.read_pickle",
@@ -36,6 +38,7 @@ SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 ALLOWED = {
     ("safs/graphs.py", "exec"): "code that torch.fx generated for a graph of ours",
     ("safs/graphs.py", "compile"): "the same code",
+    ("cli/program_file.py", "torch.export.load"): "safs convert, on the user's own machine",
 }
 
 

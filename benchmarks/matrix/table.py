@@ -6,7 +6,7 @@ from typing import Any
 
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
 COLUMNS = ("sites", "search", "unstructured", "filter", "capture")
-"""What is measured, in the order of the table."""
+"""Measurements, in the order of the table."""
 
 
 def write_table(results: Sequence[Mapping[str, Any]], page: Path) -> None:

@@ -11,6 +11,9 @@ from cli.options import AsJson, OutputFolder, expanded
 def run(
     spec: Annotated[str, typer.Argument(help="Job spec in YAML or JSON, - for standard input.", metavar="FILE")],
     output: OutputFolder = Path("result"),
+    model: Annotated[
+        str | None, typer.Option(help="A network of your own in place of the file's, such as net.py:build.")
+    ] = None,
     in_flight: Annotated[
         int | None,
         typer.Option(min=1, help="Propose trials as if this many ran at once, to repeat the candidates of a service."),
@@ -33,24 +36,33 @@ def run(
 ) -> None:
     """Runs a job in this process, without a server and without Ray.
 
-    Trials run one after the other. In the file, model.weights is a path, relative to the file.
+    Trials run one after the other. In the file, model.weights and model.network are paths, relative
+    to the file. With --model FILE.py:NAME, NAME is a torch.nn.Module or a function that returns one.
 
     \b
     Examples:
       safs run job.yaml -o result
       safs run job.yaml -o other --reuse outputs
       safs run job.yaml --dispatcher tune
+      safs run job.yaml --model net.py:build
       echo '{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.99}' | safs run - -o result
     """
+    from tempfile import TemporaryDirectory
+
+    from cli.own_network import capture_for, with_network
     from cli.spec_file import read_spec, with_local_weights
     from safs.spec.job import JobSpec
 
-    job = JobSpec.model_validate(with_local_weights(read_spec(spec), spec))
-    from cli.local_run import run_locally  # torch takes seconds to import; a wrong spec is refused before that
+    with TemporaryDirectory(prefix="safs-network-") as folder:
+        wanted = with_network(with_local_weights(read_spec(spec), spec), model, Path(folder))
+        job = JobSpec.model_validate(wanted)
+        from cli.local_run import run_locally  # torch takes seconds to import; a wrong spec is refused before that
 
-    run_locally(
-        job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse, dispatcher=dispatcher
-    )
+        if model is not None:
+            capture_for(job, model, data_root)
+        run_locally(
+            job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse, dispatcher=dispatcher
+        )
 
 
 def verify(

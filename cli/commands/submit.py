@@ -9,7 +9,9 @@ from cli.options import DEFAULT_URL, AsJson, Url, expanded
 
 
 def submit(
-    model: Annotated[str | None, typer.Option(help="Network, such as lenet5, resnet18, torchvision/resnet50.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network, such as lenet5, torchvision/resnet50, or your own: net.py:build.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set, such as digits, mnist, cifar10.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
     method: Annotated[
@@ -20,6 +22,10 @@ def submit(
     weights: Annotated[
         Path | None,
         typer.Option(help="Dense weights (safetensors) to start from; the file is uploaded.", callback=expanded),
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input", help="Channels and pixels a side that a network of your own takes, such as 3x32."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers; 0 by default.")] = None,
     name: Annotated[str | None, typer.Option(help="Label for people.")] = None,
@@ -35,6 +41,9 @@ def submit(
 ) -> None:
     """Queues a job and prints its id.
 
+    With --model FILE.py:NAME, the file runs on this machine, and NAME is a torch.nn.Module or a function that returns
+    one. Its graph and weights are uploaded, its code is not.
+
     Ctrl-C in --follow ends the following, not the job.
 
     \b
@@ -43,13 +52,15 @@ def submit(
       safs submit --model resnet18 --dataset cifar10 --sparsity 0.99 --method greg1
       safs submit --spec job.yaml --seed 1
       safs submit --model torchvision/resnet18 --dataset cifar10 --sparsity 0.95 --weights dense.safetensors
+      safs submit --model net.py:build --input 3x32 --dataset cifar10 --sparsity 0.95
     """
+    from cli.own_network import load_network, names_a_file, parsed_input
     from cli.spec_file import override, read_spec
     from cli.terminal import print_json, stderr, stdout
     from safs.client import Client
 
     flags = {
-        "model.architecture": model,
+        "model.architecture": None if names_a_file(model) else model,
         "data.dataset": dataset,
         "sparsity": sparsity,
         "prune.method": method,
@@ -58,12 +69,15 @@ def submit(
         "name": name,
     }
     wanted = override(read_spec(spec) if spec else {}, flags)
+    if model is not None and names_a_file(model):
+        wanted["model"] = load_network(model)
+    shape = parsed_input(input_shape)
     console = stdout()
     with Client(url) as client:
         if dry_run:
             from cli.tables import check_table, stages_table
 
-            found = client.check(wanted, weights=weights)
+            found = client.check(wanted, weights=weights, input=shape)
             if as_json:
                 print_json(found)
                 return
@@ -71,7 +85,7 @@ def submit(
             console.print()
             console.print_uncut(stages_table(found["estimate"]))
             return
-        job = client.submit(wanted, weights=weights)
+        job = client.submit(wanted, weights=weights, input=shape)
         if as_json:
             print_json(job.view)
         else:

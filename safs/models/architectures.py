@@ -9,7 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from safs.errors import UnknownNameError
-from safs.models import timm, torchvision
+from safs.models import plugins, timm, torchvision
 from safs.models.entry import InputShape, ModelEntry
 from safs.models.lenet import lenet5, lenet5_input
 from safs.models.mlp import mlp
@@ -20,11 +20,15 @@ from safs.registry import Registry
 
 def known_architectures() -> tuple[str, ...]:
     """Every name that ``find`` accepts, except ``timm/<name>``, of which there are more than a thousand."""
-    return (*MODELS, *(f"{torchvision.PREFIX}{name}" for name in torchvision.torchvision_names()))
+    return (
+        *MODELS,
+        *(f"{torchvision.PREFIX}{name}" for name in torchvision.torchvision_names()),
+        *(f"{plugins.PREFIX}{name}" for name in plugins.plugin_names()),
+    )
 
 
 def find(architecture: str) -> ModelEntry:
-    """The entry of ``MODELS``, ``torchvision/<name>`` or ``timm/<name>``.
+    """The entry of ``MODELS``, ``torchvision/<name>``, ``timm/<name>`` or ``plugin/<name>``.
 
     Raises:
         UnknownNameError: there is no network of this name, or the name is not a model builder.
@@ -32,6 +36,8 @@ def find(architecture: str) -> ModelEntry:
     """
     if architecture.startswith(timm.PREFIX):
         return timm.timm_entry(architecture.removeprefix(timm.PREFIX))
+    if architecture.startswith(plugins.PREFIX):
+        return plugins.plugin_entry(architecture.removeprefix(plugins.PREFIX))
     name = architecture.removeprefix(torchvision.PREFIX)
     if architecture.startswith(torchvision.PREFIX) and name in torchvision.torchvision_names():
         return torchvision.torchvision_entry(name)

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from safs.data import Split, TensorSplit
 from safs.data.file_split import FileSplit
 from safs.errors import DataError
+from safs.models.plugins import sources_digest
 
 PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "ConfigSpace", "smac", "optuna", "numpy")
 """Packages whose versions are part of every key, since another version can compute or propose something else."""
@@ -34,7 +35,7 @@ def key_of(**parts: Any) -> str:
 
 @cache
 def code_version() -> str:
-    """The sha256 of the sources of ``safs`` and ``search_spaces``, and of the versions of ``PACKAGES``.
+    """The sha256 of the sources of ``safs``, ``search_spaces`` and plugins, and of the versions of ``PACKAGES``.
 
     The version number of this package does not suffice, since the code changes without it.
     """
@@ -44,6 +45,7 @@ def code_version() -> str:
         for file in sorted((top / package).rglob("*.py")):
             digest.update(f"{file.relative_to(top).as_posix()}\0".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
+    digest.update(sources_digest().encode())
     for name in PACKAGES:
         try:
             digest.update(f"{name}=={version(name)}\0".encode())

@@ -14,7 +14,7 @@ from cli.main import make_app
 COMMANDS = (
     *("demo", "up"),
     *("catalog", "submit", "jobs", "show", "watch", "cancel", "download"),
-    *("run", "verify", "export"),
+    *("run", "verify", "convert", "export"),
     *("api", "worker", "migrate"),
     *("scrub", "collect", "backup", "restore"),
 )

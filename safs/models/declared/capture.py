@@ -68,9 +68,9 @@ def _capture(module: nn.Module, channels: int, size: int, *, pretrained: bool) -
     source = _as_float32(module)
     device = next((tensor.device for tensor in (*source.parameters(), *source.buffers())), torch.device("cpu"))
     example = torch.randn(BATCH, channels, size, size, generator=torch.Generator().manual_seed(0)).to(device)
-    names = _Names(source)
+    names = Names(source)
     programs = {training: _export(source, example, names, training=training) for training in (False, True)}
-    document, tensors = _assemble(source, names, programs, channels=channels, size=size, pretrained=pretrained)
+    document, tensors = assemble(source, names, programs, channels=channels, size=size, pretrained=pretrained)
     check_same(source, document, tensors, example)
     if not pretrained:
         bare = {tensor.path for tensor in document.tensors}
@@ -78,7 +78,7 @@ def _capture(module: nn.Module, channels: int, size: int, *, pretrained: bool) -
     return Capture(document, tensors)
 
 
-class _Names:
+class Names:
     """Names of the tensors and modules of a module, each under its first name."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -141,7 +141,7 @@ def _as_float32(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module).float()
 
 
-def _export(module: nn.Module, example: Tensor, names: _Names, *, training: bool) -> Program:
+def _export(module: nn.Module, example: Tensor, names: Names, *, training: bool) -> Program:
     mode = "train" if training else "eval"
     try:
         with in_mode(module, training):
@@ -172,9 +172,25 @@ def _first_sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:400] if lines else 'no message'}."
 
 
-def _assemble(
-    module: nn.Module, names: _Names, programs: Mapping[bool, Program], *, channels: int, size: int, pretrained: bool
+def assemble(
+    module: nn.Module,
+    names: Names,
+    programs: Mapping[bool, Program],
+    *,
+    channels: int,
+    size: int,
+    pretrained: bool,
+    counts_batches: bool = True,
 ) -> tuple[Document, dict[str, Tensor]]:
+    """The document of two exported graphs, by ``training``, and the tensors of its file.
+
+    Args:
+        module: gives the name of its class.
+        counts_batches: True if each call of a batch norm in train mode has a step that counts the batches.
+
+    Raises:
+        SurgeryError, NetworkError: as ``capture``.
+    """
     tensors = names.all_tensors()
     shapes = {name: list(value.shape) for name, value in tensors.items()}
     holders = _holders(names, shapes)
@@ -186,7 +202,9 @@ def _assemble(
         if _fits(path, holder, shapes)
     }
     packed = {
-        training: pack(program.steps, program.output, holders, names.modules, shapes, training=training)
+        training: pack(
+            program.steps, program.output, holders, names.modules, shapes, training=training, counts=counts_batches
+        )
         for training, program in programs.items()
     }
     lines: dict[str, int] = {}
@@ -214,7 +232,7 @@ def _assemble(
     return document, {name: value for name, value in tensors.items() if name in kept}
 
 
-def _holders(names: _Names, shapes: Mapping[str, list[int]]) -> dict[str, Holder]:
+def _holders(names: Names, shapes: Mapping[str, list[int]]) -> dict[str, Holder]:
     found = {}
     for path, module in names.modules.items():
         if path and (described := describe(module)) is not None:
@@ -243,7 +261,7 @@ def _held(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def _modules(
-    names: _Names,
+    names: Names,
     holders: Mapping[str, Holder],
     called: set[str],
     tensors: Mapping[str, Tensor],
@@ -267,7 +285,7 @@ def _modules(
 _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def _declared(name: str, value: Tensor, names: _Names) -> dict[str, Any]:
+def _declared(name: str, value: Tensor, names: Names) -> dict[str, Any]:
     if value.dtype not in _DTYPE_NAMES:
         raise SurgeryError(f"the tensor {name} has dtype {value.dtype}, which no document can hold")
     original = names.tensors.get(name)

@@ -44,6 +44,21 @@ def check_same(module: nn.Module, document: Document, tensors: Mapping[str, Tens
                 _compare(f"{name} after a step in {mode} mode", own[name].float(), value)
 
 
+def check_outputs(
+    document: Document, tensors: Mapping[str, Tensor], images: Tensor, expected: Tensor, *, training: bool
+) -> None:
+    """Check that the rebuilt network gives the ``expected`` output for the images in one mode, after the seed 0.
+
+    Raises:
+        SurgeryError: the outputs differ.
+    """
+    network = rebuild(document, tensors)
+    copy_state({name: tensors[name] for name in network.state_dict()}, network)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        _compare("the output", _logits(expected), network.train(training)(images))
+
+
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 

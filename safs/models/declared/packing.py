@@ -204,6 +204,7 @@ def pack(
     tensors: Mapping[str, Sequence[int]],
     *,
     training: bool,
+    counts: bool = True,
 ) -> tuple[list[Step], Any]:
     """``steps`` and the reference to the ``output``, with what a module makes turned into calls of it.
 
@@ -211,6 +212,7 @@ def pack(
         holders: path -> the module of torch.nn that the document has there.
         modules: path -> the user's module.
         tensors: name of each parameter and buffer -> shape.
+        counts: True if each call of a batch norm in train mode has a step that counts the batches.
     """
     packed: list[Step] = []
     replaced: dict[Step, Step] = {}
@@ -220,7 +222,7 @@ def pack(
         taken = 1
         found = weighted_call(step, tensors, training=training)
         if found is not None and holders.get(found.path) == found.holder:
-            if not _drop_counter(packed, found, training):
+            if counts and not _drop_counter(packed, found, training):
                 found = None
             else:
                 step.target, step.module = MODULE, found.path

@@ -1,0 +1,102 @@
+"""Networks in files of the user: ``--model net.py:build`` and ``safs convert``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import Result
+
+from cli.errors import CommandError
+from cli.own_network import load_network, parsed_input
+from safs.errors import SurgeryError
+from safs.models.declared.file import read_document, read_state
+from safs.models.declared.programs import captured_from_program
+from safs.models.declared.rebuild import rebuild
+from safs.models.weights import copy_state
+from tests.models.declared.networks import Own
+
+NET = """
+import torch
+from neighbour import WIDTH
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 10))
+
+ready = build()
+number = 7
+"""
+JOB = """
+model: {architecture: mlp}
+data: {dataset: digits, batch_size: 64, image_size: 8}
+sparsity: 0.5
+train: {epochs: 1}
+joint: {strategy: random, trials: 1, epochs: 1}
+final: {epochs: 1, candidates: [default, joint]}
+"""
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "neighbour.py").write_text("WIDTH = 12\n")
+    return tmp_path / "net.py"
+
+
+@pytest.mark.parametrize("name", ["build", "ready"])
+def test_a_file_gives_a_module_or_a_function_that_makes_one(net: Path, name: str) -> None:
+    assert isinstance(load_network(f"{net}:{name}"), nn.Sequential)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [("{}:missing", "has no 'missing'"), ("{}:number", "gives a int"), ("other.py:build", "there is no file")],
+)
+def test_a_wrong_name_is_refused(net: Path, model: str, words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        load_network(model.format(net))
+
+
+@pytest.mark.parametrize("text", ["3", "3x", "axb", "3x32x32"])
+def test_a_wrong_input_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match="3x32"):
+        parsed_input(text)
+
+
+def test_run_takes_a_network_from_a_file(net: Path, tmp_path: Path, safs: Callable[..., Result]) -> None:
+    (tmp_path / "job.yaml").write_text(JOB)
+
+    done = safs("run", str(tmp_path / "job.yaml"), "--model", f"{net}:build", "-o", str(tmp_path / "result"))
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "result" / "network.json").exists()
+    assert safs("verify", str(tmp_path / "result")).exit_code == 0
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_program_is_converted_with_its_modules(tmp_path: Path, training: bool, safs: Callable[..., Result]) -> None:
+    torch.manual_seed(0)
+    module, images = Own().train(training), torch.randn(3, 1, 8, 8)
+    dynamic = ({0: torch.export.Dim.DYNAMIC},)
+    torch.export.save(torch.export.export(module, (images,), dynamic_shapes=dynamic), tmp_path / "net.pt2")
+
+    done = safs("convert", str(tmp_path / "net.pt2"), "-o", str(tmp_path / "network.safetensors"))
+
+    assert done.exit_code == 0, done.output
+    document = read_document(tmp_path / "network.safetensors")
+    assert {module.kind for module in document.modules} == {"Conv2d", "BatchNorm2d", "Linear"}
+    network = rebuild(document, {tensor.path: torch.zeros(tensor.shape) for tensor in document.tensors})
+    state = read_state(tmp_path / "network.safetensors", document)
+    assert state is not None
+    copy_state(state, network)
+    network.get_buffer("shift").copy_(module.get_buffer("shift"))
+    assert torch.allclose(network.eval()(images), module.eval()(images))
+
+
+def test_a_program_with_a_fixed_batch_is_refused() -> None:
+    program = torch.export.export(Own().eval(), (torch.randn(3, 1, 8, 8),))
+
+    with pytest.raises(SurgeryError, match="fixed batch of 3"):
+        captured_from_program(program)
