@@ -25,7 +25,7 @@ from api.problems import add_error_handlers
 from api.prometheus import Metrics
 from api.request_log import RequestLog
 from api.routes import catalog as catalog_routes
-from api.routes import events, health, jobs, keys, me, results, trials, uploads
+from api.routes import events, health, jobs, keys, me, results, status, trials, uploads
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
@@ -109,7 +109,7 @@ def create_app(
     add_docs_page(app)
     add_pages(app)
     app.include_router(sign_in_routes(database, sessions, RateLimiter))
-    for routes in (jobs, trials, events, results, uploads, catalog_routes, me, keys, health, metrics_routes):
+    for routes in (jobs, trials, events, results, uploads, catalog_routes, me, keys, status, health, metrics_routes):
         app.include_router(routes.router)
     app.include_router(trials.csv_router)
     return app

@@ -52,6 +52,7 @@ def demonstrate(output: Path) -> None:
     ):
         job = client.submit(JOB)
         console.print(f"submitted {job.id}: LeNet-5 on handwritten digits, 99% of its weights are removed")
+        console.print(f"its page, while this command runs: {url}/jobs/{job.id}", soft_wrap=True)
         follow(job, console)
         folder = job.download(output)
         report = job.report()

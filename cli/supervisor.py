@@ -120,7 +120,7 @@ class Service:
     def _greet(self) -> None:
         option = "" if self.url == "http://127.0.0.1:8000" else f" --url {self.url}"
         lines = [
-            f"{READY} {self.url} (API documentation: {self.url}/docs)",
+            f"{READY} {self.url} (pages for browsers; API documentation: {self.url}/docs)",
             "in another terminal:",
             f"  safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow{option}",
             f"  safs jobs{option}",

@@ -1,16 +1,30 @@
 """Queries for jobs: one job, its state, a page of jobs."""
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, or_, select
 
+from store.clock import seconds_since
 from store.errors import JobNotFound
 from store.paging import key_of, page_of
-from store.records import Job, JobState, Page
+from store.records import ACTIVE_STATES, Job, JobState, Page
 from store.rows import JOB_COLUMNS, job_from
 from store.session import Transaction
 from store.tables import jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that a runner holds."""
+
+    job_id: str
+    runner: str
+    state: JobState
+    stage: str | None
+    lease_left_s: float
+    """Seconds until the lease expires, by the database's clock; negative if it has."""
 
 
 def get(tx: Transaction, job_id: str, owner: str | None = None) -> Job:
@@ -37,6 +51,11 @@ def state_and_events(tx: Transaction, job_id: str) -> tuple[JobState, int]:
     if row is None:
         raise JobNotFound(f"there is no job {job_id!r}")
     return JobState(row.state), row.event_count
+
+
+def held(tx: Transaction) -> tuple[Held, ...]:
+    """The jobs that runners hold, the oldest first."""
+    return tuple(Held(*row) for row in tx.execute(_HELD))
 
 
 def list(
@@ -115,6 +134,11 @@ def _one_state(*filters: str) -> Select[Any]:
     return select(jobs.c.state).where(*(_FILTERS[name] for name in filters))
 
 
+_HELD = (
+    select(jobs.c.id, jobs.c.worker, jobs.c.state, jobs.c.stage, -seconds_since(jobs.c.lease_expires_at))
+    .where(jobs.c.state.in_(ACTIVE_STATES))
+    .order_by(jobs.c.id)
+)
 _STATE_AND_EVENTS = select(jobs.c.state, jobs.c.event_count).where(_FILTERS["job_id"])
 
 

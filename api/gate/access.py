@@ -14,12 +14,12 @@ DOCS_FILES = ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/favic
 PUBLIC_PATHS = frozenset({"/livez", "/readyz", DOCS, *DOCS_FILES, "/openapi.json"})
 """Paths that need no key; they reveal nothing about jobs."""
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
-PAGES = frozenset({"/", "/keys", SIGN_IN})
+PAGES = frozenset({"/", "/new", "/compare", "/health", "/keys", SIGN_IN})
 """Addresses of pages. A page holds no data; its scripts request the data from ``/v1``, which needs a key."""
 _PAGE_PREFIXES = ("/jobs/", "/static/")
 ADMIN_PATHS = frozenset({"/metrics"})
 """Paths that need the scope ``admin``, and work while the database is unavailable."""
-_ADMIN_RESOURCE = "/v1/keys"
+_ADMIN_RESOURCES = ("/v1/keys", "/v1/status")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that need only the scope ``read`` (RFC 9110, section 9.2.1)."""
 
@@ -57,7 +57,7 @@ def is_public(method: str, path: str) -> bool:
 
 def needed_scope(method: str, path: str) -> Scope:
     """The scope that a request needs. It depends on the method, so that a new endpoint is guarded by default."""
-    if path in ADMIN_PATHS or path == _ADMIN_RESOURCE or path.startswith(f"{_ADMIN_RESOURCE}/"):
+    if path in ADMIN_PATHS or any(path == one or path.startswith(f"{one}/") for one in _ADMIN_RESOURCES):
         return Scope.ADMIN
     return Scope.READ if method in SAFE_METHODS else Scope.SUBMIT
 

@@ -35,6 +35,9 @@ class Page:
 _PAGES = {
     "/": Page("Jobs", "pages/jobs.js", nav="/"),
     JOB_PAGE: Page("Job", "pages/job.js", nav="/"),
+    "/new": Page("New job", "pages/new.js", nav="/new"),
+    "/compare": Page("Compare", "pages/compare.js", nav="/"),
+    "/health": Page("Health", "pages/health.js", nav="/health"),
     "/keys": Page("Keys", "pages/keys.js", nav="/keys"),
     SIGN_IN: Page("Sign in", "pages/sign_in.js"),
 }

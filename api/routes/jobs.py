@@ -18,6 +18,7 @@ from api.gate.access import Caller
 from api.problems import problem_responses
 from api.schemas import Job, JobCheck, JobPage, JobRequest
 from api.settings import ApiSettings
+from safs.estimates import estimate_in_subprocess
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 from store import idempotency, jobs, owner_limits, queue, uploads
@@ -106,6 +107,13 @@ async def submit_job(
     validate_only: Annotated[
         bool, Query(description="Check the job and estimate its duration, without queueing it.")
     ] = False,
+    timed: Annotated[
+        bool,
+        Query(
+            description="With `validate_only`: time the job's trainings for the estimate, which takes some seconds. "
+            "Without timing, the estimate counts trainings and has no durations."
+        ),
+    ] = True,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -124,6 +132,8 @@ async def submit_job(
         if request is not None and (earlier := await run_in_threadpool(_stored_answer, services, request)) is not None:
             return _accepted(earlier, replayed=True)
         found = await to_thread.run_sync(_check, services, caller, spec, limiter=services.slow_threads)
+    if validate_only and not timed:
+        return as_json(JobCheck.of(spec, found, estimate_in_subprocess(spec, found, limit_s=0)))
     if validate_only:
         async with services.estimates.slot(caller.owner):
             if await http_request.is_disconnected():  # while the request waited for the slot

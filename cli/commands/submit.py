@@ -90,6 +90,8 @@ def submit(
             print_json(job.view)
         else:
             console.print(job.id, soft_wrap=True)
+        # The id alone is on standard output, for scripts.
+        stderr().print(f"its page: {url.rstrip('/')}/jobs/{job.id}", soft_wrap=True)
         if follow:
             from cli.follow import follow as follow_job
             from cli.follow import unless_interrupted

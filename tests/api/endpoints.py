@@ -12,6 +12,7 @@ PARTS = {
     "number": "0",
     "kind": "models",
     "prefix": "00000000",
+    "format": "onnx",
 }
 
 

@@ -72,6 +72,18 @@ def test_validate_only_counts_what_would_be_trained_also_where_timing_is_turned_
     assert "turned off" in estimate["untimed"]
 
 
+def test_validate_only_without_timing_starts_no_estimate(settings: ApiSettings) -> None:
+    def never(*_: Any) -> Any:
+        raise AssertionError("the trainings were timed")
+
+    with from_this_machine(create_app(settings, estimate=never)) as http:
+        check = http.post("/v1/jobs?validate_only=true&timed=false", json=MINIMAL).json()
+
+    assert check["live"] == 615
+    assert check["estimate"]["seconds"] is None
+    assert check["estimate"]["trials"]["expected"] > 40
+
+
 def test_validate_only_says_how_long_the_job_will_take(settings: ApiSettings) -> None:
     pace = Pace(Lap(0.09, 0.1, 0.12), validation_s=0.05, start_s=1.0)
 

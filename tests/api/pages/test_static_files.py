@@ -13,7 +13,7 @@ from tests.api.conftest import MakeKey
 
 STATIC = Path(api.pages.__file__).parent / "static"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
-PAGES = ("/", "/jobs/job_0123")
+PAGES = ("/", "/jobs/job_0123", "/new", "/compare", "/health", "/keys", "/sign-in")
 
 
 def sources(html: str) -> list[str]:

@@ -66,7 +66,9 @@ def test_a_method_is_a_flag_and_how_it_prunes_is_told_before_and_after(safs: Saf
     job = (*LENET, "--method", "rigl", "--url", api.url)
 
     checked = safs("submit", *job, "--dry-run").stdout
-    job_id = safs("submit", *job).stdout.strip()
+    submitted = safs("submit", *job)
+    job_id = submitted.stdout.strip()
+    assert submitted.stderr == f"its page: {api.url}/jobs/{job_id}\n"
 
     # rigl trains while it prunes, by default as long as the dense network: 30 epochs in the preset `balanced`.
     for message in (checked, safs("show", job_id, "--url", api.url).stdout):
