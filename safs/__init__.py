@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safs import models
-    from safs.checkpoint import hold_zeros, load, verify
+    from safs.checkpoint import hold_zeros, verify
     from safs.deploy.export import export
+    from safs.deploy.loading import load
     from safs.models.declared.capture import capture
 
 __all__ = ["capture", "export", "hold_zeros", "load", "models", "verify"]
@@ -24,7 +25,8 @@ def __getattr__(name: str) -> Any:
         return import_module("safs.models.declared.capture").capture
     if name not in __all__:
         raise AttributeError(f"module 'safs' has no attribute {name!r}")
-    return getattr(import_module("safs.deploy.export" if name == "export" else "safs.checkpoint"), name)
+    module = {"export": "safs.deploy.export", "load": "safs.deploy.loading"}.get(name, "safs.checkpoint")
+    return getattr(import_module(module), name)
 
 
 def __dir__() -> list[str]:

@@ -11,25 +11,25 @@ from safs.checkpoint import save
 from safs.networks import Blueprint, Network
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.masks import apply_masks, prunable_parameters
-from tests.pruning.magnitude import magnitude_masks
+from safs.pruning.selection.choose_masks import choose_masks
 
 LENET = Blueprint("lenet5", 1, 28, 10)
 
 
 def write_result(
-    folder: Path, blueprint: Blueprint = LENET, operators: Sequence[str] = ("swish", "acon"), sparsity: float = 0.9
+    folder: Path,
+    blueprint: Blueprint = LENET,
+    operators: Sequence[str] = ("swish", "acon"),
+    sparsity: float = 0.9,
+    distribution: str = "global",
 ) -> Path:
     """A result of ``blueprint`` whose sites get ``operators`` in turn, with scalars that are not 1."""
     model = blueprint.build(seed=0)
     _train_norms(model)
     parameters = prunable_parameters(model)
-    if blueprint.form.shapes or blueprint.form.shared or blueprint.form.inputs:
-        masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in parameters.items()}
-        sizes = sum(blueprint.dense_sizes().values())
-        sparsity = 1 - sum(weight.numel() for weight in parameters.values()) / sizes
-        assert live_total(sizes, sparsity) == sum(weight.numel() for weight in parameters.values())
-    else:
-        masks = magnitude_masks(model, sparsity)
+    scores = {name: weight.detach().abs() for name, weight in parameters.items()}
+    live = live_total(sum(blueprint.dense_sizes().values()), sparsity)
+    masks = choose_masks(scores, live, distribution=distribution, granularity="weight")
     apply_masks(parameters, masks)
     paths = [site.path for site in find_sites(model)]
     assignment = {path: operators[position % len(operators)] for position, path in enumerate(paths)}

@@ -1,0 +1,1 @@
+"""A runtime for sparse networks on CPUs: convolutions whose cost is the number of live weights."""

@@ -1,0 +1,247 @@
+"""A network that runs each layer in the way that is fastest on this machine: dense, or sparse."""
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+from torch.fx.node import map_arg
+
+from safs.deploy.equality import TOLERANCE
+from safs.deploy.sparse.planes import Memory, Planes, pixel_mask, to_images, to_planes
+from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Step, steps_of
+from safs.deploy.torch_graph import TracedNetwork
+
+Value: TypeAlias = Any
+"""A tensor, ``Planes``, or what a network computes from shapes."""
+Way: TypeAlias = str
+"""``dense``, ``channels_last``, ``sparse`` or ``csr``."""
+Plan: TypeAlias = tuple[Way, ...]
+"""The way of each step."""
+_REPEATS = 3
+_MARGIN = 0.9
+"""Share of its dense time that a layer must stay below to run in another way: a change of layout takes time too."""
+
+
+@dataclass(slots=True)
+class Timings:
+    """Measurements for one batch size."""
+
+    plan: Plan
+    seconds: float
+    """One run of the network by the plan."""
+    dense_seconds: float
+    """One run with every layer dense."""
+    ways: dict[str, Way] = field(default_factory=dict)
+    """Layer -> its way in the plan, for layers that have a choice."""
+
+
+class SparseNetwork(nn.Module):
+    """A network for inference on CPUs, with the same outputs up to rounding.
+
+    At the first batch of a size, each convolution and linear layer is timed in each way that it has, and then the whole
+    network with the fastest ways and with every layer dense. The faster of these is kept for this size, so it is never
+    slower than dense. The weights are copies; threads take turns.
+    """
+
+    def __init__(self, network: TracedNetwork) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)  # that they are in beta
+            self._steps, self._output = steps_of(network)
+        self._placeholder = next(node for node in network.graph.nodes if node.op == "placeholder")
+        self._last_use = _last_uses(self._steps, self._output)
+        self._lock = threading.Lock()
+        self._memory = Memory()
+        self.timings: dict[tuple[int, ...], Timings] = {}
+        """Shape of a batch, and number of threads -> its measurements."""
+        self.pad = max((s.sparse.pad for s in self._steps if isinstance(s, Convolution) and s.sparse), default=0)
+        self.eval()
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        """float32 [batch, channels, height, width] -> logits [batch, classes]."""
+        with self._lock, _without_notices():
+            key = (*images.shape, torch.get_num_threads())
+            if key not in self.timings:
+                self.timings[key] = self._timed(images)
+            return self._run(images, self.timings[key].plan)
+
+    @torch.inference_mode()
+    def run(self, images: Tensor, plan: Plan) -> Tensor:
+        """The logits by a given plan."""
+        with self._lock, _without_notices():
+            return self._run(images, plan)
+
+    def plan(self, way: Way) -> Plan:
+        """The plan in which every step that has ``way`` uses it, and the others are dense."""
+        return tuple(way if way in _ways(step) else "dense" for step in self._steps)
+
+    def _timed(self, images: Tensor) -> Timings:
+        values: dict[Node, Value] = {}
+        dense = self.plan("dense")
+        self._run(images, dense, keep=values)
+        fastest = tuple(self._fastest(step, values) for step in self._steps)
+        expected = self._run(images, dense)
+        plans = [plan for plan in {fastest, self.plan("sparse")} - {dense} if self._is_right(plan, images, expected)]
+        seconds = {plan: _seconds(partial(self._run, images, plan)) for plan in (dense, *plans)}
+        best = min(seconds, key=lambda plan: seconds[plan])
+        ways = {str(step.node): way for step, way in zip(self._steps, best, strict=True) if len(_ways(step)) > 1}
+        return Timings(best, seconds[best], seconds[dense], ways)
+
+    def _is_right(self, plan: Plan, images: Tensor, expected: Tensor) -> bool:
+        """True if the plan computes what the dense layers compute; warns if not."""
+        difference = (self._run(images, plan) - expected).abs().nan_to_num(inf).max()
+        largest = expected.abs().nan_to_num(0.0, 0.0, 0.0).max()
+        if bool(expected.isfinite().all()) and not bool(difference <= TOLERANCE * largest):
+            warnings.warn(
+                f"the sparse layers compute something else than the dense ones (outputs differ by {difference:.3g}, "
+                f"the largest is {largest:.3g}); batches of shape {tuple(images.shape)} run dense",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return False
+        return True
+
+    def _fastest(self, step: Step, values: dict[Node, Value]) -> Way:
+        ways = _ways(step)
+        if len(ways) == 1:
+            return "dense"
+        inputs = {node: values[node] for node in _inputs(step)}
+        if isinstance(step, Convolution) and "sparse" in ways:
+            assert step.sparse is not None
+            if not step.sparse.takes(*inputs[step.input].shape[2:]):
+                ways = tuple(way for way in ways if way != "sparse")
+        seconds = {}
+        for way in ways:
+            given = inputs
+            if way == "sparse":
+                given = {node: to_planes(value, self.pad) for node, value in inputs.items()}
+            seconds[way] = _seconds(partial(self._compute, step, given, way))
+        best = min(seconds, key=lambda way: seconds[way])
+        return best if seconds[best] < _MARGIN * seconds["dense"] else "dense"
+
+    def _run(self, images: Tensor, plan: Plan, keep: dict[Node, Value] | None = None) -> Tensor:
+        values: dict[Node, Value] = {self._placeholder: images}
+        for step, way in zip(self._steps, plan, strict=True):
+            values[step.node] = self._compute(step, values, way)
+            if keep is None:
+                for node in self._last_use.get(step.node, ()):
+                    self._drop(values.pop(node), values)
+        if keep is not None:
+            keep.update(values)
+        logits: Tensor = _images(values[self._output])
+        return logits
+
+    def _drop(self, value: Value, values: dict[Node, Value]) -> None:
+        """Use the memory of a value again, unless another value has it too."""
+        if isinstance(value, Planes):
+            others = (other.data for other in values.values() if isinstance(other, Planes))
+            if all(other is not value.data for other in others):
+                self._memory.give_back(value)
+
+    def _compute(self, step: Step, values: dict[Node, Value], way: Way) -> Value:
+        match step:
+            case Convolution():
+                return self._convolve(
+                    step, values[step.input], values.get(step.residual) if step.residual else None, way
+                )
+            case Linear():
+                x = _images(values[step.input])
+                return step.csr(x) if way == "csr" else step.dense(x)
+            case Elementwise():
+                x = values[step.input]
+                if not isinstance(x, Planes):
+                    return step.function(x)
+                y = step.function(x.data)
+                return Planes(y if step.keeps_zero else y.mul_(pixel_mask(x.geometry)), x.geometry)
+            case Addition():
+                x, other = values[step.input], values[step.other]
+                if isinstance(x, Planes) and isinstance(other, Planes) and x.geometry == other.geometry:
+                    return Planes(x.data + other.data, x.geometry)
+                return _images(x) + _images(other)
+        arguments, named = map_arg((step.node.args, step.node.kwargs), lambda node: _images(values[node]))
+        return step.run(*arguments, **named)
+
+    def _convolve(self, step: Convolution, x: Value, residual: Value | None, way: Way) -> Value:
+        size = (x.geometry.height, x.geometry.width) if isinstance(x, Planes) else x.shape[2:]
+        if way != "sparse" or step.sparse is None or not step.sparse.takes(*size):
+            other = None if residual is None else _images(residual)
+            return step.dense(_images(x), other, channels_last=way == "channels_last")
+        if residual is None:
+            return step.sparse(x, None, step.fused, pad=self.pad, memory=self._memory)
+        source = step.sparse.source(x, max(self.pad, step.sparse.pad))
+        geometry = step.sparse.output_geometry(x, source.geometry)
+        if not isinstance(residual, Planes):
+            residual = to_planes(residual, geometry.pad)
+        if residual.geometry == geometry:
+            return step.sparse.apply(source, geometry, residual, step.fused, self._memory)
+        y = _images(step.sparse(x, pad=self.pad)).add_(_images(residual))
+        return y if step.activation is None else step.activation(y)
+
+
+def _ways(step: Step) -> tuple[Way, ...]:
+    match step:
+        case Convolution(sparse=None):
+            return ("dense", "channels_last")
+        case Convolution():
+            return ("dense", "channels_last", "sparse")
+        case Linear():
+            return ("dense", "csr")
+    return ("dense",)
+
+
+def _inputs(step: Step) -> Iterator[Node]:
+    match step:
+        case Convolution():
+            yield step.input
+            if step.residual is not None:
+                yield step.residual
+        case Linear() | Elementwise():
+            yield step.input
+        case Addition():
+            yield step.input
+            yield step.other
+        case _:
+            yield from step.node.all_input_nodes
+
+
+def _last_uses(steps: list[Step], output: Node) -> dict[Node, list[Node]]:
+    """Step's node -> nodes whose values are not needed after it."""
+    last = {node: step.node for step in steps for node in _inputs(step)}
+    uses: dict[Node, list[Node]] = {}
+    for node, user in last.items():
+        if node is not output:
+            uses.setdefault(user, []).append(node)
+    return uses
+
+
+def _images(value: Value) -> Value:
+    return to_images(value) if isinstance(value, Planes) else value
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """The shortest of a few runs: CPU time on one thread, which other programs disturb less, else wall time."""
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+    run()
+    times = []
+    for _ in range(_REPEATS):
+        begun = clock()
+        run()
+        times.append(clock() - begun)
+    return min(times)
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)
+        yield
