@@ -24,6 +24,7 @@ from api.pages.sign_in import sign_in_routes
 from api.problems import add_error_handlers
 from api.prometheus import Metrics
 from api.request_log import RequestLog
+from api.root_path import RootPath
 from api.routes import catalog as catalog_routes
 from api.routes import events, health, jobs, keys, me, results, status, trials, uploads
 from api.routes import metrics as metrics_routes
@@ -87,6 +88,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     artifacts = artifact_store(settings)
     estimate = estimate or partial(estimate_in_subprocess, limit_s=settings.estimate_limit_s)
@@ -103,11 +105,12 @@ def create_app(
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
+    app.add_middleware(RootPath, root_path=settings.root_path)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestLog, metrics=metrics)
     app.add_middleware(RequestId)
-    add_docs_page(app)
-    add_pages(app)
+    add_docs_page(app, settings.root_path)
+    add_pages(app, settings.root_path)
     app.include_router(sign_in_routes(database, sessions, RateLimiter))
     for routes in (jobs, trials, events, results, uploads, catalog_routes, me, keys, status, health, metrics_routes):
         app.include_router(routes.router)

@@ -15,11 +15,15 @@ from api.gate.access import DOCS, DOCS_FILES
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 
 
-def add_docs_page(app: FastAPI) -> None:
-    """Add the page and the files of Swagger UI; its Content-Security-Policy allows no scripts but these."""
-    script, style, picture = DOCS_FILES
+def add_docs_page(app: FastAPI, root_path: str = "") -> None:
+    """Add the page and the files of Swagger UI; its Content-Security-Policy allows no scripts but these.
+
+    Args:
+        root_path: prefix under which browsers find the service.
+    """
+    script, style, picture = (f"{root_path}{file}" for file in DOCS_FILES)
     page = get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url=f"{root_path}/openapi.json",
         title=app.title,
         swagger_js_url=script,
         swagger_css_url=style,

@@ -37,23 +37,27 @@ def dump(body: Any) -> bytes:
     return to_json(body, inf_nan_mode="null")
 
 
-def job(record: Job) -> Json:
-    """The body of a ``schemas.Job``."""
+def job(record: Job, root_path: str = "") -> Json:
+    """The body of a ``schemas.Job``.
+
+    Args:
+        root_path: prefix under which clients find the service.
+    """
     parts = ["trials", "events", *(RESULTS if record.state is JobState.SUCCEEDED else ())]
     if not record.state.is_final:
         parts.append("cancel")
-    url = f"/v1/jobs/{record.id}"
+    url = f"{root_path}/v1/jobs/{record.id}"
     values = _job_fields(record)
     values["faults"] = _fault_fields(record)
     values["links"] = {"self": url} | {part: f"{url}/{part}" for part in parts}
     return values
 
 
-def trial(record: Trial) -> Json:
-    """The body of a ``schemas.Trial``."""
+def trial(record: Trial, root_path: str = "") -> Json:
+    """The body of a ``schemas.Trial``; ``root_path`` as in ``job``."""
     values = _trial_fields(record)
     values |= _NO_OUTCOME if record.outcome is None else _outcome_fields(record.outcome)
-    values["curve"] = f"/v1/jobs/{record.job_id}/trials/{record.stage}/{record.number}/curve"
+    values["curve"] = f"{root_path}/v1/jobs/{record.job_id}/trials/{record.stage}/{record.number}/curve"
     return values
 
 

@@ -27,6 +27,8 @@ class ApiSettings(StoreSettings):
     """Address or name to listen on. Anything but loopback requires an API key."""
     port: int = Field(8000, ge=0, le=65_535)
     """TCP port, 0 to 65535; 0 chooses a free port."""
+    root_path: str = ""
+    """Prefix of all addresses, such as /safs, behind a proxy that strips it; none by default."""
     requests_per_minute: int = Field(600, ge=1)
     """Requests per minute of each key without a limit of its own, at least 1; also the size of a burst."""
     queued_jobs: int = Field(100, ge=0)
@@ -92,6 +94,14 @@ class ApiSettings(StoreSettings):
             return False
         finally:
             database.dispose()
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_path(cls, given: str) -> str:
+        path = given.rstrip("/")
+        if not re.fullmatch(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*", path):
+            raise ValueError(f"SAFS_ROOT_PATH is {given!r}, which is not a path such as /safs")
+        return path
 
     @field_validator("cors_origins", mode="before")
     @classmethod

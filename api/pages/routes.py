@@ -43,13 +43,17 @@ _PAGES = {
 }
 
 
-def add_pages(app: FastAPI) -> None:
-    """Add the pages and their files to ``app``. They hold no data of the service, so they need no key."""
+def add_pages(app: FastAPI, root_path: str = "") -> None:
+    """Add the pages and their files to ``app``. They hold no data of the service, so they need no key.
+
+    Args:
+        root_path: prefix under which browsers find the service.
+    """
     static = read_static_files()
     environment = Environment(
         loader=PackageLoader("api.pages"), autoescape=select_autoescape(default=True), undefined=StrictUndefined
     )
-    environment.globals |= {"address": static.address, "version": version("safs-service")}
+    environment.globals |= {"address": static.address, "root": root_path, "version": version("safs-service")}
     router = APIRouter(include_in_schema=False)
     for path, page in _PAGES.items():
         assert path == JOB_PAGE or path in PAGES, f"{path} would need a key"

@@ -193,7 +193,8 @@ def list_jobs(
             page_token=page_token,
         )
     )
-    return as_json(serializers.page(map(serializers.job, page.items), page.next_token))
+    items = (serializers.job(job, services.settings.root_path) for job in page.items)
+    return as_json(serializers.page(items, page.next_token))
 
 
 @router.get(
@@ -218,7 +219,7 @@ def get_job(services: ServicesDep, caller: CallerDep, request: Request, job_id: 
     """Returns the job's state, stage, progress, error, and the addresses of its parts."""
     job = services.database.query(lambda tx: jobs.get(tx, job_id, caller.visible_owner))
     headers = {} if job.state.is_final else {"Retry-After": str(POLL_AFTER_S)}
-    return versioned_json(request, serializers.job(job), headers)
+    return versioned_json(request, serializers.job(job, services.settings.root_path), headers)
 
 
 @router.post(
@@ -231,7 +232,7 @@ def cancel_job(services: ServicesDep, caller: CallerDep, job_id: str) -> Respons
     """Cancels a queued job at once. A running job is `cancelling` until its runner has stopped."""
     with services.database.begin() as tx:
         job = queue.request_cancel(tx, job_id, caller.visible_owner)
-    return as_json(serializers.job(job))
+    return as_json(serializers.job(job, services.settings.root_path))
 
 
 def _check(services: Services, caller: Caller, spec: JobSpec) -> Preflight:
@@ -277,7 +278,7 @@ def _queue(
                 uploads.lock(tx, upload_id)
         trace = tracing.traceparent()
         job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=caller.owner, traceparent=trace)
-        answer = Answer(job.id, serializers.dump(serializers.job(job)).decode())
+        answer = Answer(job.id, serializers.dump(serializers.job(job, services.settings.root_path)).decode())
         if request is not None:
             idempotency.save(tx, request, answer)
         reach("submit.before_commit")

@@ -77,7 +77,8 @@ def list_trials(
         )
 
     page = services.database.query(ask)
-    return as_json(serializers.page(map(serializers.trial, page.items), page.next_token))
+    items = (serializers.trial(trial, services.settings.root_path) for trial in page.items)
+    return as_json(serializers.page(items, page.next_token))
 
 
 @router.get(
