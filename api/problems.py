@@ -14,6 +14,7 @@ from api.errors import CODES_BY_STATUS, PROBLEM_TYPES, ApiError, RangeError, Rat
 from api.security_headers import SECURITY_HEADERS
 from api.validation import FieldError, field_errors
 from safs.errors import SafsError
+from safs.spec.job import JobSpec
 from store.errors import QuotaExceeded, StoreError
 
 _log = logging.getLogger(__name__)
@@ -141,9 +142,16 @@ async def _respond_to_invalid_request(request: Request, error: Exception) -> Res
     if isinstance(error.body, bytes) and "json" not in content_type:
         detail = f"the Content-Type is {content_type or 'missing'}; send the body as application/json"
         return problem_response("unsupported_media_type", detail, request)
-    errors = field_errors(found, error.body)
+    errors = field_errors(found, error.body, _body_type(request))
     more = f" (and {len(errors) - 1} more, see errors)" if len(errors) > 1 else ""
     return problem_response("invalid_request", f"{errors[0].field}: {errors[0].message}{more}", request, errors=errors)
+
+
+def _body_type(request: Request) -> type[BaseModel]:
+    """The type of the request's body; a job's if the endpoint has none."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    annotation = None if body is None else body.field_info.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else JobSpec
 
 
 async def _respond_to_http_error(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from safs.estimates import Estimate as JobEstimate
 from safs.events.kinds import Stage
 from safs.preflight import Preflight
 from safs.spec.job import FinalCandidate, JobSpec, Recipe
+from safs.spec.strict import Plain
 from store import api_keys, records
 from store.api_keys import KeyState, Scope
 from store.records import JobState, TrialState
@@ -416,7 +417,7 @@ class Me(BaseModel):
     expires_at: datetime | None = Field(description="Time at which the key expires; null if it does not.")
 
 
-class KeyLimits(BaseModel):
+class KeyLimits(Plain):
     """Limits of a key."""
 
     requests_per_minute: int | None = Field(
@@ -434,10 +435,8 @@ class KeyLimits(BaseModel):
         return api_keys.KeyLimits(**self.model_dump())
 
 
-class KeyRequest(BaseModel):
+class KeyRequest(Plain):
     """A key to create."""
-
-    model_config = ConfigDict(extra="forbid")
 
     owner: str = Field(
         pattern=api_keys.OWNER_PATTERN, description="Owner of the jobs that the key submits: a person or a team."

@@ -19,7 +19,7 @@ class FieldError(BaseModel):
     message: str = Field(description="Why the value is invalid, and which values are valid.")
 
 
-def field_errors(found: Sequence[Mapping[str, Any]], body: Any) -> list[FieldError]:
+def field_errors(found: Sequence[Mapping[str, Any]], body: Any, model: type[BaseModel] = JobSpec) -> list[FieldError]:
     """One ``FieldError`` per field; the messages of several union members about one field are joined.
 
     If errors exist for a field and for a part of it, only those for the part are returned, since they are more precise.
@@ -27,11 +27,12 @@ def field_errors(found: Sequence[Mapping[str, Any]], body: Any) -> list[FieldErr
     Args:
         found: ``RequestValidationError.errors()``.
         body: the parsed body, which distinguishes keys of the path from pydantic's labels of union members.
+        model: type of the body, whose keys are named if one is unknown.
     """
     messages: dict[str, list[str]] = {}
     for error in found:
         path = _path(error["loc"], body, absent=error["type"] == "missing")
-        message = _message(error, path)
+        message = _message(error, path, model)
         lines = messages.setdefault(".".join(map(str, path)) or "body", [])
         if message not in lines:
             lines.append(message)
@@ -66,12 +67,12 @@ def _path(loc: Iterable[str | int], body: Any, *, absent: bool) -> list[str | in
     return path
 
 
-def _message(error: Mapping[str, Any], path: Sequence[str | int]) -> str:
+def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[BaseModel]) -> str:
     match error["type"]:
         case "missing":
             return "this field is required"
         case "extra_forbidden":
-            return _unknown_key(path)
+            return _unknown_key(path, model)
         case "value_error":
             return str(error["ctx"]["error"])
         case _:
@@ -80,8 +81,8 @@ def _message(error: Mapping[str, Any], path: Sequence[str | int]) -> str:
             return f"{error['msg'][:1].lower()}{error['msg'][1:]}{shown}"
 
 
-def _unknown_key(path: Sequence[str | int]) -> str:
-    section: Any = JobSpec
+def _unknown_key(path: Sequence[str | int], model: type[BaseModel]) -> str:
+    section: Any = model
     for part in path[:-1]:
         section = _section(section.model_fields[str(part)].annotation)
     known = list(section.model_fields)

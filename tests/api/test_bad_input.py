@@ -233,3 +233,17 @@ def _is_problem(response: Any) -> None:
     assert problem["status"] == response.status_code
     assert problem["type"] == f"urn:safs:problem:{problem['code']}"
     assert problem["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "known"),
+    [({"colour": 1}, "colour", "owner"), ({"limits": {"colour": 1}}, "limits.colour", "queued_jobs")],
+)
+def test_an_unknown_key_of_another_body_than_a_jobs_names_the_keys_of_that_body(http, body, field, known) -> None:
+    response = http.post("/v1/keys", json={"owner": "vision", "scopes": ["read"]} | body)
+
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["field"] == field
+    assert known in error["message"]
+    assert "sparsity" not in error["message"]

@@ -42,4 +42,4 @@ def test_a_section_that_is_null_is_the_presets_as_the_schema_says(section: str) 
 def test_allow_names_all_methods_of_an_address(http: TestClient) -> None:
     response = http.request("DELETE", "/v1/jobs")
 
-    assert (response.status_code, response.headers["Allow"]) == (405, "GET, POST")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD, POST")

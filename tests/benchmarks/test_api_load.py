@@ -58,7 +58,9 @@ def test_every_statement_finds_its_rows_by_an_index(http: TestClient, database: 
         sent = [one for one in plans.statements_of(http, database_of(http), path) if "api_keys" not in one[0]]
         for line in plans.explain(database_of(http).engine, sent, small=True):
             assert "Seq Scan" not in line, (path, line)
-            assert not line.startswith("SCAN") or "USING INDEX" in line, (path, line)
+            # A subquery (anon_1) holds a page of rows, which the lines below it find by an index.
+            scans = line.startswith("SCAN") and not line.startswith("SCAN anon_")
+            assert not scans or "USING INDEX" in line, (path, line)
 
 
 def test_every_client_receives_each_event_once_and_in_order_with_a_reconnect(
