@@ -115,7 +115,7 @@ class Noop:
 
 def _ask_ms(name: str, trials: int, ask_first: int) -> list[tuple[float, float]]:
     """Wall and CPU milliseconds of an ask and its tell, as means of a hundred trials."""
-    space = SPACES.fine_tuning(TrainSpec(), 8, 0)
+    space = SPACES.fine_tuning(TrainSpec(), 0)
     space.add([Categorical(f"site{number}", [f"operator{one}" for one in range(10)]) for number in range(20)])
     strategy = STRATEGIES[name].make(space, trials=trials, epochs=8, seed=0)
     means = []

@@ -16,10 +16,9 @@ FINE_TUNING = "fine_tuning"
 
 _USUAL_RATES = {"sgd": 1e-2}
 _USUAL_RATE = 1e-3  # of the Adam family
-_EPOCHS_BEFORE_HALVING = 20
 
 
-def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> ConfigurationSpace:
+def fine_tuning_space(train: TrainSpec, seed: int) -> ConfigurationSpace:
     """The space of recipes: optimizer, learning rate, SGD's momentum, weight decay and schedule.
 
     ``optimizer``, ``weight_decay`` and ``schedule`` are always active. ``learning_rate_<optimizer>``, and ``momentum``
@@ -34,24 +33,22 @@ def fine_tuning_space(train: TrainSpec, epochs: int, seed: int) -> Configuration
       best recipe that we measured for a network at 99% sparsity.
     - ``OPTIMIZERS`` names the optimizers that replace TAdam and Fromage, with the reasons.
     - ``multistep`` and Nesterov momentum are not searched: a trial has them only if ``train`` has.
-    - ``halving`` is left out if trials end before it first acts, since it would be the same as ``constant``.
 
     Args:
         train: default protocol. Its optimizer and its schedule are registry names.
-        epochs: epochs of each trial.
     """
     space = ConfigurationSpace(name=FINE_TUNING, seed=seed)
-    add_fine_tuning(space, train, epochs)
+    add_fine_tuning(space, train)
     return space
 
 
-def add_fine_tuning(space: ConfigurationSpace, train: TrainSpec, epochs: int) -> None:
+def add_fine_tuning(space: ConfigurationSpace, train: TrainSpec) -> None:
     """Add the hyperparameters of ``fine_tuning_space`` to ``space``."""
     optimizer = CategoricalHyperparameter("optimizer", list(OPTIMIZERS), default_value=train.optimizer)
     momentum = _float("momentum", MOMENTA, train.momentum, log=False)
     space.add(
         optimizer,
-        CategoricalHyperparameter("schedule", _schedules(train, epochs), default_value=train.schedule),
+        CategoricalHyperparameter("schedule", _schedules(train), default_value=train.schedule),
         _float("weight_decay", WEIGHT_DECAYS, train.weight_decay),
         momentum,
         EqualsCondition(momentum, optimizer, "sgd"),
@@ -92,9 +89,8 @@ def values_of(recipe: Recipe) -> Config:
     return values
 
 
-def _schedules(train: TrainSpec, epochs: int) -> list[str]:
-    left_out = {"multistep"} | ({"halving"} if epochs <= _EPOCHS_BEFORE_HALVING else set())
-    return [name for name in SCHEDULES if name not in left_out or name == train.schedule]
+def _schedules(train: TrainSpec) -> list[str]:
+    return [name for name in SCHEDULES if name != "multistep" or name == train.schedule]
 
 
 def _rate_of(optimizer: str) -> str:

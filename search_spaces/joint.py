@@ -13,7 +13,7 @@ JOINT = "joint"
 
 
 def joint_space(
-    own: Mapping[str, str] | Sequence[str], operators: Sequence[str], train: TrainSpec, epochs: int, seed: int
+    own: Mapping[str, str] | Sequence[str], operators: Sequence[str], train: TrainSpec, seed: int
 ) -> ConfigurationSpace:
     """The union of the activation space and the fine-tuning space, with the defaults of both.
 
@@ -22,5 +22,5 @@ def joint_space(
     """
     space = ConfigurationSpace(name=JOINT, seed=seed)
     space.add(operator_choices(own, operators, prefix=OPERATOR_OF))
-    add_fine_tuning(space, train, epochs)
+    add_fine_tuning(space, train)
     return space

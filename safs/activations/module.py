@@ -13,7 +13,8 @@ from safs.errors import UnknownNameError
 class Activation(nn.Module):
     """An operator with its scalars, which are 0-dimensional parameters under the names that the operator gives.
 
-    Scalars start at ``values``, or at 1. They are learned if ``learnable`` is True or the operator always learns them.
+    Scalars start at ``values``, else where the operator says, else at 1. They are learned if ``learnable`` is True or
+    the operator always learns them.
     While all of them are fixed at 1, the operator's plain form runs.
     """
 
@@ -28,7 +29,7 @@ class Activation(nn.Module):
             if name not in operator.scalars:
                 raise UnknownNameError(f"scalar of operator {operator.name}", name, operator.scalars)
         for name in operator.scalars:
-            start = torch.tensor(float(values.get(name, 1.0)))
+            start = torch.tensor(float(values.get(name, operator.start.get(name, 1.0))))
             self.register_parameter(name, nn.Parameter(start, requires_grad=self.learns))
         self._fixed_at_one = not self.learns and all(value == 1.0 for value in values.values())
 

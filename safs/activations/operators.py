@@ -1,12 +1,13 @@
 """The activation operators that a search chooses from, as pure functions of an input and a few scalars.
 
-Scalars are 0-dimensional and start at 1. ``alpha`` scales an operator's output and ``beta`` its input, as in SAFS
-(Loni et al. 2023, arXiv:2305.10964). Three operators have scalars that belong to the operator and are always learned.
+Scalars are 0-dimensional and start at 1, unless the operator says otherwise. ``alpha`` scales an operator's output and
+``beta`` its input, as in SAFS (Loni et al. 2023, arXiv:2305.10964). Three operators have scalars that belong to the
+operator and are always learned.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,8 @@ class Operator:
     source: str
     always_trainable: bool = False
     """True if the scalars are learned even in stage 1, since they belong to the operator and not to SAFS."""
+    start: Mapping[str, float] = field(default_factory=dict)
+    """Scalar -> initial value, for scalars that do not start at 1."""
 
 
 def symlog(u: Tensor) -> Tensor:
@@ -78,7 +81,10 @@ def srs(x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
 
 
 def acon(x: Tensor, p1: Tensor, p2: Tensor, beta: Tensor) -> Tensor:
-    """ACON-C: (p1 - p2) x * sigmoid(beta (p1 - p2) x) + p2 x; the identity at p1 = p2 = 1.
+    """ACON-C: (p1 - p2) x * sigmoid(beta (p1 - p2) x) + p2 x. It starts at p1 = 1 and p2 = 0, where it is swish.
+
+    SAFS starts at p1 = p2 = 1, the identity. There p1 and p2 have equal gradients and beta has none, so that acon stays
+    a multiple of the identity however long it learns.
 
     Ma, Zhang, Liu, Sun, "Activate or Not" (2021), arXiv:2009.04759.
     """
@@ -221,9 +227,10 @@ OPERATORS: Registry[Operator] = Registry(
                 ("p1", "p2", "beta"),
                 None,
                 "(p1 - p2) x * sigmoid(beta (p1 - p2) x) + p2 x",
-                "Learns how much to activate, starts as the identity; all three scalars are always learned.",
+                "Learns how much to activate, starts as swish; all three scalars are always learned.",
                 "Ma et al. (2021), arXiv:2009.04759",
                 always_trainable=True,
+                start={"p2": 0.0},
             ),
             scaled(
                 "relu",

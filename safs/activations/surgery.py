@@ -75,7 +75,7 @@ def rewire(
     Args:
         assignment: site path -> operator name. Other sites keep the model's operator.
         learnable: True learns alpha and beta at every site.
-        scalars: site path -> scalar name -> initial value, 1 by default.
+        scalars: site path -> scalar name -> initial value; by default the operator's own, mostly 1.
         modules: site path -> module that is called there instead of an operator. Its parameters and buffers become
             part of the result, beside the model's.
         kind: class of the result. ``SingleInputModel`` has a forward of one argument.

@@ -13,8 +13,8 @@ from safs.activations.surgery import RewiredModel, rewire
 from safs.data import Split
 from safs.data.features import select
 from safs.execution.work import Context, Run, Trained
-from safs.networks import Assignment, Network, assemble
-from safs.spec.job import Recipe
+from safs.networks import Assignment, Network, Scalars, assemble
+from safs.spec.job import AconStart, Recipe
 from safs.training.evaluate import Evaluation, evaluate
 from safs.training.layout import to_contiguous, to_fast_layout
 from safs.training.session import TrainingSession
@@ -43,6 +43,15 @@ class Training:
     leaves: bool = False
     """True if the training may be left early for predicting a single class (see ``Outcome.left``). Trials may be,
     finalists may not."""
+    acon_start: AconStart = "swish"
+    """Function that the operator ``acon`` is before training; see ``ActivationsSpec``."""
+
+    @property
+    def scalars(self) -> Scalars:
+        """Initial scalars that differ from the operators' own."""
+        if self.acon_start == "swish":
+            return {}
+        return {site: {"p1": 1.0, "p2": 1.0} for site, operator in self.assignment.items() if operator == "acon"}
 
 
 class TrainingRun(Run):
@@ -57,7 +66,9 @@ class TrainingRun(Run):
         super().__init__()
         model = context.blueprint.build(training.seed, state=context.start)
         self._training, self._blueprint, self._masks = training, context.blueprint, context.masks
-        self._model: RewiredModel = rewire(model, training.assignment, learnable=training.learnable).to(device)
+        self._model: RewiredModel = rewire(
+            model, training.assignment, learnable=training.learnable, scalars=training.scalars
+        ).to(device)
         self._session = TrainingSession(
             self._model,
             context.data.on(torch.device(device)),

@@ -1,7 +1,7 @@
 """The searches of a job, from the pruned network: for operators, for hyperparameters, or for both at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from safs.errors import TrainingError
@@ -38,7 +38,8 @@ def final_trainings(job: JobContext, start: PrunedStart) -> dict[FinalCandidate,
     if FinalCandidate.JOINT in wanted:
         best = _search_jointly(job, start)
         trainings[FinalCandidate.JOINT] = Training(best.assignment, best.recipe, epochs, seed, learnable=True)
-    return {name: trainings[name] for name in spec.final.candidates}
+    start_of_acon = spec.activations.acon_start
+    return {name: replace(trainings[name], acon_start=start_of_acon) for name in spec.final.candidates}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _search_activations(job: JobContext, start: PrunedStart) -> Assignment:
     recipe = recipe_of(job.spec.train)
 
     def plan(candidate: Candidate) -> Training:
-        return _trial(candidate, _assignment(job, candidate), recipe)
+        return _trial(job, candidate, _assignment(job, candidate), recipe)
 
     depends = {"groups": preflight.groups, "operators": preflight.operators, "recipe": recipe}
     return plan(_best_of(job, _Search(Stage.ACTIVATIONS, section, space, plan, depends), start).candidate).assignment
@@ -69,10 +70,10 @@ def _search_activations(job: JobContext, start: PrunedStart) -> Assignment:
 def _tune(job: JobContext, stage: Stage, operators: Assignment, start: PrunedStart) -> Recipe:
     """Run stage 2: search the fine-tuning recipe for ``operators``, with learnable alpha and beta."""
     section, train = job.spec.tune, job.spec.train
-    space = job.spaces.fine_tuning(train, section.epochs, job.spec.seed)
+    space = job.spaces.fine_tuning(train, job.spec.seed)
 
     def plan(candidate: Candidate) -> Training:
-        return _trial(candidate, operators, job.spaces.recipe_from(candidate.config, train), learnable=True)
+        return _trial(job, candidate, operators, job.spaces.recipe_from(candidate.config, train), learnable=True)
 
     depends = {"assignment": operators, "train": train}
     return plan(_best_of(job, _Search(stage, section, space, plan, depends), start).candidate).recipe
@@ -81,19 +82,30 @@ def _tune(job: JobContext, stage: Stage, operators: Assignment, start: PrunedSta
 def _search_jointly(job: JobContext, start: PrunedStart) -> Training:
     """Search operators and hyperparameters in one space, with learnable alpha and beta."""
     preflight, section, train = job.preflight, job.spec.joint, job.spec.train
-    space = job.spaces.joint(preflight.own, preflight.operators, train, section.epochs, job.spec.seed)
+    space = job.spaces.joint(preflight.own, preflight.operators, train, job.spec.seed)
 
     def plan(candidate: Candidate) -> Training:
         recipe = job.spaces.recipe_from(candidate.config, train)
-        return _trial(candidate, _assignment(job, candidate), recipe, learnable=True)
+        return _trial(job, candidate, _assignment(job, candidate), recipe, learnable=True)
 
     depends = {"groups": preflight.groups, "operators": preflight.operators, "train": train}
     return plan(_best_of(job, _Search(Stage.JOINT, section, space, plan, depends), start).candidate)
 
 
-def _trial(candidate: Candidate, assignment: Assignment, recipe: Recipe, *, learnable: bool = False) -> Training:
+def _trial(
+    job: JobContext, candidate: Candidate, assignment: Assignment, recipe: Recipe, *, learnable: bool = False
+) -> Training:
     span = candidate.horizon or candidate.epochs
-    return Training(assignment, recipe, span, candidate.seed, learnable, until=candidate.epochs, leaves=True)
+    return Training(
+        assignment,
+        recipe,
+        span,
+        candidate.seed,
+        learnable,
+        until=candidate.epochs,
+        leaves=True,
+        acon_start=job.spec.activations.acon_start,
+    )
 
 
 def _assignment(job: JobContext, candidate: Candidate) -> Assignment:
@@ -117,7 +129,7 @@ def _best_of(job: JobContext, search: _Search, start: PrunedStart) -> Trial:
             in_flight=job.executor.slots,
             seed=seed,
             firsts=firsts,
-            depends=search.depends,
+            depends={**search.depends, "acon_start": job.spec.activations.acon_start},
         )
 
         def make() -> Any:

@@ -20,10 +20,10 @@ class Spaces:
 
     activations: Callable[[OwnOperators, Sequence[str], int], "ConfigurationSpace"]
     """(own operators, operators, seed) -> one categorical per group."""
-    fine_tuning: Callable[[TrainSpec, int, int], "ConfigurationSpace"]
-    """(default protocol, epochs, seed) -> optimizer, its hyperparameters, schedule."""
-    joint: Callable[[OwnOperators, Sequence[str], TrainSpec, int, int], "ConfigurationSpace"]
-    """(own operators, operators, default protocol, epochs, seed) -> both spaces in one."""
+    fine_tuning: Callable[[TrainSpec, int], "ConfigurationSpace"]
+    """(default protocol, seed) -> optimizer, its hyperparameters, schedule."""
+    joint: Callable[[OwnOperators, Sequence[str], TrainSpec, int], "ConfigurationSpace"]
+    """(own operators, operators, default protocol, seed) -> both spaces in one."""
     operators_from: Callable[[Config], dict[str, str]]
     """Point of the activation space or the joint space -> group -> operator."""
     recipe_from: Callable[[Config, TrainSpec], Recipe]

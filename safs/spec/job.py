@@ -22,6 +22,7 @@ FreeOptions = Annotated[dict[str, Any], AfterValidator(storable_options)]
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Trials = Annotated[int, Field(ge=1, le=10_000)]
 
+AconStart = Literal["swish", "identity"]
 Dispatcher = Literal["actors", "tune"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -204,6 +205,11 @@ class ActivationsSpec(SearchSpec):
     """Epochs of a trial. If left out, the preset decides."""
     operators: Literal["all"] | list[Name] = "all"
     """Candidates at every site, beside the network's own activations. The joint search uses them too."""
+    acon_start: AconStart = filled("swish")
+    """Function that ``acon`` is before training. ``identity`` is published, and stays a multiple of the identity.
+
+    If left out, the preset decides. The joint search uses it too.
+    """
     scope: Literal["site", "block", "network"] = "site"
     """Sites that share an operator: none, those of a block, or all. The joint search uses it too."""
 

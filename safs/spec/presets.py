@@ -25,7 +25,7 @@ _BALANCED: Section = {
 _PAPER: Section = {
     "train": {"epochs": 200, "weight_decay": 5e-4},
     "prune": {"distribution": "uniform"},
-    "activations": {"trials": 22, "epochs": 80, "portfolio": False},
+    "activations": {"trials": 22, "epochs": 80, "portfolio": False, "acon_start": "identity"},
     "tune": {"trials": 20, "epochs": 80, "portfolio": False},
     "joint": {"trials": 42, "epochs": 80},
     "final": {"epochs": 200},

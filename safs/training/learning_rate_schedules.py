@@ -1,21 +1,18 @@
-"""Learning-rate schedules by name. All but ``one_cycle`` move once an epoch, as SAFS's do (automl/SAFS, ac03fa1)."""
+"""Learning-rate schedules by name.
+
+A schedule is a function of the share of the run that is done, so it means the same in a trial of 5 epochs as in a final
+training of 20. SAFS's own (automl/SAFS, ac03fa1) move once an epoch, and some count epochs: their shares are those of
+its trainings of 200 epochs (``halving``) and of its trials of 80 (``linear``, ``plateau``).
+"""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from math import cos, pi
 from typing import Any, TypeAlias
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    LinearLR,
-    LRScheduler,
-    MultiStepLR,
-    OneCycleLR,
-    ReduceLROnPlateau,
-    StepLR,
-)
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from safs.registry import Registry
 
@@ -27,11 +24,9 @@ class Schedule:
         self,
         *,
         by_step: LRScheduler | None = None,
-        by_epoch: LRScheduler | None = None,
         by_loss: ReduceLROnPlateau | None = None,
     ) -> None:
         self._by_step = by_step
-        self._by_epoch = by_epoch
         self._by_loss = by_loss
 
     def step_done(self) -> None:
@@ -41,8 +36,6 @@ class Schedule:
 
     def epoch_done(self, train_loss: float) -> None:
         """To be called after every epoch, with its mean training loss."""
-        if self._by_epoch is not None:
-            self._by_epoch.step()
         if self._by_loss is not None:
             self._by_loss.step(train_loss)
 
@@ -56,7 +49,7 @@ class Schedule:
             scheduler.load_state_dict(deepcopy(state[name]))
 
     def _parts(self) -> list[tuple[str, LRScheduler | ReduceLROnPlateau]]:
-        parts = {"by_step": self._by_step, "by_epoch": self._by_epoch, "by_loss": self._by_loss}
+        parts = {"by_step": self._by_step, "by_loss": self._by_loss}
         return [(name, scheduler) for name, scheduler in parts.items() if scheduler is not None]
 
 
@@ -76,36 +69,47 @@ def _constant(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
     return Schedule()
 
 
+def _by_share(optimizer: Optimizer, total: int, factor: Callable[[int], float]) -> Schedule:
+    """A schedule whose rate in each step is ``factor(step)`` times the optimizer's own; steps count from 0."""
+    return Schedule(by_step=LambdaLR(optimizer, lambda step: factor(min(step, total - 1))))
+
+
 def _cosine(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    return Schedule(by_epoch=CosineAnnealingLR(optimizer, T_max=epochs))
+    total = epochs * steps
+    return _by_share(optimizer, total, lambda step: (1 + cos(pi * step / total)) / 2)
 
 
 def _cosine_restarts(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    # The lowest rate is SAFS's 5e-5 of 0.1, as a share, so that small learning rates fall too.
-    lowest = 5e-4 * max(float(group["lr"]) for group in optimizer.param_groups)
-    return Schedule(by_epoch=CosineAnnealingWarmRestarts(optimizer, T_0=max(1, epochs // 4), eta_min=lowest))
+    # The lowest rate is SAFS's 5e-5 of 0.1, as a fraction of the highest, so that small learning rates fall too.
+    total, lowest = epochs * steps, 5e-4
+    return _by_share(
+        optimizer, total, lambda step: lowest + (1 - lowest) * (1 + cos(pi * (4 * step % total) / total)) / 2
+    )
 
 
 def _step(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    return Schedule(by_epoch=StepLR(optimizer, step_size=max(1, epochs // 4), gamma=0.1))
+    total = epochs * steps
+    return _by_share(optimizer, total, lambda step: 0.1 ** (4 * step // total))
 
 
 def _multistep(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    half = max(1, epochs // 2)
-    milestones = [half, max(half + 1, 3 * epochs // 4)]
-    return Schedule(by_epoch=MultiStepLR(optimizer, milestones, gamma=0.1))
+    total = epochs * steps
+    return _by_share(optimizer, total, lambda step: 0.1 ** ((2 * step >= total) + (4 * step >= 3 * total)))
 
 
 def _halving(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    return Schedule(by_epoch=StepLR(optimizer, step_size=20, gamma=0.5))
+    total = epochs * steps
+    return _by_share(optimizer, total, lambda step: 0.5 ** (10 * step // total))
 
 
 def _linear(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    return Schedule(by_epoch=LinearLR(optimizer, start_factor=0.1, total_iters=5))
+    total = epochs * steps
+    return _by_share(optimizer, total, lambda step: 0.1 + 0.9 * min(16 * step / total, 1.0))
 
 
 def _plateau(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
-    return Schedule(by_loss=ReduceLROnPlateau(optimizer, factor=0.05, patience=2))
+    # torch's patience counts the epochs before the one that lowers the rate: 2 in SAFS's trials of 80 epochs.
+    return Schedule(by_loss=ReduceLROnPlateau(optimizer, factor=0.05, patience=max(1, epochs // 25) - 1))
 
 
 def _one_cycle(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
@@ -119,13 +123,15 @@ SCHEDULES: Registry[ScheduleEntry] = Registry(
     "schedule",
     {
         "constant": ScheduleEntry("the same learning rate throughout", _constant),
-        "cosine": ScheduleEntry("half a cosine down to 0 over all epochs", _cosine),
-        "cosine_restarts": ScheduleEntry("a cosine down, four times, starting high again", _cosine_restarts),
-        "step": ScheduleEntry("a tenth after every quarter of the epochs", _step),
-        "multistep": ScheduleEntry("a tenth at half and again at three quarters of the epochs", _multistep),
-        "halving": ScheduleEntry("half after every 20 epochs", _halving),
-        "linear": ScheduleEntry("from a tenth up to the whole over the first 5 epochs", _linear),
-        "plateau": ScheduleEntry("a twentieth once the training loss has not fallen for 3 epochs", _plateau),
-        "one_cycle": ScheduleEntry("up and down again once, moved at every step (arXiv:1708.07120)", _one_cycle),
+        "cosine": ScheduleEntry("half a cosine down to 0", _cosine),
+        "cosine_restarts": ScheduleEntry(
+            "a cosine down in each quarter of the run, starting high again", _cosine_restarts
+        ),
+        "step": ScheduleEntry("a tenth after every quarter of the run", _step),
+        "multistep": ScheduleEntry("a tenth at half and again at three quarters of the run", _multistep),
+        "halving": ScheduleEntry("half after every tenth of the run", _halving),
+        "linear": ScheduleEntry("from a tenth up to the whole in the first sixteenth", _linear),
+        "plateau": ScheduleEntry("a twentieth once the training loss stalls for 1/25 of the epochs", _plateau),
+        "one_cycle": ScheduleEntry("up over three tenths of the run, then down (arXiv:1708.07120)", _one_cycle),
     },
 )

@@ -31,6 +31,19 @@ def test_operators_with_scalars_that_are_always_learned(name, count):
     assert [parameter.requires_grad for parameter in activation.parameters()] == [True] * count
 
 
+def test_acon_starts_as_swish_so_that_its_two_slopes_learn_apart():
+    activation = Activation(OPERATORS["acon"])
+    x = torch.tensor([0.3, -2.0])
+
+    output = activation(x)
+    output.square().sum().backward()
+
+    assert activation.scalars() == {"p1": 1.0, "p2": 0.0, "beta": 1.0}
+    assert output.tolist() == pytest.approx((x * torch.sigmoid(x)).tolist())
+    assert activation.p1.grad != activation.p2.grad
+    assert activation.beta.grad != 0
+
+
 def test_fixed_scalars_other_than_one_are_applied():
     activation = Activation(OPERATORS["relu"], values={"alpha": 2.0, "beta": 3.0})
 

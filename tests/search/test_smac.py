@@ -17,7 +17,7 @@ from safs.spec.job import TrainSpec
 from safs.trials import Candidate, Outcome
 from search_spaces.fine_tuning import fine_tuning_space
 
-SPACE = fine_tuning_space(TrainSpec(), epochs=8, seed=0)
+SPACE = fine_tuning_space(TrainSpec(), seed=0)
 
 SCRIPT = """
 import json, sys

@@ -18,7 +18,7 @@ from search_spaces.fine_tuning import fine_tuning_space
 
 
 def _joined() -> ConfigurationSpace:
-    space = fine_tuning_space(TrainSpec(), epochs=8, seed=5)
+    space = fine_tuning_space(TrainSpec(), seed=5)
     space.add(Categorical("operator:fc1", ["relu", "elu", "tanh"]), Categorical("operator:fc2", ["relu", "elu"]))
     return space
 
@@ -27,7 +27,7 @@ SPACES = {
     "activations": activation_space(
         ["features.0", "features.3", "fc1", "fc2"], ["relu", "tanh", "elu", "swish"], seed=5
     ),
-    "tune": fine_tuning_space(TrainSpec(), epochs=8, seed=5),
+    "tune": fine_tuning_space(TrainSpec(), seed=5),
     "joint": _joined(),
 }
 CASES = [(name, stage) for name, entry in STRATEGIES.items() for stage in entry.stages]

@@ -12,8 +12,8 @@ OWN = {"optimizer": "silu", "layer1.0.act#2": "silu", "gate": "sigmoid"}
 
 
 def test_it_holds_both_spaces_and_groups_cannot_have_a_hyperparameters_name() -> None:
-    space = joint_space(OWN, OPERATORS, TRAIN, epochs=8, seed=0)
-    tuning = fine_tuning_space(TRAIN, epochs=8, seed=0)
+    space = joint_space(OWN, OPERATORS, TRAIN, seed=0)
+    tuning = fine_tuning_space(TRAIN, seed=0)
 
     assert set(space) == {*tuning, *(f"operator:{group}" for group in OWN)}
     assert all(space[name] == tuning[name] for name in tuning)
@@ -21,7 +21,7 @@ def test_it_holds_both_spaces_and_groups_cannot_have_a_hyperparameters_name() ->
 
 
 def test_its_default_is_the_network_itself_under_the_default_protocol() -> None:
-    default = dict(joint_space(OWN, OPERATORS, TRAIN, epochs=8, seed=0).get_default_configuration())
+    default = dict(joint_space(OWN, OPERATORS, TRAIN, seed=0).get_default_configuration())
 
     assert operators_from(default) == OWN
     assert recipe_from(default, TRAIN).model_dump() == TRAIN.model_dump(exclude={"epochs"})
@@ -29,7 +29,7 @@ def test_its_default_is_the_network_itself_under_the_default_protocol() -> None:
 
 def test_300_draws_are_read_as_operators_and_recipes() -> None:
     seen = set()
-    for point in joint_space(OWN, OPERATORS, TRAIN, epochs=8, seed=0).sample_configuration(300):
+    for point in joint_space(OWN, OPERATORS, TRAIN, seed=0).sample_configuration(300):
         operators, recipe = operators_from(dict(point)), recipe_from(dict(point), TRAIN)
         assert operators == {group: point[f"operator:{group}"] for group in OWN}
         assert recipe.learning_rate == point[f"learning_rate_{recipe.optimizer}"]

@@ -63,6 +63,15 @@ def test_the_paper_preset_is_safs_as_published() -> None:
     assert (spec.train.optimizer, spec.train.learning_rate, spec.train.weight_decay) == ("adam", 1e-3, 5e-4)
 
 
+def test_acon_starts_as_published_under_the_paper_preset_alone() -> None:
+    starts = {
+        preset: JobSpec.model_validate(MINIMAL | {"preset": preset}).activations.acon_start
+        for preset in ("quick", "balanced", "paper")
+    }
+
+    assert starts == {"quick": "swish", "balanced": "swish", "paper": "identity"}
+
+
 def test_the_paper_preset_trains_vgg_with_its_own_recipe() -> None:
     spec = JobSpec.model_validate(MINIMAL | {"preset": "paper", "model": {"architecture": "vgg16"}})
 

@@ -1,5 +1,6 @@
 """Learning rates, against numbers worked by hand."""
 
+from itertools import combinations
 from math import cos, isfinite, pi
 
 import pytest
@@ -33,11 +34,29 @@ def test_every_schedule_lasts_any_training_and_never_exceeds_the_recipes_rate(na
     assert SCHEDULES[name].summary
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "one_cycle"])
-def test_within_an_epoch_the_rate_stays(name):
-    used = rates(name, epochs=8, steps=5)
+BY_STEP = [name for name in SCHEDULES if name != "plateau"]
+"""Schedules that depend on the share of the steps alone; ``plateau`` depends on the losses."""
 
-    assert all(len(set(used[start : start + 5])) == 1 for start in range(0, 40, 5))
+
+@pytest.mark.parametrize("name", BY_STEP)
+@pytest.mark.parametrize(("epochs", "steps"), [(20, 16), (5, 64), (80, 4)])
+def test_a_schedule_means_the_same_in_a_run_of_any_length(name, epochs, steps):
+    short, other = rates(name, epochs=5, steps=16), rates(name, epochs, steps)
+
+    at_the_same_share = [other[4 * step] for step in range(80)]
+    assert at_the_same_share == pytest.approx(short, abs=0.06 if name == "one_cycle" else 1e-9)
+
+
+def test_in_five_epochs_no_schedule_is_another_one():
+    courses = {name: rates(name, epochs=5, steps=16, losses=[3.0, 2.0, 2.0, 2.0, 2.0]) for name in SCHEDULES}
+
+    alike = [
+        (one, other)
+        for one, other in combinations(courses, 2)
+        if max(abs(a - b) for a, b in zip(courses[one], courses[other], strict=True)) < 0.05
+    ]
+
+    assert alike == []
 
 
 def by_epoch(name: str, epochs: int, losses: list[float] | None = None) -> list[float]:
@@ -64,23 +83,30 @@ def test_step_takes_a_tenth_after_every_quarter():
 
 def test_multistep_takes_a_tenth_at_half_and_at_three_quarters():
     assert by_epoch("multistep", 8) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
-    assert by_epoch("multistep", 3) == pytest.approx([1, 0.1, 0.01])
+    assert by_epoch("multistep", 3) == pytest.approx([1, 1, 0.1])
     assert by_epoch("multistep", 1) == [1.0]
-    published = by_epoch("multistep", 250)  # Li et al. (2025): at 125 and 187
-    assert [epoch for epoch in range(1, 250) if published[epoch] != published[epoch - 1]] == [125, 187]
+    published = by_epoch("multistep", 250)  # Li et al. (2025): at 125 and 187, the whole epochs
+    assert [epoch for epoch in range(1, 250) if published[epoch] != published[epoch - 1]] == [125, 188]
 
 
-def test_halving_takes_half_after_20_epochs():
-    assert by_epoch("halving", 41) == pytest.approx([1.0] * 20 + [0.5] * 20 + [0.25])
+def test_halving_takes_half_after_every_tenth():
+    assert by_epoch("halving", 20) == pytest.approx([0.5 ** (epoch // 2) for epoch in range(20)])
+    published = by_epoch("halving", 200)  # SAFS's VGG-16: every 20 of 200 epochs
+    assert [epoch for epoch in range(1, 200) if published[epoch] != published[epoch - 1]] == list(range(20, 200, 20))
 
 
-def test_linear_rises_from_a_tenth_over_five_epochs():
-    assert by_epoch("linear", 7) == pytest.approx([0.1, 0.28, 0.46, 0.64, 0.82, 1.0, 1.0])
+def test_linear_rises_from_a_tenth_over_the_first_sixteenth():
+    assert by_epoch("linear", 80)[:7] == pytest.approx([0.1, 0.28, 0.46, 0.64, 0.82, 1.0, 1.0])  # SAFS's trials
+    assert by_epoch("linear", 80)[5:] == [1.0] * 75
 
 
-def test_plateau_takes_a_twentieth_once_the_loss_has_not_fallen_for_three_epochs():
-    losses = [3.0, 2.0, 2.0, 2.0, 2.0, 1.0]
-    assert by_epoch("plateau", 6, losses) == pytest.approx([1, 1, 1, 1, 1, 0.05])
+@pytest.mark.parametrize(("epochs", "patience"), [(5, 1), (20, 1), (50, 2), (80, 3), (200, 8)])
+def test_plateau_takes_a_twentieth_once_the_loss_has_not_fallen_for_a_twenty_fifth_of_the_epochs(epochs, patience):
+    losses = [3.0, 2.0] + [2.0] * (epochs - 2)
+
+    used = by_epoch("plateau", epochs, losses)
+
+    assert used[: 2 + patience + 1] == pytest.approx([1] * (2 + patience) + [0.05])
 
 
 def test_one_cycle_rises_over_the_first_three_tenths_of_the_steps_and_ends_near_zero():
