@@ -27,8 +27,8 @@ JOB: dict[str, Any] = {
     "sparsity": 0.99,
     "preset": "quick",
     "train": {"epochs": 12},
-    "joint": {"trials": 27, "epochs": 9},
-    "final": {"epochs": 20},
+    "joint": {"trials": 9, "epochs": 6},
+    "final": {"epochs": 16},
 }
 """Job of the demo."""
 

@@ -14,6 +14,7 @@ from safs.events.progress import Progress, StagePlan, Tracker
 
 STAGE_TITLES = {
     Stage.DENSE: "train dense",
+    Stage.PRUNE_SEARCH: "search prunings",
     Stage.PRUNE: "prune",
     Stage.ACTIVATIONS: "search activations",
     Stage.TUNE: "tune",

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,8 +25,9 @@ from safs.pruning.protocol import PruningTask
 from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
 from safs.spec.halving import HalvingOptions
-from safs.spec.job import FinalCandidate, JobSpec, SearchSpec
+from safs.spec.job import FinalCandidate, JobSpec, PruneSpec, SearchSpec
 from safs.spec.options import parse_options
+from safs.spec.starts import starts_of
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import steps_per_epoch
@@ -42,6 +43,8 @@ class Preflight:
     """The result of the checks: the network, its sites and the data that a job will work on."""
 
     blueprint: Blueprint
+    starts: Mapping[str, PruneSpec]
+    """Name -> pruned start that the job compares; those that cannot reach the sparsity are left out."""
     sites: tuple[Site, ...]
     operators: tuple[str, ...]
     """Candidates at every site."""
@@ -80,7 +83,8 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         with _blamed_on("model.weights"):
             check_dense_weights(weights, model)
     with _blamed_on("sparsity"):
-        PRUNERS[spec.prune.method].check(_setting(spec, blueprint, model, info.train))
+        setting = _setting(spec, blueprint, model, info.train)
+        PRUNERS[spec.prune.method].check(setting)
     with _blamed_on("model.architecture"):
         sites = find_sites(model)
     _check_batches(spec, info, model, blueprint)
@@ -90,6 +94,9 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     total = sum(parameter.numel() for parameter in prunable_parameters(model).values())
     return Preflight(
         blueprint=blueprint,
+        starts={
+            name: start for name, start in starts_of(spec.prune).items() if _can_prune(replace(setting, spec=start))
+        },
         sites=sites,
         operators=operators,
         groups=groups,
@@ -100,6 +107,14 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         data=info,
         notes=_notes(spec, info, blueprint),
     )
+
+
+def _can_prune(task: PruningTask) -> bool:
+    try:
+        PRUNERS[task.spec.method].check(task)
+    except SafsError:
+        return False
+    return True
 
 
 def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> PruningTask:
@@ -145,11 +160,30 @@ def _check_names(spec: JobSpec) -> None:
     if spec.prune.recipe is not None:
         _known("optimizer", spec.prune.recipe.optimizer, OPTIMIZERS, "prune.recipe.optimizer")
         _known("schedule", spec.prune.recipe.schedule, SCHEDULES, "prune.recipe.schedule")
+    if spec.prune.search is not None:
+        _check_prune_search(spec.prune)
     for stage, section in (("activations", spec.activations), ("tune", spec.tune), ("joint", spec.joint)):
         _check_strategy(section, stage)
     if spec.activations.operators != "all":
         for position, operator in enumerate(spec.activations.operators):
             _known("operator", operator, OPERATORS, f"activations.operators.{position}")
+
+
+def _check_prune_search(prune: PruneSpec) -> None:
+    search, field = prune.search, "prune.search"
+    assert search is not None
+    for position, name in enumerate(search.distributions or ()):
+        _known("distribution", name, DISTRIBUTIONS, f"{field}.distributions.{position}")
+    for position, recipe in enumerate(search.recipes or ()):
+        _known("optimizer", recipe.optimizer, OPTIMIZERS, f"{field}.recipes.{position}.optimizer")
+        _known("schedule", recipe.schedule, SCHEDULES, f"{field}.recipes.{position}.schedule")
+    longest = max(start.epochs for start in starts_of(prune).values())
+    if search.epochs <= longest:
+        raise SpecError(
+            f"prune.search.epochs is {search.epochs}, of which pruning takes {longest}; the starts are compared after "
+            f"a short tuning. Choose at least {longest + 1}, or lower prune.epochs.",
+            field=f"{field}.epochs",
+        )
 
 
 def _known(kind: str, name: str, known: Iterable[str], field: str) -> None:
@@ -188,7 +222,7 @@ def _check_combinations(spec: JobSpec) -> None:
             "image_folder or npz.",
             field="data.path",
         )
-    if spec.final.candidates == [FinalCandidate.DEFAULT]:
+    if set(spec.final.candidates) <= {FinalCandidate.DEFAULT, FinalCandidate.ONE_SHOT} and spec.prune.search is None:
         raise SpecError(
             "final.candidates holds 'default' alone, so no search would be used. Add 'safs', 'activations', "
             "'hyperparameters' or 'joint'.",

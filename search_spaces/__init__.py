@@ -5,8 +5,10 @@ from search_spaces.activations import activation_space, operators_from
 from search_spaces.fine_tuning import fine_tuning_space, recipe_from
 from search_spaces.joint import joint_space
 from search_spaces.points import config_from, firsts
+from search_spaces.starts import start_space
 
 SPACES = Spaces(
+    starts=start_space,
     activations=activation_space,
     fine_tuning=fine_tuning_space,
     joint=joint_space,

@@ -16,7 +16,8 @@ from safs import data
 from safs.errors import SafsError, TrainingError
 from safs.events.kinds import Event, Report, Stage
 from safs.execution.executor import Task
-from safs.execution.pruning import Pruning, Work
+from safs.execution.pruning import Pruning
+from safs.execution.runs import Work
 from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training, score
 from safs.execution.work import Context, Trained

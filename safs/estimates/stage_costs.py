@@ -16,6 +16,7 @@ from safs.training.session import steps_per_epoch
 
 KINDS: Mapping[Stage, Kind] = {
     Stage.DENSE: Kind.OWN,
+    Stage.PRUNE_SEARCH: Kind.OWN,
     Stage.PRUNE: Kind.OWN,
     Stage.ACTIVATIONS: Kind.OPERATORS,
     Stage.TUNE: Kind.LEARNABLE,
@@ -24,6 +25,7 @@ KINDS: Mapping[Stage, Kind] = {
 }
 """Stage -> the kind of training whose pace its trainings have."""
 FINALISTS: Mapping[FinalCandidate, Kind] = {
+    FinalCandidate.ONE_SHOT: Kind.OWN,
     FinalCandidate.DEFAULT: Kind.OWN,
     FinalCandidate.ACTIVATIONS: Kind.OPERATORS,
     FinalCandidate.HYPERPARAMETERS: Kind.OWN_LEARNABLE,

@@ -13,6 +13,8 @@ class Stage(StrEnum):
     """The stages of a job, in the order in which they run."""
 
     DENSE = "dense"
+    PRUNE_SEARCH = "prune_search"
+    """Compare pruned starts, each after a short tuning."""
     PRUNE = "prune"
     ACTIVATIONS = "activations"
     """SAFS stage 1: search the operator of each site."""
@@ -30,7 +32,8 @@ class Stage(StrEnum):
     @property
     def section(self) -> str:
         """The section of the job spec that configures the stage."""
-        return "tune" if self is Stage.TUNE_ALONE else "train" if self is Stage.DENSE else self.value
+        others = {Stage.TUNE_ALONE: "tune", Stage.DENSE: "train", Stage.PRUNE_SEARCH: "prune"}
+        return others.get(self, self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from safs.events.kinds import (
     WorkerLost,
 )
 from safs.spec.halving import HalvingOptions, halving_cost, hyperband_cost, levels
-from safs.spec.job import FinalCandidate, JobSpec, SearchSpec
+from safs.spec.job import FinalCandidate, JobSpec, PruneSpec, SearchSpec
 from safs.spec.options import parse_options
+from safs.spec.starts import comparison_of, starts_of
 from safs.trials import Candidate, EpochMetrics
 
 
@@ -81,18 +82,28 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
     """The stages that a job will run, in order, with the epochs of each."""
     candidates = set(spec.final.candidates)
     both, operators = FinalCandidate.SAFS in candidates, FinalCandidate.ACTIVATIONS in candidates
-    final = spec.final
+    final, finalists = spec.final, spec.final.candidates
+    one_shot = FinalCandidate.ONE_SHOT in candidates
+    # The one-shot baseline trains as long as gradual pruning and the final training together.
+    all_epochs = final.repeats * (len(finalists) * final.epochs + one_shot * spec.prune.epochs)
     stages = {
         StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
-        StagePlan(Stage.PRUNE, 1, spec.prune.epochs): True,
+        plan_prune_search(spec.prune): bool(starts_of(spec.prune)),
+        StagePlan(Stage.PRUNE, 1 + one_shot, spec.prune.epochs, spec.prune.epochs): True,
         plan_search(Stage.ACTIVATIONS, spec.activations): both or operators,
         plan_search(Stage.TUNE, spec.tune): both,
         plan_search(Stage.TUNE_ALONE, spec.tune): FinalCandidate.HYPERPARAMETERS in candidates,
         plan_search(Stage.JOINT, spec.joint): FinalCandidate.JOINT in candidates,
-        StagePlan(Stage.FINAL, len(candidates) * final.repeats, final.epochs): True,
+        StagePlan(Stage.FINAL, len(finalists) * final.repeats, final.epochs, all_epochs): True,
         StagePlan(Stage.REPORT, 0, 0): True,
     }
     return tuple(stage for stage, runs in stages.items() if runs)
+
+
+def plan_prune_search(prune: PruneSpec) -> StagePlan:
+    """The plan of the search for a pruned start."""
+    starts = starts_of(prune)
+    return plan_search(Stage.PRUNE_SEARCH, comparison_of(prune)) if starts else StagePlan(Stage.PRUNE_SEARCH, 0, 0)
 
 
 def plan_search(stage: Stage, section: SearchSpec) -> StagePlan:

@@ -12,8 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from safs.data import Split
 from safs.errors import legible
 from safs.events.kinds import Note, Report, Stage
-from safs.execution.pruning import Work
-from safs.execution.training import Training
+from safs.execution.runs import Work
 from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.search.conductor import Conductor
@@ -21,8 +20,8 @@ from safs.trials import Candidate, Outcome, Trial
 
 Result = TypeVar("Result")
 
-Plan: TypeAlias = Callable[[Candidate], Training]
-"""Turns a strategy's candidate into the training that judges it."""
+Plan: TypeAlias = Callable[[Candidate], Work]
+"""Turns a strategy's candidate into the work that judges it."""
 Recall: TypeAlias = Callable[[Candidate], Outcome | None]
 """Returns the outcome that an earlier attempt at the job recorded for a candidate; None if it must be run."""
 EARLIER_ATTEMPT = "an earlier attempt"

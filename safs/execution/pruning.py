@@ -3,19 +3,18 @@
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TypeAlias
 
 import torch
 
-from safs.execution.training import Training, TrainingRun, score
+from safs.execution.training import score
 from safs.execution.work import Context, Run, Trained
 from safs.networks import Network
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
 from safs.spec.job import PruneSpec, Recipe
-from safs.training.pruning_trainer import PruningTrainer
+from safs.training.batch_norm import reestimate_statistics
+from safs.training.pruning_trainer import PruningTrainer, few_batches
 from safs.training.settings import TrainingSettings
-from safs.training.snapshot import Snapshot
 from safs.trials import EpochMetrics, Outcome
 
 
@@ -38,7 +37,7 @@ class PruningRun(Run):
 
     def __init__(self, context: Context, pruning: Pruning, device: str) -> None:
         super().__init__()
-        self._context, self._device = context, device
+        self._context, self._device, self._seed = context, device, pruning.seed
         self._network: Network | None = None
         self._notes: tuple[str, ...] = ()
         self._steps = self._start(context, pruning, device)
@@ -80,19 +79,8 @@ class PruningRun(Run):
 
     def _keep(self, pruned: Pruned) -> None:
         blueprint = replace(self._context.blueprint, form=pruned.form)
+        data = self._context.data.select(pruned.form.inputs).on(torch.device(self._device))
+        reestimate_statistics(pruned.model, few_batches(data, self._seed))
         state = {name: tensor.detach().cpu().clone() for name, tensor in pruned.model.state_dict().items()}
         masks = {name: mask.cpu() for name, mask in pruned.masks.items()}
         self._network, self._notes = Network(blueprint, state, masks), pruned.notes
-
-
-Work: TypeAlias = Training | Pruning
-"""Description of work that an executor can run."""
-
-
-def begin(context: Context, work: Work, device: str, resume: Snapshot | None = None) -> Run:
-    """Start a run of ``work``, from the snapshot ``resume`` if there is one (see ``TrainingRun``)."""
-    match work:
-        case Training():
-            return TrainingRun(context, work, device, resume)
-        case Pruning():
-            return PruningRun(context, work, device)

@@ -20,12 +20,11 @@ from safs.execution.executor import (
     failed_outcome,
     retry_note,
 )
-from safs.execution.pruning import begin
+from safs.execution.runs import begin
 from safs.execution.snapshot_cache import SnapshotCache
-from safs.execution.work import Context, Run, Trained
+from safs.execution.work import Context, Resumable, Run, Trained
 from safs.networks import Network
 from safs.search.conductor import Conductor
-from safs.training.snapshot import Snapshot
 from safs.trials import Outcome, Trial
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class SerialExecutor:
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         trials: list[Trial] = []
-        snapshots: SnapshotCache[Snapshot] = SnapshotCache()
+        snapshots: SnapshotCache[Resumable] = SnapshotCache()
         while (candidate := conductor.next()) is not None:
             if (outcome := recall(candidate)) is not None:
                 report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
@@ -106,7 +105,7 @@ class SerialExecutor:
         context: Context,
         report: Report,
         result_of: Callable[[Run], Result],
-        resume: Snapshot | None = None,
+        resume: Resumable | None = None,
     ) -> Result:
         """``result_of`` the task's finished run, which is retried once.
 
@@ -125,7 +124,7 @@ class SerialExecutor:
             report(retry_note(f"trial {task.candidate.number} of the stage {stage}", str(error)))
             return attempt()
 
-    def _run(self, stage: Stage, task: Task, context: Context, report: Report, resume: Snapshot | None) -> Run:
+    def _run(self, stage: Stage, task: Task, context: Context, report: Report, resume: Resumable | None) -> Run:
         """Run the task to its end. Exceptions of ``report`` pass through as they are."""
         report(TrialStarted(stage, task.candidate))
         with _wrapped_errors():
@@ -167,5 +166,5 @@ def _wrapped_errors() -> Iterator[None]:
         raise _WorkRaised(f"{type(error).__name__}: {error}") from error
 
 
-def _outcome_and_snapshot(run: Run) -> tuple[Outcome, Snapshot | None]:
+def _outcome_and_snapshot(run: Run) -> tuple[Outcome, Resumable | None]:
     return run.outcome(), run.snapshot()

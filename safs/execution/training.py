@@ -79,6 +79,11 @@ class TrainingRun(Run):
         )
         self._curve += self._session.curve
 
+    @property
+    def curve(self) -> tuple[EpochMetrics, ...]:
+        """Metrics of all epochs so far, including those before the snapshot that the training resumed from."""
+        return tuple(self._session.curve)
+
     def outcome(self) -> Outcome:
         """Loss and metrics of the best epoch, or the error of a failed training."""
         assert self.finished
@@ -108,7 +113,7 @@ class TrainingRun(Run):
     def snapshot(self) -> Snapshot | None:
         """The training's state; None if it failed, was left early, or trained the last epoch of its schedule."""
         assert self.finished
-        ended = len(self._curve) == self._training.epochs
+        ended = len(self._session.curve) == self._training.epochs
         return None if ended or self._error is not None or self._left is not None else self._session.snapshot()
 
     @property

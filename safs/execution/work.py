@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -36,6 +37,27 @@ class Trained:
     network: Network | None
     notes: tuple[str, ...] = ()
     """Messages for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedSnapshot:
+    """A pruned network, and the state of a training of it."""
+
+    network: Network
+    """The pruned network before the training."""
+    curve: tuple[EpochMetrics, ...]
+    """Metrics of the pruning's epochs."""
+    training: Snapshot
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all tensors, in bytes."""
+        tensors = [*self.network.state.values(), *(self.network.masks or {}).values()]
+        return self.training.size_bytes + sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+Resumable: TypeAlias = Snapshot | PrunedSnapshot
+"""State of a training, or of a pruning and a training, from which a longer one continues."""
 
 
 class Run(ABC):
@@ -77,7 +99,7 @@ class Run(ABC):
     def trained(self) -> Trained:
         """The outcome and the resulting network, on the CPU."""
 
-    def snapshot(self) -> Snapshot | None:
+    def snapshot(self) -> Resumable | None:
         """The state from which a longer run can resume, once this run is finished; None if it cannot be resumed."""
         return None
 

@@ -16,7 +16,7 @@ from safs.metrics.sparsity import SparsityReport
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist
 from safs.preflight import Preflight
-from safs.spec.job import FinalCandidate, JobSpec
+from safs.spec.job import FinalCandidate, JobSpec, PruneSpec
 from safs.training.evaluate import Evaluation
 from safs.trials import Trial
 
@@ -24,6 +24,7 @@ FORMAT = 1
 LABELS = {
     "dense": "dense network",
     "pruned": "pruned, before fine-tuning",
+    FinalCandidate.ONE_SHOT: "one-shot pruning, default protocol",
     FinalCandidate.DEFAULT: "default protocol",
     FinalCandidate.ACTIVATIONS: "activations alone",
     FinalCandidate.HYPERPARAMETERS: "hyperparameters alone",
@@ -92,6 +93,7 @@ def report(
             split: None if default is None else result[f"{split}_accuracy"] - default[f"{split}_accuracy"]
             for split in ("validation", "test")
         },
+        "gains": _gains(by_name, winner),
         "inputs": _inputs(winner.network.blueprint),
         "sites": _sites(preflight, winner),
         "recipe": winner.training.recipe.model_dump(mode="json"),
@@ -104,6 +106,31 @@ def report(
         "versions": versions(),
         "seconds": sum(record.seconds for record in stage_log.stages.values()),
     }
+
+
+def _gains(by_name: Mapping[str, Row], winner: Finalist) -> dict[str, float]:
+    """Gains of the result's parts in test accuracy, as far as the comparison has the rows.
+
+    ``pruning``: the job's pruning over one-shot pruning, both with the default protocol. ``search``: the result over
+    the default protocol from the same pruned network. ``all``: the result over one-shot pruning with the default
+    protocol.
+    """
+    pairs = {
+        "pruning": (FinalCandidate.DEFAULT, FinalCandidate.ONE_SHOT),
+        "search": (winner.name, FinalCandidate.DEFAULT),
+        "all": (winner.name, FinalCandidate.ONE_SHOT),
+    }
+    return {
+        part: by_name[better]["test_accuracy"] - by_name[worse]["test_accuracy"]
+        for part, (better, worse) in pairs.items()
+        if {better, worse} <= by_name.keys()
+    }
+
+
+def pruning_of(winner: Finalist, chosen: PruneSpec, one_shot: PruneSpec) -> dict[str, Any]:
+    """The pruning that the result started from, as a section of a spec."""
+    spec = one_shot if winner.name == FinalCandidate.ONE_SHOT else chosen
+    return spec.model_dump(mode="json", exclude={"search"})
 
 
 def networks_to_measure(
@@ -185,6 +212,7 @@ def _stage(record: StageRecord) -> dict[str, Any]:
 
 def _searches(spec: JobSpec, stage_log: StageLog) -> dict[str, Any]:
     strategies = {
+        Stage.PRUNE_SEARCH: "asha",
         Stage.ACTIVATIONS: spec.activations.strategy,
         Stage.TUNE: spec.tune.strategy,
         Stage.TUNE_ALONE: spec.tune.strategy,

@@ -1,4 +1,4 @@
-"""The whole method in one straight line: dense -> prune -> activations -> tune -> final -> report."""
+"""The whole method in one straight line: dense -> prune search -> prune -> searches -> final -> report."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,30 +12,30 @@ from safs.errors import TimeLimitReached, TrainingError
 from safs.estimates import beside_actual, estimate_before_run
 from safs.events.faults import NONE, Faults
 from safs.events.kinds import Event, Note, Report, Stage, TrialStarted
-from safs.events.stage_log import StageLog
+from safs.events.stage_log import StageLog, StageRecord
 from safs.execution.executor import Executor, Task
-from safs.execution.pruning import Pruning
 from safs.execution.training import Training, score
-from safs.execution.work import Context
+from safs.execution.work import Context, Trained
 from safs.models.declared.file import read_state
 from safs.models.weights import load_dense_weights
 from safs.networks import Network
 from safs.pipeline import report
 from safs.pipeline.finalists import Finalist, best_finalist, finalists_from, numbered_work
 from safs.pipeline.layer_metrics import measure
+from safs.pipeline.pruning_stages import PrunedNetwork, Starts, pruned_starts
 from safs.pipeline.search_stages import final_trainings
 from safs.pipeline.spaces import Spaces
-from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of
+from safs.pipeline.state import JobContext, KeyedNetwork, recipe_of, with_advice
 from safs.preflight import Preflight, check
-from safs.pruning.pruners import PRUNERS
 from safs.report import draw_picture
 from safs.result_folder import NETWORK, PICTURE, REPORT, check_writable
 from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
 from safs.spec.job import FinalCandidate, JobSpec
+from safs.spec.starts import one_shot
 from safs.training.settings import TrainingData
-from safs.trials import Candidate, Outcome
+from safs.trials import Candidate
 
 REPORT_BYTES = 16 * 10**6
 """Room for config, report and picture, beside the checkpoint."""
@@ -102,13 +102,13 @@ def run_job(
     job = JobContext(spec, preflight, splits, spaces, stage_log, cache, cached_executor, data_key, estimate)
 
     dense = _dense(job, dense_weights)
-    pruned = _prune(job, dense)
-    start = PrunedStart(_pruned_context(job, pruned.network), pruned.key)
-    finalists = _final(job, final_trainings(job, start), start)
-    return _report(job, dense.network, pruned.network, finalists, out_dir)
+    starts = pruned_starts(job, dense, _dense_context(job, start=dense.network))
+    finalists = _final(job, final_trainings(job, starts), starts)
+    return _report(job, dense.network, starts, finalists, out_dir)
 
 
-def _dense_context(job: JobContext) -> Context:
+def _dense_context(job: JobContext, start: Network | None = None) -> Context:
+    """The context of the dense training; with ``start``, of what begins with the dense network."""
     return Context(
         blueprint=job.preflight.blueprint,
         data=TrainingData(
@@ -118,6 +118,7 @@ def _dense_context(job: JobContext) -> Context:
             augment=job.spec.data.augment == "default",
             precision=job.spec.resources.precision,
         ),
+        start=None if start is None else start.state,
     )
 
 
@@ -140,7 +141,7 @@ def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
         work = Task(Candidate(0, {}, train.epochs, spec.seed), training)
         trained = job.executor.train(record, [KeyedWork(key, work)], _dense_context(job))[0]
         if trained.network is None:
-            raise TrainingError(f"dense training broke down: {_with_advice(trained.outcome)}")
+            raise TrainingError(f"dense training broke down: {with_advice(trained.outcome)}")
         record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
         return KeyedNetwork(trained.network, key)
 
@@ -160,48 +161,7 @@ def _given_network(job: JobContext, file: Path | None) -> KeyedNetwork | None:
         )
 
 
-def _with_advice(outcome: Outcome) -> str:
-    """The error of a training, with the way out if it follows from the error."""
-    error = (outcome.error or "").rstrip(".")
-    if outcome.diverged:
-        return f"{error}. Try a lower train.learning_rate."
-    if outcome.out_of_memory:
-        return f"{error}. Try a lower data.batch_size or data.image_size, or fewer resources.trials_in_parallel."
-    return f"{error}."
-
-
-def _prune(job: JobContext, dense: KeyedNetwork) -> KeyedNetwork:
-    """The network pruned by the job's method to exactly the live weights that its sparsity leaves."""
-    spec = job.spec
-    with job.stage_log.stage(Stage.PRUNE, trials=1, epochs=spec.prune.epochs) as record:
-        context = replace(_dense_context(job), start=dense.network.state)
-        pruning = Pruning(spec.prune, spec.sparsity, spec.prune.recipe or recipe_of(spec.train), spec.seed)
-        key = key_of(start=dense.key, batches=job.precise_batches, work=pruning)
-        work = Task(Candidate(0, {}, spec.prune.epochs, spec.seed), pruning)
-        pruned = job.executor.train(record, [KeyedWork(key, work)], context)[0]
-        if pruned.network is None:
-            raise TrainingError(f"pruning by {spec.prune.method!r} broke down: {_with_advice(pruned.outcome)}")
-        if PRUNERS[spec.prune.method].from_scratch:
-            job.stage_log(
-                Note(f"{spec.prune.method!r} starts from fresh weights; the dense network is for comparison.")
-            )
-        for note in pruned.notes:
-            job.stage_log(Note(note))
-        sparsity = pruned.network.sparsity()
-        record.summary = (
-            f"{sparsity.live:,} of {sparsity.weights:,} weights are left, "
-            f"validation accuracy {pruned.outcome.metrics['accuracy']:.1%} before fine-tuning"
-        )
-        return KeyedNetwork(pruned.network, key)
-
-
-def _pruned_context(job: JobContext, pruned: Network) -> Context:
-    """The context of all trainings after pruning: the pruned network, and the inputs that it reads."""
-    data = _dense_context(job).data.select(pruned.blueprint.form.inputs)
-    return Context(pruned.blueprint, data, start=pruned.state, masks=pruned.masks)
-
-
-def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start: PrunedStart) -> list[Finalist]:
+def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], starts: Starts) -> list[Finalist]:
     """The finalists, each trained ``final.repeats`` times, with seeds that follow each other."""
     final = job.spec.final
     repeated = {
@@ -209,12 +169,7 @@ def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start:
         for name, training in trainings.items()
     }
     with job.stage_log.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
-        works = [
-            KeyedWork(key_of(start=start.key, batches=job.batches, work=named.work), named)
-            for named in numbered_work(repeated)
-        ]
-        context = replace(start.context, data=replace(start.context.data, precision="float32"))
-        finalists = finalists_from(repeated, job.executor.train(record, works, context))
+        finalists = finalists_from(repeated, _trained(job, record, numbered_work(repeated), starts))
         winner = best_finalist(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
     for finalist in finalists:
@@ -222,6 +177,25 @@ def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], start:
             job.stage_log(Note(f"{finalist.name} broke down and cannot be the result: {finalist.error}", "warning"))
     _warn_of_chance(job, finalists)
     return finalists
+
+
+def _trained(job: JobContext, record: StageRecord, tasks: Sequence[Task], starts: Starts) -> list[Trained]:
+    """The results of ``tasks``, in their order, each from its own pruned network."""
+    results: dict[int, Trained] = {}
+    for pruned in (starts.chosen, starts.one_shot):
+        own = [task for task in tasks if pruned is _start_of(task, starts)]
+        if pruned is not None and own:
+            works = [
+                KeyedWork(key_of(start=pruned.start.key, batches=job.batches, work=task.work), task) for task in own
+            ]
+            context = replace(pruned.start.context, data=replace(pruned.start.context.data, precision="float32"))
+            trained = job.executor.train(record, works, context)
+            results |= {task.candidate.number: each for task, each in zip(own, trained, strict=True)}
+    return [results[task.candidate.number] for task in tasks]
+
+
+def _start_of(task: Task, starts: Starts) -> PrunedNetwork | None:
+    return starts.one_shot if task.candidate.config["candidate"] == FinalCandidate.ONE_SHOT else starts.chosen
 
 
 def _warn_of_chance(job: JobContext, finalists: Sequence[Finalist]) -> None:
@@ -240,12 +214,12 @@ def _warn_of_chance(job: JobContext, finalists: Sequence[Finalist]) -> None:
         job.stage_log(Note(message, "warning"))
 
 
-def _report(job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], out_dir: Path) -> Result:
+def _report(job: JobContext, dense: Network, starts: Starts, finalists: list[Finalist], out_dir: Path) -> Result:
     """Read the test split, write the result folder and verify it. ``out_dir`` gets all of the files or none."""
     winner = best_finalist(finalists)
     out_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
-        summary = _write(job, dense, pruned, finalists, winner, Path(folder))
+        summary = _write(job, dense, starts, finalists, winner, Path(folder))
         for file in Path(folder).iterdir():
             file.replace(out_dir / file.name)
     if winner.network.blueprint.declared is None:
@@ -254,9 +228,10 @@ def _report(job: JobContext, dense: Network, pruned: Network, finalists: list[Fi
 
 
 def _write(
-    job: JobContext, dense: Network, pruned: Network, finalists: list[Finalist], winner: Finalist, folder: Path
+    job: JobContext, dense: Network, starts: Starts, finalists: list[Finalist], winner: Finalist, folder: Path
 ) -> dict[str, Any]:
     """Write the result files to ``folder``; return the content of report.json."""
+    pruned = starts.chosen.network
     with job.stage_log.stage(Stage.REPORT) as record:
         networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
         size, splits = job.spec.data.batch_size, job.splits
@@ -269,6 +244,7 @@ def _write(
         measurements = job.executor.measure(measure, list(measured.values()), splits.validation, size)
         details = {
             "spec": job.spec.model_dump(mode="json"),
+            "prune": report.pruning_of(winner, starts.chosen.spec, one_shot(job.spec.prune)),
             "recipe": winner.training.recipe.model_dump(mode="json"),
             "learnable_scalars": winner.training.learnable,
             "candidate": winner.name,
@@ -281,6 +257,7 @@ def _write(
         verified = checkpoint.verify(folder)
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = report.report(job.spec, job.preflight, job.stage_log, rows, winner, verified.sparsity)
+    summary["prune"] = details["prune"]
     summary["layers"] = dict(zip(measured, map(asdict, measurements), strict=True))
     summary |= beside_actual(job.estimate, job.stage_log)
     report.write(summary, folder / REPORT.filename)

@@ -9,6 +9,7 @@ from safs.events.kinds import Note, Stage
 from safs.execution.executor import Plan
 from safs.execution.training import Training
 from safs.networks import Assignment
+from safs.pipeline.pruning_stages import Starts
 from safs.pipeline.state import JobContext, PrunedStart, recipe_of
 from safs.reuse.cache import Winner
 from safs.reuse.keys import key_of
@@ -20,12 +21,18 @@ if TYPE_CHECKING:
     from ConfigSpace import ConfigurationSpace
 
 
-def final_trainings(job: JobContext, start: PrunedStart) -> dict[FinalCandidate, Training]:
-    """Run the searches that the final candidates need; return the training of each candidate."""
+def final_trainings(job: JobContext, starts: Starts) -> dict[FinalCandidate, Training]:
+    """Run the searches that the final candidates need; return the training of each candidate.
+
+    The one-shot baseline trains longer than the others by the epochs of the chosen pruning, so that all cost the same.
+    """
+    start = starts.chosen.start
     spec, default, own = job.spec, recipe_of(job.spec.train), dict[str, str]()
     wanted = set(spec.final.candidates)
     epochs, seed = spec.final.epochs, spec.seed
     trainings = {FinalCandidate.DEFAULT: Training(own, default, epochs, seed)}
+    if starts.one_shot is not None:
+        trainings[FinalCandidate.ONE_SHOT] = Training(own, default, epochs + starts.chosen.spec.epochs, seed)
     if wanted & {FinalCandidate.ACTIVATIONS, FinalCandidate.SAFS}:
         operators = _search_activations(job, start)
         trainings[FinalCandidate.ACTIVATIONS] = Training(operators, default, epochs, seed)
@@ -39,7 +46,9 @@ def final_trainings(job: JobContext, start: PrunedStart) -> dict[FinalCandidate,
         best = _search_jointly(job, start)
         trainings[FinalCandidate.JOINT] = Training(best.assignment, best.recipe, epochs, seed, learnable=True)
     start_of_acon = spec.activations.acon_start
-    return {name: replace(trainings[name], acon_start=start_of_acon) for name in spec.final.candidates}
+    return {
+        name: replace(trainings[name], acon_start=start_of_acon) for name in spec.final.candidates if name in trainings
+    }
 
 
 @dataclass(frozen=True, slots=True)

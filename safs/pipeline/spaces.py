@@ -18,6 +18,8 @@ OwnOperators: TypeAlias = Mapping[str, str] | Sequence[str]
 class Spaces:
     """The search spaces of a job, and conversions between their points and what the points mean."""
 
+    starts: Callable[[Sequence[str], int], "ConfigurationSpace"]
+    """(names of pruned starts, seed) -> one categorical, ``start``, whose default is the first name."""
     activations: Callable[[OwnOperators, Sequence[str], int], "ConfigurationSpace"]
     """(own operators, operators, seed) -> one categorical per group."""
     fine_tuning: Callable[[TrainSpec, int], "ConfigurationSpace"]

@@ -12,6 +12,7 @@ from safs.preflight import Preflight
 from safs.reuse.cache import Cache
 from safs.reuse.cached_executor import CachedExecutor
 from safs.spec.job import JobSpec, Recipe, TrainSpec
+from safs.trials import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,13 @@ class PrunedStart:
 def recipe_of(train: TrainSpec) -> Recipe:
     """The default protocol's recipe."""
     return Recipe(**train.model_dump(exclude={"epochs"}))
+
+
+def with_advice(outcome: Outcome) -> str:
+    """The error of a training, with the way out if it follows from the error."""
+    error = (outcome.error or "").rstrip(".")
+    if outcome.diverged:
+        return f"{error}. Try a lower train.learning_rate."
+    if outcome.out_of_memory:
+        return f"{error}. Try a lower data.batch_size or data.image_size, or fewer resources.trials_in_parallel."
+    return f"{error}."

@@ -125,7 +125,7 @@ def _rows_by_name(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _searches_of(report: Mapping[str, Any]) -> "tuple[Panel, Panel]":
     """The panels of the first row: the two stages, or the joint search beside the final trainings."""
-    if set(report["searches"]) == {"joint"}:
+    if set(report["searches"]) - {"prune_search"} == {"joint"}:
         return _draw_joint, _draw_finals
     return _draw_operators, _draw_tuning
 

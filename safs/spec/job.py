@@ -137,6 +137,30 @@ class TrainSpec(Recipe):
     """Epochs of the dense training. If left out, the preset decides."""
 
 
+class PruneSearchSpec(Section):
+    """The search for a pruned start: each is pruned, tuned for a few epochs by ``train``'s recipe, and compared."""
+
+    starts: int = Field(ge=2, le=100)
+    """Number of pruned starts to compare. If left out, the preset decides."""
+    epochs: Epochs
+    """Epochs of the longest trials, pruning included. If left out, the preset decides."""
+    distributions: list[Name] | None = Field(None, min_length=1)
+    """Distributions to compare, in the order of preference; null is ``prune.distribution`` alone.
+
+    If left out, ``global``, ``lamp`` and ``erk``, or null if ``prune.distribution`` is given.
+    """
+    schedules: list[Name] | None = Field(None, min_length=1)
+    """Schedules to compare; null is ``prune.schedule`` alone.
+
+    If left out, ``cubic`` and ``one_shot``, or null if ``prune.schedule`` is given.
+    """
+    recipes: list[Recipe] | None = Field(None, min_length=1)
+    """Recipes of the training while pruning, in the order of preference; null is ``prune.recipe`` alone.
+
+    If left out, SGD with the learning rates 3e-2, 1e-2 and 1e-1, or null if ``prune.recipe`` is given.
+    """
+
+
 class PruneSpec(Section):
     """Pruning by the axes score, distribution, schedule and granularity. The method fills in what is left out.
 
@@ -172,6 +196,8 @@ class PruneSpec(Section):
     """Recipe of the training while pruning; null uses ``train``'s. If left out, the method decides."""
     options: FreeOptions = Field(default_factory=dict)
     """Options of the method and the schedule; ``GET /v1/catalog/methods`` lists them."""
+    search: PruneSearchSpec | None = filled(None)
+    """Search for the best pruned start; null prunes as the other fields say. If left out, the preset decides."""
 
     @model_validator(mode="before")
     @classmethod
@@ -239,6 +265,8 @@ class JointSpec(SearchSpec):
 class FinalCandidate(StrEnum):
     """The rows of the final comparison."""
 
+    ONE_SHOT = "one_shot"
+    """Default protocol from one-shot pruning, with the epochs of gradual pruning added, if the job prunes otherwise."""
     DEFAULT = "default"
     """Default protocol: the network's own activations, the dense recipe."""
     ACTIVATIONS = "activations"

@@ -71,11 +71,34 @@ METHODS: Registry[Section] = Registry(
         "joint_input": {"distribution": "uniform", "schedule": "one_cycle", "granularity": "filter"},
     },
 )
+# How a job prunes if the user leaves that open: gradually, from the best of a few starts. The sections below replace
+# those of the preset, so that the whole job costs no more epochs than without this search.
+_GRADUAL: Section = {"schedule": "cubic", "recipe": {**_SGD, "learning_rate": 3e-2}}
+_STARTS: Section = {
+    "distributions": ["global", "lamp", "erk"],
+    "schedules": ["cubic", "one_shot"],
+    "recipes": [{**_SGD, "learning_rate": rate} for rate in (3e-2, 1e-2, 1e-1)],
+}
+_SEARCHED: dict[str, Section] = {
+    "quick": {
+        "prune": {"epochs": 4, "search": {"starts": 4, "epochs": 6}},
+        "joint": {"trials": 7, "epochs": 5},
+        "final": {"epochs": 15, "candidates": ["one_shot", "default", "joint"]},
+    },
+    "balanced": {
+        "prune": {"epochs": 5, "search": {"starts": 5, "epochs": 8}},
+        "joint": {"trials": 9, "epochs": 8},
+        "final": {"epochs": 20, "candidates": ["one_shot", "default", "joint"]},
+    },
+}
+_BOUNDS = ("method", "score", "granularity", "options")
+"""Fields of ``prune`` that leave no start to search if they are given, unless ``search`` is given too."""
+
 PRESETS: Registry[Section] = Registry("preset", {"quick": _QUICK, "balanced": _BALANCED, "paper": _PAPER})
 
 PRESET_SUMMARIES = {
-    "quick": "minutes on a laptop: short trials, global magnitude pruning",
-    "balanced": "the default: 36 configurations of operators and hyperparameters, the best of them for 8 epochs",
+    "quick": "minutes on a laptop: the best of 4 prunings, then a short search for operators and recipe",
+    "balanced": "the default: the best of 5 prunings, then a search for operators and recipe by trials of 8 epochs",
     "paper": "SAFS as published (arXiv 2305.10964): uniform pruning, stages of 80-epoch trials, 200-epoch trainings",
 }
 
@@ -91,6 +114,12 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
         model = given.get("model")
         architecture = model.get("architecture") if isinstance(model, Mapping) else None
         defaults["train"] |= _PAPER_RECIPES.get(str(architecture), {})
+    searched = _SEARCHED.get(preset if preset != "paper" else "balanced", {})
+    prune = {} if given.get("prune") is None else given["prune"]
+    if searches_pruning(prune, preset):
+        if preset != "paper":
+            defaults |= {name: defaults[name] | values for name, values in searched.items() if name != "prune"}
+        given = {**given, "prune": _with_search(prune, searched["prune"])}
     filled = dict(given)
     for section, values in defaults.items():
         given_section = given.get(section)
@@ -105,6 +134,41 @@ def fill(given: Mapping[str, Any], preset: str) -> Section:
         published = _PAPER_OPTIONS.get(str(prune.get("method"))) if preset == "paper" else None
         if published and isinstance(options, Mapping):
             filled["prune"]["options"] = published | dict(options)
+    return filled
+
+
+def searches_pruning(prune: Any, preset: str) -> bool:
+    """True if the job compares pruned starts: if it says so, or if the preset does and ``prune`` leaves something open.
+
+    >>> [searches_pruning(prune, "quick") for prune in ({}, {"distribution": "uniform"}, {"method": "rigl"})]
+    [True, True, False]
+    """
+    if not isinstance(prune, Mapping):
+        return False
+    if "search" in prune:
+        return isinstance(prune["search"], Mapping)
+    if preset == "paper" or any(name in prune for name in _BOUNDS):
+        return False
+    open_axes = {"distribution", "schedule"} - prune.keys()
+    if prune.get("schedule", "cubic") != "one_shot":
+        open_axes |= {"recipe"} - prune.keys()
+    return bool(open_axes)
+
+
+def _with_search(prune: Mapping[str, Any], defaults: Section) -> Section:
+    """``prune`` with the values that a search for a pruned start fills in; what is given bounds the search."""
+    filled = {"schedule": _GRADUAL["schedule"], **prune}
+    search: Section = {"starts": defaults["search"]["starts"], "distributions": None, "schedules": None}
+    if filled["schedule"] != "one_shot":
+        filled.setdefault("epochs", defaults["epochs"])
+        filled.setdefault("recipe", _GRADUAL["recipe"])
+    if isinstance(prune.get("recipe"), Mapping):
+        filled["recipe"] = _GRADUAL["recipe"] | dict(prune["recipe"])
+    if isinstance(filled.get("epochs", 0), int):
+        search["epochs"] = filled.get("epochs", 0) + defaults["search"]["epochs"] - defaults["epochs"]
+    open_axes = {name: values for name, values in _STARTS.items() if name.removesuffix("s") not in prune}
+    given = prune.get("search")
+    filled["search"] = search | open_axes | (dict(given) if isinstance(given, Mapping) else {})
     return filled
 
 

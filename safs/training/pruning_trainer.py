@@ -41,9 +41,7 @@ class PruningTrainer:
         return torch.zeros_like(images)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        size = min(self._data.batch_size, SCORED_IMAGES)
-        generator = torch.Generator().manual_seed(self.seed)
-        return islice(self._data.train.batches(size, device=self.device, generator=generator), SCORED_IMAGES // size)
+        return few_batches(self._data, self.seed)
 
     def train(
         self,
@@ -61,3 +59,11 @@ class PruningTrainer:
             self._epochs_done += 1
             yield replace(metrics, epoch=self._epochs_done)
         to_contiguous(self.model)
+
+
+
+def few_batches(data: TrainingData, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield random training batches, ``SCORED_IMAGES`` images in all: normalised, not augmented, on the device."""
+    size = min(data.batch_size, SCORED_IMAGES)
+    generator = torch.Generator().manual_seed(seed)
+    return islice(data.train.batches(size, device=data.device, generator=generator), SCORED_IMAGES // size)

@@ -29,6 +29,7 @@ TINY: Row = {
     "data": {"dataset": "digits", "batch_size": 256},
     "sparsity": 0.9,
     "train": {"epochs": 1, "learning_rate": 1e-2},
+    "prune": {"schedule": "one_shot", "distribution": "global"},
     "activations": {"strategy": "random", "trials": 3, "epochs": 1},
     "final": {"epochs": 1, "candidates": ["default", "activations"]},
 }

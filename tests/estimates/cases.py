@@ -10,6 +10,7 @@ from safs.networks import Blueprint
 from safs.preflight import Preflight
 
 FOUND = Preflight(
+    starts={},
     blueprint=Blueprint("lenet5", 1, 28, 10),
     sites=(Site("act1", "relu"),),
     groups={"act1": ("act1",)},
@@ -26,6 +27,7 @@ JOB: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 100},
     "sparsity": 0.9,
     "train": {"epochs": 5},
+    "prune": {"schedule": "one_shot", "distribution": "global"},
     "activations": {"strategy": "random", "trials": 4, "epochs": 3},
     "final": {"epochs": 5, "candidates": ["default", "activations"]},
 }

@@ -58,9 +58,10 @@ def test_a_quick_job_searches_both_at_once_with_the_presets_epochs() -> None:
 
     assert plan == [
         ("dense", 1, 20),
-        ("prune", 1, 0),
-        ("joint", 32, 5),  # 24 configurations, of which 8 go on
-        ("final", 2, 20),
+        ("prune_search", 6, 6),  # 4 starts, of which 2 go on
+        ("prune", 2, 4),  # the chosen start, and the one-shot baseline
+        ("joint", 9, 5),  # 7 configurations, of which 2 go on
+        ("final", 3, 15),
         ("report", 0, 0),
     ]
 

@@ -10,7 +10,7 @@ import torch
 from safs import data
 from safs.data import TensorSplit
 from safs.events.kinds import EpochDone, Event, Note, Stage, TrialDone
-from safs.execution import pruning, serial, work
+from safs.execution import runs, serial, work
 from safs.execution.serial import SerialExecutor
 from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.training import Training, TrainingRun
@@ -157,7 +157,7 @@ def test_a_training_that_raises_is_run_again_once_and_what_it_raises_then_is_its
         begun.append(work.seed)
         if work.seed == 2 or (work.seed == 1 and begun.count(1) == 1):
             raise OSError("caf\udce9.png is damaged")
-        return pruning.begin(context, work, device, resume)
+        return runs.begin(context, work, device, resume)
 
     monkeypatch.setattr(serial, "begin", begin)
 

@@ -3,22 +3,16 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
-from safs.data.tensor_split import TensorSplit
 from safs.execution.training import Training, TrainingRun
 from safs.execution.work import Context
-from safs.networks import Blueprint
 from safs.spec.job import Recipe
-from safs.training.settings import TrainingData
+from tests.execution.images import random_images
 
 
 @pytest.fixture
 def context() -> Context:
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (32, 1, 28, 28), generator=draw, dtype=torch.uint8)
-    split = TensorSplit(images, torch.arange(32) % 10, torch.tensor([127.0]), torch.tensor([70.0]), 10, 1, 28)
-    return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(split, split, batch_size=8))
+    return random_images("lenet5")
 
 
 def test_acon_learns_two_slopes_and_as_published_only_one(context: Context) -> None:

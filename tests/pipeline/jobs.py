@@ -14,6 +14,7 @@ TINY: dict[str, Any] = {
     "data": {"dataset": "digits", "batch_size": 64},
     "sparsity": 0.95,
     "train": {"epochs": 3},
+    "prune": {"schedule": "one_shot", "distribution": "global"},
     "activations": {"trials": 3, "epochs": 1},
     "tune": {"trials": 3, "epochs": 1},
     "final": {"epochs": 2, "candidates": ["default", "activations", "hyperparameters", "safs"]},

@@ -28,6 +28,7 @@ JOB = {
     "data": {"dataset": "digits", "batch_size": 64},
     "sparsity": 0.9,
     "train": {"epochs": 1, "learning_rate": 1e-2},
+    "prune": {"schedule": "one_shot", "distribution": "global"},
     "activations": {"strategy": "lahc", "trials": 8, "epochs": 4},
     "final": {"epochs": 1, "candidates": ["default", "activations"]},
 }

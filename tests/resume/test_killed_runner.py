@@ -61,6 +61,7 @@ def job_of(strategy: str) -> tuple[str, dict[str, Any]]:
         "data": {"dataset": "digits", "batch_size": 256},
         "sparsity": 0.9,
         "train": {"epochs": 1, "learning_rate": 1e-2},
+        "prune": {"schedule": "one_shot", "distribution": "global"},
         section: search,
         "final": {"epochs": 1, "candidates": ["default", CANDIDATES[stage]]},
     }

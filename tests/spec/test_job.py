@@ -21,15 +21,23 @@ WHOLE: dict[str, Any] = {
         "method": "magnitude",
         "score": "magnitude",
         "distribution": "global",
-        "schedule": "one_shot",
+        "schedule": "cubic",
         "granularity": "weight",
-        "epochs": 0,
-        "recipe": None,
+        "epochs": 5,
+        "recipe": {"optimizer": "sgd", "learning_rate": 3e-2, "momentum": 0.9},
         "options": {},
+        "search": {
+            "starts": 5,
+            "epochs": 8,
+            "distributions": ["global", "lamp", "erk"],
+            "schedules": ["cubic", "one_shot"],
+            "recipes": [{"optimizer": "sgd", "learning_rate": rate, "momentum": 0.9} for rate in (3e-2, 1e-2, 1e-1)],
+        },
     },
     "activations": {"strategy": "lahc", "trials": 22, "epochs": 8, "operators": "all", "scope": "site"},
     "tune": {"strategy": "smac", "trials": 20, "epochs": 8},
-    "final": {"epochs": 30, "repeats": 1},
+    "joint": {"strategy": "asha", "trials": 9, "epochs": 8},
+    "final": {"epochs": 20, "repeats": 1, "candidates": ["one_shot", "default", "joint"]},
     "resources": {"trials_in_parallel": "auto", "gpus_per_trial": "auto", "time_limit_s": None},
     "seed": 0,
 }
@@ -149,7 +157,7 @@ def test_a_method_fills_what_it_needs_and_what_is_given_wins() -> None:
 
 @pytest.mark.parametrize(("schedule", "epochs"), [("one_shot", 0), ("cubic", 20)])
 def test_a_schedule_that_trains_gets_as_many_epochs_as_the_dense_training(schedule: str, epochs: int) -> None:
-    spec = JobSpec.model_validate(MINIMAL | {"preset": "quick", "prune": {"schedule": schedule}})
+    spec = JobSpec.model_validate(MINIMAL | {"preset": "quick", "prune": {"schedule": schedule, "search": None}})
 
     assert spec.prune.epochs == epochs
 

@@ -12,7 +12,7 @@ from safs.activations.module import Activation
 from safs.activations.operators import OPERATORS
 from safs.data import TensorSplit
 from safs.errors import SafsError
-from safs.execution.pruning import begin
+from safs.execution.runs import begin
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint

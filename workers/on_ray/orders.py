@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import ray
 
 from safs.execution.executor import Measure
-from safs.execution.pruning import Work
+from safs.execution.runs import Work
 from safs.trials import EpochMetrics, Outcome
 from workers.job_spans import Origin
 from workers.on_ray.shared_data import SharedContext
@@ -25,7 +25,7 @@ class TrainOrder:
     keep: bool
     """True if the answer includes the trained network."""
     resume: "ray.ObjectRef[Any] | None" = None
-    """Reference to the ``Snapshot`` that the training continues from; None starts from the beginning."""
+    """Reference to the snapshot that the training continues from; None starts from the beginning."""
     origin: Origin | None = None
     """Parent of the training's span; None records no span."""
 

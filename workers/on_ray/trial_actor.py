@@ -9,7 +9,7 @@ import ray
 import torch
 from ray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError
 
-from safs.execution.pruning import begin
+from safs.execution.runs import begin
 from safs.execution.work import Context, Run
 from safs.trials import Outcome
 from store.crash_points import reach

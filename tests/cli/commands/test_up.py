@@ -21,6 +21,7 @@ JOB = {
     "data": {"dataset": "digits"},
     "sparsity": 0.9,
     "train": {"epochs": 1},
+    "prune": {"schedule": "one_shot", "distribution": "global"},
     "activations": {"strategy": "random", "trials": 2, "epochs": 1},
     "final": {"epochs": 1, "candidates": ["default", "activations"]},
 }
