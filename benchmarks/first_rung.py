@@ -13,6 +13,7 @@ epochs would have had the same accuracies, since all trials train under the sche
 import argparse
 import json
 from dataclasses import astuple, replace
+from itertools import combinations
 from math import inf
 from pathlib import Path
 from statistics import fmean, stdev
@@ -59,6 +60,7 @@ def main() -> None:
         print(f"\n{epochs} epochs, {len(curves)} configurations, best {max(map(_best, curves)):.1%}")
         print("| first epochs | eta | rungs | configurations | epochs | best trial found, mean | +- of the mean |")
         print("|---|---|---|---|---|---|---|")
+        print(f"\nKendall's tau with the end: {', '.join(f'{tau(curves, k):.2f}' for k in range(1, epochs))}")
         for first in range(1, min(4, epochs)):
             for eta in (2, 3):
                 print(_row(curves, HalvingOptions(min_epochs=first, eta=eta), epochs))
@@ -75,6 +77,15 @@ def _row(curves: list[list[EpochMetrics]], options: HalvingOptions, epochs: int)
         f"| {options.min_epochs} | {options.eta} | {', '.join(map(str, at))} | {trials} | {cost} "
         f"| {fmean(found):.2%} | {error:.2%} |"
     )
+
+
+def tau(curves: list[list[EpochMetrics]], epochs: int) -> float:
+    """Kendall's tau between the best accuracies of the first ``epochs`` epochs and those of the whole curves."""
+    pairs = [
+        (_best(one[:epochs]) - _best(other[:epochs])) * (_best(one) - _best(other))
+        for one, other in combinations(curves, 2)
+    ]
+    return sum((pair > 0) - (pair < 0) for pair in pairs) / len(pairs)
 
 
 def _replay(curves: list[list[EpochMetrics]], options: HalvingOptions, trials: int, epochs: int, seed: int) -> float:

@@ -203,7 +203,7 @@ def _check_strategy(section: SearchSpec, stage: str) -> None:
     options = parse_options(
         STRATEGIES[name].options, section.options, what=f"strategy {name!r}", field=f"{stage}.options"
     )
-    if isinstance(options, HalvingOptions) and options.min_epochs > section.epochs:
+    if isinstance(options, HalvingOptions) and (options.min_epochs or 0) > section.epochs:
         raise SpecError(
             f"{stage}.options.min_epochs is {options.min_epochs}, and no trial has more than {section.epochs} epochs. "
             f"Choose at most {max(section.epochs // options.eta, 1)}, so that trials are compared before they end, or "

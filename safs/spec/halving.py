@@ -14,7 +14,20 @@ class HalvingOptions(Options):
     """Options of ``asha`` and ``hyperband``."""
 
     eta: int = Field(3, ge=2, le=10, description="one trial in eta is promoted")
-    min_epochs: int = Field(1, ge=1, le=10_000, description="epochs of the shortest trials; at most the search's own")
+    min_epochs: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="epochs of the shortest trials; by default a ninth of the search's own, at least 2",
+    )
+
+    def first_level(self, epochs: int) -> int:
+        """Epochs of the shortest trials of a search whose longest have ``epochs``.
+
+        The default leaves out a comparison after the first epoch: there a one-cycle schedule still rises, and what is
+        the best later is often behind (decision 016).
+        """
+        return min(epochs, max(2, ceil(epochs / 9)) if self.min_epochs is None else self.min_epochs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +44,18 @@ class Cost:
 
 
 def levels(epochs: int, options: HalvingOptions) -> tuple[int, ...]:
-    """The epochs after which trials are compared: ``min_epochs`` times powers of ``eta``, ending with ``epochs``.
+    """The epochs after which trials are compared: the first level times powers of ``eta``, ending with ``epochs``.
 
-    >>> [levels(epochs, HalvingOptions()) for epochs in (9, 8, 10, 5, 1)]
+    >>> [levels(epochs, HalvingOptions()) for epochs in (80, 20, 8, 5, 2, 1)]
+    [(9, 27, 80), (3, 9, 20), (2, 8), (2, 5), (2,), (1,)]
+    >>> [levels(epochs, HalvingOptions(min_epochs=1)) for epochs in (9, 8, 10, 5, 1)]
     [(1, 3, 9), (1, 3, 8), (1, 3, 10), (1, 5), (1,)]
     """
-    if options.min_epochs >= epochs:
+    first = options.first_level(epochs)
+    if first == epochs:
         return (epochs,)
-    steps = max(1, round(log(epochs / options.min_epochs, options.eta)))
-    return (*(options.min_epochs * options.eta**step for step in range(steps)), epochs)
+    steps = max(1, round(log(epochs / first, options.eta)))
+    return (*(first * options.eta**step for step in range(steps)), epochs)
 
 
 def promoted(trials: int, eta: int) -> int:

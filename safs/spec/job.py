@@ -256,7 +256,7 @@ class JointSpec(SearchSpec):
 
     strategy: Name = "asha"
     """Name in the strategies registry."""
-    trials: Trials = filled(36)
+    trials: Trials = filled(20)
     """Number of configurations that are tried. If left out, the preset decides."""
     epochs: Epochs = filled(8)
     """Epochs of a trial; with ``asha`` and ``hyperband``, of the longest trials. If left out, the preset decides."""

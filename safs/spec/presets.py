@@ -12,14 +12,14 @@ _QUICK: Section = {
     "train": {"epochs": 20},
     "activations": {"trials": 16, "epochs": 5},
     "tune": {"trials": 16, "epochs": 5},
-    "joint": {"trials": 24, "epochs": 5},
+    "joint": {"trials": 18, "epochs": 5},
     "final": {"epochs": 20, "candidates": ["default", "joint"]},
 }
 _BALANCED: Section = {
     "train": {"epochs": 30},
     "activations": {"trials": 22, "epochs": 8},
     "tune": {"trials": 20, "epochs": 8},
-    "joint": {"trials": 36, "epochs": 8},
+    "joint": {"trials": 20, "epochs": 8},
     "final": {"epochs": 30, "candidates": ["default", "joint"]},
 }
 _PAPER: Section = {

@@ -19,9 +19,10 @@ def _bill(**changes: Any) -> dict[Stage, tuple[Count, Count]]:
 @pytest.mark.parametrize(
     ("preset", "trials", "epochs"),
     [
-        # Dense, pruning, ASHA (a third continues from epoch 1 to 5; to 3, and a third of these to 8), two finalists.
-        ("quick", 1 + 1 + (24 + 8) + 2, 20 + (24 + 8 * 4) + 2 * 20),
-        ("balanced", 1 + 1 + (36 + 12 + 4) + 2, 30 + (36 + 12 * 2 + 4 * 5) + 2 * 30),
+        # Dense; starts, half of which continue; the chosen pruning and the baseline's; ASHA, in which a third continues
+        # from epoch 2; three finalists, of which the baseline trains for the epochs of pruning longer.
+        ("quick", 1 + (4 + 2) + 2 + (7 + 2) + 3, 20 + (4 * 5 + 2) + 4 + (7 * 2 + 2 * 3) + 3 * 15 + 4),
+        ("balanced", 1 + (5 + 2) + 2 + (9 + 3) + 3, 30 + (5 * 6 + 2 * 2) + 5 + (9 * 2 + 3 * 6) + 3 * 20 + 5),
         # Dense, pruning, stage 1, stage 2 twice, four finalists.
         ("paper", 1 + 1 + 22 + 2 * 20 + 4, 200 + (22 + 2 * 20) * 80 + 4 * 200),
     ],
@@ -32,6 +33,12 @@ def test_every_preset_is_counted(preset: str, trials: int, epochs: int) -> None:
     assert sum(count.expected for count, _ in stages) == trials
     assert sum(count.expected for _, count in stages) == epochs
     assert all(count.low <= count.expected <= count.high for pair in stages for count in pair)
+
+
+@pytest.mark.parametrize(("preset", "before"), [("quick", 116), ("balanced", 170)])
+def test_choosing_how_to_prune_costs_no_more_epochs_than_the_presets_cost_before(preset: str, before: int) -> None:
+    for prune in ({}, {"search": None}):
+        assert sum(count.expected for _, count in _bill(preset=preset, prune=prune).values()) <= before
 
 
 def test_lahc_can_add_trials_and_runs_at_least_two() -> None:
@@ -47,7 +54,7 @@ def test_lahc_can_add_trials_and_runs_at_least_two() -> None:
 
 def test_successive_halving_counts_promotions_as_trials_and_only_the_epochs_that_they_add() -> None:
     final = {"candidates": ["default", "joint"]}
-    stages = _bill(joint={"strategy": "asha", "trials": 9, "epochs": 9, "options": {}}, final=final)
+    stages = _bill(joint={"strategy": "asha", "trials": 9, "epochs": 9, "options": {"min_epochs": 1}}, final=final)
 
     trials, epochs = stages[Stage.JOINT]
     # From 1 epoch by thirds: 9 of 1 epoch, 3 go on for 2, 1 for 6 more.

@@ -310,7 +310,7 @@ def test_the_plan_of_a_successive_halving_counts_promotions_and_only_their_new_e
     final = {"candidates": ["default", "joint"]}
     plans = {
         strategy: plan_stages(
-            job_spec(final=final, joint={"strategy": strategy, "trials": 9, "epochs": 9, "options": {"eta": 3}})
+            job_spec(final=final, joint={"strategy": strategy, "trials": 9, "epochs": 9, "options": {"min_epochs": 1}})
         )
         for strategy in ("asha", "hyperband", "random")
     }

@@ -58,7 +58,7 @@ def test_a_job_that_leaves_nothing_open_has_no_search_and_the_budget_of_before(p
 
     assert spec.prune.search is None
     assert starts_of(spec.prune) == {}
-    assert (spec.joint.trials, spec.final.epochs, spec.final.candidates) == (24, 20, ["default", "joint"])
+    assert (spec.joint.trials, spec.final.epochs, spec.final.candidates) == (18, 20, ["default", "joint"])
 
 
 def test_the_paper_preset_prunes_as_published_unless_it_is_told_to_search() -> None:
