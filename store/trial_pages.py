@@ -25,7 +25,17 @@ from store.rows import TRIAL_COLUMNS, trial_from
 from store.session import Transaction
 from store.tables import trials
 
-STAGES: tuple[str, ...] = ("dense", "prune", "activations", "tune", "tune_alone", "joint", "final", "report")
+STAGES: tuple[str, ...] = (
+    "dense",
+    "prune_search",
+    "prune",
+    "activations",
+    "tune",
+    "tune_alone",
+    "joint",
+    "final",
+    "report",
+)
 """The stages of a job in the order in which they run: the values of ``safs.events.kinds.Stage``."""
 
 _RAN, _BEST = "trials", "best_trials"

@@ -13,8 +13,8 @@ from safs.models import plugins, timm, torchvision
 from safs.models.entry import InputShape, ModelEntry
 from safs.models.lenet import lenet5, lenet5_input
 from safs.models.mlp import mlp
-from safs.models.resnet import resnet18, resnet34
-from safs.models.vgg import vgg16
+from safs.models.resnet import resnet18, resnet20, resnet34, resnet50, resnet56
+from safs.models.vgg import vgg16, vgg19
 from safs.registry import Registry
 
 
@@ -106,6 +106,13 @@ MODELS: Registry[ModelEntry] = Registry(
                 "Simonyan and Zisserman (2014), arXiv:1409.1556",
             ),
             ModelEntry(
+                "vgg19",
+                vgg19,
+                lambda wanted: _at_least(32, wanted),
+                "VGG-19 with batch norm for small images of at least 32 pixels.",
+                "Simonyan and Zisserman (2014), arXiv:1409.1556",
+            ),
+            ModelEntry(
                 "resnet18",
                 resnet18,
                 lambda wanted: _at_least(8, wanted),
@@ -117,6 +124,27 @@ MODELS: Registry[ModelEntry] = Registry(
                 resnet34,
                 lambda wanted: _at_least(8, wanted),
                 "ResNet-34 for small images of at least 8 pixels.",
+                "He et al. (2015), arXiv:1512.03385",
+            ),
+            ModelEntry(
+                "resnet50",
+                resnet50,
+                lambda wanted: _at_least(8, wanted),
+                "ResNet-50 with bottlenecks for small images of at least 8 pixels.",
+                "He et al. (2015), arXiv:1512.03385",
+            ),
+            ModelEntry(
+                "resnet20",
+                resnet20,
+                lambda wanted: _at_least(8, wanted),
+                "ResNet-20 for CIFAR, 0.27 million weights, for images of at least 8 pixels.",
+                "He et al. (2015), arXiv:1512.03385",
+            ),
+            ModelEntry(
+                "resnet56",
+                resnet56,
+                lambda wanted: _at_least(8, wanted),
+                "ResNet-56 for CIFAR, 0.85 million weights, for images of at least 8 pixels.",
                 "He et al. (2015), arXiv:1512.03385",
             ),
             ModelEntry(

@@ -1,6 +1,7 @@
 """The pruning of a job: the search for a pruned start, the pruning itself, and the one-shot baseline."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from safs.errors import TrainingError
 from safs.events.kinds import Note, Stage
@@ -39,6 +40,12 @@ class Starts:
     """The network that the searches and the final trainings start from."""
     one_shot: PrunedNetwork | None
     """The network pruned in one shot, for the baseline; None if the job does not compare, or ``chosen`` is that one."""
+
+
+def pruning_of(job: JobContext, candidate: FinalCandidate, starts: Starts) -> dict[str, Any]:
+    """The pruning that a final candidate started from, as a section of a spec."""
+    spec = one_shot(job.spec.prune) if candidate == FinalCandidate.ONE_SHOT else starts.chosen.spec
+    return spec.model_dump(mode="json", exclude={"search"})
 
 
 def pruned_starts(job: JobContext, dense: KeyedNetwork, context: Context) -> Starts:

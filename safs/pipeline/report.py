@@ -16,7 +16,7 @@ from safs.metrics.sparsity import SparsityReport
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist
 from safs.preflight import Preflight
-from safs.spec.job import FinalCandidate, JobSpec, PruneSpec
+from safs.spec.job import FinalCandidate, JobSpec
 from safs.training.evaluate import Evaluation
 from safs.trials import Trial
 
@@ -125,12 +125,6 @@ def _gains(by_name: Mapping[str, Row], winner: Finalist) -> dict[str, float]:
         for part, (better, worse) in pairs.items()
         if {better, worse} <= by_name.keys()
     }
-
-
-def pruning_of(winner: Finalist, chosen: PruneSpec, one_shot: PruneSpec) -> dict[str, Any]:
-    """The pruning that the result started from, as a section of a spec."""
-    spec = one_shot if winner.name == FinalCandidate.ONE_SHOT else chosen
-    return spec.model_dump(mode="json", exclude={"search"})
 
 
 def networks_to_measure(

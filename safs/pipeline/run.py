@@ -1,8 +1,7 @@
 """The whole method in one straight line: dense -> prune search -> prune -> searches -> final -> report."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,17 +11,18 @@ from safs.errors import TimeLimitReached, TrainingError
 from safs.estimates import beside_actual, estimate_before_run
 from safs.events.faults import NONE, Faults
 from safs.events.kinds import Event, Note, Report, Stage, TrialStarted
-from safs.events.stage_log import StageLog, StageRecord
+from safs.events.stage_log import StageLog
 from safs.execution.executor import Executor, Task
 from safs.execution.training import Training, score
-from safs.execution.work import Context, Trained
+from safs.execution.work import Context
 from safs.models.declared.file import read_state
 from safs.models.weights import load_dense_weights
 from safs.networks import Network
 from safs.pipeline import report
-from safs.pipeline.finalists import Finalist, best_finalist, finalists_from, numbered_work
+from safs.pipeline.final_stage import train_finalists
+from safs.pipeline.finalists import Finalist, best_finalist
 from safs.pipeline.layer_metrics import measure
-from safs.pipeline.pruning_stages import PrunedNetwork, Starts, pruned_starts
+from safs.pipeline.pruning_stages import Starts, pruned_starts, pruning_of
 from safs.pipeline.search_stages import final_trainings
 from safs.pipeline.spaces import Spaces
 from safs.pipeline.state import JobContext, KeyedNetwork, recipe_of, with_advice
@@ -32,8 +32,7 @@ from safs.result_folder import NETWORK, PICTURE, REPORT, check_writable
 from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
-from safs.spec.job import FinalCandidate, JobSpec
-from safs.spec.starts import one_shot
+from safs.spec.job import JobSpec
 from safs.training.settings import TrainingData
 from safs.trials import Candidate
 
@@ -103,7 +102,7 @@ def run_job(
 
     dense = _dense(job, dense_weights)
     starts = pruned_starts(job, dense, _dense_context(job, start=dense.network))
-    finalists = _final(job, final_trainings(job, starts), starts)
+    finalists = train_finalists(job, final_trainings(job, starts), starts)
     return _report(job, dense.network, starts, finalists, out_dir)
 
 
@@ -161,59 +160,6 @@ def _given_network(job: JobContext, file: Path | None) -> KeyedNetwork | None:
         )
 
 
-def _final(job: JobContext, trainings: Mapping[FinalCandidate, Training], starts: Starts) -> list[Finalist]:
-    """The finalists, each trained ``final.repeats`` times, with seeds that follow each other."""
-    final = job.spec.final
-    repeated = {
-        name: [replace(training, seed=training.seed + repeat) for repeat in range(final.repeats)]
-        for name, training in trainings.items()
-    }
-    with job.stage_log.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
-        finalists = finalists_from(repeated, _trained(job, record, numbered_work(repeated), starts))
-        winner = best_finalist(finalists)
-        record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
-    for finalist in finalists:
-        if finalist.error is not None:
-            job.stage_log(Note(f"{finalist.name} broke down and cannot be the result: {finalist.error}", "warning"))
-    _warn_of_chance(job, finalists)
-    return finalists
-
-
-def _trained(job: JobContext, record: StageRecord, tasks: Sequence[Task], starts: Starts) -> list[Trained]:
-    """The results of ``tasks``, in their order, each from its own pruned network."""
-    results: dict[int, Trained] = {}
-    for pruned in (starts.chosen, starts.one_shot):
-        own = [task for task in tasks if pruned is _start_of(task, starts)]
-        if pruned is not None and own:
-            works = [
-                KeyedWork(key_of(start=pruned.start.key, batches=job.batches, work=task.work), task) for task in own
-            ]
-            context = replace(pruned.start.context, data=replace(pruned.start.context.data, precision="float32"))
-            trained = job.executor.train(record, works, context)
-            results |= {task.candidate.number: each for task, each in zip(own, trained, strict=True)}
-    return [results[task.candidate.number] for task in tasks]
-
-
-def _start_of(task: Task, starts: Starts) -> PrunedNetwork | None:
-    return starts.one_shot if task.candidate.config["candidate"] == FinalCandidate.ONE_SHOT else starts.chosen
-
-
-def _warn_of_chance(job: JobContext, finalists: Sequence[Finalist]) -> None:
-    """Warn if the default protocol learned nothing, as happens when extreme sparsity starves small layers."""
-    default = next(finalist for finalist in finalists if finalist.name == FinalCandidate.DEFAULT)
-    chance = 1.0 / job.splits.classes
-    if default.error is None and default.accuracy < 1.5 * chance:
-        advice = (
-            " The distribution 'uniform' leaves small layers too few weights: prune.distribution 'global' keeps more."
-            if job.spec.prune.distribution == "uniform"
-            else " Try a lower sparsity or another prune.distribution."
-        )
-        message = (
-            f"The default protocol ends near chance ({default.accuracy:.1%}; guessing gives {chance:.1%})." + advice
-        )
-        job.stage_log(Note(message, "warning"))
-
-
 def _report(job: JobContext, dense: Network, starts: Starts, finalists: list[Finalist], out_dir: Path) -> Result:
     """Read the test split, write the result folder and verify it. ``out_dir`` gets all of the files or none."""
     winner = best_finalist(finalists)
@@ -244,7 +190,7 @@ def _write(
         measurements = job.executor.measure(measure, list(measured.values()), splits.validation, size)
         details = {
             "spec": job.spec.model_dump(mode="json"),
-            "prune": report.pruning_of(winner, starts.chosen.spec, one_shot(job.spec.prune)),
+            "prune": pruning_of(job, winner.name, starts),
             "recipe": winner.training.recipe.model_dump(mode="json"),
             "learnable_scalars": winner.training.learnable,
             "candidate": winner.name,

@@ -61,7 +61,6 @@ class PruningTrainer:
         to_contiguous(self.model)
 
 
-
 def few_batches(data: TrainingData, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield random training batches, ``SCORED_IMAGES`` images in all: normalised, not augmented, on the device."""
     size = min(data.batch_size, SCORED_IMAGES)

@@ -80,6 +80,18 @@ def test_resnet18_and_vgg16_have_their_known_sizes():
     )  # convolutions, norms, classifier
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    # As in kuangliu/pytorch-cifar (VGG-19 without the biases of 16 convolutions) and chenyaofo/pytorch-cifar-models.
+    [("resnet50", 23_520_842), ("resnet20", 272_474), ("resnet56", 855_770), ("vgg19", 20_040_522 - 5_504)],
+)
+def test_the_networks_of_the_pruning_papers_have_their_known_sizes(name, parameters):
+    with torch.device("meta"):
+        model = build(name, channels=3, classes=10, image_size=32)
+
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
 def test_resnet34_has_the_21_265_088_prunable_weights_of_sparse_training_papers():
     with torch.device("meta"):
         model = build("resnet34", channels=3, classes=10, image_size=32)
@@ -105,7 +117,7 @@ def test_the_error_for_an_input_that_is_not_accepted_names_the_nearest():
 
 
 @pytest.mark.parametrize(
-    "name", ["lenet", "torchvision/ResNet", "torchvision/resnet", "torchvision/list_models", "resnet50"]
+    "name", ["lenet", "torchvision/ResNet", "torchvision/resnet", "torchvision/list_models", "resnet101"]
 )
 def test_names_that_are_not_model_builders_are_unknown(name):
     with pytest.raises(UnknownNameError, match="unknown architecture") as caught:

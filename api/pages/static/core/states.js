@@ -13,10 +13,11 @@ const MARKS = {
 };
 export const STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled"];
 export const FINAL = new Set(["succeeded", "failed", "cancelled"]);
-export const STAGES = ["dense", "prune", "activations", "tune", "tune_alone", "joint", "final", "report"];
-export const SEARCHES = ["activations", "tune", "tune_alone", "joint"];
+export const STAGES = ["dense", "prune_search", "prune", "activations", "tune", "tune_alone", "joint", "final", "report"];
+export const SEARCHES = ["prune_search", "activations", "tune", "tune_alone", "joint"];
 const STAGE_LABELS = {
   dense: "Dense training",
+  prune_search: "Search for a pruning",
   prune: "Pruning",
   activations: "Activation search",
   tune: "Tuning",

@@ -9,6 +9,7 @@ export function plannedStages(spec) {
   const wanted = new Set(spec.final.candidates);
   const needed = {
     dense: true,
+    prune_search: Boolean(spec.prune.search),
     prune: true,
     activations: wanted.has("safs") || wanted.has("activations"),
     tune: wanted.has("safs"),
