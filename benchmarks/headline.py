@@ -4,16 +4,21 @@
     python -m benchmarks.headline --variants paper joint-asha joint-smac --seeds 0
     python -m benchmarks.headline --variants joint-asha --sparsities 0.9 0.95 0.98 --distributions uniform global
     python -m benchmarks.headline --images 12000 --batch-size 64     the same on a subset of the images
+    python -m benchmarks.headline --variants two-recipes paper paper-portfolio joint-asha-plain joint-asha gradual \\
+        gradual-search --distributions global uniform --images 10000 --batch-size 64 --epochs 8 10 10 \\
+        --seeds 0 1 2 3 4 --equal-epochs                             the headline: every way at equal epochs
     python -m benchmarks.headline --architectures resnet18 --images 2000 --image-size 16 --epochs 2 1 2
     python -m benchmarks.headline --variants --tables docs/benchmarks.md --plot docs/images/headline.png
                                                                      measures nothing, writes what is in the docs
 
 A cell (variant, network, data, sparsity, distribution, seed) is a job as `safs run` runs it, one trial at a time. Its
-result is a folder under --results. A folder with a report.json is not measured again, so the same command continues
-after Ctrl-C. Tables and plot are made from these reports only.
+result is a folder under --results, with the commit that measured it. A cell that this version has measured is not
+measured again, so the same command continues after Ctrl-C. Tables and plot are made from these reports only, and none
+mixes versions.
 """
 
 import argparse
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +27,12 @@ import torch
 from rich.console import Console
 
 from benchmarks.searches.cells import Cell, Scale, done, in_order, prepare
+from benchmarks.searches.equal_epochs import equal_epochs_table
 from benchmarks.searches.picture import draw
 from benchmarks.searches.reading import read
 from benchmarks.searches.tables import write_tables
 from benchmarks.searches.variants import OURS, PAPER, VARIANTS
+from benchmarks.searches.versions import write_version
 from cli.progress_bars import job_progress
 from safs.errors import SafsError
 from safs.events.progress import plan_stages
@@ -58,6 +65,8 @@ def main() -> None:
     if arguments.tables is not None:
         write_tables(runs, arguments.tables)
         console.print(f"tables: {arguments.tables}")
+    if arguments.equal_epochs:
+        console.print(equal_epochs_table(runs), markup=False, soft_wrap=True)
     if arguments.plot is not None:
         draw(runs, arguments.plot)
         console.print(f"plot: {arguments.plot}")
@@ -92,6 +101,9 @@ def run(spec: JobSpec, target: Path, data_root: Path | None, device: str, consol
             out_dir=part,
             cache=FolderCache(target.parent / ".stages"),
         )
+    write_version(part)
+    if target.exists():  # measured by another version
+        shutil.rmtree(target)
     part.replace(target)
     rows = {row["name"]: row for row in result.report["rows"]}
     winner = rows[result.report["result"]]
@@ -146,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     results = "folder of the results (default: headline-results)"
     add("--results", type=Path, default=Path("headline-results"), help=results)
     add("--tables", type=Path, help="write the tables into this file, between its marks if it has them")
+    add("--equal-epochs", action="store_true", help="print the table of all ways to a sparse network, with intervals")
     add("--plot", type=Path, help="draw accuracy over the epochs of search into this file (.png, .svg, .pdf)")
     return parser.parse_args()
 

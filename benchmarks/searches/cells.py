@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.searches.variants import VARIANTS, frugal_epochs
+from benchmarks.searches.versions import read_version
 from safs import data
 from safs.data.tensor_split import TensorSplit
+from safs.reuse.keys import code_version
 from safs.spec.job import DataSpec, JobSpec
 
 DATA_FOLDER = ".data"
@@ -61,6 +63,7 @@ class Cell:
         """Spec of the cell's job. Its preset is ``paper``, so that the dense training uses the paper's recipe."""
         budget = frugal_epochs(scale.trial_epochs, scale.final_epochs)
         sections = VARIANTS[self.variant].sections(scale.trial_epochs, budget)
+        prune = sections.get("prune", {})
         given: dict[str, Any] = sections | {
             "name": self.variant,
             "model": {"architecture": self.architecture},
@@ -68,8 +71,8 @@ class Cell:
             "sparsity": self.sparsity,
             "preset": "paper",
             "train": {"epochs": scale.dense_epochs},
-            "prune": {"distribution": self.distribution},
-            "final": sections["final"] | {"epochs": scale.final_epochs},
+            "prune": {"search": None, "distribution": self.distribution} | prune,
+            "final": sections["final"] | {"epochs": scale.final_epochs - prune.get("epochs", 0)},
             "seed": self.seed,
         }
         return JobSpec.model_validate(given)
@@ -122,5 +125,10 @@ def _arrays(split: data.Split, count: int | None, suffix: str = "") -> dict[str,
 
 
 def done(results: Path, cells: Iterable[Cell], scale: Scale) -> set[Cell]:
-    """The cells that have a report."""
-    return {cell for cell in cells if (results / cell.folder(scale) / "report.json").exists()}
+    """The cells that this version of the program has measured."""
+    folders = {cell: results / cell.folder(scale) for cell in cells}
+    return {
+        cell
+        for cell, folder in folders.items()
+        if (folder / "report.json").exists() and read_version(folder).code == code_version()
+    }

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from benchmarks.searches.variants import PAPER
+from benchmarks.searches.versions import UNKNOWN, Version, read_version
 
 Report: TypeAlias = Mapping[str, Any]
 
@@ -61,6 +62,9 @@ class Run:
     trial_epochs: int
     """Epochs of the longest trial."""
     seconds: float
+    pruning_epochs: int = 0
+    """Epochs of the pruning that the result started from."""
+    version: Version = UNKNOWN
 
     @property
     def searched(self) -> int:
@@ -94,7 +98,8 @@ class Run:
 
 def read(folder: Path) -> list[Run]:
     """Runs of the finished cells under ``folder``, sorted by the names of their folders."""
-    return [run_of(json.loads(path.read_text())) for path in sorted(folder.glob("[!.]*/report.json"))]
+    paths = sorted(folder.glob("[!.]*/report.json"))
+    return [replace(run_of(json.loads(path.read_text())), version=read_version(path.parent)) for path in paths]
 
 
 def run_of(report: Report) -> Run:
@@ -111,6 +116,7 @@ def run_of(report: Report) -> Run:
         steps=steps,
         trial_epochs=max((trial["epochs"] for search in searches.values() for trial in search["trials"]), default=0),
         seconds=report["seconds"],
+        pruning_epochs=report.get("prune", {}).get("epochs", 0),
     )
 
 

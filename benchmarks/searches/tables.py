@@ -7,6 +7,7 @@ from textwrap import fill
 
 from benchmarks.searches.reading import STAGE_2_ALONE, Run, Setting, by_setting, by_variant
 from benchmarks.searches.variants import OURS, PAPER
+from benchmarks.searches.versions import check_one_version
 
 BEGIN, END = "<!-- headline: begin -->", "<!-- headline: end -->"
 PARTS = {
@@ -27,6 +28,7 @@ Row = list[str]
 
 def write_tables(runs: Sequence[Run], path: Path) -> None:
     """Write the tables between ``BEGIN`` and ``END`` if the file at ``path`` has these marks, else replace the file."""
+    check_one_version([run.version for run in runs])
     text = tables(runs)
     old = path.read_text() if path.exists() else ""
     if BEGIN in old and END in old:

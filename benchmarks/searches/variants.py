@@ -103,9 +103,47 @@ def _joint_only(joint: Section) -> Section:
     return {"joint": joint, "final": {"candidates": ["default", "joint"]}}
 
 
+def _with_portfolio(trial_epochs: int, budget: int) -> Section:
+    sections = _paper(trial_epochs, budget)
+    return sections | {name: sections[name] | {"portfolio": True} for name in ("activations", "tune")}
+
+
+def _without_portfolio(trial_epochs: int, budget: int) -> Section:
+    sections = _halving("asha", halving_cost)(trial_epochs, budget)
+    return sections | {"joint": sections["joint"] | {"portfolio": False}}
+
+
+def _two_recipes(trial_epochs: int, budget: int) -> Section:
+    """The default protocol's recipe and one cycle of Adam: the two points that the portfolio of stage 2 holds."""
+    return {
+        "tune": {"strategy": "random", "trials": 2, "epochs": max(2, trial_epochs // 3), "portfolio": True},
+        "final": {"candidates": ["default", "hyperparameters"]},
+    }
+
+
+def _gradual(trial_epochs: int, budget: int) -> Section:
+    return _two_recipes(trial_epochs, budget) | {"prune": GRADUAL | {"epochs": max(1, trial_epochs // 2)}}
+
+
+def _gradual_search(trial_epochs: int, budget: int) -> Section:
+    """The service's own way: a few starts, then the joint search with the rest of the budget."""
+    epochs = max(1, trial_epochs // 2)
+    starts, longest = 4, epochs + 2
+    prune = {"epochs": epochs, "search": {"starts": starts, "epochs": longest}}
+    spent = starts * (epochs + 1) + starts // 2
+    sections = _halving("asha", halving_cost)(trial_epochs, max(1, budget - spent))
+    return sections | {"prune": prune, "final": {"candidates": ["one_shot", "default", "joint"]}}
+
+
+GRADUAL: Section = {"schedule": "cubic", "recipe": {"optimizer": "sgd", "learning_rate": 3e-2, "momentum": 0.9}}
+
 VARIANTS: Mapping[str, Variant] = {
     PAPER: Variant("SAFS as published: LAHC over operators, then SMAC over the recipe", _paper),
     "stage-2": Variant("the second stage of SAFS alone, with the original activations", _stage_2_alone),
+    "paper-portfolio": Variant("SAFS as published, but beginning with a portfolio of good points", _with_portfolio),
+    "two-recipes": Variant("no search: the default recipe and one cycle, compared on validation", _two_recipes),
+    "gradual": Variant("gradual pruning by SGD, then the same two recipes", _gradual),
+    "gradual-search": Variant("the best of a few prunings, then both stages in one space", _gradual_search),
     "two-stage": Variant("LAHC, then SMAC, with trials of 0.4 of the length", _two_stages("lahc", "smac", share=0.4)),
     "joint-random": Variant(
         "both stages in one space: a portfolio of good points, then random ones", _joint("random", share=0.4)
@@ -115,6 +153,7 @@ VARIANTS: Mapping[str, Variant] = {
     "joint-tpe": Variant("both stages in one space, TPE", _joint("tpe", share=0.4)),
     "joint-gp": Variant("both stages in one space, Gaussian process", _joint("gp", share=0.4)),
     "joint-asha": Variant("both stages in one space, successive halving", _halving("asha", halving_cost)),
+    "joint-asha-plain": Variant("both stages in one space, successive halving, no portfolio", _without_portfolio),
     "joint-hyperband": Variant(
         "both stages in one space, Hyperband with SMAC's forest", _halving("hyperband", hyperband_cost)
     ),

@@ -1,6 +1,7 @@
 """Counting, tables and plot of the comparison of searches."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 from rich.console import Console
 
 from benchmarks.headline import run
-from benchmarks.searches.cells import Cell, Scale, in_order, prepare
+from benchmarks.searches.cells import Cell, Scale, done, in_order, prepare
+from benchmarks.searches.equal_epochs import equal_epochs_table
 from benchmarks.searches.picture import draw, mean_curve
 from benchmarks.searches.reading import Run, read, run_of
 from benchmarks.searches.tables import BEGIN, END, tables, write_tables
 from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, frugal_epochs
+from benchmarks.searches.versions import MixedVersions, Version, read_version, write_version
 from safs.events.progress import plan_stages
+from safs.reuse.keys import code_version
 from safs.spec.job import DataSpec, JobSpec
 
 SCALE = Scale("fashion_mnist", 0, 256, 0.1, 6, 3, 6)
@@ -55,7 +59,7 @@ def ours(seed: int, joint: float) -> Run:
 
 
 def test_every_variant_stays_within_a_quarter_of_the_papers_epochs() -> None:
-    for name in VARIANTS.keys() - {PAPER, "stage-2"}:
+    for name in VARIANTS.keys() - {PAPER, "paper-portfolio", "stage-2"}:
         spec = Cell(name, "lenet5", 0.99, "uniform", 0).spec(SCALE, DATA)
         planned = {plan.stage.value: plan.all_epochs for plan in plan_stages(spec)}
         assert sum(planned.get(stage, 0) for stage in SEARCHES) <= frugal_epochs(
@@ -157,3 +161,51 @@ def test_a_cell_runs_as_a_job_and_its_report_is_read(tmp_path: Path) -> None:
     assert [(one.variant, one.seed, one.searched) for one in found] == [(OURS, 0, 2)]
     assert found[0].setting.dataset == "digits"
     assert set(found[0].test) == {"dense", "pruned", "default", "joint"}
+
+
+def test_a_table_of_two_versions_is_refused_with_their_commits(tmp_path: Path) -> None:
+    runs = [
+        replace(paper(0, 0.6), version=Version("aaa", "1" * 64)),
+        replace(ours(0, 0.7), version=Version("bbb", "2" * 64)),
+    ]
+
+    with pytest.raises(MixedVersions, match=r"aaa \(11111111\), bbb \(22222222\)"):
+        write_tables(runs, tmp_path / "tables.md")
+    with pytest.raises(MixedVersions):
+        equal_epochs_table(runs)
+    assert not (tmp_path / "tables.md").exists()
+
+
+def test_only_cells_of_this_version_count_as_done(tmp_path: Path) -> None:
+    cell = Cell(PAPER, "lenet5", 0.99, "uniform", 0)
+    folder = tmp_path / cell.folder(SCALE)
+    folder.mkdir()
+    (folder / "report.json").write_text("{}")
+
+    assert done(tmp_path, [cell], SCALE) == set()
+    write_version(folder)
+    assert done(tmp_path, [cell], SCALE) == {cell}
+    assert read_version(folder).code == code_version()
+
+
+def test_every_way_costs_the_same_epochs_after_the_search() -> None:
+    for name in ("two-recipes", "gradual", "gradual-search"):
+        spec = Cell(name, "lenet5", 0.99, "global", 0).spec(SCALE, DATA)
+
+        assert spec.prune.epochs + spec.final.epochs == SCALE.final_epochs
+        assert spec.prune.distribution == "global"
+        assert (spec.prune.search is not None) == (name == "gradual-search")
+
+
+def test_the_headline_pairs_differences_by_seed_and_says_the_commit() -> None:
+    runs = [one for seed in range(3) for one in (paper(seed, 0.5 + 0.01 * seed), ours(seed, 0.6 + 0.02 * seed))]
+    runs = [replace(run, version=Version("abc", "1")) for run in runs]
+
+    lines = equal_epochs_table(runs).splitlines()
+
+    assert lines[0] == "Measured by commit abc."
+    cells = {row.split(" | ")[0].removeprefix("| "): row.split(" | ") for row in lines[4:]}
+    # 10, 11 and 12 points: 11 +- t(0.975, 2) 4.303 x 1 / sqrt(3)
+    assert cells["one-shot, joint search"][3].removesuffix(" |") == "+11.0 (+8.5 to +13.5)"
+    assert cells["one-shot, the paper's schedule"][2] == "50.0 ± 1.0"
+    assert cells["one-shot, default protocol"][1] == "6"
