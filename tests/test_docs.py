@@ -20,7 +20,7 @@ from safs.pruning.axes.scores import SCORES
 from safs.pruning.methods.composed import OneShotOptions
 from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
-from safs.spec.job import JobSpec
+from safs.spec.job import JobSpec, PruneSearchSpec
 from safs.spec.options import described
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -152,6 +152,8 @@ def fields_of(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from fields_of(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+        if field.annotation == PruneSearchSpec | None:
+            yield from fields_of(PruneSearchSpec, f"{prefix}{name}.")
 
 
 def kinds_of(error: type[SafsError]) -> Iterator[type[SafsError]]:

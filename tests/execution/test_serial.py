@@ -18,6 +18,7 @@ from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.asha import Asha
 from safs.search.conductor import Conductor
+from safs.spec.halving import HalvingOptions
 from safs.spec.job import DataSpec, Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate, Outcome, Trial, best_trial
@@ -189,7 +190,7 @@ def test_a_full_snapshot_cache_evicts_the_worst_trials():
 
 def test_an_asha_search_trains_few_operators_to_the_end_and_finds_a_good_one(context):
     space = SPACES.activations({"relu1": "relu", "relu2": "relu", "relu3": "relu"}, ["relu", "swish", "symexp"], 0)
-    strategy = Asha(space, trials=6, epochs=4, seed=0)
+    strategy = Asha(space, trials=6, epochs=4, seed=0, options=HalvingOptions(min_epochs=1))
 
     trials, events = search(strategy, context)
 

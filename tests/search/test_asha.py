@@ -15,10 +15,12 @@ from safs.spec.halving import HalvingOptions, brackets, levels
 from safs.trials import Candidate, Config, Outcome, Trial
 
 SPACE = ConfigurationSpace({f"layers.{site}.relu": ["relu", "elu", "tanh", "swish"] for site in range(6)})
+FROM_ONE = HalvingOptions(min_epochs=1)
+"""Trials are compared after 1, 3 and 9 epochs."""
 
 
 def make(trials: int = 27, epochs: int = 9, seed: int = 0, **settings: int) -> Asha:
-    return Asha(SPACE, trials=trials, epochs=epochs, seed=seed, options=HalvingOptions(**settings))
+    return Asha(SPACE, trials=trials, epochs=epochs, seed=seed, options=HalvingOptions(**{"min_epochs": 1} | settings))
 
 
 def loss_of(candidate: Candidate) -> float:
@@ -82,7 +84,7 @@ def test_at_least_one_trial_is_trained_to_the_end_and_few_are(count: int, window
 def test_the_default_comes_first_then_the_first_candidates_then_fresh_draws() -> None:
     default = dict(SPACE.get_default_configuration())
     first: Config = {**default, "layers.0.relu": "tanh"}
-    strategy = Asha(SPACE, trials=8, epochs=9, seed=0, firsts=[default, first, first])
+    strategy = Asha(SPACE, trials=8, epochs=9, seed=0, firsts=[default, first, first], options=FROM_ONE)
 
     drawn = [trial.candidate.config for trial in run(strategy) if trial.candidate.continues is None]
 
@@ -118,7 +120,7 @@ def test_what_broke_down_or_was_left_is_never_promoted() -> None:
 def test_a_space_that_is_exhausted_ends_the_draws_and_not_the_promotions() -> None:
     space = ConfigurationSpace({"a": ["relu", "elu"], "b": ["relu", "elu"]})
 
-    trials = run(Asha(space, trials=50, epochs=9, seed=0))
+    trials = run(Asha(space, trials=50, epochs=9, seed=0, options=FROM_ONE))
 
     assert [trial.candidate.epochs for trial in trials].count(1) == 4
     assert max(trial.candidate.epochs for trial in trials) == 9

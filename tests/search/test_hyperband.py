@@ -10,6 +10,8 @@ from safs.spec.halving import HalvingOptions
 from safs.trials import Candidate, Outcome, Trial
 
 SPACE = ConfigurationSpace({f"x{number}": (0.0, 1.0) for number in range(2)})
+FROM_ONE = HalvingOptions(min_epochs=1)
+"""Trials are compared after 1, 3 and 9 epochs."""
 
 
 def run(strategy: Hyperband, window: int = 1, broken: frozenset[int] = frozenset()) -> list[Trial]:
@@ -26,7 +28,7 @@ def run(strategy: Hyperband, window: int = 1, broken: frozenset[int] = frozenset
 
 
 def test_the_first_bracket_is_nine_then_the_best_three_then_the_best() -> None:
-    trials = run(Hyperband(SPACE, trials=9, epochs=9, seed=0))
+    trials = run(Hyperband(SPACE, trials=9, epochs=9, seed=0, options=FROM_ONE))
 
     assert [trial.candidate.epochs for trial in trials] == [1] * 9 + [3] * 3 + [9]
     short, middle = sorted(trials[:9], key=lambda t: t.outcome.loss), trials[9:12]
@@ -36,14 +38,14 @@ def test_the_first_bracket_is_nine_then_the_best_three_then_the_best() -> None:
 
 
 def test_while_a_bracket_waits_the_next_one_is_filled() -> None:
-    strategy = Hyperband(SPACE, trials=20, epochs=9, seed=0)
+    strategy = Hyperband(SPACE, trials=20, epochs=9, seed=0, options=FROM_ONE)
     asked = [strategy.ask() for _ in range(15)]
 
     assert [candidate.epochs for candidate in asked if candidate] == [1] * 9 + [3] * 5 + [9]
 
 
 def test_trials_that_were_left_are_not_promoted_and_hold_nothing_up() -> None:
-    trials = run(Hyperband(SPACE, trials=9, epochs=9, seed=0), broken=frozenset(range(8)))
+    trials = run(Hyperband(SPACE, trials=9, epochs=9, seed=0, options=FROM_ONE), broken=frozenset(range(8)))
 
     assert [trial.candidate.continues for trial in trials[9:]] == [8, 9]
 
@@ -58,7 +60,7 @@ def test_it_learns_where_the_good_ones_are() -> None:
 
 
 def test_first_candidates_begin_short_and_a_known_trial_takes_its_place() -> None:
-    strategy = Hyperband(SPACE, trials=9, epochs=9, seed=0, firsts=[{"x0": 0.1, "x1": 0.2}])
+    strategy = Hyperband(SPACE, trials=9, epochs=9, seed=0, firsts=[{"x0": 0.1, "x1": 0.2}], options=FROM_ONE)
     strategy.tell(Candidate(0, {"x0": 0.0, "x1": 0.0}, 1, seed=0, horizon=9), Outcome(0.01))
 
     trials = run(strategy)

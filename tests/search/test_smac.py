@@ -70,7 +70,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[subprocess.C
 
 def test_candidates_are_the_same_in_every_process(two_processes: list[subprocess.CompletedProcess[str]]) -> None:
     first, second = (json.loads(process.stdout) for process in two_processes)
-    assert len(first) == 2 * (8 + 11)  # Hyperband promotes two and one.
+    assert len(first) == 2 * (8 + 10)  # Hyperband promotes two.
     assert first == second
 
 

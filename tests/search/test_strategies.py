@@ -61,7 +61,7 @@ def usual(name: str, stage: str) -> list[Candidate]:
 def test_candidates_are_numbered_and_share_epochs_and_seed(name: str, stage: str) -> None:
     candidates = usual(name, stage)
     assert [candidate.number for candidate in candidates] == list(range(len(candidates)))
-    lengths = {1, 3, 8} if STRATEGIES[name].multi_fidelity else {8}
+    lengths = {2, 8} if STRATEGIES[name].multi_fidelity else {8}
     assert {(candidate.horizon or candidate.epochs, candidate.seed) for candidate in candidates} == {(8, 7)}
     assert {candidate.epochs for candidate in candidates} <= lengths
 
