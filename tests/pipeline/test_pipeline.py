@@ -216,7 +216,7 @@ def test_a_default_protocol_at_chance_is_blamed_on_the_uniform_distribution(tmp_
     _run(
         {
             "sparsity": 0.99,
-            "prune": {"distribution": "uniform"},
+            "prune": {"distribution": "uniform", "schedule": "one_shot"},
             "train": {"epochs": 1},
             "final": {"epochs": 1, "candidates": ["default", "activations"]},
         },
