@@ -144,6 +144,8 @@ def _report(job: JobContext, record: StageRecord, pruned: PrunedNetwork, trained
     """Add the notes of the pruning, and the summary of the stage."""
     if PRUNERS[pruned.spec.method].from_scratch:
         job.stage_log(Note(f"{pruned.spec.method!r} starts from fresh weights; the dense network is for comparison."))
+        if (kept := _kept_parameters(job)) is not None:
+            job.stage_log(Note(kept))
     for note in trained.notes:
         job.stage_log(Note(note))
     sparsity = pruned.network.sparsity()
@@ -151,3 +153,15 @@ def _report(job: JobContext, record: StageRecord, pruned: PrunedNetwork, trained
         f"{sparsity.live:,} of {sparsity.weights:,} weights are left, "
         f"validation accuracy {trained.outcome.metrics['accuracy']:.1%} before fine-tuning"
     )
+
+
+def _kept_parameters(job: JobContext) -> str | None:
+    """A sentence about the own network's parameters that no module can draw anew; None if there are none."""
+    declared = job.preflight.blueprint.declared
+    if declared is None or job.spec.model.network is None:
+        return None
+    kept = [tensor.path for tensor in declared.document.tensors if tensor.kind == "parameter"]
+    if not kept:
+        return None
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    return f"{', '.join(kept[:3])}{more} belong to no module of torch.nn and start from the given values."

@@ -10,7 +10,7 @@ import torch
 import safs
 from safs.activations.surgery import rewire
 from safs.errors import CheckpointError
-from safs.events.kinds import Event
+from safs.events.kinds import Event, Note
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import Result, run_job
 from safs.reuse.cache import FolderCache, NoCache
@@ -87,9 +87,10 @@ def test_the_result_gives_the_outputs_of_the_users_class_with_the_trained_weight
 
 def test_a_second_job_on_the_same_network_reuses_the_pruned_one(file: Path, tmp_path: Path) -> None:
     cache = FolderCache(tmp_path / "cache")
-    run(file, tmp_path / "first", cache, prune={"method": "set", "epochs": 1})
+    _, first = run(file, tmp_path / "first", cache, prune={"method": "set", "epochs": 1})
 
     again = safs.capture(Own(), (1, 8)).save(tmp_path / "other-weights.safetensors")
+    assert any("scale belong to no module" in event.message for event in first if isinstance(event, Note))
     same = run(file, tmp_path / "second", cache, prune={"method": "set", "epochs": 1})[0]
     other = run(again, tmp_path / "third", cache, prune={"method": "set", "epochs": 1})[0]
 

@@ -15,13 +15,7 @@ from safs.models.declared.document import Call, DeclaredTensor, Document
 from safs.models.declared.modules import CONTAINER, build_module
 from safs.models.declared.nearest import nearest
 from safs.models.declared.operations import Operation, operations
-
-MODULE = "module"
-"""Target of a call of a module."""
-_MAY_RETURN_THEIR_INPUT = frozenset(
-    {"aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default"}
-    | {"aten.feature_alpha_dropout.default", "aten.type_as.default", "aten.pad.default"}
-)
+from safs.models.declared.writes import MODULE, check_writes
 
 
 def rebuild(document: Document, tensors: Mapping[str, Tensor]) -> GraphNetwork:
@@ -48,8 +42,7 @@ def rebuild(document: Document, tensors: Mapping[str, Tensor]) -> GraphNetwork:
     names = frozenset(name for name, _ in (*network.named_parameters(), *network.named_buffers()))
     parameters = frozenset(name for name, _ in network.named_parameters())
     callable_paths = frozenset(path for path, kind in kinds.items() if kind != CONTAINER)
-    for graph in (document.eval_graph, document.train_graph):
-        _check_writes(graph, parameters)
+    check_writes(document, parameters)
     set_graphs(
         network,
         eval_graph=_graph(document.eval_graph, names, callable_paths),
@@ -144,30 +137,3 @@ def _operation(call: Call) -> Operation:
             f"{where} calls {call.target!r}, which is no supported operation.{nearest(call.target, known)}"
         )
     return known[call.target]
-
-
-def _check_writes(graph: documents.Graph, parameters: frozenset[str]) -> None:
-    """Refuse calls that overwrite the images or a parameter, also through views."""
-    roots: list[object] = [0]
-    for number, call in enumerate(graph.calls, 1):
-        operation = operations().get(call.target)
-        source = _root(call.args[0] if call.args else None, roots)
-        if operation is None or not operation.arguments:
-            roots.append(number)
-            continue
-        first = operation.arguments[0]
-        if first.is_written and (source == 0 or source in parameters):
-            what = "the images" if source == 0 else f"the parameter {source}"
-            raise NetworkError(f"{call.target} in {call.owner or 'the network itself'} overwrites {what}")
-        passes = first.is_view or first.is_written or call.target in _MAY_RETURN_THEIR_INPUT
-        roots.append(source if passes else number)
-
-
-def _root(value: object, roots: list[object]) -> object:
-    match value:
-        case {"node": int(number)} if 0 <= number < len(roots):
-            return roots[number]
-        case {"tensor": str(name)}:
-            return name
-        case _:
-            return None

@@ -195,6 +195,13 @@ def _reversed_view(content: Content) -> Content:
     return content
 
 
+def _inplace_module(content: Content) -> Content:
+    """Overwrite the images by a module."""
+    content["modules"].append({"path": "act", "kind": "ReLU", "arguments": {"inplace": True}})
+    content["train_graph"]["calls"].append(module("act", 0))
+    return content
+
+
 def _batch_squared() -> Callable[[Content], Content]:
     """A value that grows with the square of the batch."""
     flat = {"target": "aten.flatten.using_ints", "args": [{"node": 0}, 0, -1]}
@@ -353,6 +360,33 @@ HOSTILE: dict[str, Hostile] = (
         "integers as logits": (_in_both({"target": "aten.to.dtype", "args": [{"node": 5}, "int64"]}), INVALID, "int64"),
         "another number of classes": (_set("classes", to=3), INVALID, "[2, 3]"),
         "overwritten images": (_bomb("aten.relu_.default", 0), INVALID, "overwrites the images"),
+        "images overwritten by a named argument": (
+            _in_both({"target": "aten.relu_.default", "args": [], "kwargs": {"self": {"node": 0}}}, output=5),
+            INVALID,
+            "overwrites the images",
+        ),
+        "images overwritten by a module": (_inplace_module, INVALID, "overwrites the images"),
+        "images overwritten through a product": (
+            _in_both(
+                {"target": "aten.einsum.default", "args": ["abcd->abdc", [{"node": 0}]]},
+                call("aten.mul_.Tensor", 6, 2.0),
+                output=5,
+            ),
+            INVALID,
+            "overwrites the images",
+        ),
+        "images overwritten as statistics": (
+            _in_both(
+                {"target": "aten.flatten.using_ints", "args": [{"node": 0}]},
+                {
+                    "target": "aten.batch_norm.default",
+                    "args": [{"node": 0}, None, None, {"node": 6}, {"node": 6}, True, 0.1, 1e-5, False],
+                },
+                output=5,
+            ),
+            INVALID,
+            "overwrites the images",
+        ),
         "images overwritten through a view": (_reversed_view, INVALID, "overwrites the images"),
         "an overwritten weight": (
             _bomb("aten.mul_.Tensor", {"tensor": "fc.weight"}, 0.0),
