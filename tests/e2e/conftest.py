@@ -51,14 +51,20 @@ def runner(home: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def client(home: Path, environment: dict[str, str], runner: None) -> Iterator[Client]:
-    """A client of the service: an API process, a runner with its Ray, and SQLite."""
+def address(home: Path, environment: dict[str, str], runner: None) -> Iterator[str]:
+    """The address of the service: an API process, a runner with its Ray, and SQLite."""
     port = free_port()
     api = Child("api", ["api", "--port", str(port)], log=home / "api.log", environment=environment, ready="running on")
     try:
         wait_until(lambda: api.is_ready or api.exit_code is not None, timeout_s=200)
         assert api.is_ready, "\n".join(api.tail())
-        with Client(f"http://127.0.0.1:{port}") as client:
-            yield client
+        yield f"http://127.0.0.1:{port}"
     finally:
         api.stop(grace_s=GRACE_S)
+
+
+@pytest.fixture(scope="package")
+def client(address: str) -> Iterator[Client]:
+    """A client of the service."""
+    with Client(address) as client:
+        yield client

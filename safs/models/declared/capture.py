@@ -20,7 +20,7 @@ from safs.models.declared.file import write
 from safs.models.declared.modules import CONTAINER, build_module, describe
 from safs.models.declared.operations import DTYPES
 from safs.models.declared.packing import Holder, inferred_holders, pack
-from safs.models.declared.rebuild import MODULE
+from safs.models.declared.writes import MODULE
 from safs.modes import in_mode
 
 BATCH = 3
