@@ -13,7 +13,7 @@ from safs.events.progress import plan_stages
 from safs.execution.executor import Executor
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
-from safs.report import comparison_rows, spent
+from safs.report import comparison_rows, deployed, spent
 from safs.reuse.cache import FolderCache, NoCache
 from safs.spec.job import Dispatcher, JobSpec
 from search_spaces import SPACES
@@ -56,6 +56,8 @@ def run_locally(
             cache=NoCache() if reuse is None else FolderCache(reuse),
         )
     console.print_uncut(comparison_table(comparison_rows(result.report)))
+    for line in deployed(result.report):
+        console.print(line, soft_wrap=True)
     if took := spent(result.report):
         console.print(took, soft_wrap=True)
     done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"

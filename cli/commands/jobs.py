@@ -60,7 +60,7 @@ def show(job: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
     from cli.tables import comparison_table, job_table
     from cli.terminal import print_json, stdout
     from safs.client import Client
-    from safs.report import comparison_rows, spent
+    from safs.report import comparison_rows, deployed, spent
 
     console = stdout()
     with Client(url) as client:
@@ -73,6 +73,8 @@ def show(job: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
             report = found.report()
             console.print()
             console.print_uncut(comparison_table(comparison_rows(report)))
+            for line in deployed(report):
+                console.print(line, soft_wrap=True)
             if took := spent(report):
                 console.print(took, soft_wrap=True)
             for note in report["notes"]:

@@ -49,6 +49,12 @@ def open_source(directory: str | Path, data_root: Path | None = None, images: Im
     return Source(directory, opened, load(directory), config, images)
 
 
+def compared_images(validation: data.Split) -> Images:
+    """The first images of a validation split, normalised, on the CPU."""
+    batches = validation.batches(min(COMPARED_IMAGES, len(validation)), device=torch.device("cpu"))
+    return Images(next(iter(batches))[0], "validation split")
+
+
 def _validation_images(config: dict[str, Any], opened: OpenedResult, root: Path | None) -> Images | None:
     blueprint = opened.network.blueprint
     try:
@@ -58,8 +64,7 @@ def _validation_images(config: dict[str, Any], opened: OpenedResult, root: Path 
         )
     except (ValidationError, SafsError, OSError):
         return None  # The data set is on another machine, or the spec is of another version.
-    batches = splits.validation.batches(min(COMPARED_IMAGES, len(splits.validation)), device=torch.device("cpu"))
-    return Images(next(iter(batches))[0], "validation split")
+    return compared_images(splits.validation)
 
 
 def _random_images(opened: OpenedResult) -> Images:

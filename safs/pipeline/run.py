@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from safs import checkpoint, data
+from safs.deploy.measure import check_deployable, measure_deployment
+from safs.deploy.source import compared_images
 from safs.errors import TimeLimitReached, TrainingError
 from safs.estimates import beside_actual, estimate_before_run
 from safs.events.faults import NONE, Faults
@@ -85,6 +87,7 @@ def run_job(
     report = _with_deadline(report, spec.resources.time_limit_s)
     stage_log = StageLog(report, faults)
     preflight = preflight or check(spec, data_root=data_root, weights=dense_weights)
+    check_deployable(spec.deploy.formats, spec.deploy.runtime)
     check_writable(out_dir, 4 * preflight.parameters + REPORT_BYTES)
     splits = data.load(
         spec.data,
@@ -201,10 +204,17 @@ def _write(
         }
         checkpoint.save(folder, winner.network, details)
         verified = checkpoint.verify(folder)
+        deployment = measure_deployment(
+            folder, job.spec.deploy.formats, job.spec.deploy.runtime, compared_images(splits.validation)
+        )
+        for entry in deployment.formats:
+            if entry.error is not None:
+                job.stage_log(Note(f"the result has no export as {entry.format}: {entry.error}", "warning"))
         record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = report.report(job.spec, job.preflight, job.stage_log, rows, winner, verified.sparsity)
     summary["prune"] = details["prune"]
     summary["layers"] = dict(zip(measured, map(asdict, measurements), strict=True))
+    summary["deploy"] = asdict(deployment)
     summary |= beside_actual(job.estimate, job.stage_log)
     report.write(summary, folder / REPORT.filename)
     draw_picture(summary, folder / PICTURE.filename)

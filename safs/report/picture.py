@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safs.report.comparison import ComparisonRow, comparison_rows
+from safs.report.deployed import draw_sizes, draw_times
 from safs.report.kept_inputs import draw_inputs
 from safs.report.layers import draw_dead_neurons, draw_gradient_flow
 from safs.report.spent import spent
@@ -43,7 +44,7 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    rows = 3 if "layers" in report else 2
+    rows = 2 + ("layers" in report) + ("deploy" in report)
     height = _HEAD + rows * _ROW + (rows - 1) * _BELOW_ROW + _FOOT
     with rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH, height), dpi=110)
@@ -59,6 +60,12 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
         _draw_comparison(comparison, comparison_rows(report))
         if "layers" in report:
             _draw_layers(figure, report)
+        if "deploy" in report:
+            sizes, times = _row(figure, rows - 1, _HALF, _HALF)
+            sizes.set_title("Size of the result")
+            draw_sizes(sizes, report["deploy"])
+            times.set_title("Time on this CPU")
+            draw_times(times, report["deploy"])
         figure.savefig(path)
 
 

@@ -25,6 +25,10 @@ Trials = Annotated[int, Field(ge=1, le=10_000)]
 AconStart = Literal["swish", "identity"]
 Dispatcher = Literal["actors", "tune"]
 Precision = Literal["float32", "bfloat16"]
+Format = Literal["compact", "onnx", "pt2", "torch"]
+"""Name in ``safs.deploy.formats.FORMATS``, which this module may not import."""
+Runtime = Literal["torch", "sparse"]
+"""Name in ``safs.deploy.loading.RUNTIMES``, which this module may not import."""
 
 LONGEST_JOB_S = 10 * 365 * 24 * 3600
 
@@ -307,6 +311,15 @@ class FinalSpec(Section):
         return self
 
 
+class DeploySpec(Section):
+    """What is measured about the use of the result; the report has a section about it."""
+
+    formats: list[Format] = Field(["compact"], max_length=10)
+    """Export formats whose size is measured, and whose outputs are compared with those of the result."""
+    runtime: Runtime = "torch"
+    """``sparse`` times the sparse runtime beside PyTorch on this machine's CPU; ``torch`` times nothing."""
+
+
 class ResourcesSpec(Section):
     """Limits on what the job may use."""
 
@@ -344,6 +357,7 @@ class JobSpec(Section):
     tune: TuneSpec
     joint: JointSpec
     final: FinalSpec
+    deploy: DeploySpec = DeploySpec()
     resources: ResourcesSpec = ResourcesSpec()
     warm_start: int = Field(0, ge=0, le=20)
     """Number of winners of earlier jobs on the same architecture, with any data, that the searches try first."""

@@ -54,6 +54,17 @@ def test_the_comparison_has_all_six_rows_with_both_accuracies_and_exact_sparsity
         assert 0 <= row["test_accuracy"] <= 1
 
 
+def test_the_report_has_the_size_of_the_compact_checkpoint_and_its_outputs_are_equal(finished: Finished) -> None:
+    section = finished.result.report["deploy"]
+
+    (compact,) = section["formats"]
+    assert compact["format"] == "compact"
+    assert section["bound_bytes"] < compact["size_bytes"] < section["checkpoint_bytes"] / 5
+    assert compact["equality"]["source"] == "validation split"
+    assert compact["equality"]["largest_difference"] == 0
+    assert json.loads((finished.result.directory / "report.json").read_text())["deploy"]["formats"][0] == compact
+
+
 def test_the_result_is_the_best_finalist_on_validation(finished: Finished) -> None:
     finalists = finished.result.report["rows"][2:]
     best = max(row["validation_accuracy"] for row in finalists)

@@ -1,0 +1,92 @@
+"""Sizes and times of a result: two sentences for tables, and the panels of the picture."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from safs.report.style import BLUE, DARK, GREEN, GREY, say
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NO_GAIN = 1.05
+"""Gain up to which the sparse runtime counts as no faster."""
+
+
+def deployed(report: Mapping[str, Any]) -> list[str]:
+    """Two sentences about the sizes and the times in a report.json, or fewer if it has less.
+
+    >>> deployed({"deploy": {"checkpoint_bytes": 1000, "formats": [], "times": [], "error": None}})
+    []
+    """
+    section = report.get("deploy")
+    if section is None:
+        return []
+    return [line for line in (_sizes(section), _times(section)) if line]
+
+
+def draw_sizes(axes: "Axes", section: Mapping[str, Any]) -> None:
+    """Draw the bytes of the checkpoint, of each format, and of the entropy bound."""
+    written = [(entry["format"], entry["size_bytes"]) for entry in section["formats"] if entry["size_bytes"]]
+    bars = [("checkpoint", section["checkpoint_bytes"], GREY)]
+    bars += [(name, size, GREEN) for name, size in written]
+    bars += [("entropy bound", section["bound_bytes"], BLUE)]
+    for place, (_, size, colour) in enumerate(bars):
+        axes.barh(place, size / 1000, height=0.6, color=colour)
+        axes.text(1.02 * size / 1000, place, size_text(size), va="center", fontsize=9, color=DARK)
+    axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.25 * max(size for _, size, _ in bars) / 1000), xlabel="kB")
+    axes.grid(axis="x")
+
+
+def draw_times(axes: "Axes", section: Mapping[str, Any]) -> None:
+    """Draw the milliseconds of a batch, by PyTorch and by the sparse runtime."""
+    if not section["times"]:
+        say(axes, section["error"] or "not part of this job")
+        return
+    labels = []
+    for place, entry in enumerate(section["times"]):
+        for offset, key, colour in ((-0.19, "dense_ms", GREY), (0.19, "sparse_ms", GREEN)):
+            value = entry[key] / entry["batch"]
+            axes.barh(place + offset, value, height=0.36, color=colour)
+            axes.text(1.02 * value, place + offset, f"{value:.3g}", va="center", fontsize=9, color=DARK)
+        labels.append(f"batch of {entry['batch']}\n{_gain(entry)}")
+    longest = max(max(entry["dense_ms"], entry["sparse_ms"]) / entry["batch"] for entry in section["times"])
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.2 * longest), xlabel="ms an image: PyTorch (grey) and the sparse runtime (green)")
+    axes.grid(axis="x")
+
+
+def size_text(size: int) -> str:
+    """A size for people.
+
+    >>> size_text(512), size_text(22_274), size_text(44_800_000)
+    ('512 bytes', '22.3 kB', '44.8 MB')
+    """
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def _sizes(section: Mapping[str, Any]) -> str:
+    parts = [
+        f"{entry['format']} {size_text(entry['size_bytes'])}" if entry["size_bytes"] else f"{entry['format']} failed"
+        for entry in section["formats"]
+    ]
+    return f"sizes: {', '.join(parts)}; the checkpoint has {size_text(section['checkpoint_bytes'])}" if parts else ""
+
+
+def _times(section: Mapping[str, Any]) -> str:
+    if not section["times"]:
+        return f"the sparse runtime could not be measured: {section['error']}" if section["error"] else ""
+    parts = [
+        f"batch {entry['batch']} {entry['sparse_ms']:.3g} ms, dense {entry['dense_ms']:.3g} ms ({_gain(entry)})"
+        for entry in section["times"]
+    ]
+    return f"sparse runtime: {'; '.join(parts)}; {section['cpu']}, {section['threads']} thread(s)"
+
+
+def _gain(entry: Mapping[str, Any]) -> str:
+    gain = entry["dense_ms"] / entry["sparse_ms"]
+    return f"{gain:.1f} times faster" if gain >= NO_GAIN else "no gain on this machine"
