@@ -1,4 +1,4 @@
-"""What a result costs where it is used: bytes in each format, and milliseconds on this CPU."""
+"""The cost of a result in use: bytes in each format, and milliseconds on this CPU."""
 
 import platform
 import time
@@ -51,7 +51,7 @@ class BatchTime:
 
     @property
     def gain(self) -> float:
-        """How many times faster the runtime ``sparse`` is."""
+        """The dense time divided by that of the runtime ``sparse``."""
         return self.dense_ms / self.sparse_ms
 
 

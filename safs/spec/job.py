@@ -312,7 +312,7 @@ class FinalSpec(Section):
 
 
 class DeploySpec(Section):
-    """What is measured about the use of the result; the report has a section about it."""
+    """Measurements of the result in use, which the report has a section about."""
 
     formats: list[Format] = Field(["compact"], max_length=10)
     """Export formats whose size is measured, and whose outputs are compared with those of the result."""
