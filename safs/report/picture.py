@@ -50,7 +50,7 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
         figure = Figure(figsize=(_WIDTH, height), dpi=110)
         figure.text(_LEFT / _WIDTH, 1 - 0.5 / height, _headline(report), fontsize=18, fontweight="bold")
         figure.text(_LEFT / _WIDTH, 1 - 0.83 / height, _subtitle(report), fontsize=12, color=DARK)
-        figure.text(_LEFT / _WIDTH, 1 - 1.05 / height, _effort(report), fontsize=10, color=GREY)
+        figure.text(_LEFT / _WIDTH, 1 - 1.05 / height, _size_and_cost(report), fontsize=11, color=GREY)
         for panel, draw in zip(_row(figure, 0, _HALF, _HALF), _searches_of(report), strict=True):
             draw(panel, report)
         sites, comparison = _row(figure, 1, _HALF, _HALF)
@@ -100,22 +100,29 @@ def _headline(report: Mapping[str, Any]) -> str:
 
 
 def _subtitle(report: Mapping[str, Any]) -> str:
-    rows, sparsity = _rows_by_name(report), report["sparsity"]
-    result, default = rows[report["result"]], rows.get("default")
-    kept = f"{sparsity['live']:,} of {sparsity['weights']:,} weights{_operations(report)} are left."
+    """The test accuracy of the result, and its gain over the baselines."""
+    rows = _rows_by_name(report)
+    result, default, one_shot = rows[report["result"]], rows.get("default"), rows.get("one_shot")
     reached = f"{result['label']}: {result['test_accuracy']:.1%} test accuracy"
     if default is None:
-        return f"{reached}; the default protocol broke down. {kept}"
+        return f"{reached}; the default protocol broke down."
     if default is result:
-        return f"Nothing beat the {reached}. {kept}"
-    points = 100 * (result["test_accuracy"] - default["test_accuracy"])
-    return f"{reached}, {points:+.1f} points on the default protocol's {default['test_accuracy']:.1%}. {kept}"
+        return f"Nothing beat the {reached}."
+    gain = f"{_points(result, default)} on the default protocol's {default['test_accuracy']:.1%}"
+    if one_shot is not None and one_shot["test_accuracy"] is not None:
+        gain += f", {_points(result, one_shot)} on its {one_shot['test_accuracy']:.1%} after one-shot pruning"
+    return f"{reached}, {gain}."
 
 
-def _effort(report: Mapping[str, Any]) -> str:
-    """A sentence about the cost of the job; empty if the report has none."""
-    took = spent(report)
-    return "" if took is None else f"It {took}."
+def _points(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
+    return f"{100 * (row['test_accuracy'] - baseline['test_accuracy']):+.1f} points"
+
+
+def _size_and_cost(report: Mapping[str, Any]) -> str:
+    """The weights and operations that are left, and the cost of the job if the report has it."""
+    sparsity, took = report["sparsity"], spent(report)
+    kept = f"{sparsity['live']:,} of {sparsity['weights']:,} weights{_operations(report)} are left."
+    return kept if took is None else f"{kept} The job {took}."
 
 
 def _operations(report: Mapping[str, Any]) -> str:
@@ -247,7 +254,7 @@ def _draw_comparison(axes: "Axes", rows: Sequence[ComparisonRow]) -> None:
         dark, pale = (GREEN, PALE_GREEN) if row.is_result else (BLUE, PALE_BLUE)
         _draw_bar(axes, place - 0.19, row.validation_accuracy, pale)
         _draw_bar(axes, place + 0.19, row.test_accuracy, dark)
-    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_yticks(range(len(rows)), [row.label.replace(", ", ",\n") for row in rows])
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set(fontweight="bold" if row.is_result else "normal", color=GREEN if row.is_result else DARK)
     axes.invert_yaxis()
