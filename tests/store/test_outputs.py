@@ -112,6 +112,13 @@ def test_winners_are_those_of_succeeded_jobs_on_the_architecture_the_newest_firs
     assert winners(database, "mlp") == []
 
 
+def test_winners_on_own_networks_are_those_of_the_same_identity(database: Database) -> None:
+    same = succeed(database, "", {"winner": {"number": 1}, "identity": "network/abc"})
+    succeed(database, "", {"winner": {"number": 2}, "identity": "network/def"})
+
+    assert winners(database, "network/abc") == [(same, {"number": 1})]
+
+
 def test_winners_that_are_alike_are_told_once_and_no_more_than_asked_for(database: Database) -> None:
     ids = [succeed(database, "lenet5", {"winner": {"sites": {"a": "swish", "b": str(n // 2)}}}) for n in range(6)]
 

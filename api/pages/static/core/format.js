@@ -10,6 +10,11 @@ export function sparsity(fraction) {
   return isNumber(fraction) ? `${Number((100 * fraction).toFixed(4))}%` : "";
 }
 
+/** The network of a job spec: its architecture, or that it is the user's own. */
+export function network(spec) {
+  return spec.model.architecture || "own network";
+}
+
 /** A difference of accuracies in percentage points, with its sign. */
 export function points(difference) {
   if (!isNumber(difference)) return "";

@@ -2,7 +2,7 @@
 import { post, ROOT } from "../core/api.js";
 import { fill, h, setAttribute, setText, show } from "../core/dom.js";
 import { setTitle } from "../core/frame.js";
-import { age, count, duration, moment, percent, points, sparsity } from "../core/format.js";
+import { age, count, duration, moment, network, percent, points, sparsity } from "../core/format.js";
 import { badge, progressBar, stageLabel } from "../core/states.js";
 
 const TILES = ["best", "default", "gain", "live", "time"];
@@ -32,7 +32,7 @@ export function headerPanel(model, onChange) {
 
   function update() {
     const { job } = model;
-    const name = job.name || `${job.spec.model.architecture} at ${sparsity(job.spec.sparsity)}`;
+    const name = job.name || `${network(job.spec)} at ${sparsity(job.spec.sparsity)}`;
     setTitle(name);
     setText(title, name);
     state.update(job.state);
@@ -98,7 +98,7 @@ function showTime(target, job) {
 function showFacts(node, job) {
   const { spec } = job;
   const parts = [
-    `${spec.model.architecture} on ${spec.data.dataset}`,
+    `${network(spec)} on ${spec.data.dataset}`,
     `${sparsity(spec.sparsity)} by ${spec.prune.method}`,
     `preset ${spec.preset}`,
     `seed ${spec.seed}`,

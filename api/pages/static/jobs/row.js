@@ -1,7 +1,7 @@
 // One job as a row of the list.
 import { ROOT } from "../core/api.js";
 import { h, setAttribute, setText } from "../core/dom.js";
-import { age, duration, moment, percent, points, sparsity } from "../core/format.js";
+import { age, duration, moment, network, percent, points, sparsity } from "../core/format.js";
 import { badge, FINAL, progressBar, stageLabel } from "../core/states.js";
 
 export const COLUMNS = [
@@ -55,8 +55,8 @@ export function jobRow(job, chosen, onChoice) {
 
   function update(now) {
     state.update(now.state);
-    setText(name, now.name || now.spec.model.architecture);
-    setText(cells.network, now.spec.model.architecture);
+    setText(name, now.name || network(now.spec));
+    setText(cells.network, network(now.spec));
     setText(cells.data, now.spec.data.dataset);
     setText(cells.sparsity, sparsity(now.spec.sparsity));
     setText(cells.owner, now.owner);
