@@ -57,7 +57,7 @@ def add_pages(app: FastAPI, root_path: str = "") -> None:
     router = APIRouter(include_in_schema=False)
     for path, page in _PAGES.items():
         assert path == JOB_PAGE or path in PAGES, f"{path} would need a key"
-        html = environment.get_template("page.html").render(page=page)
+        html = environment.get_template("page.html").render(page=page, modules=static.modules(page.script))
         router.add_api_route(path, _serve_page(html), methods=["GET"], name=page.script)
     router.add_api_route("/static/{wanted}/{name:path}", _serve_files(static), methods=["GET"], name="static file")
     app.include_router(router)

@@ -5,13 +5,15 @@ and a module that imports its neighbour by a relative address always gets the ne
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from posixpath import normpath
 
 PLOTLY = "plotly.min.js"
 """Name under which plotly.js is served."""
@@ -44,6 +46,20 @@ class StaticFiles:
         """The address of a file; raises ``KeyError`` if there is none of this name."""
         self.files[name]
         return f"/static/{self.version}/{name}"
+
+    def modules(self, name: str) -> list[str]:
+        """The addresses of all modules that a module needs, so that a browser can fetch them at once."""
+        found: list[str] = []
+        waiting = [name]
+        while waiting:
+            one = waiting.pop()
+            source = self.files[one].content.decode()
+            for imported in re.findall(r'from "([^"]+\.js)"', source):
+                path = normpath(f"{PurePosixPath(one).parent}/{imported}")
+                if path not in found:
+                    found.append(path)
+                    waiting.append(path)
+        return [self.address(one) for one in sorted(found)]
 
 
 def read_static_files() -> StaticFiles:

@@ -15,15 +15,27 @@ export function picture({ label, height, draw, onPoint, onPick, onKey, onLeave }
   const node = h("div", { class: "picture" }, canvas, tip);
   const context = canvas.getContext("2d");
   let width = 0;
+  let inView = false;
+  let late = true;
 
+  /** Draw now, or as soon as the picture comes into view: most pictures of a long page are out of sight. */
   function redraw() {
-    const tall = typeof height === "function" ? height() : height;
-    if (!node.isConnected || node.clientWidth === 0) return;
+    canvas.style.height = `${tallness()}px`;
+    late = !inView;
+    if (inView) drawNow();
+  }
+
+  function tallness() {
+    return typeof height === "function" ? height() : height;
+  }
+
+  function drawNow() {
+    const tall = tallness();
+    if (node.clientWidth === 0) return;
     width = node.clientWidth;
     const sharpness = window.devicePixelRatio || 1;
     const pixels = [Math.round(width * sharpness), Math.round(tall * sharpness)];
     if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
-    canvas.style.height = `${tall}px`;
     context.setTransform(sharpness, 0, 0, sharpness, 0, 0);
     context.clearRect(0, 0, width, tall);
     context.font = "12px system-ui, sans-serif";
@@ -53,6 +65,13 @@ export function picture({ label, height, draw, onPoint, onPick, onKey, onLeave }
       onLeave?.();
     });
   }
+  new IntersectionObserver(
+    (entries) => {
+      inView = entries.at(-1).isIntersecting;
+      if (inView && late) redraw();
+    },
+    { rootMargin: "200px" },
+  ).observe(node);
   new ResizeObserver(() => node.clientWidth !== width && redraw()).observe(node);
   onTheme(redraw);
   return { node, redraw, showTip, canvas };

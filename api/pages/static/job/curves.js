@@ -2,9 +2,7 @@
 import { chart, plain } from "../chart/plotly.js";
 import { get } from "../core/api.js";
 import { h, setText } from "../core/dom.js";
-import { percent } from "../core/format.js";
 import { stageLabel } from "../core/states.js";
-import { byRank, isRanked } from "./trials.js";
 import { view } from "./view.js";
 
 const BEST = 5;
@@ -32,10 +30,12 @@ export function curvesPanel(model) {
     drawing.redraw();
   }
 
-  new IntersectionObserver((entries) => {
-    node.dataset.seen = entries.some((entry) => entry.isIntersecting) ? "yes" : (node.dataset.seen ?? "");
-    if (node.dataset.seen) update();
-  }).observe(node);
+  const see = (entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    node.dataset.seen = "yes";
+    update();
+  };
+  new IntersectionObserver(see, { rootMargin: "300px" }).observe(node);
 
   function update() {
     const trials = chosenTrials(model);
@@ -52,7 +52,7 @@ export function curvesPanel(model) {
 
 function chosenTrials(model) {
   if (view.selected.size) return [...view.selected].map((key) => model.trials.get(key)).filter((trial) => trial && trial.state !== "running");
-  return model.shown.filter(isRanked).sort(byRank).slice(0, BEST);
+  return model.ranked.slice(0, BEST);
 }
 
 function figure(lines) {
@@ -67,9 +67,4 @@ function figure(lines) {
     })),
     layout: { xaxis: { title: { text: "epoch" }, rangemode: "tozero" }, yaxis: { tickformat: ".0%", title: { text: "validation accuracy" } }, showlegend: true },
   };
-}
-
-/** The accuracy that a trial ends with, for lists. */
-export function endOf(trial) {
-  return percent(trial.accuracy, 2);
 }

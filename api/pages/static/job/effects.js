@@ -2,30 +2,40 @@
 import { h, fill } from "../core/dom.js";
 import { points } from "../core/format.js";
 import { inLegendOrder, operatorCss } from "../core/operators.js";
-import { isRanked } from "./trials.js";
+import { sitesOf } from "./map_margins.js";
+import { hasOperators, isRanked } from "./trials.js";
+import { view } from "./view.js";
 
 const FEWEST = 3;
 
-/** Rows of mean differences: site -> operator -> {mean, n}. Trials are compared with those of the same epochs alone. */
-export function effectsOf(trials) {
-  const ranked = trials.filter((trial) => isRanked(trial) && Object.keys(trial.sites).length > 0);
+/** Rows of mean differences: site -> operator -> {sum, n}. Trials are compared with those of the same epochs alone. */
+export function effectsOf(trials, paths) {
+  const ranked = trials.filter((trial) => isRanked(trial) && hasOperators(trial));
   const groups = new Map();
   for (const trial of ranked) {
-    const key = `${trial.stage}|${trial.epochs}`;
-    groups.set(key, [...(groups.get(key) ?? []), trial.accuracy]);
+    const key = groupOf(trial);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(trial.accuracy);
   }
   const medians = new Map([...groups].map(([key, values]) => [key, median(values)]));
   const found = new Map();
-  for (const trial of ranked) {
-    const difference = trial.accuracy - medians.get(`${trial.stage}|${trial.epochs}`);
-    for (const [path, name] of Object.entries(trial.sites)) {
-      const row = found.get(path) ?? found.set(path, new Map()).get(path);
-      const cell = row.get(name) ?? row.set(name, { sum: 0, n: 0 }).get(name);
-      cell.sum += difference;
+  for (const path of paths) {
+    const row = new Map();
+    for (const trial of ranked) {
+      const name = trial.operatorAt(path);
+      if (name === undefined) continue;
+      if (!row.has(name)) row.set(name, { sum: 0, n: 0 });
+      const cell = row.get(name);
+      cell.sum += trial.accuracy - medians.get(groupOf(trial));
       cell.n += 1;
     }
+    if (row.size) found.set(path, row);
   }
   return found;
+}
+
+function groupOf(trial) {
+  return trial.stage + trial.epochs;
 }
 
 function median(values) {
@@ -47,10 +57,10 @@ export function effectsPanel(model) {
   return {
     node,
     update() {
-      const wanted = `${model.trials.version}|${model.shown.length}`;
+      const wanted = `${model.trials.version}|${view.stage}|${model.report !== null}`;
       if (wanted === drawn) return;
       drawn = wanted;
-      const effects = effectsOf(model.shown);
+      const effects = effectsOf(model.shown, sitesOf(model).map((site) => site.path));
       node.hidden = effects.size === 0;
       if (!node.hidden) drawTable(table, effects);
     },

@@ -1,10 +1,10 @@
 // History: every trial at its time, the running best, and the default protocol as a line.
-import { drawAxes, line } from "../chart/axes.js";
-import { inks, picture } from "../chart/canvas.js";
+import { picture } from "../chart/canvas.js";
 import { extent, scale } from "../chart/scale.js";
 import { h, fill } from "../core/dom.js";
 import { duration, percent } from "../core/format.js";
 import { stageLabel } from "../core/states.js";
+import { MANY, paint } from "./history_drawing.js";
 import { isRanked } from "./trials.js";
 import { setView, toggle, view } from "./view.js";
 
@@ -29,7 +29,7 @@ export function historyPanel(model) {
     label: "Validation accuracy of every trial, with the running best",
     height: HEIGHT,
     draw: (context, width, height) => {
-      points = place(model, width, height);
+      points = model.remembered(`history ${view.by} ${width} ${model.baseline}`, () => place(model, width, height));
       paint(context, model, points, cursor);
     },
     onPoint: (x, y) => tipOf(nearest(points, x, y)),
@@ -75,6 +75,8 @@ function describe(canvas, legend, model) {
   const facts = [`${count(isRanked)} done`, `${count((one) => one.state === "failed")} failed`, `${count((one) => one.left)} stopped early`];
   const text = best ? `best ${percent(best.accuracy)} by trial ${best.number} of ${stageLabel(best.stage).toLowerCase()}` : "no trial is done";
   canvas.setAttribute("aria-label", `Validation accuracy of ${trials.length} trials: ${facts.join(", ")}; ${text}`);
+  if (legend.dataset.baseline === String(model.baseline)) return;
+  legend.dataset.baseline = String(model.baseline);
   fill(
     legend,
     key("dot", "done"), key("ring", "stopped early"), key("cross", "failed"),
@@ -105,7 +107,7 @@ function place(model, width, height) {
     trial,
     x: x.to(values[at]),
     y: trial.accuracy === null ? box.bottom - 4 : y.to(trial.accuracy),
-    r: (trials.length > 2000 ? 1.6 : 2.4) + (trials.length > 2000 ? 1.2 : 2.6) * Math.sqrt(trial.epochs / longest),
+    r: (trials.length > MANY ? 1.6 : 2.4) + (trials.length > MANY ? 1.2 : 2.6) * Math.sqrt(trial.epochs / longest),
   }));
   return Object.assign(points, { box, scales: { x, y }, axis });
 }
@@ -113,115 +115,6 @@ function place(model, width, height) {
 function trained(trial, model) {
   const before = trial.continues === null || trial.continues === undefined ? null : model.trials.get(`${trial.stage}-${trial.continues}`);
   return trial.epochs - (before?.epochs ?? 0);
-}
-
-function paint(context, model, points, cursor) {
-  const ink = inks();
-  const { box, scales, axis } = points;
-  drawAxes(context, box, ink, {
-    x: { scale: scales.x, format: axis.format, title: axis.title },
-    y: { scale: scales.y, format: (value) => percent(value, 0) },
-  });
-  stageBands(context, points, ink);
-  promotions(context, points, ink);
-  if (model.baseline !== null) {
-    context.setLineDash([6, 4]);
-    context.lineWidth = 1.5;
-    const at = scales.y.to(model.baseline);
-    line(context, box.left, at, box.right, at, ink.series[1]);
-    context.setLineDash([]);
-  }
-  const chosen = view.selected.size > 0;
-  for (const point of points) drawPoint(context, point, ink, chosen && !view.selected.has(point.trial.key) ? 0.3 : 0.85);
-  context.globalAlpha = 1;
-  runningBest(context, points, ink);
-  for (const point of points) if (view.selected.has(point.trial.key)) ring(context, point, ink.ink);
-  if (points[cursor]) ring(context, points[cursor], ink.accent);
-  if (!points.length) {
-    context.textAlign = "center";
-    context.fillStyle = ink.muted;
-    context.fillText("No trial has begun yet.", (box.left + box.right) / 2, (box.top + box.bottom) / 2);
-  }
-}
-
-function drawPoint(context, { trial, x, y, r }, ink, alpha) {
-  context.globalAlpha = trial.state === "running" ? 0.5 : alpha;
-  if (trial.state === "failed" || trial.state === "interrupted") {
-    context.strokeStyle = trial.state === "failed" ? ink.bad : ink.muted;
-    context.lineWidth = 1.6;
-    context.beginPath();
-    context.moveTo(x - 3.5, y - 3.5);
-    context.lineTo(x + 3.5, y + 3.5);
-    context.moveTo(x + 3.5, y - 3.5);
-    context.lineTo(x - 3.5, y + 3.5);
-    context.stroke();
-    return;
-  }
-  context.beginPath();
-  context.arc(x, y, r, 0, 7);
-  if (trial.left || trial.state === "running") {
-    context.strokeStyle = trial.left ? ink.series[3] : ink.muted;
-    context.lineWidth = 1.4;
-    context.stroke();
-  } else {
-    context.fillStyle = ink.point;
-    context.fill();
-  }
-}
-
-function ring(context, { x, y, r }, stroke) {
-  context.strokeStyle = stroke;
-  context.lineWidth = 2;
-  context.beginPath();
-  context.arc(x, y, r + 3, 0, 7);
-  context.stroke();
-}
-
-/** Lines from a trial of a halving rung to the trial that continues it. */
-function promotions(context, points, ink) {
-  if (points.length > 3000) return;
-  const places = new Map(points.map((point) => [point.trial.key, point]));
-  context.lineWidth = 1;
-  context.globalAlpha = 0.45;
-  for (const point of points) {
-    const from = point.trial.continues === null || point.trial.continues === undefined ? null : places.get(`${point.trial.stage}-${point.trial.continues}`);
-    if (from && point.trial.accuracy !== null && from.trial.accuracy !== null) line(context, from.x, from.y, point.x, point.y, ink["line-strong"]);
-  }
-  context.globalAlpha = 1;
-}
-
-function runningBest(context, points, ink) {
-  let best = -Infinity;
-  let y = 0;
-  context.strokeStyle = ink.series[2];
-  context.lineWidth = 2;
-  context.beginPath();
-  const inOrder = [...points].sort((one, other) => one.x - other.x);
-  for (const point of inOrder) {
-    if (!isRanked(point.trial) || point.trial.accuracy <= best) continue;
-    if (best === -Infinity) context.moveTo(point.x, point.y);
-    else {
-      context.lineTo(point.x, y);
-      context.lineTo(point.x, point.y);
-    }
-    best = point.trial.accuracy;
-    y = point.y;
-  }
-  if (best > -Infinity) context.lineTo(points.box.right, y);
-  context.stroke();
-}
-
-function stageBands(context, points, ink) {
-  let stage = null;
-  context.textAlign = "left";
-  context.textBaseline = "middle";
-  for (const point of points) {
-    if (point.trial.stage === stage) continue;
-    if (stage !== null) line(context, point.x - 4, points.box.top - 16, point.x - 4, points.box.bottom, ink["line-strong"]);
-    stage = point.trial.stage;
-    context.fillStyle = ink.muted;
-    context.fillText(stageLabel(stage), point.x, points.box.top - 12);
-  }
 }
 
 function nearest(points, x, y) {

@@ -1,5 +1,6 @@
 // What stands beside the rows of the activation map: the layer's density and dead neurons, own and best operator.
 import { operatorCss } from "../core/operators.js";
+import { hasOperators } from "./trials.js";
 
 /** Pixels left of the map. */
 export const LEFT = 210;
@@ -11,7 +12,7 @@ const LONGEST_NAME = 15;
 /** The sites in the order of their calls, with what the report measured at each. */
 export function sitesOf(model) {
   const measured = new Map((model.report?.layers?.[model.report.result]?.sites ?? []).map((site) => [site.path, site]));
-  const known = model.trials.rows.find((trial) => Object.keys(trial.sites).length > 0);
+  const known = model.trials.rows.find((trial) => hasOperators(trial) && Object.keys(trial.sites).length > 0);
   const searched = Object.keys(known?.sites ?? {});
   const reported = model.report?.sites ?? [];
   // With the scope `block` or `network`, a row is a group of sites, which the report does not list.

@@ -14,6 +14,7 @@ export class JobModel {
     this.report = null;
     this.stages = new Map();
     this.messages = [];
+    this.cache = new Map();
   }
 
   /** Fetch the job, its trials and what its stages said. The events after `job.event_count` continue this. */
@@ -66,28 +67,36 @@ export class JobModel {
 
   /** The trials of the searches that the chosen stage lets through. */
   get shown() {
-    if (this.cached?.version !== this.trials.version || this.cached.stage !== view.stage) {
-      const rows = this.trials.rows.filter((trial) => trial.isSearch && (!view.stage || trial.stage === view.stage));
-      this.cached = { version: this.trials.version, stage: view.stage, rows };
-    }
-    return this.cached.rows;
+    return this.remembered("shown", () => this.trials.rows.filter((trial) => trial.isSearch && (!view.stage || trial.stage === view.stage)));
+  }
+
+  /** The shown trials that are done, the best first. */
+  get ranked() {
+    return this.remembered("ranked", () => this.shown.filter(isRanked).sort(byRank));
+  }
+
+  /** The value of `compute()`, which is computed again only for other trials or another stage. */
+  remembered(name, compute) {
+    const mark = `${this.trials.version}|${view.stage}`;
+    if (this.cache.get(name)?.mark !== mark) this.cache.set(name, { mark, value: compute() });
+    return this.cache.get(name).value;
   }
 
   /** The searches that have trials, in the order of the job. */
   get searches() {
-    return [...new Set(this.trials.rows.filter((trial) => trial.isSearch).map((trial) => trial.stage))];
+    return this.remembered("searches", () => [...new Set(this.trials.rows.filter((trial) => trial.isSearch).map((trial) => trial.stage))]);
   }
 
   /** The best shown trial that is done; undefined if there is none. */
   get best() {
-    return this.shown.filter(isRanked).sort(byRank)[0];
+    return this.ranked[0];
   }
 
   /** Validation accuracy of the default protocol; null until its training is done. */
   get baseline() {
     const row = this.report?.rows.find((one) => one.name === "default");
     if (row) return row.validation_accuracy;
-    const done = this.trials.rows.filter((one) => one.stage === "final" && one.recipe.candidate === "default" && isRanked(one));
+    const done = this.remembered("default", () => this.trials.rows.filter((one) => one.stage === "final" && one.recipe.candidate === "default" && isRanked(one)));
     return done.length ? done.reduce((sum, one) => sum + one.accuracy, 0) / done.length : null;
   }
 }

@@ -15,11 +15,14 @@ const WIDE_RANGE = 50;
 export function slicesPanel(model) {
   const box = h("div", { class: "slices" });
   const node = h("section", { class: "card wide", "aria-labelledby": "slices", hidden: true }, h("header", {}, h("h2", { id: "slices" }, "Recipe"), h("span", { class: "hint" }, "accuracy of finished trials against each hyperparameter; darker: more epochs")), box);
+  let seen = "";
+  let varied = [];
   return {
     node,
     update() {
-      const trials = model.shown.filter((trial) => isRanked(trial) && Object.keys(trial.recipe).length > 0);
-      const varied = hyperparameters(trials);
+      const wanted = `${model.trials.version}|${view.stage}`;
+      if (wanted !== seen) varied = hyperparameters(model.shown.filter(isRanked));
+      seen = wanted;
       node.hidden = varied.length === 0;
       keyed(box, varied, (name) => name, (name) => slice(model, name));
     },
@@ -58,9 +61,9 @@ function slice(model, name) {
 }
 
 function place(model, name, width, height) {
-  const trials = model.shown.filter((trial) => isRanked(trial) && name in trial.recipe);
+  const trials = model.shown.filter((trial) => isRanked(trial) && trial.valueOf(name) !== undefined);
   const box = { left: 40, right: width - 8, top: 8, bottom: height - 26 };
-  const values = trials.map((trial) => trial.recipe[name]);
+  const values = trials.map((trial) => trial.valueOf(name));
   const axis = values.every((value) => typeof value === "number") ? numberAxis(values, box) : wordAxis(values, box);
   const [low, high] = extent(model.shown.map((trial) => trial.accuracy), [0, 1]);
   const y = scale([Math.max(0, low), Math.min(1.01, high)], [box.bottom, box.top]);
@@ -98,13 +101,11 @@ function paint(context, points) {
   const ink = inks();
   drawAxes(context, points.box, ink, { x: points.axis.draw, y: { scale: points.y, format: (value) => percent(value, 0), count: 3 } });
   context.fillStyle = ink.point;
-  const small = points.length > 2000;
+  const side = points.length > 2000 ? 2 : 5;
   for (const { trial, x, y, alpha } of points) {
     const chosen = view.selected.has(trial.key);
     context.globalAlpha = view.selected.size && !chosen ? 0.15 : alpha;
-    context.beginPath();
-    context.arc(x, y, small ? 1.6 : 3, 0, 7);
-    context.fill();
+    context.fillRect(x - side / 2, y - side / 2, side, side);
     if (!chosen) continue;
     context.globalAlpha = 1;
     context.strokeStyle = ink.ink;

@@ -33,6 +33,17 @@ class ColumnTrial {
     return this.remember("recipe", this.table.hyperparameters, (value) => value);
   }
 
+  /** The operator at a site; undefined if the trial chose none. */
+  operatorAt(path) {
+    const code = this.table.sites[path]?.[this.at];
+    return code === null || code === undefined ? undefined : this.table.operators[code];
+  }
+
+  /** The value of a hyperparameter; undefined if the trial has none. */
+  valueOf(name) {
+    return this.table.hyperparameters[name]?.[this.at] ?? undefined;
+  }
+
   remember(name, columns, read) {
     const found = {};
     for (const key of Object.keys(columns)) {
@@ -79,6 +90,8 @@ export class Trials {
     const known = this.get(key);
     const isSite = (name) => stage === "activations" || name.startsWith(OPERATOR);
     const entries = Object.entries(candidate.config);
+    const sites = Object.fromEntries(entries.filter(([name]) => isSite(name)).map(([name, value]) => [name.replace(OPERATOR, ""), value]));
+    const recipe = Object.fromEntries(entries.filter(([name]) => !isSite(name)));
     this.keep({
       ...candidate,
       ...more,
@@ -86,8 +99,10 @@ export class Trials {
       stage,
       isSearch: SEARCHES.includes(stage),
       started: known?.started ?? started,
-      sites: Object.fromEntries(entries.filter(([name]) => isSite(name)).map(([name, value]) => [name.replace(OPERATOR, ""), value])),
-      recipe: Object.fromEntries(entries.filter(([name]) => !isSite(name))),
+      sites,
+      recipe,
+      operatorAt: (path) => sites[path],
+      valueOf: (name) => recipe[name],
     });
   }
 
@@ -131,6 +146,11 @@ export function byRank(one, other) {
     (one.cross_entropy ?? Infinity) - (other.cross_entropy ?? Infinity) ||
     one.number - other.number
   );
+}
+
+/** True if the trial's stage searches operators. */
+export function hasOperators(trial) {
+  return trial.stage === "activations" || trial.stage === "joint";
 }
 
 /** True if the trial has a result that counts. */

@@ -44,7 +44,7 @@ export function trialsPanel(model) {
     const pages = Math.max(1, Math.ceil(sorted.length / PAGE_SIZE));
     page = Math.max(0, Math.min(page, pages - 1));
     const wanted = `${model.trials.version}|${view.stage}|${order.value}|${state.value}`;
-    if (seen !== wanted) sorted = model.shown.filter(fits).sort(ORDERS[order.value].sort);
+    if (seen !== wanted) sorted = [...model.shown].filter(fits).sort(ORDERS[order.value].sort);
     seen = wanted;
     const shown = sorted.slice(page * PAGE_SIZE, (page + 1) * PAGE_SIZE);
     keyed(body, shown, (trial) => trial.key, trialRow);

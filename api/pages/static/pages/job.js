@@ -19,6 +19,7 @@ import { trialsPanel } from "../job/trials_table.js";
 import { onView } from "../job/view.js";
 
 const REFRESH_MS = 2000;
+const URGENT = 5;
 const PANELS = [
   stagesPanel,
   resultsPanel,
@@ -52,15 +53,30 @@ async function start() {
   const [head, stages, ...rest] = panels.map((panel) => panel.node);
   fill(main, head, stages, h("div", { class: "panels" }, ...rest));
   main.removeAttribute("aria-busy");
-  onView(redraw);
-  redraw();
+  onView(redrawSoon);
+  redrawSoon();
   if (model.isFinal) await finish();
   else listen();
 }
 
-const redraw = throttled(() => {
-  for (const panel of panels) panel.update();
-});
+/** Draw the head, the history and the map at once, and what is further down when the browser has time. */
+function draw() {
+  for (const panel of panels.slice(0, URGENT)) panel.update();
+  if (!performance.getEntriesByName("first-picture").length) performance.mark("first-picture");
+  cancelIdleCallback(waiting);
+  waiting = requestIdleCallback(() => panels.slice(URGENT).forEach((panel) => panel.update()), { timeout: 500 });
+}
+
+/** Redraw after news of the job, at most four times a second. */
+const redraw = throttled(draw);
+let frame = 0;
+let waiting = 0;
+
+/** Redraw after an action of the reader, with the next frame. */
+function redrawSoon() {
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(draw);
+}
 
 function listen() {
   let asked = 0;
