@@ -188,10 +188,15 @@ def pruning(prune: Mapping[str, Any]) -> str:
     >>> pruning({"method": "rigl", "score": "magnitude", "distribution": "erk", "schedule": "dynamic",
     ...          "granularity": "weight", "epochs": 40, "options": {"drop": 0.5}})
     'rigl (magnitude, erk, dynamic, weight), epochs 40, drop 0.5'
+    >>> pruning({"method": "magnitude", "schedule": "cubic", "epochs": 4, "search": {"starts": 5, "epochs": 7}})
+    'the best of 5 starts, first magnitude (cubic), epochs 4'
     """
     axes = [prune[axis] for axis in ("score", "distribution", "schedule", "granularity") if axis in prune]
     given = ({"epochs": prune["epochs"]} if prune.get("epochs") else {}) | prune.get("options", {})
-    return ", ".join([f"{prune['method']} ({', '.join(axes)})", *(f"{name} {value}" for name, value in given.items())])
+    searched = f"the best of {prune['search']['starts']} starts, first " if prune.get("search") else ""
+    return ", ".join(
+        [f"{searched}{prune['method']} ({', '.join(axes)})", *(f"{name} {value}" for name, value in given.items())]
+    )
 
 
 def facts_table(facts: Mapping[str, str | None]) -> Table:

@@ -88,6 +88,18 @@ def test_a_torchvision_network_gets_the_nearest_input_that_it_takes() -> None:
         ({"prune": {"distribution": "unifrom"}}, "prune.distribution", "unifrom", "'uniform'"),
         ({"prune": {"score": "magnitud"}}, "prune.score", "magnitud", "'magnitude'"),
         ({"prune": {"schedule": "cubik", "epochs": 1}}, "prune.schedule", "cubik", "'cubic'"),
+        (
+            {"prune": {"search": {"distributions": ["global", "lampe"]}}},
+            "prune.search.distributions.1",
+            "lampe",
+            "'lamp'",
+        ),
+        (
+            {"prune": {"search": {"recipes": [{"optimizer": "sgdd"}]}}},
+            "prune.search.recipes.0.optimizer",
+            "sgdd",
+            "'sgd'",
+        ),
         ({"prune": {"granularity": "wight"}}, "prune.granularity", "wight", "'weight'"),
         ({"activations": {"strategy": "lach"}}, "activations.strategy", "lach", "'lahc'"),
         ({"tune": {"strategy": "smack"}}, "tune.strategy", "smack", "'smac'"),
@@ -129,10 +141,19 @@ def test_an_unknown_name_is_refused_with_its_field_and_the_known_names(
             "data.image_size",
             "vgg16 .* 16 pixels; .* is 32",
         ),
-        ({"final": {"candidates": ["default"]}}, "final.candidates", "'default' alone.* Add 'safs'.* or 'joint'"),
+        (
+            {"prune": {"search": None}, "final": {"candidates": ["one_shot", "default"]}},
+            "final.candidates",
+            "'default' alone.* Add 'safs'.* or 'joint'",
+        ),
         ({"prune": {"options": {"norm": "l2"}}}, "prune.options.norm", "has the options rounds; remove 'norm'"),
         ({"prune": {"options": {"rounds": 0}}}, "prune.options.rounds", "'rounds' .* cannot be 0: .* greater than"),
-        ({"prune": {"epochs": 3}}, "prune.epochs", "'one_shot' trains nothing"),
+        ({"prune": {"schedule": "one_shot", "epochs": 3}}, "prune.epochs", "'one_shot' trains nothing"),
+        (
+            {"prune": {"epochs": 3, "search": {"epochs": 3}}},
+            "prune.search.epochs",
+            "is 3, of which pruning takes 3.* Choose at least 4",
+        ),
         (
             {"prune": {"schedule": "iterative", "epochs": 3}},
             "prune.epochs",
@@ -299,3 +320,15 @@ def test_a_network_that_torch_fx_alone_cannot_trace_is_captured() -> None:
 
     assert found.blueprint.declared is not None
     assert found.sites
+
+
+def test_starts_that_cannot_reach_the_sparsity_are_left_out() -> None:
+    search = {"starts": 3, "schedules": ["cubic"], "distributions": ["global", "uniform"]}
+
+    found = checked({"sparsity": 0.9999, "prune": {"search": search}})
+
+    assert list(found.starts) == ["global, cubic, sgd 0.03", "global, cubic, sgd 0.01"]
+
+
+def test_a_job_whose_only_search_is_for_a_pruning_is_accepted() -> None:
+    assert checked({"preset": "quick", "final": {"candidates": ["one_shot", "default"]}}).starts
