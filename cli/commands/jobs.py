@@ -127,7 +127,7 @@ def download(
     output: OutputFolder = Path("result"),
     format: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="Download an export instead: compact, onnx, pt2 or torch."),
+        typer.Option("--format", "-f", help="Download an export instead: compact, onnx, pt2, torch or c."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another job's result in the folder.")] = False,
     as_json: AsJson = False,

@@ -172,7 +172,7 @@ class RemoteJob:
         The first request makes the export, which takes seconds.
 
         Args:
-            format: a name of ``safs.deploy.formats.FORMATS``: compact, onnx, pt2 or torch.
+            format: a name of ``safs.deploy.formats.FORMATS``: compact, onnx, pt2, torch or c.
 
         Raises:
             UnknownNameError: there is no such format.

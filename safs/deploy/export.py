@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
-from safs.deploy import compact_file, onnx_file, pt2_file, torch_file
+from safs.deploy import c_file, compact_file, onnx_file, pt2_file, torch_file
 from safs.deploy.equality import Equality, Images, Normalised, check_equality, outputs
 from safs.deploy.formats import FORMATS
 from safs.deploy.source import Source, open_source
+from safs.deploy.torch_graph import traced
 from safs.errors import ExportError, OutputError
 from safs.result_folder import CHECKPOINT, check_writable
 
@@ -121,6 +122,13 @@ def _torch(folder: Path, source: Source, _: ExportOptions) -> Equality:
     return check_equality(expected, torch_file.write(folder, source), source.images, "network.py")
 
 
+def _c(folder: Path, source: Source, _: ExportOptions) -> Equality:
+    path, inputs = folder / FORMATS["c"].files[0], source.opened.network.blueprint.form.inputs
+    expected = outputs(source.network, source.images.tensor)
+    actual = c_file.write(path, traced(source.opened.model), source.images.tensor, inputs)
+    return check_equality(expected, actual, source.images, path.name)
+
+
 def _graph(path: Path, source: Source, options: ExportOptions, write: Callable[..., Tensor]) -> Equality:
     network, images = source.network, source.images.tensor
     if options.with_normalisation:
@@ -153,4 +161,5 @@ _WRITERS: dict[str, Callable[[Path, Source, ExportOptions], Equality]] = {
     "onnx": _onnx,
     "pt2": _pt2,
     "torch": _torch,
+    "c": _c,
 }

@@ -59,6 +59,13 @@ FORMATS: Registry[ExportFormat] = Registry(
                 "application/zip",
                 "Plain PyTorch code of the network with its operators, and its weights.",
             ),
+            ExportFormat(
+                "c",
+                ("network.c",),
+                "text/x-c",
+                "One C11 file with the live weights and the forward pass, for devices without Python.",
+                "sparse",
+            ),
         )
     },
 )

@@ -23,8 +23,13 @@ from safs.errors import MissingExtraError, SafsError
 
 BATCHES = (1, 32)
 _RUNS, _WARM_UPS = 7, 1
-_PACKAGES = {"compact": ("constriction",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "sparse": ("numba",)}
-_EXTRAS = {"compact": "sparse", "onnx": "onnx", "sparse": "sparse"}
+_PACKAGES = {
+    "compact": ("constriction",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "sparse": ("numba",),
+    "c": ("numba",),
+}
+_EXTRAS = {"compact": "sparse", "onnx": "onnx", "sparse": "sparse", "c": "sparse"}
 
 
 @dataclass(frozen=True, slots=True)

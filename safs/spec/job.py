@@ -25,7 +25,7 @@ Trials = Annotated[int, Field(ge=1, le=10_000)]
 AconStart = Literal["swish", "identity"]
 Dispatcher = Literal["actors", "tune"]
 Precision = Literal["float32", "bfloat16"]
-Format = Literal["compact", "onnx", "pt2", "torch"]
+Format = Literal["compact", "onnx", "pt2", "torch", "c"]
 """Name in ``safs.deploy.formats.FORMATS``, which this module may not import."""
 Runtime = Literal["torch", "sparse"]
 """Name in ``safs.deploy.loading.RUNTIMES``, which this module may not import."""

@@ -56,14 +56,14 @@ class SparseNetwork(nn.Module):
         super().__init__()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)  # that they are in beta
-            self._steps, self._output = steps_of(network)
-        self._placeholder = next(node for node in network.graph.nodes if node.op == "placeholder")
-        self._last_use = _last_uses(self._steps, self._output)
+            self.steps, self.output = steps_of(network)
+        self.input = next(node for node in network.graph.nodes if node.op == "placeholder")
+        self._last_use = _last_uses(self.steps, self.output)
         self._lock = threading.Lock()
         self._memory = Memory()
         self.timings: dict[tuple[int, ...], Timings] = {}
         """Shape of a batch, and number of threads -> its measurements."""
-        self.pad = max((s.sparse.pad for s in self._steps if isinstance(s, Convolution) and s.sparse), default=0)
+        self.pad = max((s.sparse.pad for s in self.steps if isinstance(s, Convolution) and s.sparse), default=0)
         self.eval()
 
     @torch.inference_mode()
@@ -81,20 +81,28 @@ class SparseNetwork(nn.Module):
         with self._lock, _without_notices():
             return self._run(images, plan)
 
+    @torch.inference_mode()
+    def values(self, images: Tensor) -> dict[Node, Value]:
+        """The value of every node, computed with dense layers."""
+        values: dict[Node, Value] = {}
+        with self._lock, _without_notices():
+            self._run(images, self.plan("dense"), keep=values)
+        return values
+
     def plan(self, way: Way) -> Plan:
         """The plan in which every step that has ``way`` uses it, and the others are dense."""
-        return tuple(way if way in _ways(step) else "dense" for step in self._steps)
+        return tuple(way if way in _ways(step) else "dense" for step in self.steps)
 
     def _timed(self, images: Tensor) -> Timings:
         values: dict[Node, Value] = {}
         dense = self.plan("dense")
         self._run(images, dense, keep=values)
-        fastest = tuple(self._fastest(step, values) for step in self._steps)
+        fastest = tuple(self._fastest(step, values) for step in self.steps)
         expected = self._run(images, dense)
         plans = [plan for plan in {fastest, self.plan("sparse")} - {dense} if self._is_right(plan, images, expected)]
         seconds = {plan: _seconds(partial(self._run, images, plan)) for plan in (dense, *plans)}
         best = min(seconds, key=lambda plan: seconds[plan])
-        ways = {str(step.node): way for step, way in zip(self._steps, best, strict=True) if len(_ways(step)) > 1}
+        ways = {str(step.node): way for step, way in zip(self.steps, best, strict=True) if len(_ways(step)) > 1}
         return Timings(best, seconds[best], seconds[dense], ways)
 
     def _is_right(self, plan: Plan, images: Tensor, expected: Tensor) -> bool:
@@ -130,15 +138,15 @@ class SparseNetwork(nn.Module):
         return best if seconds[best] < _MARGIN * seconds["dense"] else "dense"
 
     def _run(self, images: Tensor, plan: Plan, keep: dict[Node, Value] | None = None) -> Tensor:
-        values: dict[Node, Value] = {self._placeholder: images}
-        for step, way in zip(self._steps, plan, strict=True):
+        values: dict[Node, Value] = {self.input: images}
+        for step, way in zip(self.steps, plan, strict=True):
             values[step.node] = self._compute(step, values, way)
             if keep is None:
                 for node in self._last_use.get(step.node, ()):
                     self._drop(values.pop(node), values)
         if keep is not None:
             keep.update(values)
-        logits: Tensor = _images(values[self._output])
+        logits: Tensor = _images(values[self.output])
         return logits
 
     def _drop(self, value: Value, values: dict[Node, Value]) -> None:

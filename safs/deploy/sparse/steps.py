@@ -21,6 +21,9 @@ from safs.deploy.torch_graph import TracedNetwork
 from safs.models.shared_weights import SharedConv2d, SharedLinear
 
 _ADD = (torch.add, torch.Tensor.add)
+_TIMES = (operator.mul, torch.mul)
+_CONVOLUTIONS = (torch.conv2d, F.conv2d)
+_PRODUCTS = (F.linear, torch._C._nn.linear)
 
 
 @dataclass(eq=False, slots=True)
@@ -63,7 +66,8 @@ class Linear:
     node: Node
     input: Node
     weight: Tensor
-    bias: Tensor | None
+    bias: Tensor
+    """BatchNorm and scale are folded into weight and bias."""
     rows: Tensor
     """The weight as a CSR tensor."""
 
@@ -74,7 +78,7 @@ class Linear:
         """The same by a product with the sparse matrix."""
         flat = x.reshape(-1, x.shape[-1])
         y = (self.rows @ flat.t()).t()
-        return (y if self.bias is None else y + self.bias).reshape(*x.shape[:-1], -1)
+        return (y + self.bias).reshape(*x.shape[:-1], -1)
 
 
 @dataclass(eq=False, slots=True)
@@ -132,33 +136,91 @@ def _skip_identities(network: TracedNetwork) -> None:
 
 
 def _step(node: Node, network: TracedNetwork, inside: set[Node]) -> Step:
-    module = network.modules.get(str(node.target)) if node.op == "call_module" else None
-    match module:
-        case nn.Conv2d(padding_mode="zeros"):
-            return _convolution(node, module, network.modules, inside)
-        case nn.Linear():
-            scale = module.share_scale if isinstance(module, SharedLinear) else 1.0
-            weight = (module.weight * scale).detach().contiguous()
-            bias = None if module.bias is None else (module.bias * scale).detach()
-            return Linear(node, _argument(node), weight, bias, weight.to_sparse_csr())
-        case Activation():
-            zero = bool(module(torch.zeros(1)).abs().max() == 0)
-            return Elementwise(node, _argument(node), module, zero)
+    module = _module(node, network.modules)
+    layer = _layer(node, network, inside)
+    if layer is not None and layer.shape is not None:
+        return _convolution(node, layer, layer.shape, network.modules, inside)
+    if layer is not None:
+        return _linear(node, layer, network.modules, inside)
+    if isinstance(module, Activation):
+        zero = bool(module(torch.zeros(1)).abs().max() == 0)
+        return Elementwise(node, _argument(node), module, zero)
     if _is_addition(node):
         return Addition(node, *(value for value in node.args[:2] if isinstance(value, Node)))
     return Other(node, _runner(node, network))
 
 
-def _convolution(node: Node, layer: nn.Conv2d, modules: Mapping[str, nn.Module], inside: set[Node]) -> Convolution:
-    scale = layer.share_scale if isinstance(layer, SharedConv2d) else torch.ones(())
-    weight = (layer.weight * scale).detach().contiguous()
-    bias = (torch.zeros(len(weight)) if layer.bias is None else layer.bias * scale).detach()
-    last, residual, activation = node, None, None
-    if (norm := _only_user(last)) is not None and isinstance(batch_norm := _module(norm, modules), nn.BatchNorm2d):
+@dataclass(slots=True)
+class _Layer:
+    """Weights of a layer, without what follows it."""
+
+    weight: Tensor
+    bias: Tensor
+    last: Node
+    """The node whose value is the layer's: the call itself, or the product with a scale."""
+    shape: ConvolutionShape | None
+    """None for a linear layer."""
+    groups: int = 1
+
+
+def _layer(node: Node, network: TracedNetwork, inside: set[Node]) -> _Layer | None:
+    """The layer that ``node`` calls as a module, or as a function of parameters, as tied layers do."""
+    module = _module(node, network.modules)
+    shape: ConvolutionShape | None
+    match module:
+        case nn.Conv2d(padding_mode="zeros"):
+            shape = ConvolutionShape(*(_pair(value) for value in (module.stride, _padding(module), module.dilation)))
+            weight, bias, groups = module.weight, module.bias, module.groups
+        case nn.Linear():
+            shape, weight, bias, groups = None, module.weight, module.bias, 1
+        case None if node.op == "call_function" and node.target in (*_CONVOLUTIONS, *_PRODUCTS) and not node.kwargs:
+            tensors = [_read(value, network) for value in node.args[1:3]]
+            if not isinstance(tensors[0], Tensor) or not isinstance(tensors[-1], Tensor | None):
+                return None
+            weight, bias, shape, groups = tensors[0], tensors[1] if len(tensors) > 1 else None, None, 1
+            if node.target in _CONVOLUTIONS:
+                settings = (*node.args[3:], *(1, 0, 1, 1)[len(node.args) - 3 :])
+                if isinstance(settings[1], str):
+                    return None
+                shape, groups = ConvolutionShape(*map(_pair, settings[:3])), _pair(settings[3])[0]
+        case _:
+            return None
+    weight = weight.detach()
+    bias = torch.zeros(len(weight)) if bias is None else bias.detach()
+    scale = module.share_scale.detach() if isinstance(module, SharedConv2d | SharedLinear) else None
+    last = node
+    following = _only_user(node)
+    if scale is None and following is not None and following.target in _TIMES:
+        other = [_read(value, network) for value in following.args if value is not node]
+        if len(other) == 1 and isinstance(other[0], Tensor) and other[0].dim() == 0:
+            scale, last = other[0].detach(), following
+            inside.add(following)
+    if scale is not None:
+        weight, bias = weight * scale, bias * scale
+    return _Layer(weight.contiguous(), bias, last, shape, groups)
+
+
+def _linear(node: Node, layer: _Layer, modules: Mapping[str, nn.Module], inside: set[Node]) -> Linear:
+    weight, bias, last = layer.weight, layer.bias, layer.last
+    following = _only_user(last)
+    norm = None if following is None else _module(following, modules)
+    if following is not None and isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None:
+        weight, bias, last = *_folded(weight, bias, norm), following
+        inside.add(following)
+    return Linear(last, _argument(node), weight, bias, weight.to_sparse_csr())
+
+
+def _convolution(
+    node: Node, layer: _Layer, shape: ConvolutionShape, modules: Mapping[str, nn.Module], inside: set[Node]
+) -> Convolution:
+    weight, bias, last, residual, activation = layer.weight, layer.bias, layer.last, None, None
+    norm = _only_user(last)
+    batch_norm = None if norm is None else _module(norm, modules)
+    if norm is not None and isinstance(batch_norm, nn.BatchNorm2d) and batch_norm.running_mean is not None:
         weight, bias, last = *_folded(weight, bias, batch_norm), norm
         inside.add(norm)
     if (sum_ := _only_user(last)) is not None and _is_addition(sum_):
-        other = next(value for value in sum_.args[:2] if value is not last)
+        other = next((value for value in sum_.args[:2] if value is not last), None)
         if isinstance(other, Node) and _is_before(other, node):
             residual, last = other, sum_
             inside.add(sum_)
@@ -166,10 +228,7 @@ def _convolution(node: Node, layer: nn.Conv2d, modules: Mapping[str, nn.Module],
     if following is not None and isinstance(site := _module(following, modules), Activation):
         activation, last = site, following
         inside.add(following)
-    shape = ConvolutionShape(*((int(a), int(b)) for a, b in (layer.stride, _padding(layer), layer.dilation)))
     fits = layer.groups == 1 and shape.stride[0] == shape.stride[1]
-    sparse = SparseConvolution(weight, bias, shape) if fits else None
-    channels_last = weight.contiguous(memory_format=torch.channels_last)
     return Convolution(
         last,
         _argument(node),
@@ -180,13 +239,25 @@ def _convolution(node: Node, layer: nn.Conv2d, modules: Mapping[str, nn.Module],
         layer.groups,
         activation,
         FusedActivation() if activation is None else fused(activation),
-        sparse,
-        channels_last,
+        SparseConvolution(weight, bias, shape) if fits else None,
+        weight.contiguous(memory_format=torch.channels_last),
     )
 
 
-def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution followed by ``norm`` in eval mode, computed in float64."""
+def _read(value: Any, network: TracedNetwork) -> Any:
+    """The parameter or buffer that a node reads, or the value itself."""
+    if isinstance(value, Node) and value.op == "get_attr":
+        return network.tensors.get(str(value.target), value)
+    return value
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    rows, columns = value if isinstance(value, tuple | list) else (value, value)
+    return int(rows), int(columns)
+
+
+def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer followed by ``norm`` in eval mode, computed in float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     factor = (norm.running_var.double() + norm.eps).rsqrt()
@@ -195,7 +266,7 @@ def _folded(weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor,
     shift = (bias.double() - norm.running_mean.double()) * factor
     if norm.bias is not None:
         shift = shift + norm.bias.detach().double()
-    return (weight.double() * factor[:, None, None, None]).float(), shift.float()
+    return (weight.double() * factor.view(-1, *[1] * (weight.dim() - 1))).float(), shift.float()
 
 
 def _padding(layer: nn.Conv2d) -> tuple[int, int]:

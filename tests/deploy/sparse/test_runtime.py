@@ -93,7 +93,7 @@ def test_sparse_layers_that_are_wrong_are_not_used_and_a_warning_says_so(tmp_pat
     folder = write_result(tmp_path)
     network = safs.load(folder, runtime="sparse")
     assert isinstance(network, SparseNetwork)
-    for step in network._steps:
+    for step in network.steps:
         if isinstance(step, Convolution) and step.sparse is not None:
             step.sparse._bias += 1  # a broken kernel
 
