@@ -5,18 +5,20 @@ The class names are the schema names, and generated clients use them as type nam
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from safs.estimates import Estimate as JobEstimate
 from safs.events.kinds import Stage
-from safs.preflight import Preflight
 from safs.spec.job import FinalCandidate, JobSpec, Recipe
 from safs.spec.strict import Plain
 from store import api_keys, records
 from store.api_keys import KeyState, Scope
 from store.records import JobState, TrialState
+
+if TYPE_CHECKING:  # These import torch.
+    from safs.estimates import Estimate as JobEstimate
+    from safs.preflight import Preflight
 
 ItemT = TypeVar("ItemT")
 
@@ -125,6 +127,13 @@ class JobResult(Response):
     winner: Winner = Field(description="Operators and recipe of the result.")
 
 
+class Waiting(Response):
+    """The wait of a running job for cores of a Ray cluster that several runners share."""
+
+    cores: int = Field(description="Number of cores that the job waits for.")
+    jobs_before: int = Field(description="Number of jobs that this cluster's runners claimed earlier and still run.")
+
+
 class Job(Response):
     """A job."""
 
@@ -136,6 +145,9 @@ class Job(Response):
         examples=["activations"],
     )
     progress: Progress | None = Field(description="Progress of the job; null before it starts.")
+    waiting: Waiting | None = Field(
+        description="The wait of a running job for cores; null if it does not wait. Its time limit does not count yet."
+    )
     attempt: int = Field(description="Number of times a runner has started the job.")
     error: JobError | None = Field(description="Error of a failed job; null otherwise.")
     created_at: datetime = Field(description="Time of submission, in UTC.")
@@ -200,10 +212,13 @@ class Estimate(Response):
     trials: Range = Field(description="Trials and trainings of all stages.")
     epochs: Range = Field(description="Epochs of all stages.")
     seconds: float | None = Field(
-        description="Expected seconds from the first stage to the last; null if nothing could be timed."
+        description="Expected seconds from the claim of the job to its end; null if nothing could be timed."
     )
     low_s: float | None = Field(description="Lower bound of `seconds`.")
     high_s: float | None = Field(description="Upper bound of `seconds`.")
+    before_s: float | None = Field(
+        description="Part of `seconds` before the first stage: reading the data, starting workers, timing."
+    )
     gpu_hours: float | None = Field(
         description="Expected GPU-hours: the hours of each training times its GPU fraction; null on CPUs."
     )
@@ -237,7 +252,7 @@ class JobCheck(BaseModel):
     estimate: Estimate = Field(description="Estimated duration of the job.")
 
     @classmethod
-    def of(cls, spec: JobSpec, found: Preflight, estimate: JobEstimate) -> Self:
+    def of(cls, spec: JobSpec, found: "Preflight", estimate: "JobEstimate") -> Self:
         """The check of ``spec`` that found ``found``."""
         return cls(
             spec=spec,

@@ -25,7 +25,7 @@ def _fields(*names: str) -> Fields:
 
 
 _OUTCOME = ("loss", "accuracy", "cross_entropy", "seconds", "error", "left")
-_job_fields = _fields(*(name for name in schemas.Job.model_fields if name not in ("links", "faults")))
+_job_fields = _fields(*(name for name in schemas.Job.model_fields if name not in ("links", "faults", "waiting")))
 _fault_fields = _fields(*schemas.Faults.model_fields)
 _outcome_fields = _fields(*_OUTCOME)
 _trial_fields = _fields(*(name for name in schemas.Trial.model_fields if name not in (*_OUTCOME, "curve")))
@@ -49,6 +49,9 @@ def job(record: Job, root_path: str = "") -> Json:
     url = f"{root_path}/v1/jobs/{record.id}"
     values = _job_fields(record)
     values["faults"] = _fault_fields(record)
+    values["waiting"] = (
+        {"cores": record.cores_awaited, "jobs_before": record.jobs_before} if record.cores_awaited else None
+    )
     values["links"] = {"self": url} | {part: f"{url}/{part}" for part in parts}
     return values
 

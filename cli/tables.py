@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STATE_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "cancelling": "yellow"}
 KEY_STYLES = {"active": "green", "expired": "yellow", "revoked": "red"}
 _LEAST_NEEDED = ("created", "sparsity", "method", "data", "owner", "network", "stage", "done", "test", "name")
-"""Columns of a list of jobs that a narrow terminal does without, the first to go first. Ids and states stay."""
+"""Columns of a list of jobs that a narrow terminal does without, the least needed first. Ids and states stay."""
 
 
 def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
@@ -53,7 +53,7 @@ def jobs_table(jobs: Iterable[RemoteJob], width: int) -> Table:
     }
     for job in jobs:
         cells = _cells(job) | {
-            "stage": job.stage or "",
+            "stage": _waits(job, behind=False) or job.stage or "",
             "done": f"{job.progress['fraction']:.0%}" if job.progress else "",
             "method": job.view["spec"]["prune"]["method"],
             "owner": job.view.get("owner") or "",
@@ -92,6 +92,7 @@ def job_table(job: RemoteJob) -> Table:
         "owner": job.view.get("owner"),
         "created": _age(job.view["created_at"]),
         "reuses": reuse(job),
+        "waiting": _waits(job, behind=True),
         "stage": f"{job.stage} ({progress['stage_number']} of {progress['stages']})" if progress else job.stage,
         "done": f"{progress['fraction']:.0%}" if progress else None,
         "error": error and error["message"],
@@ -233,6 +234,16 @@ def _cells(job: RemoteJob) -> dict[str, str | Text]:
     }
 
 
+def _waits(job: RemoteJob, *, behind: bool) -> str | None:
+    """What a running job waits for, and ``behind`` how many jobs; None if it does not wait."""
+    waiting = job.view.get("waiting")
+    if not waiting:
+        return None
+    cores, before = waiting["cores"], waiting["jobs_before"]
+    wait = f"waits for {cores} core{'s' * (cores != 1)}"
+    return f"{wait}, {before} job{'s' * (before != 1)} before it" if behind else wait
+
+
 def _line(cell: str | Text) -> Text:
     """A cell on one line: line breaks are escaped like other control characters."""
     return cell if isinstance(cell, Text) else Text(visible(cell).replace("\n", "\\n").replace("\t", "\\t"))
@@ -241,12 +252,13 @@ def _line(cell: str | Text) -> Text:
 def _fitting(columns: dict[str, list[Text]], width: int) -> Table:
     """A table of the columns that fit into ``width``. No cell is shortened."""
     widths = {name: max([len(name), *(cell_len(cell.plain) for cell in cells)]) for name, cells in columns.items()}
-    for name in _LEAST_NEEDED:
-        if sum(widths.values()) + 2 * (len(widths) - 1) <= width:
-            break
-        widths.pop(name, None)
-    table = _table(*widths)
-    for row in zip(*(columns[name] for name in widths), strict=True):
+    shown = [name for name in widths if name not in _LEAST_NEEDED]
+    for name in reversed(_LEAST_NEEDED):  # A name that is too long takes no room from the columns that fit.
+        if name in widths and sum(widths[one] + 2 for one in (*shown, name)) - 2 <= width:
+            shown.append(name)
+    names = [name for name in columns if name in shown]
+    table = _table(*names)
+    for row in zip(*(columns[name] for name in names), strict=True):
         table.add_row(*row)
     return table
 

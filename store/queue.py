@@ -22,7 +22,14 @@ from store.rows import JOB_COLUMNS, job_from
 from store.session import Transaction
 from store.tables import jobs, trials
 
-NO_LEASE = {"lease_token": None, "worker": None, "lease_expires_at": None}
+NO_LEASE = {
+    "lease_token": None,
+    "worker": None,
+    "lease_expires_at": None,
+    "cluster": None,
+    "cores_awaited": None,
+    "jobs_before": None,
+}
 
 
 def submit(
@@ -55,11 +62,15 @@ def submit(
     return job_from(tx.execute(jobs.insert().values(values).returning(*JOB_COLUMNS)).one())
 
 
-def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
+def claim(tx: Transaction, worker: str, lease_s: float, cluster: str | None = None) -> Claim | None:
     """Claim the oldest job that is queued or whose lease has expired; None if there is none.
 
     Expired jobs that must not run again are ended first: a job that is being cancelled becomes cancelled, and a job
     without attempts left becomes failed.
+
+    Args:
+        cluster: address of the Ray cluster that the worker shares with others, in whose queue for cores the job enters
+            (``core_queue``); None if the worker has a Ray of its own.
     """
     _end_expired(tx)
     oldest = (
@@ -88,6 +99,9 @@ def claim(tx: Transaction, worker: str, lease_s: float) -> Claim | None:
             started_at=func.coalesce(jobs.c.started_at, now()),
             claimed_at=now(),
             recorded_batch=0,
+            cluster=cluster,
+            cores_awaited=None if cluster is None else 0,
+            jobs_before=None,
             **(_losses() if taken_over else {}),
         )
         .returning(*JOB_COLUMNS, jobs.c.lease_token, jobs.c.lease_expires_at)

@@ -91,6 +91,11 @@ class Job:
     """Wall time between the last finished trial before each loss and the moment when the work went on."""
     event_count: int
     """Number of the newest event; 0 before the first."""
+    cores_awaited: int | None
+    """Number of cores that the job waits for on a shared Ray cluster; 0 before it is known; None if it has its cores.
+    """
+    jobs_before: int | None
+    """Number of jobs before it on that cluster; None if it does not wait."""
 
 
 @dataclass(frozen=True, slots=True)

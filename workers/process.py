@@ -33,10 +33,15 @@ def main(settings: WorkerSettings) -> None:
     log.info("ready: runner %s", settings.name)
     try:
         with scratch_folder():
-            Runner(settings, database, stopping).run_forever()
+            Runner(settings, database, stopping, cluster=shared_cluster(settings)).run_forever()
     finally:
         database.dispose()
         ray.shutdown()
+
+
+def shared_cluster(settings: WorkerSettings) -> str | None:
+    """Return the address of the cluster that this process has connected to; None for a local Ray."""
+    return None if settings.ray_address is None else str(ray.get_runtime_context().gcs_address)
 
 
 def start_ray(settings: WorkerSettings) -> None:

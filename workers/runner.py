@@ -29,7 +29,7 @@ from workers.failure_reason import job_error
 from workers.heartbeat import Heartbeat
 from workers.janitor import Janitor
 from workers.job_spans import StageSpans
-from workers.on_ray.allocation import open_ray
+from workers.on_ray.allocation import RayAllocation
 from workers.outage import retry_during_outage
 from workers.recorder import Recorder
 from workers.result_files import file_result
@@ -48,13 +48,20 @@ class Runner:
     Args:
         stopping: set to stop the runner; its job returns to the queue.
         open_executor: opens the executor of an attempt; by default one on this process's Ray.
+        cluster: address of the Ray cluster that this runner shares with others; None if it has a Ray of its own.
     """
 
     def __init__(
-        self, settings: WorkerSettings, database: Database, stopping: Event, open_executor: OpenExecutor = open_ray
+        self,
+        settings: WorkerSettings,
+        database: Database,
+        stopping: Event,
+        open_executor: OpenExecutor | None = None,
+        cluster: str | None = None,
     ) -> None:
         self._settings, self._database, self._stopping = settings, database, stopping
-        self._open_executor = open_executor
+        self._ray = RayAllocation(settings, cluster)
+        self._open_executor = open_executor or self._ray.open
         self._artifacts = artifact_store(settings)
         self._janitor = Janitor(database, self._artifacts, settings)
 
@@ -65,10 +72,19 @@ class Runner:
         It waits, twice as long after each failure in a row and up to ``LONGEST_BACKOFF_S``, and tries again. The lease
         of a job that could not be ended expires, and the next attempt ends it.
         """
+        try:
+            self._run_until_stopped()
+        finally:
+            self._ray.close()
+
+    def _run_until_stopped(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             try:
-                ran_a_job, failures = self.run_one(), 0
+                ran_a_job = self.run_one()
+                if not ran_a_job:
+                    self._ray.rest(self._database)
+                failures = 0
             except Exception as error:
                 ran_a_job, failures = False, failures + 1
                 wait_s = min(self._settings.poll_s * 2**failures, LONGEST_BACKOFF_S)
@@ -87,11 +103,12 @@ class Runner:
         An error in the job is written to its row, not raised.
         """
         with self._database.begin() as tx:
-            claim = queue.claim(tx, self._settings.name, self._settings.lease_s)
+            claim = queue.claim(tx, self._settings.name, self._settings.lease_s, self._ray.cluster)
             if claim is not None:
                 reach("claim.before_commit")
         if claim is None:
             return False
+        began_s = time.monotonic()
         reach("claim.after")
         log.info("job %s: claimed, attempt %d", claim.job.id, claim.job.attempt)
         recorder: Recorder | None = None
@@ -103,7 +120,7 @@ class Runner:
                 spec = stored_spec(claim.job.spec)
                 tracker = Tracker(plan_stages(spec), started_s=time.time())
                 recorder = Recorder(self._database, claim.lease, tracker, self._check(heartbeat))
-                self._run(Attempt(self._settings, self._database, self._artifacts, claim, spec, recorder))
+                self._run(Attempt(self._settings, self._database, self._artifacts, claim, spec, recorder), began_s)
             except (LeaseLost, ShuttingDown) as error:
                 self._give_up(claim, error)
             except Cancelled:
@@ -113,8 +130,8 @@ class Runner:
                 self._finish(claim, heartbeat, JobState.FAILED, failure)
         return True
 
-    def _run(self, attempt: Attempt) -> None:
-        """Run the pipeline and end the job as succeeded."""
+    def _run(self, attempt: Attempt, began_s: float) -> None:
+        """Run the pipeline and end the job as succeeded. ``began_s`` is the time of the claim (``time.monotonic``)."""
         job, recorder = attempt.claim.job, attempt.recorder
         _pin_program(attempt)
         weights = _dense_weights(attempt)
@@ -132,6 +149,7 @@ class Runner:
                     out_dir=Path(folder),
                     cache=StoreCache(self._database, self._artifacts, attempt.claim.lease, recorder.check, job.owner),
                     faults=Faults(job.runners_lost, job.workers_lost, job.trials_repeated, job.seconds_lost),
+                    began_s=began_s,
                 )
             file_result(attempt, result)
         log.info("job %s: succeeded", job.id)

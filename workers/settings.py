@@ -21,6 +21,13 @@ class WorkerSettings(StoreSettings):
     """Cores of a local Ray; None is all cores that this process may run on."""
     worker_niceness: int = Field(5, ge=0, le=19)
     """Niceness of a local Ray's workers. Nodes of a cluster read ``RAY_worker_niceness`` when ``ray start`` runs."""
+    worker_idle_s: float = Field(300.0, ge=0)
+    """Seconds that a runner keeps its Ray workers after a job, for the next job of the same owner with the same share
+    of cores and GPUs; 0 keeps none."""
+    worker_orders: int = Field(1000, ge=1)
+    """Number of trainings and evaluations after which a Ray worker ends with its job."""
+    worker_growth_bytes: int = Field(2**30, ge=0)
+    """Growth of a Ray worker's memory since its start, in bytes, beyond which the next job gets a new one."""
     lease_s: float = Field(30.0, ge=1)
     """Seconds after its last renewal at which a lease expires. Then another runner may claim the job."""
     heartbeat_s: float = Field(10.0, gt=0)

@@ -12,6 +12,8 @@ from safs.events.kinds import Stage
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 
+NOTHING = Seconds(0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class StageEstimate:
@@ -28,7 +30,7 @@ class StageEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The expected cost of a job from its first stage to its last, without the time in the queue.
+    """The expected cost of a job from its claim to its end, without the time in the queue.
 
     Times are None if nothing could be timed; ``untimed`` holds the reason.
     """
@@ -39,6 +41,8 @@ class Estimate:
     seconds: float | None
     low_s: float | None
     high_s: float | None
+    before_s: float | None
+    """Part of ``seconds`` before the first stage: reading the data, starting workers, timing."""
     gpu_hours: float | None
     """GPU-hours of the trainings: the time of each times its share of a GPU; None on CPUs."""
     device: str | None
@@ -65,7 +69,9 @@ class Estimate:
         return asdict(self) | {"summary": self.summary}
 
 
-def estimate(spec: JobSpec, preflight: Preflight, timings: Sequence[Timing | Untimed], slots: Slots) -> Estimate:
+def estimate(
+    spec: JobSpec, preflight: Preflight, timings: Sequence[Timing | Untimed], slots: Slots, before: Seconds = NOTHING
+) -> Estimate:
     """Estimate the cost of the job if nothing is reused from earlier jobs.
 
     The expected time is the expected counts at the mean pace. The low end of the interval is the low counts at the low
@@ -73,6 +79,7 @@ def estimate(spec: JobSpec, preflight: Preflight, timings: Sequence[Timing | Unt
 
     Args:
         timings: one per process; all processes timed at once.
+        before: time before the first stage.
     """
     stages = workload(spec)
     trials, epochs = total(stages)
@@ -80,7 +87,7 @@ def estimate(spec: JobSpec, preflight: Preflight, timings: Sequence[Timing | Unt
     costs = StageCosts(spec, preflight, timed, slots) if timed else None
     times = [None if costs is None else costs.stage(stage) for stage in stages]
     known = [time for time in times if time is not None]
-    whole = Seconds(*map(sum, zip(*known, strict=True))) if known else None
+    whole = Seconds(*map(sum, zip(before, *known, strict=True))) if known else None
     reasons = [timing.reason for timing in timings if isinstance(timing, Untimed)]
     return Estimate(
         trials=trials,
@@ -88,6 +95,7 @@ def estimate(spec: JobSpec, preflight: Preflight, timings: Sequence[Timing | Unt
         seconds=whole and whole.expected,
         low_s=whole and whole.low,
         high_s=whole and whole.high,
+        before_s=whole and before.expected,
         gpu_hours=costs.busy_s * slots.gpus / 3600 if costs and timed[0].gpu else None,
         device=timed[0].device if timed else None,
         in_flight=slots.at_once,

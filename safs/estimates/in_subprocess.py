@@ -13,11 +13,14 @@ from pydantic import TypeAdapter
 
 from safs.estimates.estimate import Estimate, estimate
 from safs.estimates.local_share import Share, cores, local_share
-from safs.estimates.stage_costs import Slots
+from safs.estimates.stage_costs import Seconds, Slots
 from safs.estimates.timing import Timing, Untimed
 from safs.events.durations import duration
 from safs.preflight import Preflight
 from safs.spec.job import JobSpec
+
+BEFORE = Seconds(6.0, 1.0, 15.0)
+"""Time before the first stage of a job: little if the runner has kept its workers, more on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def estimate_in_subprocess(
     request = TimingRequest(spec, preflight, memory_bytes or available_bytes() // 2)
     response = _run(request, limit_s) if limit_s else _untimed(request, "timing is turned off here")
     slots = Slots(response.share.at_once, response.share.gpus, timed_alone=True)
-    return estimate(spec, preflight, [response.timing], slots)
+    return estimate(spec, preflight, [response.timing], slots, BEFORE)
 
 
 def available_bytes() -> int:

@@ -93,7 +93,9 @@ class StageCosts:
         finalists = [FINALISTS[name] for name in self._spec.final.candidates]
         kinds = finalists if workload.stage is Stage.FINAL else [KINDS[workload.stage]]
         paces = [self._paces[kind] for kind in kinds]
-        start_s, validation_s = _mean(paces, lambda pace: pace.start_s), self._validation_s(paces)
+        # Pruning in one shot trains nothing, so it traces and compiles no network.
+        start_s = _mean(paces, lambda pace: pace.start_s) if workload.epochs.expected else 0.0
+        validation_s = self._validation_s(paces)
         step_s = Seconds(*(_mean(paces, get) for get in (_median_s, _low_s, _high_s)))
         times = Seconds(
             *(

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from math import ceil
 
+from safs.estimates.asha_counts import asha_costs
 from safs.events.kinds import Stage
 from safs.events.progress import StagePlan, plan_stages
 from safs.search import STRATEGIES
+from safs.spec.halving import HalvingOptions, levels
 from safs.spec.job import JobSpec, SearchSpec
+from safs.spec.options import parse_options
 
 LAHC_EXTRA = 3
 """Trials that LAHC adds while its last move improved. More are possible, and rare."""
@@ -72,12 +75,17 @@ def _exact(plan: StagePlan) -> StageWorkload:
 
 
 def _of_search(plan: StagePlan, section: SearchSpec) -> StageWorkload:
-    trials, epochs, high, most = plan.trials, plan.all_epochs, plan.trials, plan.all_epochs
+    trials = least = high = plan.trials
+    epochs = most = plan.all_epochs
     if section.strategy == "lahc":
-        trials = max(trials, 2)  # Its stopping rule needs an idle step.
+        trials = least = max(trials, 2)  # Its stopping rule needs an idle step.
         epochs, high = trials * plan.epochs, trials + LAHC_EXTRA
         most = high * plan.epochs
+    elif section.strategy == "asha":
+        options = parse_options(HalvingOptions, section.options, what="strategy 'asha'", field="options")
+        middle, greatest = asha_costs(section.trials, levels(section.epochs, options), options.eta)
+        trials, epochs, high, most = middle.trials, middle.epochs, greatest.trials, greatest.epochs
     elif STRATEGIES[section.strategy].multi_fidelity:
         high, most = ceil(PROMOTED * trials), ceil(PROMOTED * epochs)
-    least = max(trials, round(epochs * (1 - LEFT_EARLY)))
-    return StageWorkload(plan.stage, Count(trials, trials, high), Count(epochs, min(least, epochs), most))
+    fewest = max(least, round(epochs * (1 - LEFT_EARLY)))
+    return StageWorkload(plan.stage, Count(trials, least, high), Count(epochs, min(fewest, epochs), most))

@@ -66,6 +66,7 @@ def run_job(
     preflight: Preflight | None = None,
     cache: Cache = NoCache(),  # noqa: B008  # has no state
     faults: Faults = NONE,
+    began_s: float | None = None,
 ) -> Result:
     """Prune, search, tune and train; write checkpoint, config, report and picture to ``out_dir``.
 
@@ -79,11 +80,13 @@ def run_job(
         preflight: result of ``safs.preflight.check`` if the job was checked already; None checks it now.
         cache: outputs and trials of earlier attempts and earlier jobs.
         faults: faults that earlier attempts survived. The report adds those of this attempt.
+        began_s: ``time.monotonic()`` when the job was claimed; None is now.
 
     Raises:
         SafsError: the job cannot run, ``out_dir`` cannot be written, or a training that the job needs broke down.
         Interrupted: ``report`` ended the run, or ``resources.time_limit_s`` has passed.
     """
+    began_s = time.monotonic() if began_s is None else began_s
     report = _with_deadline(report, spec.resources.time_limit_s)
     stage_log = StageLog(report, faults)
     preflight = preflight or check(spec, data_root=data_root, weights=dense_weights)
@@ -100,8 +103,9 @@ def run_job(
         stage_log(Note(note, "warning"))
     data_key = key_of(train=fingerprint(splits.train), validation=fingerprint(splits.validation))
     cached_executor = CachedExecutor(executor, cache, stage_log)
-    estimate = estimate_before_run(spec, preflight, splits.train, executor, report)
-    job = JobContext(spec, preflight, splits, spaces, stage_log, cache, cached_executor, data_key, estimate)
+    estimate = estimate_before_run(spec, preflight, splits.train, executor, stage_log, began_s)
+    before_s = time.monotonic() - began_s
+    job = JobContext(spec, preflight, splits, spaces, stage_log, cache, cached_executor, data_key, estimate, before_s)
 
     dense = _dense(job, dense_weights)
     starts = pruned_starts(job, dense, _dense_context(job, start=dense.network))
@@ -215,7 +219,7 @@ def _write(
     summary["prune"] = details["prune"]
     summary["layers"] = dict(zip(measured, map(asdict, measurements), strict=True))
     summary["deploy"] = asdict(deployment)
-    summary |= beside_actual(job.estimate, job.stage_log)
+    summary |= beside_actual(job.estimate, job.stage_log, job.before_s)
     report.write(summary, folder / REPORT.filename)
     draw_picture(summary, folder / PICTURE.filename)
     return summary

@@ -30,6 +30,8 @@ class JobContext:
     """Cache key of the training and the validation split."""
     estimate: Estimate
     """Estimated cost of the job if nothing is reused."""
+    before_s: float
+    """Seconds from the claim of the job to its first stage."""
 
     @property
     def batches(self) -> dict[str, int | str]:

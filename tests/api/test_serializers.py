@@ -53,6 +53,8 @@ def job(state: JobState) -> Job:
         trials_repeated=3,
         seconds_lost=4.5,
         event_count=6,
+        cores_awaited={JobState.QUEUED: None, JobState.RUNNING: 0}.get(state, 2),
+        jobs_before=None if queued else 1,
     )
 
 
@@ -74,6 +76,13 @@ ANSWERS: list[tuple[type[BaseModel], Any]] = [
     (schemas.EventPage, serializers.events((), 1)),
     (schemas.JobPage, serializers.page([serializers.job(job(JobState.QUEUED))], "token")),
 ]
+
+
+def test_a_job_waits_only_if_the_number_of_cores_is_known() -> None:
+    waiting = {state: serializers.job(job(state))["waiting"] for state in JobState}
+
+    assert waiting[JobState.CANCELLING] == {"cores": 2, "jobs_before": 1}
+    assert (waiting[JobState.QUEUED], waiting[JobState.RUNNING]) == (None, None)
 
 
 @pytest.mark.parametrize(("view", "answer"), ANSWERS)

@@ -6,13 +6,13 @@ import pytest
 
 from safs.estimates import beside_actual, workload
 from safs.estimates.estimate import estimate
-from safs.estimates.stage_costs import Slots
+from safs.estimates.stage_costs import Seconds, Slots
 from safs.events.kinds import Stage
 from safs.events.stage_log import StageLog
 from safs.spec.job import JobSpec
 from tests.estimates.cases import CPU, FOUND, JOB
 
-ESTIMATE = estimate(JobSpec.model_validate(JOB), FOUND, [CPU], Slots(1, 0.0))
+ESTIMATE = estimate(JobSpec.model_validate(JOB), FOUND, [CPU], Slots(1, 0.0), Seconds(3.0, 3.0, 3.0))
 
 
 def _stage_log(*reused: Stage) -> StageLog:
@@ -27,7 +27,7 @@ def _stage_log(*reused: Stage) -> StageLog:
 
 
 def test_the_ratio_is_actual_over_estimated() -> None:
-    both = beside_actual(ESTIMATE, _stage_log())
+    both = beside_actual(ESTIMATE, _stage_log(), before_s=6.0)
 
     assert both["estimate"] == ESTIMATE.as_json()
     assert both["actual"] == {
@@ -39,7 +39,7 @@ def test_the_ratio_is_actual_over_estimated() -> None:
 
 
 def test_reused_stages_are_neither_counted_nor_compared() -> None:
-    actual = beside_actual(ESTIMATE, _stage_log(Stage.DENSE, Stage.ACTIVATIONS))["actual"]
+    actual = beside_actual(ESTIMATE, _stage_log(Stage.DENSE, Stage.ACTIVATIONS), before_s=6.0)["actual"]
 
     assert (actual["trials"], actual["epochs"]) == (3, 10)
     assert actual["ratio"] == pytest.approx(2.0)
@@ -48,4 +48,7 @@ def test_reused_stages_are_neither_counted_nor_compared() -> None:
 def test_without_an_estimate_there_is_no_ratio() -> None:
     stages = tuple(replace(stage, seconds=None, low_s=None, high_s=None) for stage in ESTIMATE.stages)
 
-    assert beside_actual(replace(ESTIMATE, seconds=None, stages=stages), _stage_log())["actual"]["ratio"] is None
+    assert (
+        beside_actual(replace(ESTIMATE, seconds=None, stages=stages), _stage_log(), before_s=6.0)["actual"]["ratio"]
+        is None
+    )

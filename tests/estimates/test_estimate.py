@@ -28,7 +28,7 @@ def test_stages_cost_their_trainings_at_the_pace_of_their_kind() -> None:
     assert _seconds(made) == pytest.approx(
         {
             Stage.DENSE: 1.0 + 5 * own,
-            Stage.PRUNE: 1.0,
+            Stage.PRUNE: 0.0,
             Stage.ACTIVATIONS: 4 * (1.0 + 3 * operators),
             Stage.FINAL: 2 * (1.0 + 5 * (own + operators) / 2),
             Stage.REPORT: 4 * (5 * 0.03 + 2.0) + MEASURED * (2 * (0.03 + 0.2) + 1.0),

@@ -6,6 +6,7 @@ import pytest
 
 from safs.estimates import Count, workload
 from safs.events.kinds import Stage
+from safs.events.progress import plan_stages
 from safs.spec.job import JobSpec
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
@@ -37,8 +38,10 @@ def test_every_preset_is_counted(preset: str, trials: int, epochs: int) -> None:
 
 @pytest.mark.parametrize(("preset", "before"), [("quick", 116), ("balanced", 170)])
 def test_choosing_how_to_prune_costs_no_more_epochs_than_the_presets_cost_before(preset: str, before: int) -> None:
+    """Counted without the promotions that ASHA adds, as the presets were counted before."""
     for prune in ({}, {"search": None}):
-        assert sum(count.expected for _, count in _bill(preset=preset, prune=prune).values()) <= before
+        spec = JobSpec.model_validate(MINIMAL | {"preset": preset, "prune": prune})
+        assert sum(plan.all_epochs for plan in plan_stages(spec)) <= before
 
 
 def test_lahc_can_add_trials_and_runs_at_least_two() -> None:
@@ -57,10 +60,9 @@ def test_successive_halving_counts_promotions_as_trials_and_only_the_epochs_that
     stages = _bill(joint={"strategy": "asha", "trials": 9, "epochs": 9, "options": {"min_epochs": 1}}, final=final)
 
     trials, epochs = stages[Stage.JOINT]
-    # From 1 epoch by thirds: 9 of 1 epoch, 3 go on for 2, 1 for 6 more.
-    assert (trials.expected, epochs.expected) == (13, 21)
-    assert trials.high > 13
-    assert epochs.high > 21
+    # From 1 epoch by thirds: 9 of 1 epoch, 3 go on for 2, 1 for 6 more. At most all of them go on.
+    assert trials.low == 13 <= trials.expected <= trials.high <= 27
+    assert 14 == epochs.low <= 21 <= epochs.expected <= epochs.high <= 81
 
 
 def test_given_weights_are_not_trained_and_a_method_that_trains_is_counted() -> None:

@@ -251,3 +251,4 @@ def test_the_report_has_the_estimate_beside_what_the_job_took(finished: Finished
     assert estimate["seconds"] > 0
     assert actual["ratio"] == pytest.approx(actual["seconds"] / estimate["seconds"])
     assert Note(estimate["summary"]) in finished.events
+    assert estimate["summary"] in finished.result.report["notes"]

@@ -27,15 +27,14 @@ from safs.networks import Network
 from safs.search.conductor import Conductor
 from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
 from workers.job_spans import origin
-from workers.on_ray.actor_pool import ActorPool
 from workers.on_ray.ask_ahead import AskAhead
 from workers.on_ray.capacity import Share
 from workers.on_ray.messages import Advanced, Answered, Failed, Started
 from workers.on_ray.orders import MeasureOrder, TrainOrder, Unfinished
-from workers.on_ray.packing import PackedPool
+from workers.on_ray.packing import OpenPool, PackedPool
 from workers.on_ray.retrying import PoolMessage, Repeated, RetryingPool
 from workers.on_ray.shared_data import ObjectStore
-from workers.on_ray.trial_actor import TrialActor
+from workers.on_ray.warm_workers import start_pool
 
 POLL_S = 0.1
 """Seconds between two pulses: how soon ``report`` can end the run, and candidates that became ready are submitted."""
@@ -44,14 +43,16 @@ POLL_S = 0.1
 class RayExecutor:
     """Runs a job's trainings on the Ray cluster that ``ray.init`` has connected this process to.
 
-    Use it as a context manager: its workers end with the block, even in the middle of a training.
+    Use it as a context manager: its trainings end with the block, even in the middle of an epoch.
 
     Args:
         share: the resources of one training, and the number of trainings that run at once.
+        open_pool: starts the workers of a share.
+        keep: called if the block ends without an error, before the pool is closed. It may take the workers over.
     """
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    def __init__(self, share: Share, open_pool: OpenPool = start_pool, keep: Callable[[], None] = lambda: None) -> None:
+        self._share, self._open_pool, self._keep = share, open_pool, keep
         self._store = ObjectStore()
         self._pool = self._open()
 
@@ -59,6 +60,8 @@ class RayExecutor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is None:
+            self._keep()
         self._pool.close()
 
     @property
@@ -136,33 +139,30 @@ class RayExecutor:
             self._pool.submit(MeasureOrder(function, ray.put(network), shared, batch_size)) for network in networks
         ]
         found: dict[int, Result] = {}
-        while len(found) < len(tickets):
+        failures: list[str] = []
+        while len(found) + len(failures) < len(tickets):  # After an error too: a later stage knows no other's orders.
             for message in self._messages(report):
                 match message:
                     case Answered(ticket, answer):
                         found[ticket] = answer
                     case Failed(_, reason, _, _):
-                        raise TrainingError(f"a network could not be evaluated, because its process failed: {reason}")
+                        failures.append(reason)
                     case Repeated():
                         _report_repetition(None, None, message, report)
                     case _:
                         pass
+        if failures:
+            raise TrainingError(f"a network could not be evaluated, because its process failed: {failures[0]}")
         return [found[ticket] for ticket in tickets]
 
     def _open(self) -> RetryingPool:
-        return RetryingPool(PackedPool(self._share, open_pool))
+        return RetryingPool(PackedPool(self._share, self._open_pool))
 
     def _messages(self, report: Report) -> Iterator[PoolMessage]:
         report(Pulse())
         yield from self._pool.receive(POLL_S)
         for note in self._pool.take_notes():
             report(Note(note, "warning"))
-
-
-def open_pool(share: Share) -> ActorPool:
-    """Start the workers of a share."""
-    actor = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus)(TrialActor)
-    return ActorPool(lambda: actor.remote(share.device, share.threads), share.workers)
 
 
 def _handle(

@@ -72,7 +72,7 @@ def measured_share(
     Args:
         check: called while the probe runs; raises if the run must end.
     """
-    if spec.resources.gpus_per_trial != "auto" or not any(node.gpus for node in nodes):
+    if not needs_measurement(spec, nodes):
         return None
     try:
         context, training = largest_training(spec, blueprint)
@@ -86,6 +86,11 @@ def measured_share(
         f"Measured: a trial takes {probe.memory_bytes / 2**30:.2f} of a GPU's {probe.gpu_bytes / 2**30:.0f} GiB and "
         f"keeps it busy for {probe.busy:.0%} of the time. Trials on a GPU: {round(1 / gpus)}.",
     )
+
+
+def needs_measurement(spec: JobSpec, nodes: Sequence[Node]) -> bool:
+    """Return True if the job leaves its share of a GPU open and the cluster has a GPU."""
+    return spec.resources.gpus_per_trial == "auto" and any(node.gpus for node in nodes)
 
 
 def largest_training(spec: JobSpec, blueprint: Blueprint) -> tuple[Context, Training]:

@@ -1,8 +1,10 @@
 """The actor that carries out one order after another."""
 
 import gc
+import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, assert_never
 
 import ray
@@ -20,6 +22,7 @@ from workers.on_ray.shared_data import SharedContext, unpack
 
 SLICE_S = 2.0
 """Shortest duration of a training's step, in seconds. Steps are whole epochs, and progress is reported per step."""
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class TrialActor:
@@ -39,8 +42,17 @@ class TrialActor:
         self._run: Run | None = None
         gc.freeze()  # The imported modules stay alive, so the collections in _release need not visit them.
 
-    def ready(self) -> None:
-        """Return once the actor has started."""
+    def ready(self) -> int:
+        """Return the memory of this process, in bytes, once it has started."""
+        return private_bytes()
+
+    def rest(self) -> int:
+        """Drop everything that belongs to the orders so far; return the memory of this process, in bytes."""
+        self._opened = self._order = self._run = None
+        gc.collect()
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
+        return private_bytes()
 
     def step(self, order: Order | None) -> Step:
         """Begin ``order`` and do its first step; None continues the order of the last step.
@@ -98,6 +110,15 @@ class TrialActor:
             context = shared.open()
             self._opened = (shared, replace(context, data=context.data.on(torch.device(self._device))))
         return self._opened[1]
+
+
+def private_bytes() -> int:
+    """Return the resident memory that this process shares with no other; 0 where the system does not tell."""
+    try:
+        resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    except OSError:
+        return 0
+    return (resident - shared) * PAGE_BYTES
 
 
 def _snapshot(order: TrainOrder) -> Any:
