@@ -1,5 +1,6 @@
 """A job in this process, for ``safs run``."""
 
+import json
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Literal
 
 from cli.progress_bars import job_progress
 from cli.tables import comparison_table
-from cli.terminal import stdout
+from cli.terminal import print_json, stderr, stdout
 from safs.events.kinds import Event
 from safs.events.progress import plan_stages
 from safs.execution.executor import Executor
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
 from safs.report import comparison_rows, deployed, spent
+from safs.result_folder import REPORT
 from safs.reuse.cache import FolderCache, NoCache
 from safs.spec.job import Dispatcher, JobSpec
 from search_spaces import SPACES
@@ -28,8 +30,9 @@ def run_locally(
     data_root: Path | None,
     reuse: Path | None,
     dispatcher: Dispatcher | Literal["serial"] = "serial",
+    as_json: bool = False,
 ) -> None:
-    """Runs the job with progress bars, and prints the accuracies of the result.
+    """Runs the job with progress bars, and prints the accuracies of the result, or its report as JSON.
 
     Args:
         output: folder of the result; created when the job has succeeded.
@@ -37,7 +40,8 @@ def run_locally(
         data_root: folder of the data sets that are files.
         reuse: folder that caches the outputs of stages. None caches nothing.
     """
-    console, parallel = stdout(), spec.resources.trials_in_parallel
+    began_s = time.monotonic()
+    console, parallel = stderr() if as_json else stdout(), spec.resources.trials_in_parallel
     slots = in_flight or (1 if parallel == "auto" else parallel)
     opened = _executor(spec, dispatcher, device, slots, in_flight, data_root)
     with job_progress(plan_stages(spec), console) as progress, opened as executor:
@@ -54,7 +58,11 @@ def run_locally(
             dense_weights=None if spec.model.file is None else Path(spec.model.file),
             out_dir=output,
             cache=NoCache() if reuse is None else FolderCache(reuse),
+            began_s=began_s,
         )
+    if as_json:
+        print_json(json.loads((result.directory / REPORT.filename).read_text()))
+        return
     console.print_uncut(comparison_table(comparison_rows(result.report)))
     for line in deployed(result.report):
         console.print(line, soft_wrap=True)

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.options import AsJson, Home
 
 if TYPE_CHECKING:
-    from store.api_keys import Scope
+    from store.api_keys import ApiKey, Scope
     from store.session import Transaction
 
 keys = typer.Typer(
@@ -44,6 +44,7 @@ def create(
     gpu_hours: Annotated[
         float | None, typer.Option(min=0, help="Limit within 30 days that overrides SAFS_GPU_HOURS.", metavar="H")
     ] = None,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Creates a key and prints its token, which cannot be shown again.
@@ -56,7 +57,7 @@ def create(
       safs keys create --owner ops --scopes admin
       SAFS_API_KEY=$(safs keys create --owner ci --scopes submit,read --queued-jobs 5)
     """
-    from cli.terminal import stderr
+    from cli.terminal import print_json, stderr
     from store import api_keys as store
     from store.api_keys import KeyLimits
 
@@ -64,6 +65,9 @@ def create(
     chosen, lives_s = _scopes(scopes), None if expires is None else _seconds(expires)
     with _database(home, create=True) as tx:
         key, token = store.create(tx, owner, chosen, lives_s=lives_s, limits=limits)
+    if as_json:
+        print_json({"token": token, **_plain(key)})
+        return
     # The token alone is on standard output, for scripts.
     typer.echo(token)
     until = "" if key.expires_at is None else f" until {key.expires_at:%Y-%m-%d %H:%M} UTC"
@@ -84,17 +88,13 @@ def list_keys(as_json: AsJson = False, home: Home = None) -> None:
       safs keys list --json
     """
     from cli.tables import keys_table
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stdout
     from store import api_keys as store
 
     with _database(home) as tx:
         found = store.list(tx)
     if as_json:
-        from pydantic import TypeAdapter
-
-        from store.api_keys import ApiKey
-
-        typer.echo(TypeAdapter(tuple[ApiKey, ...]).dump_json(found, indent=2).decode())
+        print_json([_plain(key) for key in found])
     else:
         console = stdout()
         if found:
@@ -106,6 +106,7 @@ def list_keys(as_json: AsJson = False, home: Home = None) -> None:
 @keys.command()
 def revoke(
     prefix: Annotated[str, typer.Argument(help="Prefix of the key, as `safs keys list` shows it.", metavar="PREFIX")],
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Revokes a key.
@@ -116,12 +117,25 @@ def revoke(
     Examples:
       safs keys revoke 1f0c9a3e
     """
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stdout
     from store import api_keys as store
 
     with _database(home) as tx:
         key = store.revoke(tx, prefix)
-    stdout().print(f"key {key.prefix} of {key.owner} is {key.state}", soft_wrap=True)
+    if as_json:
+        print_json(_plain(key))
+    else:
+        stdout().print(f"key {key.prefix} of {key.owner} is {key.state}", soft_wrap=True)
+
+
+def _plain(key: "ApiKey") -> dict[str, Any]:
+    """The key as plain JSON; it does not hold the token."""
+    from pydantic import TypeAdapter
+
+    from store.api_keys import ApiKey
+
+    plain: dict[str, Any] = TypeAdapter(ApiKey).dump_python(key, mode="json")
+    return plain
 
 
 def _scopes(given: str) -> list["Scope"]:

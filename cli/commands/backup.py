@@ -1,13 +1,16 @@
 """``safs backup`` and ``safs restore``: the whole state of a service in one folder or file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.commands.upkeep import byte_progress
 from cli.database import opened
-from cli.options import Home, expanded
+from cli.options import AsJson, Home, expanded
+
+if TYPE_CHECKING:
+    from store.upkeep.backup import Manifest
 
 
 def backup(
@@ -15,6 +18,7 @@ def backup(
         Path,
         typer.Argument(help="Folder to create, or file with the suffix .tar.", metavar="TARGET", callback=expanded),
     ],
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Saves jobs, trials, events, uploads, results and keys.
@@ -29,7 +33,7 @@ def backup(
     """
     from rich.filesize import decimal
 
-    from cli.terminal import stderr, stdout
+    from cli.terminal import print_json, stderr, stdout
     from migrations import head_revision, require_head
     from store.upkeep.archive import create_archive
     from store.upkeep.backup import back_up
@@ -46,6 +50,9 @@ def backup(
                 progress=lambda done, total: bars.update(task, completed=done, total=total),
             )
     rows = sum(table.rows for table in made.tables)
+    if as_json:
+        print_json({"target": str(target), "size_bytes": made.size_bytes} | _contents(made))
+        raise typer.Exit(1 if made.absent else 0)
     stdout().print(f"{target}: {rows:,} rows, {made.artifacts - len(made.absent):,} files, {decimal(made.size_bytes)}")
     if made.absent:
         stderr().print(
@@ -62,6 +69,7 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete the contents of the database first; by default it must be empty.")
     ] = False,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Restores a backup into an empty home or database.
@@ -76,7 +84,7 @@ def restore(
       safs restore /backups/today --replace
     """
     from cli.restoration import restore_into
-    from cli.terminal import stderr, stdout
+    from cli.terminal import print_json, stderr, stdout
     from store.upkeep.archive import open_archive
 
     with open_archive(source) as archive, opened(home) as at, byte_progress() as bars:
@@ -88,6 +96,9 @@ def restore(
         restored = restore_into(at, archive, replace=replace, progress=progress)
     manifest = restored.manifest
     rows = sum(table.rows for table in manifest.tables)
+    if as_json:
+        print_json({"requeued": restored.requeued} | _contents(manifest))
+        return
     stdout().print(f"restored the service of {manifest.made_at}: {rows:,} rows, {manifest.artifacts:,} files")
     if restored.requeued:
         stdout().print(
@@ -95,3 +106,13 @@ def restore(
         )
     if manifest.absent:
         stderr().print(f"{len(manifest.absent):,} files were damaged or missing in the backup; `safs scrub` lists them")
+
+
+def _contents(manifest: "Manifest") -> dict[str, Any]:
+    """The contents of a backup, as plain JSON."""
+    return {
+        "made_at": str(manifest.made_at),
+        "rows": {table.name: table.rows for table in manifest.tables},
+        "files": manifest.artifacts - len(manifest.absent),
+        "absent": list(manifest.absent),
+    }

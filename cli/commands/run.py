@@ -33,11 +33,13 @@ def run(
         Path | None,
         typer.Option(help="Folder that caches the outputs of stages; by default nothing is cached.", callback=expanded),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Runs a job in this process, without a server and without Ray.
 
     Trials run one after the other. In the file, model.weights and model.network are paths, relative
     to the file. With --model FILE.py:NAME, NAME is a torch.nn.Module or a function that returns one.
+    With --json, standard output is report.json, and the progress is on standard error.
 
     \b
     Examples:
@@ -45,6 +47,7 @@ def run(
       safs run job.yaml -o other --reuse outputs
       safs run job.yaml --dispatcher tune
       safs run job.yaml --model net.py:build
+      safs run job.yaml --json | jq .rows
       echo '{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.99}' | safs run - -o result
     """
     from tempfile import TemporaryDirectory
@@ -61,7 +64,14 @@ def run(
         if model is not None:
             capture_for(job, model, data_root)
         run_locally(
-            job, output, in_flight=in_flight, device=device, data_root=data_root, reuse=reuse, dispatcher=dispatcher
+            job,
+            output,
+            in_flight=in_flight,
+            device=device,
+            data_root=data_root,
+            reuse=reuse,
+            dispatcher=dispatcher,
+            as_json=as_json,
         )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import Home
+from cli.options import AsJson, Home
 
 
 def api(
@@ -55,7 +55,7 @@ def worker(home: Home = None) -> None:
     work(WorkerSettings(**_given(home=home)))
 
 
-def migrate(home: Home = None) -> None:
+def migrate(as_json: AsJson = False, home: Home = None) -> None:
     """Upgrades the database's schema to this version.
 
     A database that is up to date is left unchanged.
@@ -65,13 +65,18 @@ def migrate(home: Home = None) -> None:
       safs migrate
       SAFS_DATABASE_URL=postgresql://safs@db/safs safs migrate
     """
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stdout
     from migrations import current, upgrade
     from store.settings import StoreSettings
 
     settings = StoreSettings(**_given(home=home))
+    before = current(settings.database_url)
     upgrade(settings.database_url)
-    stdout().print(f"the database is at revision {current(settings.database_url)}")
+    revision = current(settings.database_url)
+    if as_json:
+        print_json({"before": before, "revision": revision})
+    else:
+        stdout().print(f"the database is at revision {revision}")
 
 
 def _configure_telemetry(service: str) -> None:

@@ -160,9 +160,8 @@ def _damage_table(damaged: "Sequence[Checked]") -> "Table":
     }
     table = Table("file", "state", "used as", "by", "recovery", box=None, header_style="bold", pad_edge=False)
     for each in damaged:
-        content = f"{each.sha256[:12]}…"
         for found in each.references:
-            table.add_row(content, each.condition, f"{found.kind} {found.name!r}", found.id, ways_out[found.kind])
+            table.add_row(each.sha256, each.condition, f"{found.kind} {found.name!r}", found.id, ways_out[found.kind])
     return table
 
 

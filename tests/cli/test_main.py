@@ -18,6 +18,9 @@ COMMANDS = (
     *("api", "worker", "migrate"),
     *("scrub", "collect", "backup", "restore"),
 )
+SERVING = ("demo", "up", "api", "worker")
+"""Commands that print the log of a service."""
+KEYS = ("create", "list", "revoke")
 
 
 def safs(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -41,6 +44,17 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert shown.exit_code == 0
     assert "  Examples:\n    " in shown.stdout
     assert f"safs {command}" in shown.stdout.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*(command.split() for command in COMMANDS if command not in SERVING), *(["keys", name] for name in KEYS)],
+    ids=" ".join,
+)
+def test_every_command_that_prints_data_has_json(command: list[str]) -> None:
+    shown = CliRunner().invoke(make_app(), [*command, "--help"])
+
+    assert "--json" in shown.stdout
 
 
 def test_help_imports_nothing_heavy() -> None:

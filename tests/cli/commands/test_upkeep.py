@@ -80,9 +80,9 @@ def test_scrub_lists_damaged_files_with_their_users_and_recovery(
 
     assert done.exit_code == 1
     assert "3 files checked: 1 intact, 2 damaged or missing" in done.stdout
-    lines = {line.split()[0].rstrip("…"): line for line in done.stdout.splitlines()}
-    assert all(part in lines[report.sha256[:12]] for part in ("damaged", "result 'report'", lease.job_id, "backup"))
-    assert all(part in lines[weights.sha256[:12]] for part in ("missing", upload.id, "upload the same file again"))
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert all(part in lines[report.sha256] for part in ("damaged", "result 'report'", lease.job_id, "backup"))
+    assert all(part in lines[weights.sha256] for part in ("missing", upload.id, "upload the same file again"))
 
 
 def test_scrub_repairs_what_can_be_made_anew_and_nothing_else(
