@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -30,12 +32,15 @@ from api.routes import events, health, jobs, keys, me, results, status, trials, 
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
-from safs.catalog import catalog as known_names
 from safs.deploy.in_subprocess import export_in_subprocess
-from safs.estimates import estimate_in_subprocess
-from safs.preflight import check as preflight
+from safs.spec.job import JobSpec
 from store.artifacts.stored_files import artifact_store
 from store.session import Database
+
+if TYPE_CHECKING:
+    from safs.catalog import CatalogEntry
+    from safs.estimates import Estimate
+    from safs.preflight import Preflight
 
 _DESCRIPTION = """
 Submit a network and a sparsity, and download the best sparse checkpoint. The service prunes the network to exactly that
@@ -46,12 +51,31 @@ Every error response is `application/problem+json` (RFC 9457) with a stable `cod
 """
 
 
+# torch takes seconds to import, and 370 MB. So it is imported with the first job or the first look at the catalog.
+def _check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> "Preflight":
+    from safs.preflight import check
+
+    return check(spec, data_root=data_root, weights=weights)
+
+
+def _estimate(spec: JobSpec, found: "Preflight", *, limit_s: float) -> "Estimate":
+    from safs.estimates import estimate_in_subprocess
+
+    return estimate_in_subprocess(spec, found, limit_s=limit_s)
+
+
+def _catalog() -> "dict[str, list[CatalogEntry]]":
+    from safs.catalog import catalog
+
+    return catalog()
+
+
 def create_app(
     settings: ApiSettings,
     *,
-    check: Check = preflight,
-    estimate: Estimator | None = None,
-    catalog: Catalog = known_names,
+    check: Check = _check,
+    estimate: "Estimator | None" = None,
+    catalog: Catalog = _catalog,
     exporter: Exporter = export_in_subprocess,
 ) -> FastAPI:
     """Create the app for the database and artifacts in ``settings``. It connects at the first request.
@@ -91,7 +115,7 @@ def create_app(
         servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     artifacts = artifact_store(settings)
-    estimate = estimate or partial(estimate_in_subprocess, limit_s=settings.estimate_limit_s)
+    estimate = estimate or partial(_estimate, limit_s=settings.estimate_limit_s)
     exports = Exports(database, artifacts, exporter, settings.data_folder)
     metrics = Metrics(database, settings.artifacts_folder, lambda: tail.listeners)
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics, exports)

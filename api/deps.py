@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
@@ -14,12 +14,14 @@ from api.gate.access import Caller
 from api.gate.concurrency import ConcurrencyLimit
 from api.prometheus import Metrics
 from api.settings import ApiSettings
-from safs.catalog import CatalogEntry
-from safs.estimates import Estimate
-from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 from store.artifacts.stored_files import ArtifactStore
 from store.session import Database
+
+if TYPE_CHECKING:  # These import torch.
+    from safs.catalog import CatalogEntry
+    from safs.estimates import Estimate
+    from safs.preflight import Preflight
 
 MAX_UPLOADS = 8
 """Uploads received at the same time. Each holds a thread of ``Services.upload_threads`` until it ends."""
@@ -35,12 +37,12 @@ database connections."""
 class Check(Protocol):
     """The signature of ``safs.preflight.check``."""
 
-    def __call__(self, spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight: ...
+    def __call__(self, spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> "Preflight": ...
 
 
-Estimator = Callable[[JobSpec, Preflight], Estimate]
+Estimator: TypeAlias = "Callable[[JobSpec, Preflight], Estimate]"
 """The signature of ``safs.estimates.estimate_in_subprocess``."""
-Catalog = Callable[[], dict[str, list[CatalogEntry]]]
+Catalog: TypeAlias = "Callable[[], dict[str, list[CatalogEntry]]]"
 """The signature of ``safs.catalog.catalog``: kind -> entries."""
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
@@ -18,8 +18,6 @@ from api.gate.access import Caller
 from api.problems import problem_responses
 from api.schemas import Job, JobCheck, JobPage, JobRequest
 from api.settings import ApiSettings
-from safs.estimates import estimate_in_subprocess
-from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 from store import idempotency, jobs, owner_limits, queue, uploads
 from store.api_keys import OWNER_PATTERN
@@ -29,6 +27,10 @@ from store.idempotency import Answer
 from store.records import JobState
 from store.session import Transaction
 from telemetry import tracing
+
+if TYPE_CHECKING:  # These import torch.
+    from safs.estimates import Estimate
+    from safs.preflight import Preflight
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that proxies log for a request whose client has disconnected."""
@@ -133,7 +135,7 @@ async def submit_job(
             return _accepted(earlier, replayed=True)
         found = await to_thread.run_sync(_check, services, caller, spec, limiter=services.slow_threads)
     if validate_only and not timed:
-        return as_json(JobCheck.of(spec, found, estimate_in_subprocess(spec, found, limit_s=0)))
+        return as_json(JobCheck.of(spec, found, _untimed(spec, found)))
     if validate_only:
         async with services.estimates.slot(caller.owner):
             if await http_request.is_disconnected():  # while the request waited for the slot
@@ -235,13 +237,19 @@ def cancel_job(services: ServicesDep, caller: CallerDep, job_id: str) -> Respons
     return as_json(serializers.job(job, services.settings.root_path))
 
 
-def _check(services: Services, caller: Caller, spec: JobSpec) -> Preflight:
+def _check(services: Services, caller: Caller, spec: JobSpec) -> "Preflight":
     weights = None
     if (upload_id := spec.model.file) is not None:
         with services.database.read() as tx, _upload_errors_named(spec):
             upload = uploads.get(tx, upload_id, caller.visible_owner)
         weights = services.artifacts.intact_path(upload.sha256)
     return services.check(spec, data_root=services.settings.data_folder, weights=weights)
+
+
+def _untimed(spec: JobSpec, found: "Preflight") -> "Estimate":
+    from safs.estimates import estimate_in_subprocess  # imports torch
+
+    return estimate_in_subprocess(spec, found, limit_s=0)
 
 
 @contextmanager

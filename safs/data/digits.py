@@ -1,5 +1,6 @@
 """digits: 1,797 handwritten digits of 8x8 pixels, part of scikit-learn (UCI, Alpaydin and Kaynak 1998)."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ def outline(spec: DataSpec, root: Path | None) -> Outline:
 
 
 def read(spec: DataSpec, root: Path | None) -> Arrays:
-    """Read the digits, their values 0 to 16 scaled to 0 to 255."""
-    from sklearn.datasets import load_digits  # The import takes a second, and only this data set needs it.
+    """Read the digits, their values 0 to 16 scaled to 0 to 255.
 
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
-    return Arrays(as_labelled(images, digits.target), None, classes=10, crop_and_flip=False)
+    The file is read as ``sklearn.datasets.load_digits`` reads it. That package takes a second to import, and 90 MB.
+    """
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    file = Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    rows = np.loadtxt(file, delimiter=",", encoding="ascii")
+    images = np.rint(rows[:, :-1].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return Arrays(as_labelled(images, rows[:, -1].astype(np.int64)), None, classes=10, crop_and_flip=False)

@@ -8,9 +8,10 @@ too and would slow the live weights down, the more the sparser the network is. S
 weight by its own gradient alone.
 """
 
+import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import nn
@@ -19,6 +20,7 @@ from torch.optim import Optimizer
 from safs.registry import Registry
 from safs.spec.job import Recipe
 
+Kind = TypeVar("Kind", bound=Optimizer)
 Groups: TypeAlias = list[dict[str, Any]]
 """Parameter groups in the form that torch's optimizers take."""
 
@@ -55,21 +57,38 @@ def make_optimizer(model: nn.Module, recipe: Recipe, *, exempt: Collection[nn.Pa
     return entry.make([group for group in groups if group["params"]], recipe)
 
 
+def _without_compiler(kind: type[Kind]) -> type[Kind]:
+    """The optimizer without the wrappers that are there for ``torch.compile``, which nothing here uses.
+
+    The wrappers import torch._dynamo, inductor and sympy with the first optimizer of a process, which takes a second of
+    CPU and 150 MB. The wrapped functions are found by ``__wrapped__``, as ``functools.wraps`` documents it.
+    """
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in _WRAPPED}
+    return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+_WRAPPED = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
+_SGD = _without_compiler(torch.optim.SGD)
+_ADAM = _without_compiler(torch.optim.Adam)
+_ADAMW = _without_compiler(torch.optim.AdamW)
+_NADAM = _without_compiler(torch.optim.NAdam)
+
+
 def _sgd(groups: Groups, recipe: Recipe) -> Optimizer:
     nesterov = recipe.nesterov and recipe.momentum > 0  # without momentum both are plain SGD, and torch refuses it
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
+    return _SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
 
 
 def _adam(groups: Groups, recipe: Recipe) -> Optimizer:
-    return torch.optim.Adam(groups, lr=recipe.learning_rate, fused=True)
+    return _ADAM(groups, lr=recipe.learning_rate, fused=True)
 
 
 def _adamw(groups: Groups, recipe: Recipe) -> Optimizer:
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return _ADAMW(groups, lr=recipe.learning_rate, fused=True)
 
 
 def _nadam(groups: Groups, recipe: Recipe) -> Optimizer:
-    return torch.optim.NAdam(groups, lr=recipe.learning_rate)
+    return _NADAM(groups, lr=recipe.learning_rate)
 
 
 OPTIMIZERS: Registry[OptimizerEntry] = Registry(

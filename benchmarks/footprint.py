@@ -1,0 +1,70 @@
+"""CPU seconds and memory of the processes of a service: ``python -m benchmarks.footprint``.
+
+Each process is started by itself, brought to the state in its row, and asked for its CPU seconds and its memory.
+*Own* is what it shares with no other process (private pages), *whole* its proportional set size.
+"""
+
+import subprocess
+import sys
+
+MEASURE = """
+import sys, time
+sizes = dict(line.split(":") for line in open("/proc/self/smaps_rollup").read().splitlines()[1:])
+own = sum(int(sizes[name].split()[0]) for name in ("Private_Clean", "Private_Dirty"))
+heavy = ("torch", "torch._dynamo", "torch._inductor", "sympy", "sklearn", "pandas", "smac", "ray.tune")
+print(time.process_time(), own, int(sizes["Pss"].split()[0]), *[name for name in heavy if name in sys.modules])
+"""
+START = "import workers.on_ray.trial_actor\n"
+TRAIN = (
+    START
+    + """
+from safs import data
+from safs.execution.pruning import begin
+from safs.execution.training import Training
+from safs.execution.work import Context
+from safs.networks import Blueprint
+from safs.spec.job import DataSpec, Recipe
+from safs.training.settings import TrainingData
+
+splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
+context = Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, 64, augment=False))
+run = begin(context, Training({}, Recipe(), 1, 0), "cpu", None)
+while not run.finished:
+    run.advance(0)
+assert run.outcome().error is None
+"""
+)
+API = """
+import tempfile
+from fastapi.testclient import TestClient
+from api.app import create_app
+from api.settings import ApiSettings
+from migrations import upgrade
+
+folder = tempfile.TemporaryDirectory()
+settings = ApiSettings(home=folder.name, free_disk_bytes=0)
+upgrade(settings.database_url)
+client = TestClient(create_app(settings), base_url="http://127.0.0.1:8000", client=("127.0.0.1", 50_000))
+client.__enter__()
+assert client.get("/v1/jobs").status_code == 200
+"""
+PROCESSES = {
+    "worker, started": START,
+    "worker, after an epoch of lenet5 on digits": TRAIN,
+    "API, after a list of jobs": API,
+    "API, after the catalog": API + 'assert client.get("/v1/catalog").status_code == 200\n',
+}
+
+
+def main() -> None:
+    """Print one row for each process."""
+    print("| process | CPU s | own MB | whole MB | heavy imports |\n|---|---|---|---|---|")
+    for name, code in PROCESSES.items():
+        done = subprocess.run([sys.executable, "-c", code + MEASURE], capture_output=True, text=True, check=True)
+        cpu_s, own_kb, whole_kb, *heavy = done.stdout.split()
+        sizes = " | ".join(f"{int(kilobytes) / 1000:.0f}" for kilobytes in (own_kb, whole_kb))
+        print(f"| {name} | {float(cpu_s):.1f} | {sizes} | {', '.join(heavy)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
