@@ -36,7 +36,7 @@ from workers.on_ray.retrying import PoolMessage, Repeated, RetryingPool
 from workers.on_ray.shared_data import ObjectStore
 from workers.on_ray.warm_workers import start_pool
 
-POLL_S = 0.1
+POLL_S = 0.02
 """Seconds between two pulses: how soon ``report`` can end the run, and candidates that became ready are submitted."""
 
 
