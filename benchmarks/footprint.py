@@ -19,7 +19,7 @@ TRAIN = (
     START
     + """
 from safs import data
-from safs.execution.pruning import begin
+from safs.execution.runs import begin
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint

@@ -235,7 +235,7 @@ def _cells(job: RemoteJob) -> dict[str, str | Text]:
 
 
 def _waits(job: RemoteJob, *, behind: bool) -> str | None:
-    """What a running job waits for, and ``behind`` how many jobs; None if it does not wait."""
+    """The wait of a running job for cores, and with ``behind`` the jobs before it; None if it does not wait."""
     waiting = job.view.get("waiting")
     if not waiting:
         return None

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import expanded
+from cli.options import AsJson, expanded
 
 
 def convert(
@@ -15,6 +15,7 @@ def convert(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write.", dir_okay=False, callback=expanded)
     ] = Path("network.safetensors"),
+    as_json: AsJson = False,
 ) -> None:
     """Converts a .pt2 file to a network that `model.network` of a job takes.
 
@@ -27,8 +28,11 @@ def convert(
       safs convert net.pt2 -o network.safetensors
     """
     from cli.program_file import read_program
-    from cli.terminal import stdout
+    from cli.terminal import print_json, stdout
     from safs.models.declared.programs import captured_from_program
 
     written = captured_from_program(read_program(program)).save(output)
+    if as_json:
+        print_json({"network": str(written)})
+        return
     stdout().print(f"{written} is complete; a job takes it as model.network", soft_wrap=True)

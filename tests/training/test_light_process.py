@@ -13,7 +13,7 @@ HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "panda
 TRAIN = """
 import sys
 from safs import data
-from safs.execution.pruning import begin
+from safs.execution.runs import begin
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
