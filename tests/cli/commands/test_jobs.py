@@ -56,9 +56,11 @@ def test_a_dry_run_checks_and_estimates_the_job_and_queues_nothing(safs: Safs, a
 
     # LeNet-5 has 61,470 prunable weights: 150 + 2,400 + 48,000 + 10,080 + 840; 1% of them is 614.7
     assert re.search(r"weights +615 of 61,470 are kept at sparsity 0\.99 *\n", done.stdout)
-    # The preset `balanced`: dense 30; ASHA's 36 x 1, 12 x 2 more and 4 x 5 more epochs; two finalists of 30.
-    assert re.search(r"will take +56 trainings, 170 epochs; how long they take could not be timed", done.stdout)
-    assert re.search(r"joint +52 +80 *\n", done.stdout)
+    # `balanced`: dense 30; starts 5 x 6, 2 x 2 more; pruning 5; ASHA 9 x 2, 3 x 6 more; finalists 3 x 20, and 5 more.
+    assert re.search(r"will take +25 trainings, 170 epochs; how long they take could not be timed", done.stdout)
+    assert re.search(r"prune_search +7 +34 *\n", done.stdout)
+    assert re.search(r"joint +12 +36 *\n", done.stdout)
+    assert re.search(r"pruning +the best of 5 starts, first magnitude \(magnitude, global, cubic", done.stdout)
     assert safs("jobs", "--limit", "1", "--url", api.url).stdout == before
 
 
@@ -169,7 +171,7 @@ def test_watch_replays_the_job_from_its_first_event(
     done = safs("watch", job_id, "--url", api.url)
 
     assert done.exit_code == 0
-    assert done.stdout == "[1/5] train dense: dense validation accuracy 90.0% (6 s)\n"
+    assert done.stdout == "[1/6] train dense: dense validation accuracy 90.0% (6 s)\n"
 
 
 def test_following_a_job_that_fails_ends_with_its_reason(
@@ -187,12 +189,12 @@ def test_following_a_job_that_fails_ends_with_its_reason(
 
 
 def test_a_name_without_its_prefix_is_suggested_and_the_refusal_is_printed_once(safs: Safs, api: "Api") -> None:
-    done = safs("submit", "--model", "resnet50", "--dataset", "digits", "--sparsity", "0.9", "--url", api.url)
+    done = safs("submit", "--model", "resnet101", "--dataset", "digits", "--sparsity", "0.9", "--url", api.url)
 
     assert isinstance(done.exception, ServiceError)
     message = explain(done.exception)
-    assert "Did you mean 'torchvision/resnet50'" in message
-    assert message.count("torchvision/resnet101") == 1
+    assert "Did you mean 'torchvision/resnet101'" in message
+    assert message.count("torchvision/resnet50") == 1
     assert "model.architecture" in message
 
 
