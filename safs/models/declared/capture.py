@@ -227,9 +227,17 @@ def assemble(
         "eval_graph": graphs[False],
         "train_graph": graphs[True],
     }
+    _check_finite(tensors)
     kept = {tensor["path"] for tensor in bare} | {f"{path}.{leaf}" for path, leaf in _held(listed)}
     document = documents.from_content(content)
     return document, {name: value for name, value in tensors.items() if name in kept}
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what a service would refuse at the end of an upload."""
+    for name, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise SurgeryError(f"the tensor {name} holds a number that is not finite (NaN or infinity)")
 
 
 def _holders(names: Names, shapes: Mapping[str, list[int]]) -> dict[str, Holder]:

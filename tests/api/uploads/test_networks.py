@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 import safs
 from api.settings import ApiSettings
+from api.uploads.network_check import check_network
 from migrations import upgrade
+from safs.errors import NetworkTooLargeError
 from tests.api.conftest import running
 from tests.api.uploads.corpus import WEIGHTS
+from tests.models.declared.corpus import GOOD, header
 from tests.models.declared.networks import Own
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -130,6 +133,11 @@ def test_weights_alone_are_no_network(http: httpx.Client) -> None:
 
     assert (refused["code"], refused["errors"][0]["field"]) == ("invalid_network", "model.network")
     assert "safs.capture" in refused["detail"]
+
+
+def test_a_check_that_takes_too_long_is_ended() -> None:
+    with pytest.raises(NetworkTooLargeError, match=r"longer than 0\.01 s"):
+        check_network(header(GOOD), max_gflops=1.0, timeout_s=0.01)
 
 
 class Large(nn.Module):

@@ -154,6 +154,14 @@ def test_an_output_that_is_not_logits_is_refused() -> None:
         safs.capture(nn.Conv2d(1, 2, 3), (1, 8))
 
 
+def test_a_weight_that_is_not_finite_is_named() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    module[1].bias.data[0] = torch.inf
+
+    with pytest.raises(SurgeryError, match=r"1\.bias holds a number that is not finite"):
+        safs.capture(module, (1, 8))
+
+
 def test_a_name_that_is_a_keyword_is_refused() -> None:
     module = nn.Sequential(nn.Flatten(), nn.ModuleDict({"lambda": nn.Linear(64, 2)})["lambda"])
     named = nn.ModuleDict({"lambda": module[1]})
