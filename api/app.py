@@ -28,7 +28,7 @@ from api.prometheus import Metrics
 from api.request_log import RequestLog
 from api.root_path import RootPath
 from api.routes import catalog as catalog_routes
-from api.routes import events, health, jobs, keys, me, results, status, trials, uploads
+from api.routes import events, health, jobs, keys, me, results, status, trials, upload_parts, uploads
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
@@ -121,7 +121,11 @@ def create_app(
     app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics, exports)
     add_error_handlers(app)
     app.add_middleware(HeadRequests)
-    app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes, exempt=frozenset({uploads.router.prefix}))
+    app.add_middleware(
+        BodyLimit,
+        limit_bytes=settings.body_limit_bytes,
+        exempt=(uploads.router.prefix, f"{upload_parts.router.prefix}/"),
+    )
     sessions = Sessions(settings.read_session_secret, idle_s=settings.session_idle_s, lives_s=settings.session_limit_s)
     app.add_middleware(
         Authentication, database=database, sessions=sessions, requests_per_minute=settings.requests_per_minute
@@ -136,7 +140,8 @@ def create_app(
     add_docs_page(app, settings.root_path)
     add_pages(app, settings.root_path)
     app.include_router(sign_in_routes(database, sessions, RateLimiter))
-    for routes in (jobs, trials, events, results, uploads, catalog_routes, me, keys, status, health, metrics_routes):
+    uploading = (uploads, upload_parts)
+    for routes in (jobs, trials, events, results, *uploading, catalog_routes, me, keys, status, health, metrics_routes):
         app.include_router(routes.router)
     app.include_router(trials.csv_router)
     return app

@@ -4,10 +4,10 @@ ApiError
 ├── UnauthorizedError     no API key, or one that is unknown, expired or revoked
 ├── ForbiddenError        an API key without the required scope
 ├── RateLimitedError      more requests per minute than the key may make
-├── UploadError           an upload that is not a valid safetensors file
+├── UploadError           an upload that is not a valid file of weights or of a data set
 ├── UploadTooLargeError   an upload above ``SAFS_UPLOAD_LIMIT_BYTES``
 ├── MediaTypeError        a body whose Content-Type the endpoint does not accept
-├── UnknownUploadError    ``model.weights`` names an upload that does not exist
+├── UnknownUploadError    a job names an upload that does not exist, or holds something else
 ├── UnknownKindError      a kind that the catalog does not have
 ├── NotFinishedError      a result requested before the job has ended
 ├── NoResultError         a result of a job that ended without one
@@ -62,7 +62,7 @@ class RateLimitedError(ApiError):
 
 
 class UploadError(ApiError):
-    """The upload is not a valid safetensors file."""
+    """The upload is not a valid file of weights or of a data set."""
 
     code = "invalid_upload"
 
@@ -80,7 +80,7 @@ class MediaTypeError(ApiError):
 
 
 class UnknownUploadError(ApiError):
-    """A job names an upload that does not exist."""
+    """A job names an upload that does not exist, or holds something else."""
 
     code = "unknown_upload"
 
@@ -181,7 +181,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "incompressible_model": ProblemType(422, "The model has no filters or neurons that can be removed"),
     "export_failed": ProblemType(422, "The result cannot be exported in this format"),
     "unknown_upload": ProblemType(422, "The job names an upload that does not exist"),
-    "invalid_upload": ProblemType(422, "The upload is not a valid safetensors file"),
+    "invalid_upload": ProblemType(422, "The upload is not a valid file of weights or of a data set"),
     "artifact_damaged": ProblemType(
         500, "The stored content is damaged; `safs scrub` on the service's machine lists damaged files"
     ),

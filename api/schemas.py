@@ -17,6 +17,7 @@ from store.api_keys import KeyState, Scope
 from store.records import JobState, TrialState
 
 if TYPE_CHECKING:  # These import torch.
+    from safs.data.preview import DataPreview as OwnData
     from safs.estimates import Estimate as JobEstimate
     from safs.preflight import Preflight
 
@@ -234,6 +235,31 @@ class Estimate(Response):
     untimed: str | None = Field(description="Reason why nothing could be timed; null if it could.")
 
 
+class ClassCount(Response):
+    """Numbers of images of a class."""
+
+    name: str = Field(description="Label, or name of the class folder.")
+    train: int = Field(description="Images to train and validate on.")
+    test: int | None = Field(description="Test images; null if they are taken from the others.")
+
+
+class DataPreview(Response):
+    """A data set of your own as the service understood it."""
+
+    images: int = Field(description="Images to train on, and to split validation (and test) from.")
+    test_images: int | None = Field(description="Images of a test set; null without one.")
+    channels: int = Field(description="Channels of the images; pictures in files count as colour here.")
+    height: int = Field(description="Pixels before resizing.")
+    width: int = Field(description="Pixels before resizing.")
+    values: str = Field(description="Type of the values.", examples=["uint8"])
+    low: float = Field(description="Smallest value.")
+    high: float = Field(description="Largest value.")
+    mean: float = Field(description="Mean of the values.")
+    std: float = Field(description="Standard deviation of the values.")
+    classes: list[ClassCount] = Field(description="Classes and their counts.")
+    warnings: list[str] = Field(description="Sentences about what is probably a mistake; empty if nothing is.")
+
+
 class JobCheck(BaseModel):
     """Result of checking a job without queueing it."""
 
@@ -250,9 +276,10 @@ class JobCheck(BaseModel):
     sites: list[Site] = Field(description="Calls of activation functions in the network.")
     operators: list[str] = Field(description="Candidate operators at every site.")
     estimate: Estimate = Field(description="Estimated duration of the job.")
+    data: DataPreview | None = Field(description="Preview of your own data; null for a data set of the catalog.")
 
     @classmethod
-    def of(cls, spec: JobSpec, found: "Preflight", estimate: "JobEstimate") -> Self:
+    def of(cls, spec: JobSpec, found: "Preflight", estimate: "JobEstimate", data: "OwnData | None") -> Self:
         """The check of ``spec`` that found ``found``."""
         return cls(
             spec=spec,
@@ -268,6 +295,7 @@ class JobCheck(BaseModel):
             sites=[Site(path=site.path, own=site.original) for site in found.sites],
             operators=list(found.operators),
             estimate=Estimate.model_validate(estimate.as_json()),
+            data=None if data is None else DataPreview.model_validate(data),
         )
 
 
@@ -389,19 +417,55 @@ class EventPage(BaseModel):
 
 
 class Upload(Response):
-    """An uploaded file that a job can name in `model.weights`."""
+    """An uploaded file that a job can name in `model.weights` or `data.upload`."""
 
     id: str = Field(description="Id of the upload.", examples=["upload_01kb2v9zq3n8f4x7c5m2d"])
     filename: str = Field(description="Name of the file, for people.")
     sha256: str = Field(description="SHA-256 of the file, in hexadecimal.")
     size_bytes: int = Field(description="Size of the file in bytes.")
-    tensors: int | None = Field(description="Number of tensors in the file; null for uploads of version 0.1.")
+    kind: records.UploadKind = Field(
+        description="What the file holds: `weights` for `model.weights`; `arrays` or `pictures` for `data.upload`."
+    )
+    tensors: int | None = Field(
+        description="Number of tensors in the file; null for a data set, and for uploads of version 0.1."
+    )
+    images: int | None = Field(description="Number of images in the file; null for weights.")
     created_at: datetime = Field(description="Time of the upload, in UTC.")
 
     @classmethod
     def of(cls, upload: records.Upload) -> Self:
         """The body for an upload of the store."""
         return cls.model_validate(upload)
+
+
+class IncomingUploadRequest(BaseModel):
+    """A large file that is to arrive in parts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: str = Field("upload", min_length=1, max_length=200, description="Name of the file, for people.")
+    size_bytes: int = Field(ge=1, description="Size of the whole file in bytes.")
+
+
+class IncomingPart(Response):
+    """A part that has arrived."""
+
+    number: int = Field(description="Number of the part, from 1.")
+    sha256: str = Field(description="SHA-256 of the part, in hexadecimal.")
+    size_bytes: int = Field(description="Size of the part in bytes.")
+
+
+class IncomingUpload(Response):
+    """An upload in parts, and the parts that have arrived."""
+
+    id: str = Field(description="Id of the upload in parts.", examples=["incoming_01kb2v9zq3n8f4x7c5m2d"])
+    filename: str = Field(description="Name of the file, for people.")
+    size_bytes: int = Field(description="Size of the whole file in bytes.")
+    part_bytes: int = Field(description="Size in bytes of every part but the last.")
+    parts: list[IncomingPart] = Field(description="Parts that have arrived, in order; none once it is complete.")
+    missing: list[int] = Field(description="Numbers of the parts that are missing.")
+    upload_id: str | None = Field(description="Id of the upload that the parts became; null before.")
+    created_at: datetime = Field(description="Time of the beginning, in UTC. It expires a day later.")
 
 
 class CatalogEntry(Response):

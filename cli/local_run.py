@@ -2,13 +2,17 @@
 
 import json
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 from cli.progress_bars import job_progress
 from cli.tables import comparison_table
 from cli.terminal import print_json, stderr, stdout
+from safs import data
+from safs.data import uploaded
+from safs.data.preview import preview
 from safs.events.kinds import Event
 from safs.events.progress import plan_stages
 from safs.execution.executor import Executor
@@ -70,6 +74,20 @@ def run_locally(
         console.print(took, soft_wrap=True)
     done = f"the result is in {result.directory}; load it with safs.load({str(result.directory)!r})"
     console.print(done, soft_wrap=True)
+
+
+@contextmanager
+def opened_data(spec: JobSpec, data_root: Path | None) -> Iterator[Path | None]:
+    """Yield the root of the job's data: the file or folder of ``data.upload``, or ``data_root``."""
+    if spec.data.upload is None:
+        yield data_root
+        return
+    with uploaded.opened(Path(spec.data.upload)) as root:
+        data.inspect(spec.data, root)
+        if (found := preview(spec.data, root)) is not None:
+            for warning in found.warnings:
+                stderr().print(f"warning: {warning}", soft_wrap=True)
+        yield root
 
 
 def _executor(

@@ -77,14 +77,18 @@ def read_spec(path: str) -> Spec:
     return spec
 
 
-def with_local_weights(spec: Spec, path: str) -> Spec:
-    """The spec, with the files of ``model`` relative to the folder of the file at ``path``, and ``~`` expanded."""
-    model = spec.get("model")
-    if not isinstance(model, dict):
-        return spec
+def with_local_files(spec: Spec, path: str) -> Spec:
+    """The spec, with the files of ``model`` and ``data`` relative to the folder of the file at ``path``.
+
+    ``~`` is expanded.
+    """
     folder = Path() if path == "-" else Path(path).expanduser().parent
-    files = {name: model[name] for name in ("weights", "network") if isinstance(model.get(name), str)}
-    return spec | {"model": model | {name: str(folder / Path(file).expanduser()) for name, file in files.items()}}
+    for name, key in (("model", "weights"), ("model", "network"), ("data", "upload")):
+        section = spec.get(name)
+        file = section.get(key) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(file, str):
+            spec = spec | {name: section | {key: str(folder / Path(file).expanduser())}}
+    return spec
 
 
 def override(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> Spec:

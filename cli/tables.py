@@ -108,6 +108,8 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "network": network_name(spec),
         "input": f"{found['channels']} x {found['image_size']} x {found['image_size']}, {found['classes']} classes",
         "images": f"{found['train']:,} train, {found['validation']:,} validation, {found['test']:,} test",
+        "data": _data(found.get("data")),
+        "warnings": " ".join(found["data"]["warnings"]) or None if found.get("data") else None,
         "notes": " ".join(found.get("notes", [])) or None,
         "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
         "pruning": pruning(spec["prune"]),
@@ -117,6 +119,19 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "queued": "nothing: this was a dry run",
     }
     return facts_table(facts)
+
+
+def _data(preview: Mapping[str, Any] | None) -> str | None:
+    """One sentence about a user's own data."""
+    if preview is None:
+        return None
+    counts = [one["train"] for one in preview["classes"]]
+    tested = "" if preview["test_images"] is None else f", {preview['test_images']:,} for test"
+    return (
+        f"{preview['images']:,} images of {preview['width']} x {preview['height']} with {preview['channels']} channels"
+        f"{tested}; {preview['values']} from {preview['low']:g} to {preview['high']:g}, mean {preview['mean']:.4g}; "
+        f"{len(counts)} classes of {min(counts):,} to {max(counts):,} images"
+    )
 
 
 def stages_table(estimate: Mapping[str, Any]) -> Table:

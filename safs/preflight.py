@@ -60,7 +60,7 @@ class Preflight:
     """Prunable weights that are left at the target sparsity."""
     data: DataInfo
     notes: tuple[str, ...] = ()
-    """Sentences about defaults that differ from what the data suggests."""
+    """Sentences about what was mended in the weights, and about defaults that differ from what the data suggests."""
 
 
 def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Preflight:
@@ -79,9 +79,10 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     blueprint, model = traceable(blueprint_for(spec, info, weights))
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
     _check_memory(blueprint, parameters)
+    mended: tuple[str, ...] = ()
     if weights is not None and spec.model.network is None:
         with _blamed_on("model.weights"):
-            check_dense_weights(weights, model)
+            mended = check_dense_weights(weights, model)
     with _blamed_on("sparsity"):
         setting = _setting(spec, blueprint, model, info.train)
         PRUNERS[spec.prune.method].check(setting)
@@ -105,7 +106,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         parameters=parameters,
         live=live_total(total, spec.sparsity),
         data=info,
-        notes=_notes(spec, info, blueprint),
+        notes=(*(f"model.weights: {note}" for note in mended), *_notes(spec, info, blueprint)),
     )
 
 
@@ -221,6 +222,18 @@ def _check_combinations(spec: JobSpec) -> None:
             f"dataset {spec.data.dataset!r} takes no data.path ({spec.data.path!r} was given); leave it out, or choose "
             "image_folder or npz.",
             field="data.path",
+        )
+    is_upload = spec.data.dataset == "upload"
+    if is_upload and spec.data.upload is None:
+        raise SpecError(
+            "dataset 'upload' needs data.upload, the id of an upload; POST the file to /v1/uploads first.",
+            field="data.upload",
+        )
+    if not is_upload and spec.data.upload is not None:
+        raise SpecError(
+            f"dataset {spec.data.dataset!r} takes no data.upload ({spec.data.upload!r} was given); leave it out, or "
+            "choose the dataset 'upload'.",
+            field="data.upload",
         )
     if set(spec.final.candidates) <= {FinalCandidate.DEFAULT, FinalCandidate.ONE_SHOT} and spec.prune.search is None:
         raise SpecError(

@@ -215,6 +215,17 @@ class StageOutput:
     sha256: str
 
 
+class UploadKind(StrEnum):
+    """The content of an uploaded file."""
+
+    WEIGHTS = "weights"
+    """A state dict in a safetensors file."""
+    ARRAYS = "arrays"
+    """Images and labels in an ``.npz`` file."""
+    PICTURES = "pictures"
+    """Pictures in one folder for each class, in a zip or tar archive."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     id: str
@@ -225,7 +236,10 @@ class Upload:
     owner: str | None
     """Owner of the key that sent the file; None if it was sent without a key."""
     tensors: int | None
-    """Number of tensors in the file; None for uploads that are older than this column."""
+    """Number of tensors in the file; None for a data set, and for uploads that are older than this column."""
+    kind: UploadKind
+    images: int | None
+    """Number of images in the file; None for weights."""
 
 
 @dataclass(frozen=True, slots=True)

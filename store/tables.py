@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from store.clock import UtcDateTime, now
-from store.records import ACTIVE_STATES, FINAL_STATES, JobState, TrialState
+from store.records import ACTIVE_STATES, FINAL_STATES, JobState, TrialState, UploadKind
 
 metadata = MetaData(
     naming_convention={
@@ -186,6 +186,27 @@ uploads = Table(
     Column("created_at", UtcDateTime, nullable=False, default=now()),
     Column("owner", Text),
     Column("tensors", Integer),
+    Column("kind", Text, nullable=False, server_default=UploadKind.WEIGHTS),
+    Column("images", Integer),
+)
+
+incoming_uploads = Table(
+    "incoming_uploads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text),
+    Column("filename", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("upload_id", Text, ForeignKey("uploads.id", ondelete="CASCADE"), index=True),
+    Column("created_at", UtcDateTime, nullable=False, default=now(), index=True),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("incoming_id", Text, ForeignKey("incoming_uploads.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
 )
 
 api_keys = Table(

@@ -5,22 +5,33 @@ from sqlalchemy import insert, select
 from store.artifacts.stored_files import register
 from store.errors import UploadNotFound
 from store.ids import new_id
-from store.records import StoredArtifact, Upload
+from store.records import StoredArtifact, Upload, UploadKind
 from store.session import Transaction
 from store.tables import artifacts, uploads
 
 
-def create(tx: Transaction, artifact: StoredArtifact, filename: str, tensors: int, owner: str | None = None) -> Upload:
+def create(
+    tx: Transaction,
+    artifact: StoredArtifact,
+    filename: str,
+    tensors: int | None,
+    owner: str | None = None,
+    *,
+    kind: UploadKind = UploadKind.WEIGHTS,
+    images: int | None = None,
+) -> Upload:
     """Create an upload from stored content.
 
     Args:
         filename: the user's name for the file; only displayed, never used as a path.
-        tensors: number of tensors in the file.
+        tensors: number of tensors in the file; None for a data set.
         owner: owner of the key that sent the file; None without a key.
+        images: number of images in the file; None for weights.
     """
     register(tx, artifact)
     upload_id = new_id("upload")
     values = {"id": upload_id, "sha256": artifact.sha256, "filename": filename, "owner": owner, "tensors": tensors}
+    values |= {"kind": kind, "images": images}
     tx.execute(insert(uploads).values(values))
     return get(tx, upload_id)
 
@@ -29,14 +40,14 @@ def get(tx: Transaction, upload_id: str, owner: str | None = None) -> Upload:
     """The upload; raises ``UploadNotFound``, also if ``owner`` is given and the upload belongs to another owner."""
     columns = (uploads.c.id, uploads.c.sha256, artifacts.c.size_bytes, uploads.c.filename, uploads.c.created_at)
     query = (
-        select(*columns, uploads.c.owner, uploads.c.tensors)
+        select(*columns, uploads.c.owner, uploads.c.tensors, uploads.c.kind, uploads.c.images)
         .join_from(uploads, artifacts)
         .where(uploads.c.id == upload_id)
     )
     row = tx.execute(query).mappings().one_or_none()
     if row is None or owner not in (None, row["owner"]):
         raise _unknown(upload_id)
-    return Upload(**row)
+    return Upload(**{**row, "kind": UploadKind(row["kind"])})
 
 
 def lock(tx: Transaction, upload_id: str) -> None:

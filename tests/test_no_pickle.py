@@ -38,6 +38,7 @@ SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 ALLOWED = {
     ("safs/graphs.py", "exec"): "code that torch.fx generated for a graph of ours",
     ("safs/graphs.py", "compile"): "the same code",
+    ("safs/client/checkpoints.py", "torch.load"): "the client, on the user's own machine, with weights_only",
     ("cli/program_file.py", "torch.export.load"): "safs convert, on the user's own machine",
 }
 

@@ -4,10 +4,11 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
 
+from safs.data import uploaded
 from safs.errors import Cancelled
 from safs.events.faults import Faults
 from safs.events.progress import Tracker, plan_stages
@@ -134,9 +135,12 @@ class Runner:
         """Run the pipeline and end the job as succeeded. ``began_s`` is the time of the claim (``time.monotonic``)."""
         job, recorder = attempt.claim.job, attempt.recorder
         _pin_program(attempt)
-        weights = _dense_weights(attempt)
-        preflight = check(attempt.spec, data_root=self._settings.data_folder, weights=weights)
-        with tempfile.TemporaryDirectory(prefix=f"safs-{job.id}-") as folder:
+        weights = _file_of(attempt, attempt.spec.model.file, "its weights")
+        data_file = _file_of(attempt, attempt.spec.data.upload, "its data")
+        with ExitStack() as stack:
+            data_root = stack.enter_context(uploaded.opened(data_file)) if data_file else self._settings.data_folder
+            preflight = check(attempt.spec, data_root=data_root, weights=weights)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"safs-{job.id}-"))
             with recorder, self._open_executor(attempt, preflight) as executor, StageSpans(recorder) as report:
                 result = run_job(
                     attempt.spec,
@@ -144,7 +148,7 @@ class Runner:
                     spaces=SPACES,
                     executor=executor,
                     report=report,
-                    data_root=self._settings.data_folder,
+                    data_root=data_root,
                     dense_weights=weights,
                     out_dir=Path(folder),
                     cache=StoreCache(self._database, self._artifacts, attempt.claim.lease, recorder.check, job.owner),
@@ -212,14 +216,14 @@ def _pin_program(attempt: Attempt) -> None:
         log.warning("job %s: an earlier attempt ran another version, so its trials are run again", job_id)
 
 
-def _dense_weights(attempt: Attempt) -> Path | None:
-    weights = attempt.spec.model.file
-    if weights is None:
+def _file_of(attempt: Attempt, upload_id: str | None, what: str) -> Path | None:
+    """The file of an upload; None without an upload. Retried while the database is away."""
+    if upload_id is None:
         return None
 
     def find() -> Path:
         with attempt.database.read() as tx:
-            upload = uploads.get(tx, weights)
+            upload = uploads.get(tx, upload_id)
         return attempt.artifacts.intact_path(upload.sha256)
 
-    return attempt.retry(find, "its weights")
+    return attempt.retry(find, what)

@@ -36,15 +36,19 @@ class RequestId:
 
 
 class BodyLimit:
-    """Refuses bodies above ``limit_bytes``, with or without a Content-Length, except at the paths in ``exempt``."""
+    """Refuses bodies above ``limit_bytes``, with or without a Content-Length, except where ``exempt`` says so.
 
-    def __init__(self, app: ASGIApp, *, limit_bytes: int, exempt: frozenset[str]) -> None:
+    Args:
+        exempt: a path, and a beginning of paths that ends with a slash.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit_bytes: int, exempt: tuple[str, str]) -> None:
         self.app = app
         self.limit_bytes = limit_bytes
         self.exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self.exempt:
+        if scope["type"] != "http" or scope["path"] == self.exempt[0] or scope["path"].startswith(self.exempt[1]):
             await self.app(scope, receive, send)
             return
         content_length = Headers(scope=scope).get("content-length", "")

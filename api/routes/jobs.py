@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from anyio import to_thread
@@ -24,11 +25,12 @@ from store.api_keys import OWNER_PATTERN
 from store.crash_points import reach
 from store.errors import UploadNotFound
 from store.idempotency import Answer
-from store.records import JobState
+from store.records import JobState, UploadKind
 from store.session import Transaction
 from telemetry import tracing
 
 if TYPE_CHECKING:  # These import torch.
+    from safs.data.preview import DataPreview
     from safs.estimates import Estimate
     from safs.preflight import Preflight
 
@@ -133,15 +135,17 @@ async def submit_job(
     async with services.checks.slot(caller.owner):
         if request is not None and (earlier := await run_in_threadpool(_stored_answer, services, request)) is not None:
             return _accepted(earlier, replayed=True)
-        found = await to_thread.run_sync(_check, services, caller, spec, limiter=services.slow_threads)
+        found, data = await to_thread.run_sync(
+            _check, services, caller, spec, validate_only, limiter=services.slow_threads
+        )
     if validate_only and not timed:
-        return as_json(JobCheck.of(spec, found, _untimed(spec, found)))
+        return as_json(JobCheck.of(spec, found, _untimed(spec, found), data))
     if validate_only:
         async with services.estimates.slot(caller.owner):
             if await http_request.is_disconnected():  # while the request waited for the slot
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             estimate = await to_thread.run_sync(services.estimate, spec, found, limiter=services.slow_threads)
-        return as_json(JobCheck.of(spec, found, estimate))
+        return as_json(JobCheck.of(spec, found, estimate, data))
     answer, replayed = await run_in_threadpool(_queue, services, caller, spec, request)
     return _accepted(answer, replayed=replayed)
 
@@ -237,13 +241,40 @@ def cancel_job(services: ServicesDep, caller: CallerDep, job_id: str) -> Respons
     return as_json(serializers.job(job, services.settings.root_path))
 
 
-def _check(services: Services, caller: Caller, spec: JobSpec) -> "Preflight":
+def _check(
+    services: Services, caller: Caller, spec: JobSpec, with_preview: bool
+) -> "tuple[Preflight, DataPreview | None]":
+    """The result of the checks, and the preview of the user's own data if it is wanted."""
+    from safs.data import uploaded  # imports torch
+    from safs.data.preview import preview
+
     weights = None
     if (upload_id := spec.model.file) is not None:
-        with services.database.read() as tx, _upload_errors_named(spec):
-            upload = uploads.get(tx, upload_id, caller.visible_owner)
-        weights = services.artifacts.intact_path(upload.sha256)
-    return services.check(spec, data_root=services.settings.data_folder, weights=weights)
+        weights = _uploaded(services, caller, upload_id, _model_field(spec), UploadKind.WEIGHTS)
+    if spec.data.dataset != "upload" or spec.data.upload is None:
+        root = services.settings.data_folder
+        found = services.check(spec, data_root=root, weights=weights)
+        return found, preview(spec.data, root) if with_preview else None
+    file = _uploaded(services, caller, spec.data.upload, "data.upload", UploadKind.ARRAYS, UploadKind.PICTURES)
+    with uploaded.opened(file) as root:
+        found = services.check(spec, data_root=root, weights=weights)
+        return found, preview(spec.data, root) if with_preview else None
+
+
+def _model_field(spec: JobSpec) -> str:
+    return "model.weights" if spec.model.network is None else "model.network"
+
+
+def _uploaded(services: Services, caller: Caller, upload_id: str, field: str, *kinds: UploadKind) -> Path:
+    """The file of an upload that ``field`` of a job names, which must be of one of ``kinds``."""
+    with services.database.read() as tx, _upload_errors_named(field):
+        upload = uploads.get(tx, upload_id, caller.visible_owner)
+    if upload.kind not in kinds:
+        raise UnknownUploadError(
+            f"upload {upload_id!r} ({upload.filename!r}) holds {upload.kind}, and {field} needs {' or '.join(kinds)}",
+            field=field,
+        )
+    return services.artifacts.intact_path(upload.sha256)
 
 
 def _untimed(spec: JobSpec, found: "Preflight") -> "Estimate":
@@ -253,13 +284,11 @@ def _untimed(spec: JobSpec, found: "Preflight") -> "Estimate":
 
 
 @contextmanager
-def _upload_errors_named(spec: JobSpec) -> Iterator[None]:
+def _upload_errors_named(field: str) -> Iterator[None]:
     try:
         yield
     except UploadNotFound as error:
-        raise UnknownUploadError(
-            str(error), field="model.weights" if spec.model.network is None else "model.network"
-        ) from error
+        raise UnknownUploadError(str(error), field=field) from error
 
 
 def _request(caller: Caller, key: str, spec: JobSpec) -> idempotency.Request:
@@ -281,9 +310,10 @@ def _queue(
         if request is not None and (earlier := idempotency.find(tx, request)) is not None:
             return earlier, True
         _check_quotas(tx, services.settings, caller)
-        if (upload_id := spec.model.file) is not None:
-            with _upload_errors_named(spec):
-                uploads.lock(tx, upload_id)
+        for field, upload_id in ((_model_field(spec), spec.model.file), ("data.upload", spec.data.upload)):
+            if upload_id is not None:
+                with _upload_errors_named(field):
+                    uploads.lock(tx, upload_id)
         trace = tracing.traceparent()
         job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=caller.owner, traceparent=trace)
         answer = Answer(job.id, serializers.dump(serializers.job(job, services.settings.root_path)).decode())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import safs
 from api.errors import NotReadyError
-from api.uploads.safetensors_stream import Readable
+from api.uploads.byte_stream import Readable
 from safs.errors import NetworkError, NetworkTooLargeError, SafsError, UnsupportedOperationError
 
 KEY = b'"safs.network"'

@@ -109,7 +109,7 @@ def read_header(header: bytes) -> list[Tensor]:
 def main() -> None:
     """Parse standard input and write ``{"tensors": 3}``, ``{"refused": "why"}`` or ``{"too_large": "why"}``."""
     limit_bytes, cpu_s = int(sys.argv[1]), int(sys.argv[2])
-    _limit_resources(cpu_s)
+    limit_resources(cpu_s)
     result: dict[str, Any]
     try:
         result = {"tensors": parse(sys.stdin.buffer, limit_bytes=limit_bytes)}
@@ -122,7 +122,8 @@ def main() -> None:
     os.write(1, json.dumps(result).encode() + b"\n")
 
 
-def _limit_resources(cpu_s: int) -> None:
+def limit_resources(cpu_s: int) -> None:
+    """Limit the memory, processor time, files and processes of this process."""
     limits = {
         resource.RLIMIT_AS: MEMORY_BYTES,
         resource.RLIMIT_CPU: cpu_s,
@@ -136,14 +137,19 @@ def _limit_resources(cpu_s: int) -> None:
     gc.disable()  # One parse makes no cyclic garbage, and collecting takes longer than the parse.
 
 
+def written_by_torch_save() -> Refused:
+    """The refusal of a file of torch.save, with the line that converts it."""
+    return Refused(
+        "the file was written by torch.save (.pt, .pth), or is another pickle. A pickle can run code, so only "
+        "safetensors files are taken. Convert it: safetensors.torch.save_file(torch.load('weights.pt', "
+        "weights_only=True), 'weights.safetensors')"
+    )
+
+
 def _read_header_bytes(file: BinaryIO) -> bytes:
     start = _read_exactly(file, 8)
     if start.startswith(_TORCH_SAVE):
-        raise Refused(
-            "the file was written by torch.save (.pt, .pth), or is another zip archive or pickle. A pickle can run "
-            "code, so only safetensors files are taken. Convert it: safetensors.torch.save_file(torch.load("
-            "'weights.pt', weights_only=True), 'weights.safetensors')"
-        )
+        raise written_by_torch_save()
     length = int.from_bytes(start, "little")
     if length > MAX_HEADER_BYTES:
         raise Refused(

@@ -9,11 +9,19 @@ from cli.options import AsJson, OutputFolder, expanded
 
 
 def run(
-    spec: Annotated[str, typer.Argument(help="Job spec in YAML or JSON, - for standard input.", metavar="FILE")],
+    spec: Annotated[
+        str | None, typer.Argument(help="Job spec in YAML or JSON, - for standard input; options win.", metavar="FILE")
+    ] = None,
     output: OutputFolder = Path("result"),
     model: Annotated[
-        str | None, typer.Option(help="A network of your own in place of the file's, such as net.py:build.")
+        str | None, typer.Option(help="Network, such as lenet5, or one of your own, such as net.py:build.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own data: an .npz, a .zip or .tar of pictures, or a folder.", callback=expanded),
+    ] = None,
+    sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     in_flight: Annotated[
         int | None,
         typer.Option(min=1, help="Propose trials as if this many ran at once, to repeat the candidates of a service."),
@@ -37,13 +45,14 @@ def run(
 ) -> None:
     """Runs a job in this process, without a server and without Ray.
 
-    Trials run one after the other. In the file, model.weights and model.network are paths, relative
-    to the file. With --model FILE.py:NAME, NAME is a torch.nn.Module or a function that returns one.
+    Trials run one after the other. In the file, model.weights, model.network and data.upload are paths,
+    relative to the file. With --model FILE.py:NAME, NAME is a torch.nn.Module or a function that returns one.
     With --json, standard output is report.json, and the progress is on standard error.
 
     \b
     Examples:
       safs run job.yaml -o result
+      safs run --model lenet5 --data parts.npz --sparsity 0.95 --preset quick -o result
       safs run job.yaml -o other --reuse outputs
       safs run job.yaml --dispatcher tune
       safs run job.yaml --model net.py:build
@@ -53,26 +62,36 @@ def run(
     from tempfile import TemporaryDirectory
 
     from cli.own_network import capture_for, with_network
-    from cli.spec_file import read_spec, with_local_weights
+    from cli.spec_file import override, read_spec, with_local_files
     from safs.spec.job import JobSpec
 
+    flags = {
+        "data.dataset": None if data is None else "upload",
+        "data.upload": None if data is None else str(data),
+        "sparsity": sparsity,
+        "preset": preset,
+    }
+    given = override(with_local_files(read_spec(spec), spec) if spec else {}, flags)
     with TemporaryDirectory(prefix="safs-network-") as folder:
-        wanted = with_network(with_local_weights(read_spec(spec), spec), model, Path(folder))
-        job = JobSpec.model_validate(wanted)
-        from cli.local_run import run_locally  # torch takes seconds to import; a wrong spec is refused before that
-
-        if model is not None:
-            capture_for(job, model, data_root)
-        run_locally(
-            job,
-            output,
-            in_flight=in_flight,
-            device=device,
-            data_root=data_root,
-            reuse=reuse,
-            dispatcher=dispatcher,
-            as_json=as_json,
+        job = JobSpec.model_validate(with_network(given, model, Path(folder)))
+        from cli.local_run import (  # torch takes seconds to import; a wrong spec is refused first
+            opened_data,
+            run_locally,
         )
+
+        with opened_data(job, data_root) as root:
+            if model is not None:
+                capture_for(job, model, root)
+            run_locally(
+                job,
+                output,
+                in_flight=in_flight,
+                device=device,
+                data_root=root,
+                reuse=reuse,
+                dispatcher=dispatcher,
+                as_json=as_json,
+            )
 
 
 def verify(

@@ -1,7 +1,7 @@
 """``safs submit``: queues a job."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,12 @@ def submit(
         str | None, typer.Option(help="Network, such as lenet5, torchvision/resnet50, or your own: net.py:build.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set, such as digits, mnist, cifar10.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own data: an .npz, a .zip or .tar of pictures, or a folder; it is uploaded.", callback=expanded
+        ),
+    ] = None,
     sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
     method: Annotated[
         str | None,
@@ -21,7 +27,7 @@ def submit(
     preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Dense weights (safetensors) to start from; the file is uploaded.", callback=expanded),
+        typer.Option(help="Dense weights to start from: safetensors, .pt, .pth or .ckpt.", callback=expanded),
     ] = None,
     input_shape: Annotated[
         str | None,
@@ -50,10 +56,12 @@ def submit(
     Examples:
       safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow
       safs submit --model resnet18 --dataset cifar10 --sparsity 0.99 --method greg1
+      safs submit --model lenet5 --data parts.npz --sparsity 0.95 --dry-run
       safs submit --spec job.yaml --seed 1
       safs submit --model torchvision/resnet18 --dataset cifar10 --sparsity 0.95 --weights dense.safetensors
       safs submit --model net.py:build --input 3x32 --dataset cifar10 --sparsity 0.95
     """
+    from cli.errors import CommandError
     from cli.own_network import load_network, names_a_file, parsed_input
     from cli.spec_file import override, read_spec
     from cli.terminal import print_json, stderr, stdout
@@ -68,16 +76,19 @@ def submit(
         "seed": seed,
         "name": name,
     }
+    if data is not None and dataset is not None:
+        raise CommandError("--data and --dataset exclude each other; --data sends your own data")
     wanted = override(read_spec(spec) if spec else {}, flags)
     if model is not None and names_a_file(model):
         wanted["model"] = load_network(model)
     shape = parsed_input(input_shape)
+    own: dict[str, Any] = {} if data is None else {"data": data}
     console = stdout()
     with Client(url) as client:
         if dry_run:
             from cli.tables import check_table, stages_table
 
-            found = client.check(wanted, weights=weights, input=shape)
+            found = client.check(wanted, weights=weights, input=shape, **own)
             if as_json:
                 print_json(found)
                 return
@@ -85,7 +96,7 @@ def submit(
             console.print()
             console.print_uncut(stages_table(found["estimate"]))
             return
-        job = client.submit(wanted, weights=weights, input=shape)
+        job = client.submit(wanted, weights=weights, input=shape, **own)
         if as_json:
             print_json(job.view)
         else:

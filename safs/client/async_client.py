@@ -57,7 +57,7 @@ class AsyncClient:
         return await asyncio.to_thread(self._client.check, spec, weights=weights, input=input, **sections)
 
     async def upload(self, path: str | Path) -> str:
-        """Uploads a safetensors file and returns its id."""
+        """Uploads a file of weights or of a data set and returns its id."""
         return await asyncio.to_thread(self._client.upload, path)
 
     async def job(self, job_id: str) -> "AsyncJob":

@@ -58,6 +58,11 @@ def with_weights(spec: Mapping[str, Any], upload: str) -> dict[str, Any]:
     return {**spec, "model": {**model, "weights": upload}}
 
 
+def with_upload(data: Any, upload: str) -> dict[str, Any]:
+    """The section ``data`` of a job on an upload; ``data`` are its other fields, if they are a mapping."""
+    return {**(data if isinstance(data, Mapping) else {}), "dataset": "upload", "upload": upload}
+
+
 def _key(key: Any, where: str) -> str:
     if not isinstance(key, str):
         raise _invalid(f"the key {key!r}{f' in {where}' if where else ''} is not a text")

@@ -13,8 +13,9 @@ class ServiceError(Exception):
     Attributes:
         code: stable code of the problem. The client's own codes are ``unreachable`` (no response),
             ``corrupt_download`` (checksum mismatch), ``invalid_key``, ``invalid_url``, ``invalid_environment`` (a
-            variable of proxies or certificates), ``invalid_spec`` (a value that JSON does not have) and
-            ``http_<status>`` (a response that is not from the service, such as a proxy's).
+            variable of proxies or certificates), ``invalid_spec`` (a value that JSON does not have), ``invalid_data``
+            (data that cannot be packed) and ``http_<status>`` (a response that is not from the service, such as a
+            proxy's).
         errors: ``field`` and ``message`` of each wrong part of the request.
         status: HTTP status; None without a response.
         retry_after_s: seconds after which a retry may succeed; None if the service gave none.

@@ -7,10 +7,13 @@ from typing import Any, BinaryIO, Self
 
 import httpx
 
-from safs.client.body import as_json, with_weights
+from safs.client.body import as_json, with_upload, with_weights
+from safs.client.checkpoints import as_safetensors
 from safs.client.connection import Backoff, Connection, Json
 from safs.client.job import CHUNK_BYTES, RemoteJob
 from safs.client.networks import captured, is_module, with_network
+from safs.client.packing import packed
+from safs.client.parts import IN_PARTS_BYTES, upload_in_parts
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -50,8 +53,11 @@ class Client:
         Args:
             spec: the job spec or a part of it. ``sections`` (``model=``, ``data=``, ``sparsity=``, ...) override it.
                 Values may be paths and numpy's scalars. ``model=`` may be a ``torch.nn.Module``: it is captured on this
-                machine (``safs.capture``), and its graph and weights are uploaded.
-            weights: a safetensors file with dense weights, which is uploaded first. ``~`` is expanded.
+                machine (``safs.capture``), and its graph and weights are uploaded. ``data`` may be the data themselves,
+                which are packed and uploaded: a path, ``(x_train, y_train, x_test, y_test)``, or a data set, as
+                ``packed`` takes them.
+            weights: a safetensors file with dense weights, which is uploaded first, or a ``.pt``, ``.pth`` or ``.ckpt``
+                file of torch.save, which is converted on this machine before. ``~`` is expanded.
             input: channels and size of the images that a module takes, such as (3, 32). None takes them from the data,
                 if these are arrays.
 
@@ -74,9 +80,18 @@ class Client:
         """
         return self._post(spec, weights, input, sections, validate_only=True)
 
-    def upload(self, path: str | Path) -> str:
-        """Uploads a safetensors file and returns its id, for ``model.weights`` or ``model.network``; expands ``~``."""
+    def upload(self, path: str | Path, *, resume: str | None = None) -> str:
+        """Uploads a file and returns its id. ``~`` is expanded.
+
+        Args:
+            path: a safetensors file, for ``model.weights`` or ``model.network``; or an ``.npz`` or an archive of
+                pictures, for ``data.upload``. From 100 MB on it is sent in parts, each with its sha256, and a part is
+                sent again if the connection breaks.
+            resume: id of an upload in parts that an error named; the parts that have arrived are not sent again.
+        """
         path = Path(path).expanduser()
+        if resume is not None or path.stat().st_size >= IN_PARTS_BYTES:
+            return upload_in_parts(self._connection, path, resume)
         with path.open("rb") as file:
             headers = {
                 "Content-Type": "application/octet-stream",
@@ -126,13 +141,21 @@ class Client:
         validate_only: bool,
     ) -> Json:
         wanted = {**(spec or {}), **sections}
+        data = wanted.get("data")
+        own_data = data is not None and not isinstance(data, Mapping)
+        if own_data:
+            wanted["data"] = with_upload((spec or {}).get("data"), "")
         if is_module(module := wanted.get("model")):
-            with captured(module, input, wanted.get("data")) as file:
+            with captured(module, input, data) as file:
                 wanted = with_network(wanted, self.upload(file))
         body = as_json(wanted)
         if weights is not None:
             body = with_weights(body, "")  # refused before the upload
-            body = with_weights(body, self.upload(weights))
+            with as_safetensors(Path(weights).expanduser()) as file:
+                body = with_weights(body, self.upload(file))
+        if own_data:
+            with packed(data) as file:
+                body["data"] = with_upload(body["data"], self.upload(file))
         if validate_only:
             response = self._connection.request("POST", "/v1/jobs", json=body, params={"validate_only": "true"})
         else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from safs.data import digits, folder, npz
+from safs.data import digits, folder, npz, uploaded
 from safs.data.arrays import ArraySource, inspect_arrays, load_arrays
 from safs.data.cifar import CifarDataset
 from safs.data.imagenet16 import ImageNet16
@@ -41,7 +41,8 @@ def inspect(spec: DataSpec, root: Path | None) -> DataInfo:
     """Sizes of the data set after it is split as ``spec`` says. Reads labels and headers only, and downloads nothing.
 
     Args:
-        root: the data root, the folder that holds the files of data sets; None if there is none.
+        root: the data root, the folder that holds the files of data sets; None if there is none. For the data set
+            ``upload`` it is a result of ``safs.data.uploaded.opened``.
 
     Raises:
         UnknownNameError: there is no data set of this name.
@@ -88,6 +89,9 @@ DATASETS: Registry[DatasetEntry] = Registry(
         "imagenet16_120": _in_memory("the 157,700 photographs of ImageNet-16's first 120 classes", ImageNet16(120)),
         "image_folder": DatasetEntry(
             "your own pictures under the data root, in one folder for each class", True, folder.inspect, folder.load
+        ),
+        "upload": DatasetEntry(
+            "your own arrays or pictures, sent to /v1/uploads", False, uploaded.inspect, uploaded.load
         ),
         "npz": _in_memory("your own arrays x and y under the data root", npz, needs_path=True),
     },

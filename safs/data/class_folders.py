@@ -162,10 +162,11 @@ def _splits(folder: Path) -> tuple[dict[str, Path], list[str]]:
 
 def _folders(folder: Path) -> Iterator[Path]:
     """Folders in ``folder`` in the order of their names, without hidden and system ones."""
-    return (entry for entry in sorted(folder.iterdir()) if not _is_system(entry.name) and entry.is_dir())
+    return (entry for entry in sorted(folder.iterdir()) if not is_system_file(entry.name) and entry.is_dir())
 
 
-def _is_system(name: str) -> bool:
+def is_system_file(name: str) -> bool:
+    """True for the name of a hidden file, and of one that an operating system or a tool created."""
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
@@ -206,7 +207,7 @@ def _refuse(base: Path, empty: Sequence[str], skipped: Counter[str]) -> None:
 def _pictures(folder: Path, inside: Path, skipped: _Skipped) -> list[str]:
     pictures = []
     for entry in sorted(_inside(folder, inside).iterdir()):
-        if _is_system(entry.name):
+        if is_system_file(entry.name):
             continue
         if entry.is_dir():
             skipped.folders += 1

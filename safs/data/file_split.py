@@ -24,6 +24,14 @@ MAX_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """An archive that files were unpacked from, into a folder that has another name each time."""
+
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileSplit:
     """Image files and labels. Worker processes decode the images; they are augmented and normalised on the device."""
 
@@ -43,6 +51,8 @@ class FileSplit:
     """True if training batches are randomly cropped and mirrored."""
     workers: int
     """Number of decoding processes; 0 decodes in the calling process."""
+    origin: Origin | None = None
+    """Archive that the files were unpacked from; None for files of the user."""
 
     def __len__(self) -> int:
         return len(self.files)

@@ -1,12 +1,13 @@
 """npz: the user's own arrays in one numpy archive under the data root.
 
 ``x`` is [N, H, W], [N, C, H, W] or [N, H, W, C] with 1 to 4 channels, uint8 or float; ``y`` is [N], integers from 0
-without gaps. ``x_test`` and ``y_test`` may give the test split; without them it is split off x. Nothing in the file is
-unpickled.
+without gaps. They may be called ``x_train`` and ``y_train``. ``x_test`` and ``y_test`` may give the test split; without
+them it is split off x. Nothing in the file is unpickled.
 """
 
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TypeVar
@@ -24,9 +25,13 @@ MAX_BYTES = 8 * 2**30
 """Largest size of an unpacked array, which is read into memory."""
 MAX_SAMPLES = 20_000_000
 """Largest number of samples of an array."""
+PIECE_BYTES = 2**24
+"""Bytes of images that are read at once for a preview."""
 MAX_NAMES = 10
 """Largest number of array names or labels in an error message."""
 Result = TypeVar("Result")
+LazyPart = tuple[NDArray[np.int64], Callable[[], Iterator[NDArray[np.generic]]]]
+"""Labels of a split, and a function that reads its images in pieces."""
 _Header = tuple[tuple[int, ...], np.dtype[np.generic]]
 
 
@@ -34,32 +39,73 @@ def outline(spec: DataSpec, root: Path | None) -> Outline:
     """Sizes, from the labels and the headers of the images."""
     path = path_under_root(spec, root)
     headers = _opened(path, lambda archive: {name: _header(archive, name) for name in _names(archive, path)})
-    layout = _check_images(headers["x"], "x")
-    labels = _read_labels(path, "y", headers["x"][0][0])
+    x, y = names_of_training(headers)
+    layout = _check_images(headers[x], x)
+    labels = _read_labels(path, y, headers[x][0][0])
     _check_classes(labels)
     test_samples = None
     if "x_test" in headers:
         if _check_images(headers["x_test"], "x_test") != layout:
-            raise _error(f"x has images of {layout}, x_test has others")
+            raise _error(f"{x} has images of {layout}, x_test has others")
         test_samples = headers["x_test"][0][0]
         if unknown := set(_read_labels(path, "y_test", test_samples).tolist()) - set(labels.tolist()):
             raise _error(f"y_test has the {_listed(unknown)}, which y does not have, so no image can train it")
     channels, height, width = layout
-    return Outline(channels, min(height, width), int(labels.max()) + 1, headers["x"][0][0], test_samples)
+    return Outline(channels, min(height, width), int(labels.max()) + 1, headers[x][0][0], test_samples)
 
 
 def read(spec: DataSpec, root: Path | None) -> Arrays:
     """Read the arrays; float images keep their values as float32."""
     described, path = outline(spec, root), path_under_root(spec, root)
-    samples = _read_part(path, "x", "y")
+    names = _opened(path, lambda archive: _names(archive, path))
+    samples = _read_part(path, *names_of_training(names))
     test = None if described.test_samples is None else _read_part(path, "x_test", "y_test")
     return Arrays(samples, test, described.classes, crop_and_flip=False)
+
+
+def parts(spec: DataSpec, root: Path | None) -> tuple[LazyPart, LazyPart | None]:
+    """Labels, and a function that reads the images in pieces [N, C, H, W], of the training and the test arrays."""
+    path = path_under_root(spec, root)
+    names = _opened(path, lambda archive: _names(archive, path))
+    train, test = names_of_training(names), ("x_test", "y_test")
+    found: list[LazyPart] = []
+    for images, labels in [train, test] if "x_test" in names else [train]:
+        (samples, *_), _ = _opened(path, partial(_header, name=images))
+        found.append((_read_labels(path, labels, samples), partial(_pieces, path, images)))
+    return found[0], found[1] if len(found) > 1 else None
+
+
+def _pieces(path: Path, name: str) -> Iterator[NDArray[np.generic]]:
+    """The images of an array in pieces of at most ``PIECE_BYTES``, but of one image or more."""
+    with open_resolved(path) as file, zipfile.ZipFile(file) as archive:
+        (samples, *shape), dtype = _header(archive, name)
+        if _is_fortran(archive, name):
+            yield _channels_first(_read_array(path, name))
+            return
+        each = prod(shape) * dtype.itemsize
+        with archive.open(f"{name}.npy") as member:
+            member.read(archive.getinfo(f"{name}.npy").file_size - samples * each)
+            rows = max(1, PIECE_BYTES // each)
+            for begin in range(0, samples, rows):
+                count = min(rows, samples - begin)
+                content = np.frombuffer(member.read(count * each), dtype)
+                yield _channels_first(content.reshape(count, *shape))
+
+
+def _is_fortran(archive: zipfile.ZipFile, name: str) -> bool:
+    with archive.open(f"{name}.npy") as file:
+        return b"'fortran_order': True" in file.read(256)
+
+
+def names_of_training(names: Iterable[str]) -> tuple[str, str]:
+    """The names of the training images and labels in an archive with arrays of ``names``."""
+    return ("x", "y") if not {"x_train", "y_train"} & set(names) or "x" in names else ("x_train", "y_train")
 
 
 def _names(archive: zipfile.ZipFile, path: Path) -> list[str]:
     """Names of the arrays that this data set needs; all of them are in the archive."""
     present = [name.removesuffix(".npy") for name in archive.namelist()]
-    needed = ["x", "y"] + (["x_test", "y_test"] if {"x_test", "y_test"} & set(present) else [])
+    needed = [*names_of_training(present)] + (["x_test", "y_test"] if {"x_test", "y_test"} & set(present) else [])
     if absent := [name for name in needed if name not in present]:
         has = ", ".join(present[:MAX_NAMES]) or "none"
         raise _error(f"{path.name} has no array {', '.join(map(repr, absent))}; it has {has}")
@@ -103,6 +149,8 @@ def _check_images(header: _Header, name: str) -> tuple[int, int, int]:
 
 def _read_labels(path: Path, name: str, samples: int) -> NDArray[np.int64]:
     labels = _read_array(path, name)
+    if labels.ndim == 2 and labels.shape[0] == samples and labels.shape[1] > 1:
+        raise _error(f"{name} has shape {labels.shape}, as one-hot labels have; store {name}.argmax(1)")
     if labels.dtype.kind not in "iu" or labels.shape != (samples,):
         raise _error(
             f"{name} has shape {labels.shape} and holds {labels.dtype}; "
@@ -139,17 +187,20 @@ def _listed(labels: Iterable[int]) -> str:
 
 
 def _read_part(path: Path, images_name: str, labels_name: str) -> Labelled:
-    images = _read_array(path, images_name)
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[1] > MAX_CHANNELS:
-        images = images.transpose(0, 3, 1, 2)
+    images = _channels_first(_read_array(path, images_name))
     if images.dtype != np.uint8:
         with np.errstate(over="ignore"):  # Overflow becomes infinite, which is refused next.
             images = images.astype(np.float32)
         if not np.isfinite(images).all():
             raise _error(f"{images_name} has values that are not finite")
     return as_labelled(images, _read_labels(path, labels_name, len(images)))
+
+
+def _channels_first(images: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Images [N, H, W], [N, C, H, W] or [N, H, W, C] as [N, C, H, W]."""
+    if images.ndim == 3:
+        return images[:, None]
+    return images.transpose(0, 3, 1, 2) if images.shape[1] > MAX_CHANNELS else images
 
 
 def _read_array(path: Path, name: str) -> NDArray[np.generic]:

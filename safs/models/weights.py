@@ -1,6 +1,6 @@
 """Dense weights from the user, as safetensors files, which hold no code."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,40 +10,47 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from safs.errors import WeightsError
+from safs.models.state_names import BATCHES, FittedNames, fit_names, nearest_names
 
 MAX_MISMATCHES = 5
 """Largest number of mismatches that an error message lists."""
+_FLOATS = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
-def check_dense_weights(path: Path, model: nn.Module) -> None:
+def check_dense_weights(path: Path, model: nn.Module) -> tuple[str, ...]:
     """Check that the file's names, shapes and dtypes are the model's, and that float64 values fit into float32.
 
     Reads the header only, unless there are float64 values. ``model`` may be on the meta device.
+
+    Returns:
+        Sentences about what is mended: prefixes, counters, missing statistics, floats of another width.
 
     Raises:
         WeightsError: the file is not a safetensors file, is truncated, or does not fit; lists the first mismatches.
     """
     with _open(path) as file:
-        _check(file, model)
-        for name in file.keys():  # noqa: SIM118  # no mapping
-            if str(file.get_slice(name).get_dtype()) == "F64":
+        fitted, dtypes = _check(file, model)
+        for name in fitted.names.values():
+            if dtypes[name] == "F64":
                 _check_range(path, name, file.get_tensor(name))
+    return (*fitted.notes, *_about_dtypes(dtypes[name] for name in fitted.names.values()))
 
 
 def load_dense_weights(path: Path, model: nn.Module) -> None:
-    """Load the file into ``model``, strictly; floats of another width are converted.
+    """Load the file into ``model``, with the names that ``check_dense_weights`` accepts; floats are converted.
 
     Raises:
         WeightsError: as for ``check_dense_weights``, or a weight is not finite.
     """
     with _open(path) as file:
-        _check(file, model)
-        state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        fitted, _ = _check(file, model)
+        state: dict[str, Tensor] = {name: file.get_tensor(given) for name, given in fitted.names.items()}
     for name, value in state.items():
         if not torch.isfinite(value).all():
             raise _error(path, f"{name} has values that are not finite")
         _check_range(path, name, value)
-    copy_state(state, model)
+    own = {name: value for name, value in model.state_dict().items() if name not in state}
+    copy_state(own | state, model)
 
 
 def copy_state(state: Mapping[str, Tensor], model: nn.Module) -> None:
@@ -90,23 +97,39 @@ def _open(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _check(file: Any, model: nn.Module) -> None:
+def _check(file: Any, model: nn.Module) -> tuple[FittedNames, dict[str, str]]:
+    """The names of the file, fitted to the model, and the dtypes by the file's names."""
     expected = model.state_dict()
     given = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    mismatches = [f"{name} is missing" for name in expected if name not in given]
-    mismatches += [f"{name} is not a name of this network" for name in given if name not in expected]
+    fitted = fit_names(list(given), list(expected))
+    missing = [name for name in expected if name not in fitted.names and not name.endswith(f".{BATCHES}")]
+    unknown = [name for name in fitted.names if name not in expected]
+    mismatches = [f"{name} is missing{_near(name, unknown)}" for name in missing]
+    mismatches += [f"{name} is not a name of this network" for name in unknown]
     for name in expected:
-        if name in given:
-            mismatches += _differences(name, expected[name], given[name])
+        if name in fitted.names:
+            mismatches += _differences(name, expected[name], given[fitted.names[name]])
     if mismatches:
         more = len(mismatches) - MAX_MISMATCHES
         listed = "; ".join(mismatches[:MAX_MISMATCHES]) + (f"; and {more} more" if more > 0 else "")
-        unknown = sorted(name for name in given if name not in expected)
-        names = ", ".join([*unknown[:MAX_MISMATCHES], f"and {len(unknown) - MAX_MISMATCHES} more"][: len(unknown)])
+        names = ", ".join(
+            [*sorted(unknown)[:MAX_MISMATCHES], f"and {len(unknown) - MAX_MISMATCHES} more"][: len(unknown)]
+        )
         file_names = f". Names in the file that the network does not have: {names}" if unknown and more > 0 else ""
         raise WeightsError(
             f"the weights do not fit {type(model).__name__}: {listed}{file_names}", field="model.weights"
         )
+    return fitted, {name: str(one.get_dtype()) for name, one in given.items()}
+
+
+def _near(name: str, unknown: Sequence[str]) -> str:
+    nearest = nearest_names(name, unknown)
+    return f" (the file has {' and '.join(nearest)})" if nearest else ""
+
+
+def _about_dtypes(dtypes: Iterable[str]) -> tuple[str, ...]:
+    others = sorted(set(dtypes) & set(_FLOATS))
+    return (f"weights of {' and '.join(_FLOATS[one] for one in others)} are converted to float32.",) if others else ()
 
 
 def _differences(name: str, expected: Tensor, given: Any) -> Iterator[str]:

@@ -64,6 +64,7 @@ def fingerprint(split: Split) -> str:
     """The sha256 of a split's images and labels.
 
     For images that stay in their files, the hash covers names, sizes and modification times in place of the contents.
+    For files that were unpacked, it covers the hash of their archive and their names in it.
 
     Raises:
         DataError: a file cannot be read.
@@ -78,6 +79,10 @@ def fingerprint(split: Split) -> str:
             digest.update(split.labels.numpy().tobytes())
             digest.update(f"{split.channels} {split.image_size} {split.crop_and_flip}\0".encode())
             digest.update(f"{split.mean.tolist()} {split.std.tolist()}\0".encode())
+            if split.origin is not None:
+                names = [os.path.relpath(file, split.origin.folder) for file in split.files]
+                digest.update(f"{split.origin.sha256}\0{json.dumps(names)}".encode())
+                return digest.hexdigest()
             for file in split.files:
                 try:
                     stat = Path(file).stat()

@@ -101,6 +101,8 @@ class DataSpec(Section):
     """Name in the data sets registry."""
     path: PathText | None = None
     """Path of an ``image_folder`` or ``npz`` data set, relative to the data root; None for other data sets."""
+    upload: PathText | None = None
+    """File of the data set ``upload``: the id of an upload, or a path for ``safs run``; None for other data sets."""
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """Fraction of the training images used for validation, stratified by class."""
     test_fraction: float = Field(0.2, gt=0, lt=1)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, FromClause, func, select
 from store.artifacts.stored_files import ArtifactStore
 from store.session import Database, Transaction
 from store.settings import StoreSettings
-from store.tables import artifacts, idempotency_keys, jobs, stage_outputs, uploads
+from store.tables import artifacts, idempotency_keys, incoming_uploads, jobs, stage_outputs, uploads
 from store.upkeep import expiry
 from store.upkeep.orphans import delete_orphans, delete_remote_orphans, find_orphans, find_remote_orphans
 
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     UPLOAD = "uploads"
     OUTPUT = "stage outputs"
     ANSWER = "idempotency keys"
+    INCOMING = "unfinished uploads"
     ARTIFACT = "unreferenced artifacts"
     FILE = "files without a row"
     OBJECT = "objects without a row"
@@ -54,6 +55,7 @@ def collect(database: Database, store: ArtifactStore, settings: StoreSettings) -
         yield from _rows(database, Kind.UPLOAD, lambda tx: expiry.delete_uploads(tx, days))
     yield from _rows(database, Kind.OUTPUT, lambda tx: expiry.delete_outputs(tx, settings.outputs_days))
     yield from _rows(database, Kind.ANSWER, expiry.delete_answers)
+    yield from _rows(database, Kind.INCOMING, expiry.delete_incoming)
     yield from _artifacts(database)
     for orphans in find_orphans(database, store):
         removed = delete_orphans(store, orphans)
@@ -72,6 +74,7 @@ def preview(database: Database, store: ArtifactStore, settings: StoreSettings) -
             yield _count(tx, Kind.UPLOAD, uploads, expiry.old_uploads(settings.retention_days))
         yield _count(tx, Kind.OUTPUT, stage_outputs, expiry.old_outputs(tx, settings.outputs_days))
         yield _count(tx, Kind.ANSWER, idempotency_keys, expiry.old_answers())
+        yield _count(tx, Kind.INCOMING, incoming_uploads, expiry.old_incoming())
         yield _count(tx, Kind.ARTIFACT, artifacts, expiry.unreferenced_artifacts())
     for orphans in find_orphans(database, store):
         yield Removed(Kind.FILE, len(orphans), sum(orphan.size_bytes for orphan in orphans))

@@ -20,7 +20,18 @@ from store.clock import now, seconds_from_now
 from store.records import FINAL_STATES, JobState
 from store.session import Transaction
 from store.statistics import TOTALS
-from store.tables import artifacts, events, idempotency_keys, job_artifacts, jobs, stage_outputs, trials, uploads
+from store.tables import (
+    artifacts,
+    events,
+    idempotency_keys,
+    incoming_uploads,
+    job_artifacts,
+    jobs,
+    stage_outputs,
+    trials,
+    upload_parts,
+    uploads,
+)
 
 DAY_S = 86_400.0
 
@@ -51,9 +62,9 @@ def old_outputs(tx: Transaction, days: float) -> ColumnElement[bool]:
 
 def old_uploads(days: float) -> ColumnElement[bool]:
     """SQL: the upload is ``days`` old, and no job refers to it."""
-    weights = jobs.c.spec[("model", "weights")].as_string()
-    named = select(weights).where(weights.is_not(None))
-    return and_(uploads.c.created_at <= seconds_from_now(-days * DAY_S), uploads.c.id.not_in(named))
+    fields = [jobs.c.spec[path].as_string() for path in (("model", "weights"), ("data", "upload"))]
+    unnamed = [uploads.c.id.not_in(select(field).where(field.is_not(None))) for field in fields]
+    return and_(uploads.c.created_at <= seconds_from_now(-days * DAY_S), *unnamed)
 
 
 def old_answers() -> ColumnElement[bool]:
@@ -61,9 +72,14 @@ def old_answers() -> ColumnElement[bool]:
     return idempotency_keys.c.created_at <= seconds_from_now(-DAY_S)
 
 
+def old_incoming() -> ColumnElement[bool]:
+    """SQL: the upload in parts was begun more than a day ago."""
+    return incoming_uploads.c.created_at <= seconds_from_now(-DAY_S)
+
+
 def unreferenced_artifacts() -> ColumnElement[bool]:
     """SQL: the content was registered more than a day ago, and no row refers to it."""
-    referring = (job_artifacts, stage_outputs, uploads)
+    referring = (job_artifacts, stage_outputs, uploads, upload_parts)
     return and_(
         artifacts.c.created_at <= seconds_from_now(-DAY_S),
         *(~exists().where(table.c.sha256 == artifacts.c.sha256) for table in referring),
@@ -107,6 +123,12 @@ def delete_uploads(tx: Transaction, days: float) -> int:
     """Delete expired uploads; returns their number."""
     ids = _locked(tx, uploads.c.id, old_uploads(days))
     return tx.execute(delete(uploads).where(uploads.c.id.in_(ids), old_uploads(days))).rowcount
+
+
+def delete_incoming(tx: Transaction) -> int:
+    """Delete uploads in parts that were begun more than a day ago; returns their number. Their parts go with them."""
+    ids = _locked(tx, incoming_uploads.c.id, old_incoming())
+    return tx.execute(delete(incoming_uploads).where(incoming_uploads.c.id.in_(ids), old_incoming())).rowcount
 
 
 def delete_answers(tx: Transaction) -> int:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 PARTS = {
     "job_id": "job_missing",
     "upload_id": "upload_missing",
+    "incoming_id": "incoming_missing",
     "stage": "tune",
     "number": "0",
     "kind": "models",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CommandError
-from cli.spec_file import override, read_spec, with_local_weights
+from cli.spec_file import override, read_spec, with_local_files
 
 BILLION_LAUGHS = b"a0: &a0 [x]\n" + b"".join(
     b"a%d: &a%d [%s]\n" % (n, n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 9)
@@ -136,11 +136,11 @@ def test_local_weights_are_relative_to_the_file_and_home_is_expanded(monkeypatch
     monkeypatch.setenv("HOME", "/home/me")
 
     def weights(given: str, path: str) -> str:
-        found: str = with_local_weights({"model": {"weights": given}}, path)["model"]["weights"]
+        found: str = with_local_files({"model": {"weights": given}}, path)["model"]["weights"]
         return found
 
     assert weights("dense.safetensors", "jobs/job.yaml") == "jobs/dense.safetensors"
     assert weights("~/dense.safetensors", "jobs/job.yaml") == "/home/me/dense.safetensors"
     assert weights("/srv/dense.safetensors", "jobs/job.yaml") == "/srv/dense.safetensors"
     assert weights("dense.safetensors", "-") == "dense.safetensors"
-    assert with_local_weights({"model": "mlp"}, "job.yaml") == {"model": "mlp"}
+    assert with_local_files({"model": "mlp"}, "job.yaml") == {"model": "mlp"}

@@ -118,6 +118,9 @@ def small_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
             case "image_folder":
                 _write_pictures(tmp_path / "mine", {"cat": 24, "dog": 16})
                 return DataSpec(dataset=name, path="mine"), tmp_path
+            case "upload":
+                _write_pictures(tmp_path / "mine", {"cat": 24, "dog": 16})
+                return DataSpec(dataset=name, upload="mine"), tmp_path / "mine"
             case "npz":
                 rng = np.random.default_rng(0)
                 x, y = rng.integers(0, 256, (50, 10, 10), dtype=np.uint8), np.arange(50) % 5

@@ -10,7 +10,7 @@ from safs.spec.job import DataSpec
 CPU = torch.device("cpu")
 PUBLISHED_SIZES = {"cifar10", "cifar100"}
 """Data sets whose ``inspect`` gives the published sizes, since counting the images would read the pixels."""
-PHOTOGRAPHS = {"cifar10", "cifar100", "imagenet16", "imagenet16_120", "image_folder"}
+PHOTOGRAPHS = {"cifar10", "cifar100", "imagenet16", "imagenet16_120", "image_folder", "upload"}
 """Data sets with an augmentation."""
 
 
@@ -119,7 +119,7 @@ def test_paths_out_of_the_root_and_missing_paths_are_refused(name, path, tmp_pat
     assert caught.value.field == "data.path"
 
 
-@pytest.mark.parametrize("name", [name for name in DATASETS if name not in {"digits", "fashion_mnist"}])
+@pytest.mark.parametrize("name", [name for name in DATASETS if name not in {"digits", "fashion_mnist", "upload"}])
 def test_a_data_set_of_files_needs_a_root(name):
     with pytest.raises(DataError, match="SAFS_DATA_ROOT"):
         inspect(DataSpec(dataset=name, path="mine"), None)

@@ -17,7 +17,7 @@ from tests.api.conftest import GateClock, MakeKey, from_this_machine
 from tests.api.endpoints import endpoints
 
 OPEN = {"/livez", "/readyz"}
-ASKED_FOR = {"GET": "read", "POST": "submit"}
+ASKED_FOR = {"GET": "read", "POST": "submit", "PUT": "submit"}
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 
 from api.errors import BusyError
 from api.gate.concurrency import ConcurrencyLimit
-from api.routes import uploads as routes
 from api.settings import ApiSettings
+from api.uploads import request_body
 from tests.api.conftest import MINIMAL, MakeKey, running
 from tests.api.uploads.test_uploads import OCTETS, WEIGHTS
 from tests.waiting import wait_until
@@ -92,7 +92,7 @@ def test_an_owner_that_uploads_without_end_leaves_places_for_others(server: tupl
 def test_an_upload_that_only_just_moves_is_given_up(
     server: tuple[str, Any], make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "MAX_PAUSE_S", 1.0)
+    monkeypatch.setattr(request_body, "MAX_PAUSE_S", 1.0)
     url, _ = server
     stop = threading.Event()
     with begin_upload(url, make_key("alice", "submit")) as connection:

@@ -1,5 +1,6 @@
 """Hostile uploads, each with the words that its refusal must hold. All are made here; none is a file of somebody."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
@@ -49,7 +50,7 @@ def _no_files() -> dict[str, Hostile]:
         "a pickle": (b"\x80\x02}q\x00X\x03\x00\x00\x00abcq\x01K\x01s." * 9, "written by torch.save"),
         "a zip of torch.save": (_zip_of_torch_save(), "written by torch.save"),
         "a picture": (b"\x89PNG\r\n\x1a\n" + b"\0" * 90, "the limit is"),
-        "a gzip of a good file": (b"\x1f\x8b\x08\0\0\0\0\0" + b"\0" * 90, "truncated"),
+        "a gzip of a good file": (gzip.compress(WEIGHTS), "is not a tar archive"),
         "a page": (b"<!doctype html><script>alert(1)</script>", "the limit is"),
         "zeros": (b"\0" * 4096, "not JSON"),
         "ones": (b"\xff" * 4096, "the limit is"),

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from api.errors import UploadError
 from api.uploads import strict_safetensors
-from api.uploads.safetensors_stream import SafetensorsStream
+from api.uploads.upload_stream import UploadStream
 from tests.api.uploads.corpus import WEIGHTS, file
 
 PARSER = Path(strict_safetensors.__file__)
 
 
-def _send(content: bytes, program: Path = PARSER, timeout_s: float = 30.0) -> int:
-    with SafetensorsStream(BytesIO(content), limit_bytes=10**7, program=program, timeout_s=timeout_s) as stream:
+def _send(content: bytes, program: Path = PARSER, timeout_s: float = 30.0) -> int | None:
+    with UploadStream(BytesIO(content), limit_bytes=10**7, program=program, timeout_s=timeout_s) as stream:
         passed = b"".join(iter(lambda: stream.read(2**16), b""))
     assert passed == content
-    return stream.tensors
+    return stream.content.tensors
 
 
 def _program(folder: Path, what_happens: str) -> Path:
@@ -56,10 +56,10 @@ class _Pieces:
 @given(sizes=st.lists(st.integers(1, 200), min_size=1))
 @settings(max_examples=10, deadline=None)
 def test_how_the_bytes_arrive_makes_no_difference(sizes: list[int]) -> None:
-    with SafetensorsStream(_Pieces(WEIGHTS, iter(sizes * (len(WEIGHTS) + 1))), limit_bytes=1000) as stream:
+    with UploadStream(_Pieces(WEIGHTS, iter(sizes * (len(WEIGHTS) + 1))), limit_bytes=1000) as stream:
         passed = b"".join(iter(lambda: stream.read(1000), b""))
 
-    assert (passed, stream.tensors) == (WEIGHTS, 3)
+    assert (passed, stream.content.tensors) == (WEIGHTS, 3)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_nothing_of_a_parser_is_left(tmp_path: Path) -> None:
 
 
 def test_the_hash_of_what_passes_is_the_hash_of_what_was_sent() -> None:
-    with SafetensorsStream(BytesIO(WEIGHTS), limit_bytes=10**7) as stream:
+    with UploadStream(BytesIO(WEIGHTS), limit_bytes=10**7) as stream:
         digest = sha256(b"".join(iter(lambda: stream.read(7), b"")))
 
     assert digest.hexdigest() == sha256(WEIGHTS).hexdigest()

@@ -13,8 +13,8 @@ from anyio import CapacityLimiter
 from fastapi.testclient import TestClient
 from safetensors.torch import save
 
-from api.routes import uploads as routes
 from api.settings import ApiSettings
+from api.uploads import request_body
 from tests.api.conftest import running
 from tests.api.uploads.corpus import WEIGHTS
 from tests.waiting import wait_until
@@ -67,7 +67,7 @@ def test_a_connection_that_ends_early_leaves_nothing(url: str, settings: ApiSett
 def test_an_upload_that_stands_still_is_given_up_leaves_nothing_and_makes_room_for_the_next(
     settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "MAX_PAUSE_S", 0.5)
+    monkeypatch.setattr(request_body, "MAX_PAUSE_S", 0.5)
     with running(settings) as (url, server):
         threads: CapacityLimiter = server.config.app.state.services.upload_threads
         threads.total_tokens = 1

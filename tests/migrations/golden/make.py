@@ -17,7 +17,7 @@ from migrations import head_revision, upgrade
 from safs.events.kinds import Stage, StageStarted, event_data, event_kind
 from safs.events.progress import Tracker, plan_stages
 from safs.spec.job import JobSpec
-from store import api_keys, attempts, counters, events, idempotency, outputs, queue, trials, uploads
+from store import api_keys, attempts, counters, events, idempotency, incoming, outputs, queue, trials, uploads
 from store.api_keys import Scope
 from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
@@ -57,6 +57,8 @@ def fill(database: Database, store: ArtifactStore, folder: Path) -> dict[str, st
         revoked, _ = api_keys.create(tx, OWNER, [Scope.ADMIN], lives_s=3600)
         api_keys.revoke(tx, revoked.prefix)
         upload = uploads.create(tx, weights, "dense.safetensors", tensors=1, owner=OWNER)
+        begun = incoming.begin(tx, "photos.zip", 2_000_000, OWNER)
+        incoming.add_part(tx, begun.id, 1, weights)
         counters.add(tx, {"trial_count": 40, "trial_seconds": 120.5, counters.LEASE_LOSSES: 1})
         tx.execute(chores.insert().values(name="collect", ran_at=now()))
     _succeed(database, store, folder, weights)

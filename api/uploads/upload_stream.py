@@ -1,4 +1,4 @@
-"""Parses uploads while they arrive, in a separate process that runs ``strict_safetensors``.
+"""Parses uploads while they arrive, in a separate process that runs ``strict_safetensors`` or ``strict_archive``.
 
 Each chunk is written to the parser's pipe before it is passed on to the store. The first invalid bytes end the upload,
 and a file is stored under its hash only after the parser has accepted all of it.
@@ -10,11 +10,13 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 from api.errors import NotReadyError, UploadError, UploadTooLargeError
-from api.uploads import strict_safetensors
+from api.uploads import strict_archive, strict_safetensors
+from api.uploads.byte_stream import ByteStream, Readable
 
 PARSER_TIMEOUT_S = 30.0
 """Seconds within which the parser must read the next bytes, or report its result."""
@@ -22,24 +24,37 @@ MIN_CPU_S = 20
 """Processor seconds that the parser gets in any case."""
 BYTES_PER_CPU_S = 50_000_000
 """Bytes for which the parser gets one more processor second. It checks 170 MB of F16 per second on one core."""
+HEAD_BYTES = 512
+"""First bytes of a file, which tell its format."""
 MAX_RESULT_BYTES = 65_536
 """Maximum size of the parser's result."""
 
 
-class Readable(Protocol):
-    """A binary stream; ``read`` returns empty bytes at its end."""
-
-    def read(self, size: int, /) -> bytes: ...
+MAX_UNPACKED = 4
+"""Bytes that an archive may unpack to, as a multiple of the size limit."""
 
 
-class SafetensorsStream:
-    """A stream of the bytes of ``source`` that raises if they are not a valid safetensors file.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a file, as the parser found it."""
 
-    Use it as a context manager, which ends the parser's process.
+    kind: str
+    """``weights``, ``arrays`` or ``pictures``."""
+    tensors: int | None
+    """Number of tensors; None for a data set."""
+    images: int | None
+    """Number of images; None for weights."""
+
+
+class UploadStream:
+    """A stream of the bytes of ``source`` that raises if they are not a valid file. Its first bytes choose the parser.
+
+    Use it as a context manager, which ends the parser's process. ``content`` is set when ``read`` has returned the end
+    of the file.
 
     Args:
         limit_bytes: maximum size of the file.
-        program: script that parses the file; tests replace it.
+        program: script that parses the file; None takes the one for its first bytes. Tests give one.
         timeout_s: seconds within which the parser must read the next bytes, or report its result.
 
     Raises:
@@ -51,19 +66,22 @@ class SafetensorsStream:
         source: Readable,
         *,
         limit_bytes: int,
-        program: Path = Path(strict_safetensors.__file__),
+        program: Path | None = None,
         timeout_s: float = PARSER_TIMEOUT_S,
     ) -> None:
-        self._source = source
+        self._source = ByteStream(source)
+        self.is_archive = is_archive = strict_archive.is_archive(self._source.peek(HEAD_BYTES))
+        program = program or Path(strict_archive.__file__ if is_archive else strict_safetensors.__file__)
         self._limit_bytes = limit_bytes
         self._timeout_s = timeout_s
         self._size_bytes = 0
-        self.cpu_s = MIN_CPU_S + limit_bytes // BYTES_PER_CPU_S
+        parsed_bytes = limit_bytes * MAX_UNPACKED if is_archive else limit_bytes
+        self.cpu_s = MIN_CPU_S + parsed_bytes // BYTES_PER_CPU_S
         # An empty environment hides the service's secrets. -I and -S keep installed packages from being imported. A new
         # session keeps the parser alive when Ctrl-C stops the service, so that running uploads can end.
         try:
             self._parser = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(program), str(limit_bytes), str(self.cpu_s)],
+                [sys.executable, "-I", "-S", str(program), str(parsed_bytes), str(self.cpu_s)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -78,8 +96,7 @@ class SafetensorsStream:
             ) from error
         assert self._parser.stdin is not None
         os.set_blocking(self._parser.stdin.fileno(), False)
-        self.tensors = 0
-        """Number of tensors; set when ``read`` has returned the end of the file."""
+        self.content = Content("weights", None, None)
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +122,7 @@ class SafetensorsStream:
         if chunk:
             self._feed(chunk)
         else:
-            self.tensors = self._result()
+            self.content = self._result()
         return chunk
 
     def _feed(self, chunk: bytes) -> None:
@@ -120,10 +137,10 @@ class SafetensorsStream:
                 rest = rest[os.write(pipe, rest) :]
             except BrokenPipeError:
                 self._result()
-                raise UploadError("the file has more bytes than its header and tensors need") from None
+                raise UploadError("the file has more bytes than its header and content need") from None
 
-    def _result(self) -> int:
-        """Wait for the parser's result: the number of tensors."""
+    def _result(self) -> Content:
+        """Wait for the parser's result."""
         assert self._parser.stdin is not None
         assert self._parser.stdout is not None
         self._parser.stdin.close()
@@ -133,7 +150,9 @@ class SafetensorsStream:
             raise UploadError(self._timed_out()) from None
         match _decoded(self._parser.stdout.read(MAX_RESULT_BYTES)):
             case {"tensors": int(tensors)} if ended == 0:
-                return tensors
+                return Content("weights", tensors, None)
+            case {"kind": "arrays" | "pictures" as kind, "images": int(images)} if ended == 0:
+                return Content(kind, None, images)
             case {"refused": str(reason)}:
                 raise UploadError(reason)
             case {"too_large": str()}:
