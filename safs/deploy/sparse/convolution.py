@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from safs.deploy.sparse.kernel import CONVOLUTIONS
 from safs.deploy.sparse.planes import Geometry, Memory, Planes, empty, phases, pixel_mask, to_images, to_planes, view
 
 _NONE = FusedActivation()
+Part: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Range of tiles, range of output channels."""
 _WORTH_A_THREAD = 500_000
 """Multiplications for which waking a thread pays."""
 
@@ -54,6 +56,8 @@ class SparseConvolution:
         self.pad = int(max(np.abs(self._down).max(initial=0), np.abs(self._right).max(initial=0)))
         self._kernel = weight.shape[2:]
         self._offsets: dict[Geometry, np.ndarray] = {}
+        self._geometries: dict[tuple[Geometry, int, int], Geometry] = {}
+        self._divisions: dict[tuple[Geometry, int], list[Part]] = {}
 
     def takes(self, height: int, width: int) -> bool:
         """True if images of this size can be convolved: the stride divides them, and the output fits inside."""
@@ -107,9 +111,12 @@ class SparseConvolution:
 
     def output_geometry(self, x: Planes | Tensor, source: Geometry) -> Geometry:
         """The geometry of the output: that of the source with fewer pixels where there is no padding."""
-        size = (x.geometry.height, x.geometry.width) if isinstance(x, Planes) else tuple(x.shape[2:])
-        height, width = self._output_size(*size)
-        return replace(source, height=height, width=width)
+        height, width = (x.geometry.height, x.geometry.width) if isinstance(x, Planes) else x.shape[2:]
+        key = source, height, width
+        if key not in self._geometries:
+            rows, columns = self._output_size(height, width)
+            self._geometries[key] = replace(source, height=rows, width=columns)
+        return self._geometries[key]
 
     def _output_size(self, height: int, width: int) -> tuple[int, int]:
         sizes = [
@@ -149,7 +156,10 @@ class SparseConvolution:
             geometry.guard,
         )
         convolve, low, high = CONVOLUTIONS[geometry.tile], activation.low, activation.high
-        parts = list(self._parts(geometry))
+        division = geometry, torch.get_num_threads()
+        if division not in self._divisions:
+            self._divisions[division] = list(self._parts(*division))
+        parts = self._divisions[division]
         if len(parts) == 1:
             convolve(*arguments, *parts[0], low, high)
             return
@@ -159,10 +169,10 @@ class SparseConvolution:
         for future in done:
             future.result()
 
-    def _parts(self, geometry: Geometry) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    def _parts(self, geometry: Geometry, available: int) -> Iterator[Part]:
         """(range of tiles, range of channels) for each thread."""
         work = len(self._weights) * geometry.tiles * geometry.tile
-        threads = max(1, min(torch.get_num_threads(), work // _WORTH_A_THREAD))
+        threads = max(1, min(available, work // _WORTH_A_THREAD))
         tiles, channels = geometry.tiles, self.outputs
         for part in range(threads):
             if tiles >= 4 * threads:

@@ -6,7 +6,7 @@ or a zero.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -14,9 +14,9 @@ from torch import Tensor
 from safs.deploy.sparse.kernel import LANES, TILES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Geometry:
-    """Sizes of the layout."""
+    """Sizes of the layout. Derived sizes are computed once, since small batches are dominated by such work."""
 
     images: int
     rows: int
@@ -27,33 +27,33 @@ class Geometry:
     width: int
     """Columns of an image that hold pixels; the others are zeros."""
 
-    @property
+    @cached_property
     def pitch(self) -> int:
         """Distance of two rows."""
         return self.columns + self.pad
 
-    @property
+    @cached_property
     def plane(self) -> int:
         """Distance of two images."""
         return (self.rows + self.pad) * self.pitch
 
-    @property
+    @cached_property
     def guard(self) -> int:
         """Zeros before the first and after the last image."""
         return _up(self.pad * (self.pitch + 1), LANES)
 
-    @property
+    @cached_property
     def stride(self) -> int:
         """Distance of two channels."""
         return self.guard + _up(self.images * self.plane, TILES[0]) + self.guard + LANES
 
-    @property
+    @cached_property
     def tile(self) -> int:
         """The tile that computes the fewest vectors; each tile costs about one more."""
         length = self.images * self.plane
         return min(TILES, key=lambda tile: -(-length // tile) * (tile // LANES + 1))
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         """Number of tiles."""
         return -(-self.images * self.plane // self.tile)
