@@ -7,7 +7,7 @@ WORKDIR /opt/safs
 # Dependencies are installed first: they change seldom and take several GB.
 COPY pyproject.toml constraints.txt README.md ./
 RUN mkdir -p safs search_spaces store workers api cli migrations telemetry \
-    && pip install --no-cache-dir --constraint constraints.txt '.[server,timm,otel]' \
+    && pip install --no-cache-dir --constraint constraints.txt '.[server,timm,otel,onnx,sparse]' \
     && pip uninstall --yes safs-service
 
 COPY . .
