@@ -41,6 +41,7 @@ def test_three_sections_are_enough_and_the_preset_fills_the_rest(http: TestClien
         "portfolio": True,
         "options": {},
         "operators": "all",
+        "acon_start": "swish",
         "scope": "site",
     }
     assert http.get(response.headers["location"]).json() == job
@@ -56,7 +57,8 @@ def test_validate_only_says_what_was_found_and_queues_nothing(http: TestClient) 
     assert found["live"] == found["weights"] - round(0.99 * found["weights"])
     assert found["train"] + found["validation"] + found["test"] == 1797
     assert len(found["sites"]) == 4
-    assert found["spec"]["final"]["epochs"] == 30
+    assert found["spec"]["final"]["epochs"] == 20
+    assert found["spec"]["prune"]["search"]["starts"] == 5
     assert http.get("/v1/jobs").json()["items"] == []
 
 
@@ -81,7 +83,7 @@ def test_validate_only_without_timing_starts_no_estimate(settings: ApiSettings) 
 
     assert check["live"] == 615
     assert check["estimate"]["seconds"] is None
-    assert check["estimate"]["trials"]["expected"] > 40
+    assert check["estimate"]["trials"]["expected"] == 1 + (5 + 2) + 2 + (9 + 3) + 3
 
 
 def test_validate_only_says_how_long_the_job_will_take(settings: ApiSettings) -> None:
