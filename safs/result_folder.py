@@ -33,6 +33,8 @@ REPORT = ResultFile("report.json", "application/json")
 """The comparison, all trials, the learning curves, the time of each stage."""
 PICTURE = ResultFile("report.png", "image/png")
 """The report as a picture."""
+REPORT_PAGE = "report.html"
+"""Name of the job's page as one file. A service makes it; a local run has none."""
 NETWORK = ResultFile("network.json", "application/json", optional=True)
 """The graph of a declared network, from which ``safs.load`` rebuilds it. Networks that are built by name have none."""
 

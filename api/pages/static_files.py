@@ -8,11 +8,11 @@ import gzip
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from posixpath import normpath
 
 PLOTLY = "plotly.min.js"
@@ -35,7 +35,7 @@ class StaticFile:
         return gzip.compress(self.content, compresslevel=6, mtime=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class StaticFiles:
     """All files by name, and the version that their addresses hold."""
 
@@ -47,21 +47,24 @@ class StaticFiles:
         self.files[name]
         return f"/static/{self.version}/{name}"
 
-    def modules(self, name: str) -> list[str]:
-        """The addresses of all modules that a module needs, so that a browser can fetch them at once."""
-        found: list[str] = []
+    def module_names(self, name: str) -> list[str]:
+        """The names of all modules that a module needs, in the order of their names."""
+        found: set[str] = set()
         waiting = [name]
         while waiting:
             one = waiting.pop()
             source = self.files[one].content.decode()
-            for imported in re.findall(r'from "([^"]+\.js)"', source):
-                path = normpath(f"{PurePosixPath(one).parent}/{imported}")
-                if path not in found:
-                    found.append(path)
-                    waiting.append(path)
-        return [self.address(one) for one in sorted(found)]
+            imported = {normpath(f"{one}/../{path}") for path in re.findall(r'from "([^"]+\.js)"', source)}
+            waiting += imported - found
+            found |= imported
+        return sorted(found)
+
+    def modules(self, name: str) -> list[str]:
+        """The addresses of all modules that a module needs, so that a browser can fetch them at once."""
+        return [self.address(one) for one in self.module_names(name)]
 
 
+@cache
 def read_static_files() -> StaticFiles:
     """Read all files. Only these can be served, so no path in a request reaches the disk."""
     paths = {path.relative_to(_FOLDER).as_posix(): path for path in _FOLDER.rglob("*") if path.suffix in _MEDIA_TYPES}

@@ -14,7 +14,7 @@ from safs.client.errors import JobFailed, ServiceError
 from safs.client.frame import trials_frame
 from safs.client.stream import Event, follow
 from safs.deploy.formats import FORMATS
-from safs.result_folder import RESULT_FILES
+from safs.result_folder import REPORT_PAGE, RESULT_FILES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -164,6 +164,7 @@ class RemoteJob:
         folder.mkdir(parents=True, exist_ok=True)
         for part in RESULT_FILES:
             self._fetch_part(part, folder)
+        self._fetch_page(folder)
         return folder
 
     def export(self, format: str, directory: str | Path) -> Path:
@@ -190,6 +191,14 @@ class RemoteJob:
         for part in entry.beside:
             self._fetch_part(part, folder)
         return folder
+
+    def _fetch_page(self, folder: Path) -> None:
+        """Downloads the job's page as one file, for people; services before version 0.2 have none."""
+        try:
+            self._fetch(REPORT_PAGE, folder / REPORT_PAGE)
+        except ServiceError as error:
+            if error.code != "not_found":
+                raise
 
     def _fetch_part(self, part: str, folder: Path) -> None:
         file = RESULT_FILES[part]

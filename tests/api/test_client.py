@@ -49,6 +49,7 @@ def test_submit_wait_and_download_chain(client: Client, runner: Any, tmp_path: P
     assert sorted(path.name for path in folder.iterdir()) == [
         "checkpoint.safetensors",
         "config.json",
+        "report.html",
         "report.json",
         "report.png",
     ]
@@ -174,7 +175,7 @@ def test_the_async_client_submits_waits_and_downloads(url: str, runner: Any, tmp
     state, folder, ids = asyncio.run(use())
 
     assert (state, received, len(ids)) == ("succeeded", [1, 2], 1)
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 5
     assert ticks > 2, "the event loop goes on while the job is waited for"
 
 

@@ -137,6 +137,7 @@ def test_a_finished_job_is_shown_with_its_comparison_and_downloaded_whole(
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "checkpoint.safetensors",
         "config.json",
+        "report.html",
         "report.json",
         "report.png",
     }

@@ -3,17 +3,28 @@ import { h } from "../core/dom.js";
 import { isDark, onTheme } from "../core/frame.js";
 import { inks } from "./canvas.js";
 
-const SOURCE = new URL("../plotly.min.js", import.meta.url).href;
 const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "sendDataToCloud"] };
 
 let loading = null;
 
 function load() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = h("script", { src: SOURCE, onload: () => resolve(window.Plotly), onerror: () => reject(new Error("plotly.js cannot be loaded")) });
-    document.head.append(script);
-  });
+  loading ??= source().then(
+    (src) =>
+      new Promise((resolve, reject) => {
+        const failed = () => reject(new Error("plotly.js cannot be loaded"));
+        document.head.append(h("script", { src, onload: () => resolve(window.Plotly), onerror: failed }));
+      }),
+  );
   return loading;
+}
+
+/** The address of plotly.js: a file of the service, or the compressed copy that report.html holds. */
+async function source() {
+  const packed = document.getElementById("plotly");
+  if (packed === null) return new URL("../plotly.min.js", import.meta.url).href;
+  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return URL.createObjectURL(new Blob([await new Response(stream).arrayBuffer()], { type: "text/javascript" }));
 }
 
 /** Text for plotly.js, which reads a few tags in texts as markup: `<` is written so that none is found. */

@@ -1,11 +1,11 @@
 // Checks the job while one types: at once without timing, and once more with the time that it will take.
-import { post, Problem } from "../core/api.js";
+import { post } from "../core/api.js";
 
 const TYPING_MS = 500;
 const RESTING_MS = 1500;
 
 /**
- * @param handlers onChecking(), onChecked(check), onTimed(check), onRefused(problem)
+ * @param handlers onChecking(), onChecked(check), onTimed(check), onUntimed(error), onRefused(problem)
  * @returns a function (spec) that starts a new check and drops the one that runs
  */
 export function checker(handlers) {
@@ -32,7 +32,7 @@ export function checker(handlers) {
     try {
       handlers.onTimed(await ask(spec, true, signal));
     } catch (error) {
-      if (error.name !== "AbortError" && !(error instanceof Problem)) handlers.onRefused(error);
+      if (error.name !== "AbortError") handlers.onUntimed(error);
     }
   }
 

@@ -62,8 +62,7 @@ function field(path, property, schemas, catalog) {
   const found = {
     path,
     label: path.split(".").at(-1).replaceAll("_", " "),
-    help: (property.description ?? schema.description ?? "").replaceAll("``", ""),
-    default: property.default ?? schema.default,
+    ...helpAndDefault(property, schema),
     words,
     ...range(schema, choices),
   };
@@ -76,6 +75,22 @@ function field(path, property, schemas, catalog) {
   if (types.has("integer") || types.has("number")) return { ...found, kind: "number", isInteger: !types.has("number") };
   if (types.has("object") || schema.properties || schema.additionalProperties) return { ...found, kind: "json" };
   return { ...found, kind: "text" };
+}
+
+/** The help of a field, and its default, which the schema states in words: generated clients send stated defaults. */
+function helpAndDefault(property, schema) {
+  const text = property.description ?? schema.description ?? "";
+  const said = /\s*Default: `([^`]*)`\.?/.exec(text);
+  const help = (said ? text.replace(said[0], "") : text).replaceAll("`", "");
+  return { help, default: property.default ?? schema.default ?? (said ? parsed(said[1]) : undefined) };
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function range(schema, choices) {

@@ -52,7 +52,8 @@ export function downloadsPanel(model) {
       show(node, ready);
       if (!ready || drawn) return;
       drawn = true;
-      fill(list, ...Object.entries(FILES).filter(([name]) => name in model.job.links).map(([name, file]) => fileLine(ROOT + model.job.links[name], model.job.links[name], file)));
+      const page = `/v1/jobs/${model.id}/report.html`;
+      fill(list, ...Object.entries(FILES).filter(([name]) => name in model.job.links).map(([name, file]) => fileLine(ROOT + model.job.links[name], model.job.links[name], file)), h("li", {}, h("a", { href: ROOT + page, download: "report.html" }, "report.html"), h("span", { class: "muted" }, "this page as one file, to share")));
     },
   };
 }

@@ -23,7 +23,11 @@ export function setView(changes) {
   Object.assign(state, changes);
   const parts = { stage: state.stage, by: state.by === "order" ? "" : state.by, map: state.map === "time" ? "" : state.map, trials: [...state.selected].join(",") };
   const wanted = new URLSearchParams(Object.entries(parts).filter(([, value]) => value));
-  history.replaceState(null, "", (wanted.size ? `?${wanted}` : location.pathname) + location.hash);
+  try {
+    history.replaceState(null, "", (wanted.size ? `?${wanted}` : location.pathname) + location.hash);
+  } catch {
+    // A file that is opened from a disk has no address to change.
+  }
   for (const watcher of watchers) watcher();
 }
 

@@ -35,6 +35,7 @@ const check = checker({
     setText(estimate, `${found.estimate.trials.expected} trainings, ${count(found.estimate.epochs.expected)} epochs; timing one …`);
   },
   onTimed: (found) => setText(estimate, estimateText(found.estimate)),
+  onUntimed: (error) => setText(estimate, `${estimate.textContent.split(";")[0]}. How long they take is not known: ${error.message}`),
   onRefused: showRefusal,
 });
 
