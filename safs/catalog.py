@@ -1,7 +1,6 @@
 """The catalog: the entries of all registries, each with a summary."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +16,7 @@ from safs.registry import Registry
 from safs.search import STRATEGIES
 from safs.spec.job import PruneSpec
 from safs.spec.options import described
-from safs.spec.presets import PRESET_SUMMARIES, PRESETS
+from safs.spec.presets import PRESET_SUMMARIES, PRESETS, sections_of
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 
@@ -97,7 +96,7 @@ def _strategies() -> list[CatalogEntry]:
 
 
 def _presets() -> list[CatalogEntry]:
-    return [CatalogEntry(name, PRESET_SUMMARIES[name], deepcopy(sections)) for name, sections in PRESETS.items()]
+    return [CatalogEntry(name, PRESET_SUMMARIES[name], sections_of(name)) for name in PRESETS]
 
 
 def _summaries(registry: Registry[Any]) -> Callable[[], list[CatalogEntry]]:

@@ -15,6 +15,7 @@ from safs.pruning.axes.scores import SCORES
 from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
 from safs.search import STRATEGIES
+from safs.spec.job import JobSpec
 from safs.spec.presets import PRESETS
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
@@ -84,6 +85,18 @@ def test_operators_have_formula_and_scalars_and_strategies_have_stages() -> None
     assert found["smac"]["stages"] == ["activations", "tune", "joint"]
     assert found["asha"]["multi_fidelity"]
     assert set(found["asha"]["options"]) == {"eta", "min_epochs"}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_lists_what_a_job_that_says_nothing_about_pruning_gets(preset: str) -> None:
+    details = next(entry for entry in catalog()["presets"] if entry.name == preset).details
+    job = {"model": {"architecture": "mlp"}, "data": {"dataset": "digits"}, "sparsity": 0.9, "preset": preset}
+    spec = JobSpec.model_validate(job).model_dump(mode="json")
+
+    for section, values in details.items():
+        for name, value in values.items():
+            found = spec[section][name]
+            assert {key: found[key] for key in value} == value if isinstance(value, dict) else found == value
 
 
 def test_changing_a_catalog_changes_no_preset() -> None:

@@ -103,6 +103,14 @@ PRESET_SUMMARIES = {
 }
 
 
+def sections_of(preset: str) -> Section:
+    """The sections that a preset fills in for a job that says nothing about pruning."""
+    sections = deepcopy(PRESETS[preset])
+    for name, values in deepcopy(_SEARCHED.get(preset, {})).items():
+        sections[name] = sections.get(name, {}) | (_GRADUAL if name == "prune" else {}) | values
+    return sections
+
+
 def fill(given: Mapping[str, Any], preset: str) -> Section:
     """Return ``given`` with the preset's values for all fields that are missing.
 
