@@ -34,8 +34,8 @@ def environment(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="package")
 def runner(home: Path, environment: dict[str, str]) -> Iterator[None]:
-    """``safs worker`` whose processes on Ray are reused by the next job."""
-    command = [sys.executable, "-m", "tests.e2e.reusing_worker", "worker"]
+    """``safs worker``, which keeps its workers for the next job."""
+    command = [sys.executable, "-P", "-m", "cli.main", "worker"]
     with (home / "runner.log").open("ab") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log, start_new_session=True

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from safs.preflight import Preflight
-from store import events, jobs, queue, trials
+from store import events, jobs, queue, trial_pages
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
@@ -83,14 +83,15 @@ def test_a_job_that_was_claimed_second_waits_visibly_until_the_first_has_its_cor
     assert (waiting.state, waiting.cores_awaited, waiting.jobs_before) == (JobState.RUNNING, 2, 1)
     with sqlite_database.read() as tx:
         notes = [event.data.get("message") for event in events.page(tx, second)]
-        (begun_first,) = trials.list(tx, first, stage="dense").items
-        (begun_second,) = trials.list(tx, second, stage="dense").items
+        (begun_first,) = trial_pages.list(tx, first, stage="dense").items
+        (begun_second,) = trial_pages.list(tx, second, stage="dense").items
     assert "Waiting for 2 cores of the cluster; 1 job before it." in notes
     assert begun_first.started_at < begun_second.started_at
     ended = [_job(sqlite_database, job_id) for job_id in (first, second)]
     assert [(job.state, job.cores_awaited) for job in ended] == [(JobState.SUCCEEDED, None)] * 2
 
 
+@pytest.mark.exhaustive
 def test_a_waiting_job_goes_on_when_the_runner_before_it_has_died(
     sqlite_database: Database, sqlite_url: str, settings: WorkerSettings, cluster: str
 ) -> None:
