@@ -2,6 +2,7 @@
 
 import re
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class Connection:
             if not self._trusts_environment:
                 raise _no_address(self.url, error) from error
             raise environment_error(error) from error
+        weakref.finalize(self, self._http.close)  # for a client that nobody closes, as in Client(url).submit(...)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The response, read completely. The arguments are those of ``httpx.Client.request``.

@@ -60,9 +60,13 @@ def run(file: Path, folder: Path, cache: Any = None, **sections: Any) -> tuple[R
         pytest.param({"method": "rigl", "epochs": 1}, marks=pytest.mark.exhaustive),
         pytest.param({"method": "east", "epochs": 1}, marks=pytest.mark.exhaustive),
         pytest.param({"method": "greg1", "epochs": 1}, marks=pytest.mark.exhaustive),
+        pytest.param({"method": "ap", "epochs": 2, "options": {"rounds": 1}}, marks=pytest.mark.exhaustive),
         pytest.param({"score": "lookahead"}, marks=pytest.mark.exhaustive),
+        pytest.param({"granularity": "column"}, marks=pytest.mark.exhaustive),
+        pytest.param({"granularity": "2:4"}, marks=pytest.mark.exhaustive),
+        pytest.param({"schedule": "cubic", "epochs": 1}, marks=pytest.mark.exhaustive),
     ],
-    ids=lambda prune: "-".join(map(str, prune.values())),
+    ids=lambda prune: "-".join(str(value) for value in prune.values() if isinstance(value, str)) or "default",
 )
 def test_every_kind_of_pruning_takes_an_own_network(file: Path, tmp_path: Path, prune: dict[str, Any]) -> None:
     run(file, tmp_path, prune=prune, sparsity=0.5)
