@@ -28,7 +28,20 @@ from api.prometheus import Metrics
 from api.request_log import RequestLog
 from api.root_path import RootPath
 from api.routes import catalog as catalog_routes
-from api.routes import events, health, jobs, keys, me, report_pages, results, status, trials, upload_parts, uploads
+from api.routes import (
+    events,
+    health,
+    importances,
+    jobs,
+    keys,
+    me,
+    report_pages,
+    results,
+    status,
+    trials,
+    upload_parts,
+    uploads,
+)
 from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
@@ -140,7 +153,7 @@ def create_app(
     add_docs_page(app, settings.root_path)
     add_pages(app, settings.root_path)
     app.include_router(sign_in_routes(database, sessions, RateLimiter))
-    about_jobs = (jobs, trials, events, results, report_pages, uploads, upload_parts, catalog_routes)
+    about_jobs = (jobs, trials, importances, events, results, report_pages, uploads, upload_parts, catalog_routes)
     for routes in (*about_jobs, me, keys, status, health, metrics_routes):
         app.include_router(routes.router)
     app.include_router(trials.csv_router)

@@ -487,6 +487,17 @@ class CatalogKind(BaseModel):
     items: list[CatalogEntry] = Field(description="Entries of this kind.")
 
 
+class Importances(BaseModel):
+    """Importances in one search."""
+
+    stage: Stage = Field(description="Stage of the search.")
+    trials: int = Field(description="Number of finished trials.")
+    shares: dict[str, float] = Field(
+        description="Hyperparameter, or `operator:` and a site, to its share in [0, 1], the greatest first; empty if "
+        "there are too few trials. Names that only some trials have are left out."
+    )
+
+
 class Me(BaseModel):
     """The sender of a request, as its key describes it."""
 

@@ -1,7 +1,7 @@
 """The real app over a real database, a real server for what streams, and a runner that trains nothing."""
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,9 @@ class ScriptedRunner:
         with self.database.begin() as tx:
             attempts.set_stage(tx, self.claim.lease, stage)
 
-    def trial(self, stage: str, number: int, accuracies: Sequence[float]) -> None:
+    def trial(
+        self, stage: str, number: int, accuracies: Sequence[float], *, config: Mapping[str, Any] | None = None
+    ) -> None:
         curve = [CurvePoint(epoch, 0.5, 0.4, accuracy, 1e-3, 0.1) for epoch, accuracy in enumerate(accuracies, 1)]
         best = max(accuracies)
         outcome = TrialOutcome(loss=1 - best, accuracy=best, cross_entropy=0.4, seconds=0.3)
@@ -93,7 +95,7 @@ class ScriptedRunner:
                 self.claim.lease,
                 stage,
                 number,
-                config={"conv1": "swish"},
+                config={"conv1": "swish"} if config is None else dict(config),
                 epochs=len(curve),
                 seed=7,
                 outcome=outcome,

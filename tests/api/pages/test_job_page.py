@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
 
 from store import jobs
@@ -74,3 +75,20 @@ def test_a_job_that_does_not_exist_is_no_empty_page(tab: Tab, url: str) -> None:
     tab.page.goto(f"{url}/jobs/job_missing")
 
     expect(tab.page.get_by_role("heading", name="There is no such job")).to_be_visible()
+
+
+def test_what_decides_a_search_is_told(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner, http: TestClient
+) -> None:
+    job_id = submit()
+    runner.start()
+    for number in range(12):
+        config = {"optimizer": ("adam", "sgd")[number % 2], "momentum": 0.5 + number / 100}
+        runner.trial("tune", number, [0.5 + 0.2 * (number % 2) + number / 1000], config=config)
+    runner.succeed()
+    shares = http.get(f"/v1/jobs/{job_id}/importances/tune").json()
+
+    assert (shares["trials"], set(shares["shares"])) == (12, {"optimizer", "momentum"})
+    open_job(tab.page, url, job_id)
+    tab.page.get_by_role("heading", name="Recipe").scroll_into_view_if_needed()
+    expect(tab.page.locator("figure[data-name=optimizer]")).to_contain_text("explains")

@@ -2,7 +2,8 @@
 import { drawAxes } from "../chart/axes.js";
 import { inks, picture } from "../chart/canvas.js";
 import { extent, scale } from "../chart/scale.js";
-import { h, keyed } from "../core/dom.js";
+import { get } from "../core/api.js";
+import { h, keyed, setText } from "../core/dom.js";
 import { percent, short } from "../core/format.js";
 import { isRanked } from "./trials.js";
 import { toggle, view } from "./view.js";
@@ -17,6 +18,21 @@ export function slicesPanel(model) {
   const node = h("section", { class: "card wide", "aria-labelledby": "slices", hidden: true }, h("header", {}, h("h2", { id: "slices" }, "Recipe"), h("span", { class: "hint" }, "accuracy of finished trials against each hyperparameter; darker: more epochs")), box);
   let seen = "";
   let varied = [];
+  let asked = "";
+
+  /** Ask once for each search which hyperparameters decide, when it has ended or this panel is first seen. */
+  async function askShares() {
+    const stage = model.searches.filter((one) => (!view.stage || one === view.stage) && one !== "activations").at(-1);
+    const wanted = `${stage}|${model.isFinal}`;
+    if (!stage || wanted === asked) return;
+    asked = wanted;
+    const { shares } = await get(`/v1/jobs/${model.id}/importances/${stage}`).catch(() => ({ shares: {} }));
+    for (const figure of box.children) {
+      const share = shares[figure.dataset.name];
+      setText(figure.querySelector(".share"), share === undefined ? "" : `explains ${percent(share, 0)}`);
+    }
+  }
+
   return {
     node,
     update() {
@@ -25,6 +41,7 @@ export function slicesPanel(model) {
       seen = wanted;
       node.hidden = varied.length === 0;
       keyed(box, varied, (name) => name, (name) => slice(model, name));
+      if (!node.hidden) askShares();
     },
   };
 }
@@ -56,7 +73,7 @@ function slice(model, name) {
       if (found) toggle(found.trial.key, { alone: !event.shiftKey && !event.ctrlKey && !event.metaKey });
     },
   });
-  const node = h("figure", {}, h("figcaption", {}, name), drawing.node);
+  const node = h("figure", { "data-name": name }, h("figcaption", {}, name, " ", h("span", { class: "share muted" })), drawing.node);
   return { node, update: drawing.redraw };
 }
 
