@@ -202,6 +202,13 @@ class PruneSpec(Section):
     """Recipe of the training while pruning; null uses ``train``'s. If left out, the method decides."""
     options: FreeOptions = Field(default_factory=dict)
     """Options of the method and the schedule; ``GET /v1/catalog/methods`` lists them."""
+    exclude: list[Name] = Field(default_factory=list, max_length=1000)
+    """Patterns of module paths (``fnmatch``), such as ``fc`` or ``layer1.*``, of layers that stay dense.
+
+    The sparsity of the network stays as it is; the other layers lose more.
+    """
+    sparsity_of: dict[Name, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict, max_length=1000)
+    """Sparsity of single layers: pattern of module paths -> fraction of the layer's weights that are zero."""
     search: PruneSearchSpec | None = filled(None)
     """Search for the best pruned start; null prunes as the other fields say. If left out, the preset decides."""
 

@@ -30,13 +30,14 @@ from safs.errors import SpecError
 from safs.pruning.axes.distributions import DISTRIBUTIONS, live_total
 from safs.pruning.axes.schedules import IterativeOptions, iterative
 from safs.pruning.eval_mode import evaluating
+from safs.pruning.layer_limits import LayerLimits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import split_evenly
 from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
-from safs.pruning.selection.choose_masks import Scores, choose_masks
-from safs.pruning.selection.selector import check_selection, scored
+from safs.pruning.selection.choose_masks import NO_LIMITS, Scores, choose_masks
+from safs.pruning.selection.selector import check_selection, limits_of, scored
 from safs.spec.job import PruneSpec
 from safs.spec.options import Options
 
@@ -126,7 +127,14 @@ def check(task: PruningTask) -> None:
 
 
 def remove_least_moved(
-    kept: Masks, candidates: Masks, moved: Scores, live: int, *, distribution: str, spared: Scores
+    kept: Masks,
+    candidates: Masks,
+    moved: Scores,
+    live: int,
+    *,
+    distribution: str,
+    spared: Scores,
+    limits: LayerLimits = NO_LIMITS,
 ) -> Masks:
     """Returns masks of exactly ``live`` weights: ``kept`` without the candidates that moved least.
 
@@ -141,7 +149,11 @@ def remove_least_moved(
     values = {name: torch.where(tier == 1, moved[name], spared[name]) for name, tier in tiers.items()}
     by_layer = DISTRIBUTIONS[distribution].live_counts is not None
     return choose_masks(
-        _ranked(tiers, values), live, distribution=distribution if by_layer else "global", granularity="weight"
+        _ranked(tiers, values),
+        live,
+        distribution=distribution if by_layer else "global",
+        granularity="weight",
+        limits=limits,
     )
 
 
@@ -191,11 +203,14 @@ def _prune_once(
     parameters = prunable_parameters(trainer.model)
     scores = scored(trainer, spec, masks)
     share = round(options.activate * (_count(masks) - live))
-    kept = choose_masks(scores, live + share, distribution=spec.distribution, granularity="weight")
+    limits = limits_of(trainer.model, spec)
+    kept = choose_masks(scores, live + share, distribution=spec.distribution, granularity="weight", limits=limits)
     sign = 1 if options.control else -1
     candidates = {name: (one.detach().sign() == sign) & (name in layers) for name, one in parameters.items()}
     moved = {name: (one.detach() - before[name]).abs() for name, one in parameters.items()}
-    left = remove_least_moved(kept, candidates, moved, live, distribution=spec.distribution, spared=scores)
+    left = remove_least_moved(
+        kept, candidates, moved, live, distribution=spec.distribution, spared=scores, limits=limits
+    )
     return left, _count({name: mask & candidates[name] & ~left[name] for name, mask in kept.items()})
 
 

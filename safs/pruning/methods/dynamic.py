@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from safs.errors import SpecError
-from safs.pruning.axes.distributions import live_counts
+from safs.pruning.axes.distributions import live_counts, live_total, sparsity_that_leaves
 from safs.pruning.largest import keep_largest
+from safs.pruning.layer_limits import check_limits, layer_limits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import check_epochs
@@ -70,7 +71,7 @@ def check(task: PruningTask) -> None:
     pruning_options(spec, DynamicOptions)
     check_axes(spec, score="magnitude", schedule="dynamic", granularity="weight")
     check_epochs(spec, 1)
-    live_counts(_shapes(prunable_parameters(task.model)), task.sparsity, spec.distribution)
+    _live_counts(_shapes(prunable_parameters(task.model)), task.sparsity, spec)
 
 
 def check_axes(spec: PruneSpec, **fixed: str) -> None:
@@ -174,7 +175,7 @@ def pause(steps: int, every: int | None) -> int:
 def _train(trainer: Trainer, sparsity: float, spec: PruneSpec, growth: Growth) -> Steps:
     options = pruning_options(spec, DynamicOptions)
     parameters = prunable_parameters(trainer.model)
-    live = live_counts(_shapes(parameters), sparsity, spec.distribution)
+    live = _live_counts(_shapes(parameters), sparsity, spec)
     connections = Connections(parameters, live, growth, torch.Generator(trainer.device).manual_seed(trainer.seed))
     moving = int(options.until * trainer.epochs * trainer.steps_per_epoch)
     every = pause(moving, options.every)
@@ -187,6 +188,21 @@ def _train(trainer: Trainer, sparsity: float, spec: PruneSpec, growth: Growth) -
     yield from trainer.train(trainer.epochs, masks=connections.masks, hooks=Hooks(after_step=update))
     apply_masks(parameters, connections.masks)
     return Pruned(trainer.model, connections.masks)
+
+
+def _live_counts(shapes: Mapping[str, torch.Size], sparsity: float, spec: PruneSpec) -> dict[str, int]:
+    """Returns the live weights of each layer: of limited layers as ``spec`` says, of others by the distribution."""
+    limits = layer_limits(spec, shapes)
+    if not limits.zeros:
+        return live_counts(shapes, sparsity, spec.distribution)
+    check_limits(shapes, sparsity, limits)
+    live = live_total(sum(shape.numel() for shape in shapes.values()), sparsity)
+    fixed = limits.live_at(shapes, live)
+    free = {name: shape for name, shape in shapes.items() if name not in fixed}
+    weights = sum(shape.numel() for shape in free.values())
+    left = live - sum(fixed.values())
+    counts = live_counts(free, sparsity_that_leaves(left, weights), spec.distribution) if free else {}
+    return {name: (fixed | counts)[name] for name in shapes}
 
 
 def _shapes(parameters: Mapping[str, Tensor]) -> dict[str, torch.Size]:

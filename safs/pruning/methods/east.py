@@ -18,6 +18,7 @@ from safs.errors import SparsityError
 from safs.models.form import Form, apply_form
 from safs.pruning.axes.distributions import live_counts, live_total, sparsity_that_leaves
 from safs.pruning.axes.schedules import CyclicOptions, cyclic
+from safs.pruning.layer_limits import refuse_limits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import check_epochs
@@ -117,6 +118,7 @@ def check(task: PruningTask) -> None:
     options = pruning_options(spec, EastOptions)
     check_axes(spec, score="magnitude", distribution="erk", schedule="cyclic", granularity="weight")
     check_epochs(spec, 1)
+    refuse_limits(spec, "pruning method 'east'")
     _plan(task.model, task.sparsity, options)
 
 

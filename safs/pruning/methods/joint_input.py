@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from safs.inputs import InputSelection
+from safs.pruning.layer_limits import refuse_limits
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.methods.composed import check_schedule, compose
 from safs.pruning.methods.dynamic import check_axes
@@ -44,6 +45,7 @@ def check(task: PruningTask) -> None:
     """
     spec = task.spec
     check_axes(spec, granularity="filter")
+    refuse_limits(spec, "pruning method 'joint_input'")
     check_score(spec)
     check_schedule(spec)
     inputs = find_inputs(task.model, task.example)

@@ -4,7 +4,7 @@ The same scores give the same masks on every device: of equal scores, the first 
 and of memory are pruned first. Every layer keeps at least one weight.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from safs.pruning.axes.distributions import (
 )
 from safs.pruning.axes.granularity import GRANULARITIES, Granularity, Pattern, granularity_named
 from safs.pruning.largest import ascending, keep_largest, keep_largest_overall
+from safs.pruning.layer_limits import LayerLimits, check_limits
 from safs.pruning.masks import Masks
 from safs.pruning.selection import semi_structured, structured
 
@@ -29,8 +30,14 @@ Scores: TypeAlias = Mapping[str, Tensor]
 """Prunable parameter name -> score, not below 0, of the parameter's shape; larger is more important."""
 
 
-def choose_masks(scores: Scores, live: int, *, distribution: str, granularity: str) -> Masks:
-    """Returns masks that keep exactly ``live`` weights: the highest scores that the two axes allow.
+NO_LIMITS = LayerLimits({})
+"""No layer is excluded or has a sparsity of its own."""
+
+
+def choose_masks(
+    scores: Scores, live: int, *, distribution: str, granularity: str, limits: LayerLimits = NO_LIMITS
+) -> Masks:
+    """Returns masks that keep exactly ``live`` weights: the highest scores that the two axes and ``limits`` allow.
 
     Args:
         granularity: ``weight``; a group of weights, see ``safs.pruning.selection.structured``; or a pattern n:m, see
@@ -41,6 +48,8 @@ def choose_masks(scores: Scores, live: int, *, distribution: str, granularity: s
         SparsityError: a layer would have fewer weights than it must keep; the message says what to choose.
         SpecError: the two axes contradict each other, or a score is not finite.
     """
+    if limits.zeros:
+        return _choose_within(scores, live, distribution, granularity, limits)
     spread, kind = _checked({name: score.shape for name, score in scores.items()}, live, distribution, granularity)
     for name, score in scores.items():
         if not bool(torch.isfinite(score).all()):
@@ -56,9 +65,37 @@ def choose_masks(scores: Scores, live: int, *, distribution: str, granularity: s
     return structured.choose(scores, live, spread, kind)
 
 
-def check_choice(shapes: Shapes, sparsity: float, *, distribution: str, granularity: str) -> None:
+def check_choice(
+    shapes: Shapes, sparsity: float, *, distribution: str, granularity: str, limits: LayerLimits = NO_LIMITS
+) -> None:
     """Raises the errors of ``choose_masks`` that follow from the shapes of the scores alone."""
+    if limits.zeros:
+        check_limits(shapes, sparsity, limits)
+        for part, live in _parts(shapes, live_total(sum(map(prod, shapes.values())), sparsity), limits):
+            spread = "global" if part[0] in limits.zeros else distribution
+            _checked({name: shapes[name] for name in part}, live, spread, granularity)
+        return
     _checked(shapes, live_total(sum(map(prod, shapes.values())), sparsity), distribution, granularity, sparsity)
+
+
+def _choose_within(scores: Scores, live: int, distribution: str, granularity: str, limits: LayerLimits) -> Masks:
+    """Returns masks of the limited layers, each by itself, and of the free layers together."""
+    masks = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    for part, left in _parts({name: score.shape for name, score in scores.items()}, live, limits):
+        chosen = {name: scores[name] for name in part}
+        spread = "global" if part[0] in limits.zeros else distribution
+        masks |= choose_masks(chosen, left, distribution=spread, granularity=granularity)
+    return masks
+
+
+def _parts(shapes: Shapes, live: int, limits: LayerLimits) -> Iterator[tuple[list[str], int]]:
+    """The layers that lose weights, in groups that are pruned together, with the live weights of each group."""
+    fixed = limits.live_at(shapes, live)
+    free = [name for name in shapes if name not in fixed]
+    yield from (([name], count) for name, count in fixed.items() if count < prod(shapes[name]))
+    left = live - sum(fixed.values())
+    if free and left < sum(prod(shapes[name]) for name in free):
+        yield free, left
 
 
 def _checked(

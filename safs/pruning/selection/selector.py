@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from safs.errors import UnknownNameError
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.axes.scores import SCORES, ScoreInput
+from safs.pruning.layer_limits import LayerLimits, layer_limits, refuse_limits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.protocol import Pruned, PruningTask, Trainer
 from safs.pruning.removal.choose_units import Removal, check_removal, choose_units
@@ -43,7 +44,7 @@ def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
     """
     if spec.granularity == FILTER:
         return UnitSelector(model, example, spec.distribution)
-    return MaskSelector(model, spec.distribution, spec.granularity)
+    return MaskSelector(model, spec.distribution, spec.granularity, limits_of(model, spec))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,13 @@ class MaskSelector:
     model: nn.Module
     distribution: str
     granularity: str
+    limits: LayerLimits
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
         live = live_total(sum(score.numel() for score in scores.values()), sparsity)
-        return choose_masks(scores, live, distribution=self.distribution, granularity=self.granularity)
+        return choose_masks(
+            scores, live, distribution=self.distribution, granularity=self.granularity, limits=self.limits
+        )
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
         apply_masks(prunable_parameters(self.model), masks)
@@ -85,6 +89,11 @@ class UnitSelector:
         return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons were removed."))
 
 
+def limits_of(model: nn.Module, spec: PruneSpec) -> LayerLimits:
+    """Returns the layers of ``model`` that ``spec`` excludes or gives a sparsity of their own."""
+    return layer_limits(spec, {name: parameter.shape for name, parameter in prunable_parameters(model).items()})
+
+
 def scored(trainer: Trainer, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
     """Returns the scores of all prunable weights of the trainer's model by ``spec.score``; pruned weights score 0."""
     return SCORES[spec.score].compute(ScoreInput(trainer.model, masks, trainer.batches, trainer.seed))
@@ -96,9 +105,16 @@ def check_selection(task: PruningTask) -> None:
     check_score(spec)
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(task.model).items()}
     if spec.granularity == FILTER:
+        refuse_limits(spec, "granularity 'filter'")
         check_removal(find_groups(task.model, task.example), shapes, task.sparsity)
         return
-    check_choice(shapes, task.sparsity, distribution=spec.distribution, granularity=spec.granularity)
+    check_choice(
+        shapes,
+        task.sparsity,
+        distribution=spec.distribution,
+        granularity=spec.granularity,
+        limits=layer_limits(spec, shapes),
+    )
 
 
 def check_score(spec: PruneSpec) -> None:
