@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, Field
 
@@ -84,7 +84,10 @@ def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[Ba
 def _unknown_key(path: Sequence[str | int], model: type[BaseModel]) -> str:
     section: Any = model
     for part in path[:-1]:
-        section = _section(section.model_fields[str(part)].annotation)
+        if isinstance(part, int):  # an item of a list
+            (section,) = get_args(section)
+        else:
+            section = _section(section.model_fields[part].annotation)
     known = list(section.model_fields)
     close = get_close_matches(str(path[-1]), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -93,4 +96,6 @@ def _unknown_key(path: Sequence[str | int], model: type[BaseModel]) -> str:
 
 def _section(annotation: Any) -> Any:
     """The section type of a field's annotation, without None."""
+    if get_origin(annotation) is list:
+        return annotation
     return next((member for member in get_args(annotation) if member is not NoneType), annotation)

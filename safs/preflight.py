@@ -19,6 +19,7 @@ from safs.errors import SafsError, SpecError, UnknownNameError
 from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
 from safs.pruning.axes.distributions import DISTRIBUTIONS, live_total
+from safs.pruning.axes.schedules import PRUNING_SCHEDULES
 from safs.pruning.axes.scores import SCORES
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.protocol import PruningTask
@@ -175,6 +176,8 @@ def _check_prune_search(prune: PruneSpec) -> None:
     assert search is not None
     for position, name in enumerate(search.distributions or ()):
         _known("distribution", name, DISTRIBUTIONS, f"{field}.distributions.{position}")
+    for position, name in enumerate(search.schedules or ()):
+        _known("pruning schedule", name, PRUNING_SCHEDULES, f"{field}.schedules.{position}")
     for position, recipe in enumerate(search.recipes or ()):
         _known("optimizer", recipe.optimizer, OPTIMIZERS, f"{field}.recipes.{position}.optimizer")
         _known("schedule", recipe.schedule, SCHEDULES, f"{field}.recipes.{position}.schedule")

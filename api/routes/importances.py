@@ -7,7 +7,6 @@ from api.deps import CallerDep, ServicesDep
 from api.problems import problem_responses
 from api.schemas import Importances
 from safs.events.kinds import Stage
-from search_spaces.importance import ScoredTrial, importances
 from store import jobs, trial_columns
 from store.records import Json
 from store.session import Transaction
@@ -25,6 +24,8 @@ async def get_importances(services: ServicesDep, caller: CallerDep, job_id: str,
     PED-ANOVA), from the finished trials of a stage, compared with trials of as many epochs."""
 
     def compute() -> Importances:
+        from search_spaces.importance import ScoredTrial, importances  # imports torch
+
         columns = services.database.query(lambda tx: _columns(tx, job_id, stage, caller.visible_owner))
         rows = zip(columns["config"], columns["epochs"], columns["accuracy"], strict=True)
         scored = [ScoredTrial(config, epochs, accuracy) for config, epochs, accuracy in rows if accuracy is not None]

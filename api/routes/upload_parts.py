@@ -17,14 +17,14 @@ from api.uploads.request_body import FILE_BODY, BodyFromThread, body_errors, che
 from store import incoming, records, uploads
 from store.incoming import IncomingUpload
 
-router = APIRouter(prefix="/v1/uploads/in-parts", tags=["uploads"])
+router = APIRouter(prefix="/v1/incoming-uploads", tags=["uploads"])
 
 
 @router.post(
     "",
     status_code=201,
     summary="Begin an upload in parts",
-    responses=problem_responses("upload_too_large", "invalid_request"),
+    responses=problem_responses("malformed_json", "upload_too_large", "invalid_request"),
 )
 def begin_upload(
     services: ServicesDep, caller: CallerDep, wanted: schemas.IncomingUploadRequest
@@ -48,7 +48,7 @@ def get_incoming_upload(services: ServicesDep, caller: CallerDep, incoming_id: s
 
 
 @router.put(
-    "/{incoming_id}/{number}",
+    "/{incoming_id}/parts/{number}",
     summary="Upload a part",
     responses=problem_responses(
         "upload_not_found",

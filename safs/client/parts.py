@@ -24,16 +24,16 @@ def upload_in_parts(connection: Connection, path: Path, resume: str | None) -> s
     size_bytes = path.stat().st_size
     if resume is None:
         wanted = {"filename": path.name, "size_bytes": size_bytes}
-        begun = connection.request("POST", "/v1/uploads/in-parts", json=wanted).json()
+        begun = connection.request("POST", "/v1/incoming-uploads", json=wanted).json()
     else:
-        begun = connection.retry_get(f"/v1/uploads/in-parts/{resume}")
+        begun = connection.retry_get(f"/v1/incoming-uploads/{resume}")
         _check_same(path, size_bytes, begun)
-    address = f"/v1/uploads/in-parts/{begun['id']}"
+    address = f"/v1/incoming-uploads/{begun['id']}"
     try:
         with path.open("rb") as file:
             for number in begun["missing"]:
                 file.seek((number - 1) * begun["part_bytes"])
-                _send(connection, f"{address}/{number}", file.read(begun["part_bytes"]))
+                _send(connection, f"{address}/parts/{number}", file.read(begun["part_bytes"]))
         done = connection.backoff.retry(lambda: connection.request("POST", f"{address}/complete"))
     except ServiceError as error:
         if error.may_pass:

@@ -105,7 +105,7 @@ def test_learnable_gives_every_site_alpha_and_beta():
     rewired = rewire(Mixed(), {"act": "acon"}, learnable=True)
 
     assert all(parameter.requires_grad for parameter in rewired.activation_parameters())
-    assert rewired.scalars()["act"] == {"p1": 1.0, "p2": 1.0, "beta": 1.0}
+    assert rewired.scalars()["act"] == {"p1": 1.0, "p2": 0.0, "beta": 1.0}
     assert rewired.scalars()["block.1"] == {"alpha": 1.0, "beta": 1.0}
 
 

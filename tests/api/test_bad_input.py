@@ -103,7 +103,7 @@ def test_a_sparsity_that_empties_a_layer_names_the_layer_and_what_to_choose(http
         ({"data": {"dataset": "npz", "path": "../secrets.npz"}}, "data_unavailable", "data.path"),
         ({"data": {"dataset": "npz"}}, "invalid_spec", "data.path"),
         ({"data": {"dataset": "digits", "path": "cats"}}, "invalid_spec", "data.path"),
-        ({"final": {"candidates": ["default"]}}, "invalid_spec", "final.candidates"),
+        ({"final": {"candidates": ["default"]}, "prune": {"search": None}}, "invalid_spec", "final.candidates"),
         ({"joint": {"strategy": "lahc"}}, "invalid_spec", "joint.strategy"),
         ({"joint": {"options": {"kernel": "rbf"}}}, "invalid_spec", "joint.options.kernel"),
         ({"model": {"architecture": "lenet5", "weights": "upload_0"}}, "unknown_upload", "model.weights"),

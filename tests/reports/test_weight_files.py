@@ -17,16 +17,17 @@ def lenet() -> nn.Module:
 
 
 def test_names_of_another_network_are_shown(tmp_path: Path) -> None:
-    save_file({f"module.{name}": value for name, value in lenet().state_dict().items()}, tmp_path / "w.safetensors")
+    renamed = {f"{name}_of_mine": value for name, value in lenet().state_dict().items()}
+    save_file(renamed, tmp_path / "w.safetensors")
 
     with pytest.raises(WeightsError) as caught:
         check_dense_weights(tmp_path / "w.safetensors", lenet())
 
-    assert str(caught.value) == (
-        "the weights do not fit LeNet5: conv1.weight is missing; conv1.bias is missing; conv2.weight is missing; "
-        "conv2.bias is missing; fc1.weight is missing; and 15 more. Names in the file that the network does not have: "
-        "module.conv1.bias, module.conv1.weight, module.conv2.bias, module.conv2.weight, module.fc1.bias, and 5 more"
+    message = str(caught.value)
+    assert message.startswith(
+        "the weights do not fit LeNet5: conv1.weight is missing (the file has conv1.weight_of_mine)"
     )
+    assert "; and 15 more." in message
 
 
 @pytest.mark.parametrize("legacy", [False, True])

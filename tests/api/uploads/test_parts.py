@@ -29,7 +29,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _begin(http: TestClient, size_bytes: int = len(FILE)) -> dict[str, Any]:
-    response = http.post("/v1/uploads/in-parts", json={"filename": "parts.npz", "size_bytes": size_bytes})
+    response = http.post("/v1/incoming-uploads", json={"filename": "parts.npz", "size_bytes": size_bytes})
     assert response.status_code == 201, response.text
     begun: dict[str, Any] = response.json()
     return begun
@@ -45,7 +45,7 @@ def _digest(content: bytes) -> dict[str, str]:
 
 def _put(http: TestClient, begun: dict[str, Any], number: int, content: bytes | None = None) -> httpx.Response:
     content = _part(number) if content is None else content
-    return http.put(f"/v1/uploads/in-parts/{begun['id']}/{number}", content=content, headers=_digest(content))
+    return http.put(f"/v1/incoming-uploads/{begun['id']}/parts/{number}", content=content, headers=_digest(content))
 
 
 def test_parts_in_any_order_become_the_upload_and_completing_again_returns_it(
@@ -56,19 +56,19 @@ def test_parts_in_any_order_become_the_upload_and_completing_again_returns_it(
 
     for number in [*reversed(numbers), 1]:
         assert _put(http, begun, number).status_code == 200
-    done = http.post(f"/v1/uploads/in-parts/{begun['id']}/complete")
-    again = http.post(f"/v1/uploads/in-parts/{begun['id']}/complete")
+    done = http.post(f"/v1/incoming-uploads/{begun['id']}/complete")
+    again = http.post(f"/v1/incoming-uploads/{begun['id']}/complete")
 
     assert numbers == list(range(1, -(-len(FILE) // PART) + 1))
     assert (done.status_code, done.json()["kind"], done.json()["size_bytes"]) == (201, "arrays", len(FILE))
     assert again.json() == done.json()
     assert FILE in [file.read_bytes() for file in stored_files(settings)]
-    assert http.get(f"/v1/uploads/in-parts/{begun['id']}").json()["upload_id"] == done.json()["id"]
+    assert http.get(f"/v1/incoming-uploads/{begun['id']}").json()["upload_id"] == done.json()["id"]
 
 
 def test_a_part_that_arrives_damaged_is_refused_and_leaves_nothing(http: TestClient, settings: ApiSettings) -> None:
     begun = _begin(http)
-    address = f"/v1/uploads/in-parts/{begun['id']}/1"
+    address = f"/v1/incoming-uploads/{begun['id']}/parts/1"
 
     damaged = http.put(address, content=bytes(PART), headers=_digest(_part(1)))
     short = _put(http, begun, 1, _part(1)[:-1])
@@ -85,11 +85,11 @@ def test_an_incomplete_upload_names_what_is_missing(http: TestClient) -> None:
     begun = _begin(http)
     _put(http, begun, 2)
 
-    refused = http.post(f"/v1/uploads/in-parts/{begun['id']}/complete").json()
+    refused = http.post(f"/v1/incoming-uploads/{begun['id']}/complete").json()
 
     assert refused["code"] == "invalid_upload"
     assert "the parts 1, 3" in refused["detail"]
-    assert [part["number"] for part in http.get(f"/v1/uploads/in-parts/{begun['id']}").json()["parts"]] == [2]
+    assert [part["number"] for part in http.get(f"/v1/incoming-uploads/{begun['id']}").json()["parts"]] == [2]
 
 
 @pytest.mark.parametrize("number", [0, 99])
@@ -98,7 +98,7 @@ def test_a_part_that_the_file_does_not_have_is_refused(http: TestClient, number:
 
 
 def test_a_file_above_the_limit_is_refused_before_its_first_part(http: TestClient) -> None:
-    refused = http.post("/v1/uploads/in-parts", json={"size_bytes": 10**7})
+    refused = http.post("/v1/incoming-uploads", json={"size_bytes": 10**7})
 
     assert (refused.status_code, refused.json()["code"]) == (413, "upload_too_large")
 
@@ -141,6 +141,6 @@ def test_the_client_sends_a_part_again_and_resumes_an_upload(url: str, tmp_path:
 def _with_first_part(url: str) -> str:
     """The id of an upload whose first part has arrived."""
     with httpx.Client(base_url=url, trust_env=False) as http:
-        begun = http.post("/v1/uploads/in-parts", json={"size_bytes": len(FILE)}).json()
-        http.put(f"/v1/uploads/in-parts/{begun['id']}/1", content=_part(1), headers=_digest(_part(1)))
+        begun = http.post("/v1/incoming-uploads", json={"size_bytes": len(FILE)}).json()
+        http.put(f"/v1/incoming-uploads/{begun['id']}/parts/1", content=_part(1), headers=_digest(_part(1)))
     return str(begun["id"])

@@ -25,6 +25,7 @@ const SECTION_LABELS = {
   tune: "Tuning",
   joint: "Joint search",
   final: "Final trainings",
+  deploy: "Exports and speed of the result",
   resources: "Resources",
   "": "Other",
 };
@@ -68,13 +69,18 @@ function field(path, property, schemas, catalog) {
   };
   if (path in NAMES) return { ...found, kind: "name", options: namesOf(path, catalog) };
   if (schema.enum) return { ...found, kind: "choice", options: schema.enum.map((name) => ({ name, summary: "" })) };
-  if (path === "final.candidates") return { ...found, kind: "many", options: resolve(schemas, schema.items).enum.map((name) => ({ name, summary: "" })) };
   if (path === "activations.operators") return { ...found, kind: "many", options: catalog.operators };
+  if (schema.type === "array") return { ...found, ...listKind(resolve(schemas, schema.items)) };
   const types = new Set([schema.type, ...choices.map((one) => one.type)]);
   if (types.has("boolean")) return { ...found, kind: "choice", options: ["true", "false"].map((name) => ({ name, summary: "" })), isBoolean: true };
   if (types.has("integer") || types.has("number")) return { ...found, kind: "number", isInteger: !types.has("number") };
   if (types.has("object") || schema.properties || schema.additionalProperties) return { ...found, kind: "json" };
   return { ...found, kind: "text" };
+}
+
+/** A list is a choice of several of its names, or JSON. */
+function listKind(items) {
+  return items.enum ? { kind: "many", options: items.enum.map((name) => ({ name, summary: "" })) } : { kind: "json" };
 }
 
 /** The help of a field, and its default, which the schema states in words: generated clients send stated defaults. */
