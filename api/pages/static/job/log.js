@@ -1,4 +1,5 @@
 // What the job said: notes, stages, lost workers. Newest at the end, as it happened.
+import { ROOT } from "../core/api.js";
 import { h, keyed, setText } from "../core/dom.js";
 import { moment } from "../core/format.js";
 import { stageLabel } from "../core/states.js";
@@ -12,7 +13,7 @@ export function logPanel(model) {
   const node = h(
     "section",
     { class: "card", "aria-labelledby": "log" },
-    h("header", {}, h("h2", { id: "log" }, "Log"), h("span", { class: "end" }, h("a", { href: `/v1/jobs/${model.id}/events` }, "all events"))),
+    h("header", {}, h("h2", { id: "log" }, "Log"), h("span", { class: "end" }, h("a", { href: `${ROOT}/v1/jobs/${model.id}/events` }, "all events"))),
     h("div", { class: "log-box", tabindex: "0", role: "log", "aria-label": "Messages of the job" }, none, list),
   );
   return {

@@ -53,14 +53,15 @@ export function downloadsPanel(model) {
       if (!ready || drawn) return;
       drawn = true;
       const page = `/v1/jobs/${model.id}/report.html`;
-      fill(list, ...Object.entries(FILES).filter(([name]) => name in model.job.links).map(([name, file]) => fileLine(ROOT + model.job.links[name], model.job.links[name], file)), h("li", {}, h("a", { href: ROOT + page, download: "report.html" }, "report.html"), h("span", { class: "muted" }, "this page as one file, to share")));
+      fill(list, ...Object.entries(FILES).filter(([name]) => name in model.job.links).map(([name, file]) => fileLine(model.job.links[name], file)), h("li", {}, h("a", { href: ROOT + page, download: "report.html" }, "report.html"), h("span", { class: "muted" }, "this page as one file, to share")));
     },
   };
 }
 
-function fileLine(address, path, file) {
+/** A link of the API names the prefix of a proxy already; requests add it themselves. */
+function fileLine(address, file) {
   const facts = h("span", { class: "muted mono" });
-  headers(path).then(({ size, hash }) => {
+  headers(address.slice(ROOT.length)).then(({ size, hash }) => {
     fill(facts, size === null ? "" : `${bytes(size)} · `, hash ? h("span", { title: `sha256 ${hash}` }, `sha256 ${hash.slice(0, 12)}…`) : "", hash ? copyButton(hash) : "");
   }, () => fill(facts, "not available"));
   return h("li", {}, h("a", { href: address, download: file }, file), facts);
