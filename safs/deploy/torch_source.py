@@ -33,10 +33,10 @@ Made by SAFS; needs PyTorch, and safetensors for ``load``. It has no other depen
 
 
 class Layers(nn.Module):
-    """Named or numbered layers: ``layers[0]`` is the layer named ``0``."""
+    """Named or numbered layers: ``layers[0]`` is the layer named ``0``, ``layers["a-b"]`` the one named ``a-b``."""
 
-    def __getitem__(self, index: int) -> nn.Module:
-        return getattr(self, str(index))
+    def __getitem__(self, name: int | str) -> nn.Module:
+        return getattr(self, str(name))
 
     def place(self, path: str, member: nn.Module | nn.Parameter | Tensor) -> None:
         """Put a layer, a parameter or a buffer at a dotted path, and make the layers on the way."""
@@ -250,6 +250,12 @@ def expression(path: str) -> str:
     """The member at a dotted path as code: ``self.layer1[0].conv1``."""
     parts = path.split(".")
     for part in parts:
-        if not (part.isidentifier() or part.isdecimal()):
+        if not (part.isidentifier() or re.fullmatch(r"[A-Za-z0-9_-]+", part)):
             raise ExportError(f"the network has a member named {path!r}, which cannot be written as code")
-    return "self" + "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in parts)
+    return "self" + "".join(_access(part) for part in parts)
+
+
+def _access(part: str) -> str:
+    if part.isdecimal():
+        return f"[{part}]"
+    return f".{part}" if part.isidentifier() else f'["{part}"]'
