@@ -50,7 +50,8 @@ def check(folder: Path, count: int = 3) -> None:
         expected = opened.model(x)
     for way in ("dense", "channels_last", "sparse", "csr"):
         actual = network.run(x, network.plan(way))
-        assert (actual - expected).abs().max() < 1e-5 * expected.abs().max(), way
+        # The classifier of vit_b_16 starts at zero, so its outputs are denormal numbers.
+        assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max() + 1e-30, way
 
 
 @pytest.mark.parametrize("name", ["lenet", *NETWORKS])
