@@ -95,7 +95,7 @@ def _holds_arrays(file: Path) -> bool:
         with zipfile.ZipFile(file) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, OSError):
-        return False
+        return False  # The reader of pictures, which comes next, refuses what it cannot read.
 
 
 def _named(root: Path, use: Callable[[], Result]) -> Result:

@@ -151,6 +151,7 @@ class _Reader:
             return
         if name in ("wrap_with_autocast", "wrap_with_set_grad_enabled") or "wrap_with_" in name:
             self._inline(node, program)
+        # torch.fx types arguments as any constant; the first one of these operations is a node, an index an integer.
         elif name == GETITEM and isinstance(several := self.values.get(node.args[0]), _Several):  # type: ignore[arg-type]
             self.values[node] = several.values[int(node.args[1])]  # type: ignore[arg-type]
         elif name in _CONVERSIONS:

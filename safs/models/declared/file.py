@@ -64,7 +64,7 @@ def read_state(path: Path, document: Document) -> dict[str, Tensor] | None:
         return None
     constants = {tensor.path for tensor in document.tensors if tensor.kind == "constant"}
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys() if name not in constants}  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys() if name not in constants}  # noqa: SIM118  # no mapping
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def open_tab(browser: Browser) -> Iterator[OpenTab]:
     tabs: list[Tab] = []
 
     def open_one(**options: object) -> Tab:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))  # type: ignore[arg-type]
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         contexts.append(context)
         tab = Tab(context.new_page())
         context.expose_function("noteViolation", lambda found: tab.violations.append(found))

@@ -130,12 +130,12 @@ def test_a_server_that_goes_and_comes_back_loses_nothing(
     tab.expected = (500, 503)  # a server that stops cancels what it still works on
     job_id = submit(name="long")
     runner.start()
-    with serve() as (address, _):  # type: ignore[attr-defined]
+    with serve() as (address, _):
         tab.page.goto(f"{address}/jobs/{job_id}")
         runner.tell_trial("tune", 0, 0.5)
         expect(tab.page.get_by_role("row", name="Tuning 0")).to_be_visible()
     expect(tab.page.get_by_text("The service does not answer.")).to_be_visible()
     runner.tell_trial("tune", 1, 0.75)
-    with serve(int(address.rpartition(":")[2])):  # type: ignore[attr-defined]
+    with serve(int(address.rpartition(":")[2])):
         expect(tab.page.get_by_role("row", name="Tuning 1")).to_contain_text("75.00%")
         expect(tab.page.get_by_text("The service does not answer.")).to_be_hidden()
