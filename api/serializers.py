@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from api import schemas
+from api.schemas import jobs, trials
 from store.records import CurvePoint, Event, Job, JobState, Json, Trial
 
 RESULTS = ("checkpoint", "config", "report", "picture")
@@ -25,10 +25,10 @@ def _fields(*names: str) -> Fields:
 
 
 _OUTCOME = ("loss", "accuracy", "cross_entropy", "seconds", "error", "left")
-_job_fields = _fields(*(name for name in schemas.Job.model_fields if name not in ("links", "faults", "waiting")))
-_fault_fields = _fields(*schemas.Faults.model_fields)
+_job_fields = _fields(*(name for name in jobs.Job.model_fields if name not in ("links", "faults", "waiting")))
+_fault_fields = _fields(*jobs.Faults.model_fields)
 _outcome_fields = _fields(*_OUTCOME)
-_trial_fields = _fields(*(name for name in schemas.Trial.model_fields if name not in (*_OUTCOME, "curve")))
+_trial_fields = _fields(*(name for name in trials.Trial.model_fields if name not in (*_OUTCOME, "curve")))
 _NO_OUTCOME: Json = dict.fromkeys(_OUTCOME)
 
 
@@ -38,7 +38,7 @@ def dump(body: Any) -> bytes:
 
 
 def job(record: Job, root_path: str = "") -> Json:
-    """The body of a ``schemas.Job``.
+    """The body of a ``schemas.jobs.Job``.
 
     Args:
         root_path: prefix under which clients find the service.
@@ -57,7 +57,7 @@ def job(record: Job, root_path: str = "") -> Json:
 
 
 def trial(record: Trial, root_path: str = "") -> Json:
-    """The body of a ``schemas.Trial``; ``root_path`` as in ``job``."""
+    """The body of a ``schemas.trials.Trial``; ``root_path`` as in ``job``."""
     values = _trial_fields(record)
     values |= _NO_OUTCOME if record.outcome is None else _outcome_fields(record.outcome)
     values["curve"] = f"{root_path}/v1/jobs/{record.job_id}/trials/{record.stage}/{record.number}/curve"
@@ -70,14 +70,14 @@ def page(items: Iterable[Json], next_token: str | None) -> Json:
 
 
 def curve(stage: str, number: int, points: Sequence[CurvePoint]) -> Json:
-    """The body of a ``schemas.Curve``; a point has the fields of ``schemas.Epoch``."""
+    """The body of a ``schemas.trials.Curve``; a point has the fields of ``schemas.trials.Epoch``."""
     return {"stage": stage, "number": number, "epochs": points}
 
 
 def events(records: Sequence[Event], limit: int) -> Json:
-    """The body of a ``schemas.EventPage`` with the first ``limit`` records.
+    """The body of a ``schemas.events.EventPage`` with the first ``limit`` records.
 
-    A record beyond ``limit`` shows that a next page exists. A record has the fields of ``schemas.Event``.
+    A record beyond ``limit`` shows that a next page exists. A record has the fields of ``schemas.events.Event``.
     """
     items = records[:limit]
     return {"items": items, "next_after": items[-1].number if len(records) > limit else None}

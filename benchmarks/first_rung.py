@@ -34,7 +34,8 @@ from safs.search.asha import Asha
 from safs.search.random import RandomSearch
 from safs.search.warm_start import WarmStart
 from safs.spec.halving import HalvingOptions, halving_cost, levels
-from safs.spec.job import JobSpec, Recipe
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate, EpochMetrics, Outcome, Trial, best_trial
 from search_spaces import SPACES

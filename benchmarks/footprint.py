@@ -23,7 +23,8 @@ from safs.execution.runs import begin
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 
 splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)

@@ -34,7 +34,7 @@ from safs.activations.surgery import rewire
 from safs.data import TensorSplit
 from safs.networks import Blueprint
 from safs.pruning.masks import Masks, apply_masks
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.training.session import TrainingSession
 from safs.training.settings import TrainingSettings
 from workers.on_ray.gpu_probe import synthetic_context

@@ -15,7 +15,7 @@ from ConfigSpace import Categorical
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor, window_for
 from safs.search.strategy import plain_config
-from safs.spec.job import TrainSpec
+from safs.spec.training import TrainSpec
 from safs.trials import Candidate, Config, Outcome
 from search_spaces import SPACES
 from workers.on_ray.actor_pool import ActorPool

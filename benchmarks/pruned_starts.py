@@ -28,7 +28,8 @@ from safs.execution.training import Training, score
 from safs.execution.work import Context, Trained
 from safs.networks import Blueprint, Network
 from safs.reuse.keys import code_version
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 
 DENSE_EPOCHS, PRUNING_EPOCHS, EPOCHS, BATCH = 8, 5, 10, 64

@@ -34,7 +34,8 @@ from safs.errors import DataError
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.selection.choose_masks import choose_masks
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.training import Recipe
 from safs.training.session import TrainingSession
 from safs.training.settings import TrainingData, TrainingSettings
 

@@ -21,7 +21,8 @@ from safs.pipeline.run import run_job
 from safs.report import comparison_rows, deployed, spent
 from safs.result_folder import REPORT
 from safs.reuse.cache import FolderCache, NoCache
-from safs.spec.job import Dispatcher, JobSpec
+from safs.spec.job import JobSpec
+from safs.spec.resources import Dispatcher
 from search_spaces import SPACES
 
 

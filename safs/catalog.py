@@ -14,9 +14,9 @@ from safs.pruning.axes.scores import SCORES
 from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
 from safs.search import STRATEGIES
-from safs.spec.job import PruneSpec
 from safs.spec.options import described
 from safs.spec.presets import PRESET_SUMMARIES, PRESETS, sections_of
+from safs.spec.pruning import PruneSpec
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 

@@ -25,9 +25,12 @@ from safs.pruning.masks import prunable_parameters
 from safs.pruning.protocol import PruningTask
 from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
+from safs.spec.final import FinalCandidate
 from safs.spec.halving import HalvingOptions
-from safs.spec.job import FinalCandidate, JobSpec, PruneSpec, SearchSpec
+from safs.spec.job import JobSpec
 from safs.spec.options import parse_options
+from safs.spec.pruning import PruneSpec
+from safs.spec.searches import SearchSpec
 from safs.spec.starts import starts_of
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS

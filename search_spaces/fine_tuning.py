@@ -2,7 +2,7 @@
 
 from ConfigSpace import CategoricalHyperparameter, ConfigurationSpace, EqualsCondition, UniformFloatHyperparameter
 
-from safs.spec.job import Recipe, TrainSpec
+from safs.spec.training import Recipe, TrainSpec
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.trials import Config

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ConfigSpace import ConfigurationSpace
 
-from safs.spec.job import TrainSpec
+from safs.spec.training import TrainSpec
 from search_spaces.activations import OPERATOR_OF, operator_choices
 from search_spaces.fine_tuning import add_fine_tuning
 

@@ -7,7 +7,7 @@ from ConfigSpace import Configuration, ConfigurationSpace
 from ConfigSpace.exceptions import IllegalValueError
 
 from safs.search.strategy import plain_config
-from safs.spec.job import Recipe, TrainSpec
+from safs.spec.training import Recipe, TrainSpec
 from safs.trials import Config
 from search_spaces.activations import ACTIVATIONS, OPERATOR_OF, operators_from
 from search_spaces.fine_tuning import FINE_TUNING, recipe_from, values_of

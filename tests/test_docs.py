@@ -20,8 +20,9 @@ from safs.pruning.axes.scores import SCORES
 from safs.pruning.methods.composed import OneShotOptions
 from safs.pruning.pruners import PRUNERS
 from safs.search import STRATEGIES
-from safs.spec.job import JobSpec, PruneSearchSpec
+from safs.spec.job import JobSpec
 from safs.spec.options import described
+from safs.spec.pruning import PruneSearchSpec
 
 DOCS = Path(__file__).parent.parent / "docs"
 METHODS = (DOCS / "methods.md").read_text()

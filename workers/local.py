@@ -8,7 +8,8 @@ import ray
 
 from safs.execution.executor import Executor
 from safs.preflight import check
-from safs.spec.job import Dispatcher, JobSpec
+from safs.spec.job import JobSpec
+from safs.spec.resources import Dispatcher
 from workers.on_ray.allocation import executor_of
 from workers.on_ray.capacity import cluster_nodes, divide
 from workers.process import start_ray

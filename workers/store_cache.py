@@ -12,7 +12,7 @@ from safs.events.kinds import Stage
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.training import Training
 from safs.reuse.cache import CachedOutput, Winner
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.trials import Trial
 from store import outputs, trials
 from store.artifacts.stored_files import ArtifactStore

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from api.deps import ServicesDep
 from api.errors import UnknownKindError
 from api.problems import problem_responses
-from api.schemas import Catalog, CatalogEntry, CatalogKind
+from api.schemas.catalog import Catalog, CatalogEntry, CatalogKind
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
 

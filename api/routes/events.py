@@ -12,7 +12,7 @@ from api.conditional import as_json
 from api.deps import CallerDep, Limit, Services, ServicesDep
 from api.event_tail import Batch, EncodedEvent, Head
 from api.problems import problem_responses
-from api.schemas import EventPage
+from api.schemas.events import EventPage
 from store import events, jobs
 from store.records import Event
 from store.session import Database, Transaction

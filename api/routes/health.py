@@ -10,7 +10,7 @@ from api.deps import Services, ServicesDep
 from api.errors import NotReadyError
 from api.problems import problem_responses
 from api.prometheus import free_bytes
-from api.schemas import Health
+from api.schemas.service import Health
 from store.errors import SchemaMissing, SchemaNewer, StoreError
 
 _log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 
 from api.deps import CallerDep, ServicesDep
 from api.problems import problem_responses
-from api.schemas import Importances
+from api.schemas.trials import Importances
 from safs.events.kinds import Stage
 from store import jobs, trial_columns
 from store.records import Json

@@ -17,7 +17,8 @@ from api.deps import CallerDep, Limit, PageToken, Services, ServicesDep
 from api.errors import ForbiddenError, UnknownUploadError
 from api.gate.access import Caller
 from api.problems import problem_responses
-from api.schemas import Job, JobCheck, JobPage, JobRequest
+from api.schemas.checks import JobCheck
+from api.schemas.jobs import Job, JobPage, JobRequest
 from api.settings import ApiSettings
 from safs.spec.job import JobSpec
 from store import idempotency, jobs, owner_limits, queue, uploads

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.deps import ServicesDep
 from api.problems import problem_responses
-from api.schemas import ApiKey, KeyRequest, NewKey
+from api.schemas.keys import ApiKey, KeyRequest, NewKey
 from store import api_keys
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from api.deps import CallerDep
 from api.problems import problem_responses
-from api.schemas import Me
+from api.schemas.keys import Me
 from store.api_keys import Scope
 
 router = APIRouter(prefix="/v1/me", tags=["keys"])

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from api.deps import ServicesDep
 from api.problems import problem_responses
 from api.prometheus import free_bytes
-from api.schemas import HeldJob, ServiceStatus
+from api.schemas.service import HeldJob, ServiceStatus
 from store import jobs, statistics
 from store.session import Transaction
 

@@ -11,7 +11,7 @@ from api.conditional import as_json, versioned, versioned_json
 from api.deps import CallerDep, Limit, PageToken, Services, ServicesDep
 from api.gate.access import Caller
 from api.problems import problem_responses
-from api.schemas import Curve, TrialColumns, TrialPage
+from api.schemas.trials import Curve, TrialColumns, TrialPage
 from safs.events.kinds import Stage
 from store import jobs, records, trial_columns, trial_pages, trials
 from store.records import Json, TrialState

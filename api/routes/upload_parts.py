@@ -6,12 +6,12 @@ from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Request
 from starlette.concurrency import run_in_threadpool
 
-from api import schemas
 from api.deps import CallerDep, Services, ServicesDep
 from api.errors import UploadError, UploadTooLargeError
 from api.gate.access import Caller
 from api.problems import problem_responses
 from api.routes.uploads import store_file
+from api.schemas import uploads as schemas
 from api.uploads.parts import PART_BYTES, JoinedParts, PartStream, announced_digest, missing_parts, part_sizes
 from api.uploads.request_body import FILE_BODY, BodyFromThread, body_errors, check_headers
 from store import incoming, records, uploads

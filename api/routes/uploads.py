@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from api.deps import CallerDep, Services, ServicesDep
 from api.gate.access import Caller
 from api.problems import problem_responses
-from api.schemas import Upload
+from api.schemas.uploads import Upload
 from api.uploads.byte_stream import Readable
 from api.uploads.network_check import CheckedNetwork
 from api.uploads.request_body import FILE_BODY, BodyFromThread, body_errors, check_headers

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 
 DENSE = "dense"
 """Row of the network that is not pruned, trained for as many epochs as the others."""

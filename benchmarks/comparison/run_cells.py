@@ -24,7 +24,9 @@ from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.pipeline.run import run_job
 from safs.preflight import check
-from safs.spec.job import DataSpec, JobSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate
 from search_spaces import SPACES

@@ -23,7 +23,8 @@ from safs.execution.work import Context, Trained
 from safs.models.declared import Declaration, declaration
 from safs.models.declared.capture import Capture
 from safs.networks import OWN_NETWORK, Blueprint
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 
 IMAGES, BATCH = 8, 4

@@ -12,7 +12,8 @@ from benchmarks.searches.versions import read_version
 from safs import data
 from safs.data.tensor_split import TensorSplit
 from safs.reuse.keys import code_version
-from safs.spec.job import DataSpec, JobSpec
+from safs.spec.data import DataSpec
+from safs.spec.job import JobSpec
 
 DATA_FOLDER = ".data"
 """Folder of subsets of data sets, beside the cells' folders."""

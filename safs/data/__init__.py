@@ -19,7 +19,7 @@ from safs.data.split import DataInfo, Split, Splits
 from safs.data.tensor_split import TensorSplit
 from safs.errors import UnknownNameError
 from safs.registry import Registry
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 __all__ = ["DATASETS", "DataInfo", "DatasetEntry", "Split", "Splits", "TensorSplit", "inspect", "load"]
 

@@ -15,7 +15,7 @@ from safs.data.split import DataInfo, Splits
 from safs.data.tensor_split import TensorSplit, fit_in_chunks
 from safs.data.training_images import notes_about
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 MEMORY_LIMIT_BYTES = 2 * 2**30
 """Largest size of all images of a data set, once resized. Larger ones keep their size and are resized by batch."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
 from safs.data.locations import missing, reachable, required
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from safs.data.locations import path_under_root
 from safs.data.partition import Counts, Indices, counts_of
 from safs.errors import DataError, legible
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
 SPLIT_NAMES = {

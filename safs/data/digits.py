@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from safs.data.arrays import Arrays, Outline, as_labelled
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 
 def outline(spec: DataSpec, root: Path | None) -> Outline:

@@ -19,7 +19,7 @@ from safs.data.partition import cut
 from safs.data.split import DataInfo, Split, Splits
 from safs.data.tensor_split import TensorSplit
 from safs.data.training_images import notes_about
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 STATISTICS_SAMPLES = 1024
 """Number of training pictures, evenly spaced, for mean and deviation if the pictures stay in files."""

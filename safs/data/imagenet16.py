@@ -21,7 +21,7 @@ from safs.data.locations import required
 from safs.data.pickles import parse
 from safs.data.stored import StoredArray
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 FOLDER = "ImageNet16"
 TRAIN_FILES = tuple(f"train_data_batch_{number}" for number in range(1, 11))

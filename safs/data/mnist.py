@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
 from safs.data.locations import missing, reachable, required
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 CLASSES = 10
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

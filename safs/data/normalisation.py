@@ -4,7 +4,7 @@ from torch import Tensor, tensor, uint8
 
 from safs.data.tensor_split import mean_and_std
 from safs.errors import SpecError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 
 def normalisation(spec: DataSpec, images: Tensor, channels: int) -> tuple[Tensor, Tensor]:

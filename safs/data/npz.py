@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safs.data.arrays import Arrays, Labelled, Outline, as_labelled
 from safs.data.locations import open_resolved, path_under_root
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 MAX_CHANNELS = 4
 MAX_BYTES = 8 * 2**30

@@ -15,7 +15,7 @@ from safs.data.class_folders import find
 from safs.data.file_split import decode
 from safs.data.near_duplicates import Descriptors, share_seen
 from safs.errors import legible
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 FEW_IMAGES = 5
 """Number of training images of a class below which a warning names the class."""

@@ -18,7 +18,7 @@ from safs.data.arrays import inspect_arrays, load_arrays
 from safs.data.file_split import FileSplit, Origin
 from safs.data.split import DataInfo, Split, Splits
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 IDENTITY = ".sha256"
 """File among the unpacked pictures that holds the hash of their archive."""

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from math import floor
 
-from safs.spec.job import ResourcesSpec
+from safs.spec.resources import ResourcesSpec
 
 SMALL_IMAGE, SMALL_SHARE = 64, 0.25
 """For images of up to ``SMALL_IMAGE`` pixels a side, ``auto`` gives each training ``SMALL_SHARE`` of a GPU."""

@@ -11,7 +11,8 @@ from safs.estimates.timing import Kind, Pace, Timing
 from safs.estimates.workload import Count, StageWorkload, search_of
 from safs.events.kinds import Stage
 from safs.preflight import Preflight
-from safs.spec.job import FinalCandidate, JobSpec
+from safs.spec.final import FinalCandidate
+from safs.spec.job import JobSpec
 from safs.training.session import steps_per_epoch
 
 KINDS: Mapping[Stage, Kind] = {

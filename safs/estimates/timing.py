@@ -21,7 +21,9 @@ from safs.execution.work import Context
 from safs.networks import Assignment, Network
 from safs.preflight import Preflight
 from safs.pruning.masks import prunable_parameters
-from safs.spec.job import JobSpec, Precision, Recipe
+from safs.spec.job import JobSpec
+from safs.spec.resources import Precision
+from safs.spec.training import Recipe
 from safs.training.session import steps_per_epoch
 from safs.training.settings import TrainingData
 

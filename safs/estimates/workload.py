@@ -8,8 +8,9 @@ from safs.events.kinds import Stage
 from safs.events.progress import StagePlan, plan_stages
 from safs.search import STRATEGIES
 from safs.spec.halving import HalvingOptions, levels
-from safs.spec.job import JobSpec, SearchSpec
+from safs.spec.job import JobSpec
 from safs.spec.options import parse_options
+from safs.spec.searches import SearchSpec
 
 LAHC_EXTRA = 3
 """Trials that LAHC adds while its last move improved. More are possible, and rare."""

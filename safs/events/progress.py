@@ -19,9 +19,12 @@ from safs.events.kinds import (
     TrialStarted,
     WorkerLost,
 )
+from safs.spec.final import FinalCandidate
 from safs.spec.halving import HalvingOptions, halving_cost, hyperband_cost, levels
-from safs.spec.job import FinalCandidate, JobSpec, PruneSpec, SearchSpec
+from safs.spec.job import JobSpec
 from safs.spec.options import parse_options
+from safs.spec.pruning import PruneSpec
+from safs.spec.searches import SearchSpec
 from safs.spec.starts import comparison_of, starts_of
 from safs.trials import Candidate, EpochMetrics
 

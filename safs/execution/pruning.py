@@ -11,7 +11,8 @@ from safs.execution.work import Context, Run, Trained
 from safs.networks import Network
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.batch_norm import reestimate_statistics
 from safs.training.pruning_trainer import PruningTrainer, few_batches
 from safs.training.settings import TrainingSettings

@@ -14,7 +14,8 @@ from safs.data import Split
 from safs.data.features import select
 from safs.execution.work import Context, Run, Trained
 from safs.networks import Assignment, Network, Scalars, assemble
-from safs.spec.job import AconStart, Recipe
+from safs.spec.searches import AconStart
+from safs.spec.training import Recipe
 from safs.training.evaluate import Evaluation, evaluate
 from safs.training.layout import to_contiguous, to_fast_layout
 from safs.training.session import TrainingSession

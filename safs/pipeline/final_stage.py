@@ -13,7 +13,7 @@ from safs.pipeline.pruning_stages import PrunedNetwork, Starts
 from safs.pipeline.state import JobContext
 from safs.reuse.cached_executor import KeyedWork
 from safs.reuse.keys import key_of
-from safs.spec.job import FinalCandidate
+from safs.spec.final import FinalCandidate
 
 
 def train_finalists(job: JobContext, trainings: Mapping[FinalCandidate, Training], starts: Starts) -> list[Finalist]:

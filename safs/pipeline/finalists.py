@@ -10,7 +10,7 @@ from safs.execution.executor import Task
 from safs.execution.training import Training
 from safs.execution.work import Trained
 from safs.networks import Network
-from safs.spec.job import FinalCandidate
+from safs.spec.final import FinalCandidate
 from safs.trials import Candidate
 
 

@@ -17,7 +17,8 @@ from safs.pruning.pruners import PRUNERS
 from safs.reuse.cached_executor import KeyedWork
 from safs.reuse.keys import key_of
 from safs.search import Strategy, make_strategy
-from safs.spec.job import FinalCandidate, PruneSpec
+from safs.spec.final import FinalCandidate
+from safs.spec.pruning import PruneSpec
 from safs.spec.starts import comparison_of, one_shot
 from safs.trials import Candidate, Config, Trial, best_trial
 

@@ -16,7 +16,8 @@ from safs.metrics.sparsity import SparsityReport
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist
 from safs.preflight import Preflight
-from safs.spec.job import FinalCandidate, JobSpec
+from safs.spec.final import FinalCandidate
+from safs.spec.job import JobSpec
 from safs.training.evaluate import Evaluation
 from safs.trials import Trial
 

@@ -14,7 +14,9 @@ from safs.pipeline.state import JobContext, PrunedStart, recipe_of
 from safs.reuse.cache import Winner
 from safs.reuse.keys import key_of
 from safs.search import make_strategy
-from safs.spec.job import FinalCandidate, Recipe, SearchSpec
+from safs.spec.final import FinalCandidate
+from safs.spec.searches import SearchSpec
+from safs.spec.training import Recipe
 from safs.trials import Candidate, Config, Trial, best_trial
 
 if TYPE_CHECKING:

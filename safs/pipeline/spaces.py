@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from safs.spec.job import Recipe, TrainSpec
+from safs.spec.training import Recipe, TrainSpec
 from safs.trials import Config
 
 if TYPE_CHECKING:  # ConfigSpace imports scipy, which is slow.

@@ -11,7 +11,8 @@ from safs.pipeline.spaces import Spaces
 from safs.preflight import Preflight
 from safs.reuse.cache import Cache
 from safs.reuse.cached_executor import CachedExecutor
-from safs.spec.job import JobSpec, Recipe, TrainSpec
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe, TrainSpec
 from safs.trials import Outcome
 
 

@@ -8,7 +8,7 @@ from math import prod
 
 from safs.errors import SparsityError, SpecError
 from safs.pruning.axes.distributions import Shapes, live_total, sparsity_that_leaves
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The options of pruning methods."""
 
-from safs.spec.job import PruneSpec
 from safs.spec.options import Kind, parse_options
+from safs.spec.pruning import PruneSpec
 
 
 def pruning_options(spec: PruneSpec, kind: type[Kind]) -> Kind:

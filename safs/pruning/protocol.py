@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from safs.models.form import Form
 from safs.pruning.masks import Masks
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 from safs.trials import EpochMetrics
 
 

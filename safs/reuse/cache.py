@@ -13,7 +13,7 @@ from typing import Protocol
 
 from safs.events.kinds import Stage
 from safs.result_folder import check_writable
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.trials import Trial
 
 

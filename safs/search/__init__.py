@@ -15,8 +15,8 @@ from safs.search.replay import Replayed
 from safs.search.strategy import NO_OPTIONS, Strategy, StrategyEntry
 from safs.search.warm_start import WarmStart
 from safs.spec.halving import HalvingOptions
-from safs.spec.job import SearchSpec
 from safs.spec.options import NoOptions, parse_options
+from safs.spec.searches import SearchSpec
 from safs.trials import Config
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from itertools import product
 
-from safs.spec.job import PruneSpec, Recipe, SearchSpec
+from safs.spec.pruning import PruneSpec
+from safs.spec.searches import SearchSpec
+from safs.spec.training import Recipe
 
 ONE_SHOT = "one_shot"
 

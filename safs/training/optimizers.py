@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from safs.registry import Registry
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 
 Kind = TypeVar("Kind", bound=Optimizer)
 Groups: TypeAlias = list[dict[str, Any]]

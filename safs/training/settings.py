@@ -8,7 +8,8 @@ import torch
 from safs.data.features import select
 from safs.data.split import Split
 from safs.inputs import InputSelection
-from safs.spec.job import Precision, Recipe
+from safs.spec.resources import Precision
+from safs.spec.training import Recipe
 
 CPU = torch.device("cpu")
 

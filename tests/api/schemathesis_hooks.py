@@ -7,7 +7,7 @@ import schemathesis
 from pydantic import ValidationError
 from schemathesis import HookContext
 
-from api.schemas import JobRequest
+from api.schemas.jobs import JobRequest
 from safs.errors import SafsError
 
 WEIGHTS_HEADER = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()

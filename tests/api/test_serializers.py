@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api import schemas, serializers
+from api import serializers
+from api.schemas import events, jobs, trials
 from safs.spec.job import JobSpec
 from store.records import CurvePoint, Event, Job, JobError, JobState, Trial, TrialOutcome, TrialState
 from tests.api.conftest import MINIMAL, RESULT
@@ -66,15 +67,15 @@ def trial(state: TrialState, outcome: TrialOutcome | None) -> Trial:
 OUTCOME = TrialOutcome(0.1, 0.9, 0.4, 7, 3.5, None, "no gain in sight")
 BROKEN = TrialOutcome(None, error="the loss is not finite")
 ANSWERS: list[tuple[type[BaseModel], Any]] = [
-    *((schemas.Job, serializers.job(job(state))) for state in JobState),
-    (schemas.Trial, serializers.trial(trial(TrialState.RUNNING, None))),
-    (schemas.Trial, serializers.trial(trial(TrialState.DONE, OUTCOME))),
-    (schemas.Trial, serializers.trial(trial(TrialState.FAILED, BROKEN))),
-    (schemas.Curve, serializers.curve("tune", 4, POINTS)),
-    (schemas.Curve, serializers.curve("tune", 4, ())),
-    (schemas.EventPage, serializers.events([Event(1, "note", AT, {"message": "begun"}), Event(2, "note", AT, {})], 1)),
-    (schemas.EventPage, serializers.events((), 1)),
-    (schemas.JobPage, serializers.page([serializers.job(job(JobState.QUEUED))], "token")),
+    *((jobs.Job, serializers.job(job(state))) for state in JobState),
+    (trials.Trial, serializers.trial(trial(TrialState.RUNNING, None))),
+    (trials.Trial, serializers.trial(trial(TrialState.DONE, OUTCOME))),
+    (trials.Trial, serializers.trial(trial(TrialState.FAILED, BROKEN))),
+    (trials.Curve, serializers.curve("tune", 4, POINTS)),
+    (trials.Curve, serializers.curve("tune", 4, ())),
+    (events.EventPage, serializers.events([Event(1, "note", AT, {"message": "begun"}), Event(2, "note", AT, {})], 1)),
+    (events.EventPage, serializers.events((), 1)),
+    (jobs.JobPage, serializers.page([serializers.job(job(JobState.QUEUED))], "token")),
 ]
 
 

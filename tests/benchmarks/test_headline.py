@@ -18,7 +18,8 @@ from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, fr
 from benchmarks.searches.versions import MixedVersions, Version, read_version, write_version
 from safs.events.progress import plan_stages
 from safs.reuse.keys import code_version
-from safs.spec.job import DataSpec, JobSpec
+from safs.spec.data import DataSpec
+from safs.spec.job import JobSpec
 
 SCALE = Scale("fashion_mnist", 0, 256, 0.1, 6, 3, 6)
 DATA = DataSpec(dataset="fashion_mnist")

@@ -10,7 +10,7 @@ from benchmarks.comparison.picture import draw
 from benchmarks.comparison.tables import BEGIN, END, tables, write_tables
 from benchmarks.methods import expected_s, read
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 
 SETTINGS = Settings("lenet5", 0, 128, 2, 4, 3, "cpu", "0.1.0", "2.15.0")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 IDX_FILES = {"train-images-idx3-ubyte": 60, "t10k-images-idx3-ubyte": 20}
 

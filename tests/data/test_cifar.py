@@ -5,7 +5,7 @@ from torchvision import datasets
 
 from safs.data import inspect, load
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 
 @pytest.mark.parametrize(("name", "published"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)])

@@ -5,7 +5,7 @@ import torch
 
 from safs.data import DATASETS, Splits, inspect, load
 from safs.errors import DataError, UnknownNameError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 CPU = torch.device("cpu")
 PUBLISHED_SIZES = {"cifar10", "cifar100"}

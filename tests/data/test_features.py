@@ -11,7 +11,7 @@ from safs.data.features import SelectedSplit, select
 from safs.data.file_split import FileSplit
 from safs.errors import DataError
 from safs.inputs import InputSelection
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 CPU = torch.device("cpu")
 PIXELS, CHANNELS = InputSelection("pixel", (0, 7, 36, 100, 107)), InputSelection("channel", (0, 2))

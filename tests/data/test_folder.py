@@ -9,7 +9,7 @@ from safs.data import folder, inspect, load
 from safs.data.file_split import FileSplit, decode
 from safs.data.tensor_split import TensorSplit
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 SPEC = DataSpec(dataset="image_folder", path="mine")
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from safs.data.file_split import decode
 from safs.data.locations import open_resolved
 from safs.data.npz import MAX_BYTES
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 NPZ = DataSpec(dataset="npz", path="mine.npz")
 FOLDER = DataSpec(dataset="image_folder", path="mine")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safs.data import inspect, load
 from safs.data.imagenet16 import FOLDER, TEST_FILES, TRAIN_FILES, ImageNet16
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 SPEC = DataSpec(dataset="imagenet16")
 LABELS = [1, 1000, 7, 256, 65, 1]

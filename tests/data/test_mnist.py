@@ -12,7 +12,7 @@ from torchvision import datasets
 from safs.data import inspect, load
 from safs.data.mnist import IdxDataset
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 SPEC = DataSpec(dataset="fashion_mnist")
 NOWHERE = "http://127.0.0.1:9/"

@@ -5,7 +5,7 @@ import pytest
 
 from safs.data import inspect, load
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 SPEC = DataSpec(dataset="npz", path="mine.npz")
 LABELS = np.arange(40) % 4

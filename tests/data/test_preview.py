@@ -8,7 +8,7 @@ import pytest
 
 from safs.data.preview import DataPreview, preview
 from safs.data.uploaded import opened
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 from tests.api.uploads.data_sets import blobs, folders, npz, zipped
 
 SPEC = DataSpec(dataset="upload", upload="upload_1")

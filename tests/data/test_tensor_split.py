@@ -9,7 +9,7 @@ from safs.data.arrays import Arrays, Labelled, split_arrays
 from safs.data.augmentation import PADDING, CropAndFlip
 from safs.data.tensor_split import TensorSplit, fit, mean_and_std
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 CPU = torch.device("cpu")
 

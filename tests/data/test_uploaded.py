@@ -10,7 +10,7 @@ from safs.data.picture_archive import unpack
 from safs.data.uploaded import opened
 from safs.errors import DataError
 from safs.reuse.keys import fingerprint
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 from tests.api.uploads.data_sets import folders, npz, picture, tarred, zipped
 
 SPEC = DataSpec(dataset="upload", upload="upload_1")

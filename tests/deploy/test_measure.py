@@ -13,7 +13,7 @@ from safs.deploy.formats import FORMATS
 from safs.deploy.loading import RUNTIMES
 from safs.deploy.measure import check_deployable, measure_deployment
 from safs.errors import ExportError, MissingExtraError
-from safs.spec.job import Format, Runtime
+from safs.spec.deploy import Format, Runtime
 from tests.deploy.results import write_result
 
 IMAGES = Images(torch.randn(40, 1, 28, 28, generator=torch.Generator().manual_seed(0)), "validation split")

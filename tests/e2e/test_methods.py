@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from api import schemas
+from api.schemas.jobs import Job
 from safs import data, load, models, verify
 from safs.client import Client, RemoteJob
 from safs.pruning.pruners import PRUNERS
@@ -71,7 +71,7 @@ def test_the_network_of_a_job_verifies_loads_and_has_the_accuracy_in_its_report(
     found = verify(folder)
 
     spec = JobSpec.model_validate(jobs[name].view["spec"])
-    described = schemas.Job.model_validate(jobs[name].view).model_dump(mode="json")
+    described = Job.model_validate(jobs[name].view).model_dump(mode="json")
     assert {part: described[part] for part in ("spec", "result", "stage")} == {
         part: jobs[name].view[part] for part in ("spec", "result", "stage")
     }

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from safs.estimates.local_share import Share, cores, local_share
-from safs.spec.job import ResourcesSpec
+from safs.spec.resources import ResourcesSpec
 from workers.on_ray.capacity import Node, divide
 
 

@@ -7,7 +7,7 @@ from safs.data import TensorSplit
 from safs.estimates.__main__ import images
 from safs.estimates.timing import Kind, Timing, Trainings, Untimed, time_trainings
 from safs.networks import Blueprint, Network
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 
 MLP = Blueprint("mlp", 1, 8, 10)
 GROUPS = (("hidden.0.relu",), ("hidden.1.relu", "hidden.2.relu"))

@@ -10,7 +10,8 @@ from safs.execution.pruning import Pruning, PruningRun
 from safs.execution.work import Context, Trained
 from safs.models import MODELS, InputShape, ModelEntry, architectures
 from safs.registry import Registry
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from tests.execution.images import random_images
 
 

@@ -18,7 +18,9 @@ from safs.metrics.gradient_flow import measure_gradient_flow
 from safs.networks import Blueprint, Network, assemble
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import DataSpec, PruneSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.settings import TrainingData

@@ -10,7 +10,8 @@ from safs.execution.pruning import Pruning, PruningRun
 from safs.execution.runs import begin
 from safs.execution.training import Training, TrainingRun
 from safs.execution.work import Context, Run, Trained
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.trials import EpochMetrics
 from tests.execution.images import random_images
 

@@ -23,8 +23,10 @@ from safs.pruning.masks import prunable_parameters
 from safs.pruning.protocol import PruningTask
 from safs.pruning.pruners import PRUNERS
 from safs.registry import Registry
-from safs.spec.job import DataSpec, PruneSpec, Recipe
+from safs.spec.data import DataSpec
 from safs.spec.presets import METHODS
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 
 pytestmark = pytest.mark.slow

@@ -18,8 +18,9 @@ from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.asha import Asha
 from safs.search.conductor import Conductor
+from safs.spec.data import DataSpec
 from safs.spec.halving import HalvingOptions
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate, Outcome, Trial, best_trial
 from search_spaces import SPACES

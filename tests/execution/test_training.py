@@ -6,7 +6,7 @@ import pytest
 
 from safs.execution.training import Training, TrainingRun
 from safs.execution.work import Context
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from tests.execution.images import random_images
 
 

@@ -11,7 +11,8 @@ from safs.events.kinds import Event, Note
 from safs.execution.serial import SerialExecutor
 from safs.models import build
 from safs.pipeline.run import run_job
-from safs.spec.job import JobSpec, Recipe, TrainSpec
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe, TrainSpec
 from safs.trials import Config
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY

@@ -12,7 +12,9 @@ from safs.execution.training import Training
 from safs.execution.work import Context, Trained
 from safs.networks import Blueprint, Network
 from safs.pipeline.finalists import Finalist, best_finalist, finalists_from, numbered_work
-from safs.spec.job import DataSpec, FinalCandidate, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.final import FinalCandidate
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Outcome
 

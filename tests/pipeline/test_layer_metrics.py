@@ -15,7 +15,7 @@ from safs.json_form import to_json
 from safs.models.form import Form
 from safs.networks import Blueprint, Network
 from safs.pipeline.layer_metrics import measure
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 WEIGHTS = {"conv1": 150, "conv2": 2_400, "fc1": 48_000, "fc2": 10_080, "fc3": 840}
 FLOPS = {"conv1": 235_200, "conv2": 480_000, "fc1": 96_000, "fc2": 20_160, "fc3": 1_680}

@@ -14,7 +14,8 @@ from safs.pipeline.run import Result, run_job
 from safs.result_folder import CHECKPOINT
 from safs.reuse import keys
 from safs.reuse.cache import Cache, FolderCache, NoCache, Winner
-from safs.spec.job import JobSpec, Recipe
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe
 from safs.trials import Candidate, Outcome, Trial
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY

@@ -10,7 +10,7 @@ from safs.pruning.axes.distributions import live_total
 from safs.pruning.layer_limits import LayerLimits, check_limits, layer_limits
 from safs.pruning.pruners import PRUNERS
 from safs.pruning.selection.choose_masks import choose_masks
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 from tests.pruning.trainers import drain, perceptron, task_for, trainer_for
 
 SIZES = {"1.weight": 64 * 32, "3.weight": 32 * 16, "5.weight": 16 * 10}

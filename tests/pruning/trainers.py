@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from safs.data import Splits, load
 from safs.pruning.masks import Masks
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps
-from safs.spec.job import DataSpec, PruneSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.pruning_trainer import PruningTrainer
 from safs.training.settings import TrainingData, TrainingSettings
 from safs.trials import EpochMetrics

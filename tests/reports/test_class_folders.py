@@ -15,7 +15,7 @@ from safs.data.file_split import decode
 from safs.data.training_images import notes_about
 from safs.errors import DataError
 from safs.reuse.keys import fingerprint
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 from tests.api.conftest import from_this_machine
 
 SPEC = DataSpec(dataset="image_folder", path="mine")

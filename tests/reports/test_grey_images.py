@@ -14,7 +14,8 @@ from safs.errors import DataError
 from safs.events.kinds import Note
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
-from safs.spec.job import DataSpec, JobSpec
+from safs.spec.data import DataSpec
+from safs.spec.job import JobSpec
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 

@@ -15,7 +15,8 @@ from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
 from safs.preflight import check
 from safs.reuse.keys import fingerprint
-from safs.spec.job import DataSpec, JobSpec
+from safs.spec.data import DataSpec
+from safs.spec.job import JobSpec
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY
 

@@ -7,7 +7,7 @@ import pytest
 
 from safs.data import inspect
 from safs.errors import DataError
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 SPEC = DataSpec(dataset="npz", path="mine.npz")
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)

@@ -14,7 +14,8 @@ from safs.data import TensorSplit
 from safs.execution.training import Training
 from safs.networks import Blueprint
 from safs.reuse.keys import code_version, file_hash, fingerprint, key_of
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.training import Recipe
 
 TRAINING = Training({"act1": "tanh", "act2": "elu"}, Recipe(), epochs=3, seed=0)
 
@@ -49,7 +50,7 @@ def test_a_training_that_differs_anywhere_has_another_key(other: Training) -> No
 
 def test_the_key_is_the_same_in_another_process_with_another_hash_seed() -> None:
     script = (
-        "from safs.reuse.keys import key_of; from safs.spec.job import Recipe;"
+        "from safs.reuse.keys import key_of; from safs.spec.training import Recipe;"
         "from safs.execution.training import Training;"
         "print(key_of(work=Training({'act1': 'tanh', 'act2': 'elu'}, Recipe(), epochs=3, seed=0)))"
     )

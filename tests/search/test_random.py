@@ -3,7 +3,7 @@
 from collections import Counter
 
 from safs.search.random import RandomSearch
-from safs.spec.job import TrainSpec
+from safs.spec.training import TrainSpec
 from search_spaces.activations import activation_space
 from search_spaces.fine_tuning import fine_tuning_space
 

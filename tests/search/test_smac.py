@@ -13,7 +13,7 @@ from smac.runhistory import StatusType
 
 from safs.search.conductor import Conductor
 from safs.search.smac import Smac, trial_value
-from safs.spec.job import TrainSpec
+from safs.spec.training import TrainSpec
 from safs.trials import Candidate, Outcome
 from search_spaces.fine_tuning import fine_tuning_space
 

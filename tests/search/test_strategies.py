@@ -11,7 +11,7 @@ from ConfigSpace import Categorical, Configuration, ConfigurationSpace
 
 from safs.search import STRATEGIES
 from safs.search.conductor import Conductor
-from safs.spec.job import TrainSpec
+from safs.spec.training import TrainSpec
 from safs.trials import Candidate, Outcome
 from search_spaces.activations import activation_space
 from search_spaces.fine_tuning import fine_tuning_space

@@ -14,7 +14,7 @@ from safs.search.annealing import Annealing, AnnealingOptions
 from safs.search.conductor import Conductor
 from safs.search.exchange import Exchange, ExchangeOptions
 from safs.search.genetic import Genetic, GeneticOptions
-from safs.spec.job import ActivationsSpec
+from safs.spec.searches import ActivationsSpec
 from safs.trials import Config, Outcome
 
 OPERATORS = [f"op{number}" for number in range(8)]

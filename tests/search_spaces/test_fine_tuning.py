@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from safs.spec.job import Recipe, TrainSpec
 from safs.spec.presets import PRESETS, fill
+from safs.spec.training import Recipe, TrainSpec
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from search_spaces.fine_tuning import fine_tuning_space, recipe_from

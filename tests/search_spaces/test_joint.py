@@ -1,6 +1,6 @@
 """The space of both stages at once."""
 
-from safs.spec.job import TrainSpec
+from safs.spec.training import TrainSpec
 from search_spaces.activations import activation_space, operators_from
 from search_spaces.fine_tuning import fine_tuning_space, recipe_from
 from search_spaces.joint import joint_space

@@ -4,7 +4,7 @@ import pytest
 from ConfigSpace import Configuration, ConfigurationSpace
 
 from safs.activations.operators import OPERATORS
-from safs.spec.job import Recipe, TrainSpec
+from safs.spec.training import Recipe, TrainSpec
 from search_spaces import SPACES
 
 OWN = {"stem": "silu", "layer1:silu": "silu", "layer1:sigmoid": "sigmoid"}

@@ -5,8 +5,10 @@ from pydantic import ValidationError
 
 from safs.errors import UnknownNameError
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import FinalCandidate, JobSpec, Recipe
+from safs.spec.final import FinalCandidate
+from safs.spec.job import JobSpec
 from safs.spec.presets import METHODS, PRESET_SUMMARIES, PRESETS, fill
+from safs.spec.training import Recipe
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 

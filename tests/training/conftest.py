@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from safs.data import Splits, load
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from safs.execution.training import Training, TrainingRun, score
 from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.pruning.masks import Masks
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.training import session as session_module
 from safs.training.layout import to_contiguous, to_fast_layout
 from safs.training.session import TrainingSession

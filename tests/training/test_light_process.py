@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from safs.data import digits
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 
 HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "pandas", "smac", "ray.tune", "fastapi")
 TRAIN = """
@@ -17,7 +17,8 @@ from safs.execution.runs import begin
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.training import Recipe
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.settings import TrainingData
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from safs.errors import UnknownNameError
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.training.optimizers import OPTIMIZERS, make_optimizer
 
 

@@ -10,7 +10,7 @@ from safs.data import TensorSplit
 from safs.metrics.sparsity import measure_sparsity
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.protocol import Hooks
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.training.evaluate import evaluate
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from safs.activations.surgery import rewire
 from safs.data import Splits, TensorSplit
 from safs.pruning.masks import Masks
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import TrainingSession

@@ -13,7 +13,8 @@ from safs.events.progress import Tracker, plan_stages
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.training import Training
 from safs.reuse.cache import Cache, CachedOutput, Winner
-from safs.spec.job import JobSpec, Recipe
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe
 from safs.trials import Candidate, Outcome, Trial
 from store import queue
 from store.artifacts.stored_files import ArtifactStore

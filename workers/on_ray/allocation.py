@@ -6,7 +6,7 @@ from functools import partial
 
 from safs.events.kinds import Note
 from safs.preflight import Preflight
-from safs.spec.job import Dispatcher
+from safs.spec.resources import Dispatcher
 from store import attempts, core_queue
 from store.session import Database
 from workers.attempt import Attempt

@@ -7,7 +7,7 @@ from math import floor
 import ray
 
 from safs.errors import SpecError
-from safs.spec.job import ResourcesSpec
+from safs.spec.resources import ResourcesSpec
 from workers.on_ray.gpu_probe import Probe
 
 SMALL_IMAGE = 64

@@ -15,7 +15,8 @@ from safs.errors import SafsError
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
-from safs.spec.job import JobSpec, Recipe
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe
 from workers.on_ray.capacity import Node, pack
 from workers.on_ray.gpu_probe import (
     EPOCHS,

@@ -38,8 +38,8 @@ from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
 from safs.pruning.selection.choose_masks import NO_LIMITS, Scores, choose_masks
 from safs.pruning.selection.selector import check_selection, limits_of, scored
-from safs.spec.job import PruneSpec
 from safs.spec.options import Options
+from safs.spec.pruning import PruneSpec
 
 SHARE = 0.2
 """Published share of the live weights that a round removes."""

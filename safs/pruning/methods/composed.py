@@ -14,8 +14,8 @@ from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
 from safs.pruning.selection.selector import Selector, check_selection, scored, selector
-from safs.spec.job import PruneSpec
 from safs.spec.options import Options
+from safs.spec.pruning import PruneSpec
 
 UPDATES = 100
 """Number of times a gradual schedule prunes, as in long published trainings that prune every 100 to 1,000 steps."""

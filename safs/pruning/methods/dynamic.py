@@ -20,8 +20,8 @@ from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import check_epochs
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
-from safs.spec.job import PruneSpec
 from safs.spec.options import Options
+from safs.spec.pruning import PruneSpec
 
 UPDATES = 40
 """Number of updates in trainings of up to 4,000 steps; in longer ones connections move every 100 steps."""

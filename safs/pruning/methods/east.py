@@ -25,7 +25,7 @@ from safs.pruning.methods.composed import check_epochs
 from safs.pruning.methods.dynamic import LONGEST_PAUSE, Connections, by_gradient, check_axes, cosine, pause
 from safs.pruning.methods.weight_sharing import shareable
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 
 UPDATES_A_CYCLE = 40
 """Number of times that the density changes in a cycle of up to 4,000 steps; in longer cycles every 100 steps."""

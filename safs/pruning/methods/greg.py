@@ -48,8 +48,8 @@ from safs.pruning.methods.penalty import (
 )
 from safs.pruning.protocol import Hooks, PruningTask, Steps, Trainer
 from safs.pruning.selection.selector import check_selection, scored, selector
-from safs.spec.job import PruneSpec
 from safs.spec.options import Options
+from safs.spec.pruning import PruneSpec
 
 FIRST = 1e-4
 """Penalty from which geometric growth starts, relative to the ceiling."""

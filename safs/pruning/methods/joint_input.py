@@ -23,7 +23,7 @@ from safs.pruning.removal.coupling import find_groups
 from safs.pruning.removal.input_units import NAME, find_inputs, mean_and_deviation
 from safs.pruning.selection.choose_masks import Scores
 from safs.pruning.selection.selector import check_score
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 
 
 def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:

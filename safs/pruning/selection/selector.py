@@ -15,7 +15,7 @@ from safs.pruning.removal.choose_units import Removal, check_removal, choose_uni
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.coupling import find_groups
 from safs.pruning.selection.choose_masks import Scores, check_choice, choose_masks
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 
 FILTER = "filter"
 """Name of the granularity that makes networks physically smaller."""

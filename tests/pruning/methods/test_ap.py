@@ -15,7 +15,7 @@ from safs.pruning.masks import Masks
 from safs.pruning.methods.ap import layers_that_read_no_negatives, remove_least_moved
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 from tests.pruning.trainers import (
     CPU,
     RecordingTrainer,

@@ -14,7 +14,7 @@ from safs.pruning.masks import Masks
 from safs.pruning.methods.composed import with_regrowth
 from safs.pruning.protocol import Pruned
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import PruneSpec
+from safs.spec.pruning import PruneSpec
 from tests.pruning.trainers import RecordingTrainer, copied, count, drain, perceptron, task_for, trainer_for
 
 LAYERS = ("1.weight", "3.weight", "5.weight")

@@ -11,7 +11,8 @@ from safs.errors import SparsityError, SpecError
 from safs.models.mlp import MLP
 from safs.pruning.masks import prunable_parameters
 from safs.pruning.methods.dynamic import Connections, at_random, by_gradient, check, drop, grow, rigl, set_
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.evaluate import evaluate
 from tests.pruning.trainers import CPU, count, digits, drain, perceptron, task_for, trainer_for
 

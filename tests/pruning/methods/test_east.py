@@ -19,7 +19,8 @@ from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.east import EastOptions, check, cycle_steps, east
 from safs.pruning.methods.weight_sharing import shareable
 from safs.pruning.protocol import Hooks
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.optimizers import make_optimizer
 from safs.training.settings import TrainingData, TrainingSettings
 from tests.pruning.trainers import (

@@ -16,7 +16,9 @@ from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.methods.greg import greg1, greg2
 from safs.pruning.protocol import Hooks, Pruned
 from safs.pruning.pruners import PRUNERS
-from safs.spec.job import JobSpec, PruneSpec, Recipe
+from safs.spec.job import JobSpec
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.evaluate import evaluate
 from safs.training.pruning_trainer import PruningTrainer
 from safs.training.settings import TrainingData, TrainingSettings

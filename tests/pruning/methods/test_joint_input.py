@@ -18,7 +18,8 @@ from safs.pruning.pruners import PRUNERS
 from safs.pruning.removal.coupling import find_groups
 from safs.pruning.removal.input_units import NAME, Inputs, find_inputs
 from safs.pruning.removal.useless import useless_units
-from safs.spec.job import PruneSpec, Recipe
+from safs.spec.pruning import PruneSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData, TrainingSettings
 from tests.pruning.trainers import CPU, RecordingTrainer, digits, drain, perceptron, task_for, trainer_for
 

@@ -10,7 +10,7 @@ from safs.execution.executor import Task
 from safs.execution.training import Training
 from safs.execution.work import Context, Trained
 from safs.networks import Blueprint, Network
-from safs.spec.job import Recipe
+from safs.spec.training import Recipe
 from safs.trials import Candidate, Outcome
 from tests.workers.fake_pool import FakePool, answer
 from workers.on_ray.capacity import Share

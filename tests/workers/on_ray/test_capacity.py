@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from safs.errors import SpecError
-from safs.spec.job import ResourcesSpec
+from safs.spec.resources import ResourcesSpec
 from workers.on_ray.capacity import Node, Share, divide
 
 LAPTOP = (Node(cpus=2),)

@@ -16,7 +16,9 @@ from safs.networks import Blueprint
 from safs.pipeline.run import Result, run_job
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
-from safs.spec.job import DataSpec, JobSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.job import JobSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from search_spaces import SPACES

@@ -16,7 +16,8 @@ from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.conductor import Conductor
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate, Trial
 from tests.scripted import Scripted

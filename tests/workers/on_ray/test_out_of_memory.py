@@ -14,7 +14,8 @@ from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
-from safs.spec.job import DataSpec, Recipe
+from safs.spec.data import DataSpec
+from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
 from safs.trials import Candidate
 from search_spaces import SPACES

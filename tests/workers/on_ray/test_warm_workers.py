@@ -14,7 +14,7 @@ from safs.data import Split
 from safs.events.kinds import Report
 from safs.networks import Blueprint, Network
 from safs.preflight import Preflight
-from safs.spec.job import DataSpec
+from safs.spec.data import DataSpec
 from store import events, jobs, queue
 from store.records import JobState
 from store.session import Database
