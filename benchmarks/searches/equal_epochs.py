@@ -38,7 +38,7 @@ LINES = (
     Line("one-shot, joint search", OURS, None),
     Line("gradual, default protocol, no search", "gradual", "default"),
     Line("gradual, the better of two recipes", "gradual", None),
-    Line("chosen pruning, joint search", "gradual-search", None),
+    Line("chosen pruning, joint search without portfolio", "gradual-search", None),
 )
 
 

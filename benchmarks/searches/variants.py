@@ -126,12 +126,12 @@ def _gradual(trial_epochs: int, budget: int) -> Section:
 
 
 def _gradual_search(trial_epochs: int, budget: int) -> Section:
-    """The service's own way: a few starts, then the joint search with the rest of the budget."""
+    """The service's own way: a few starts, then the joint search with the rest of the budget, without a portfolio."""
     epochs = max(1, trial_epochs // 2)
     starts, longest = 4, epochs + 2
     prune = {"epochs": epochs, "search": {"starts": starts, "epochs": longest}}
     spent = starts * (epochs + 1) + starts // 2
-    sections = _halving("asha", halving_cost)(trial_epochs, max(1, budget - spent))
+    sections = _without_portfolio(trial_epochs, max(1, budget - spent))
     return sections | {"prune": prune, "final": {"candidates": ["one_shot", "default", "joint"]}}
 
 
@@ -143,7 +143,9 @@ VARIANTS: Mapping[str, Variant] = {
     "paper-portfolio": Variant("SAFS as published, but beginning with a portfolio of good points", _with_portfolio),
     "two-recipes": Variant("no search: the default recipe and one cycle, compared on validation", _two_recipes),
     "gradual": Variant("gradual pruning by SGD, then the same two recipes", _gradual),
-    "gradual-search": Variant("the best of a few prunings, then both stages in one space", _gradual_search),
+    "gradual-search": Variant(
+        "the best of a few prunings, then both stages in one space, no portfolio", _gradual_search
+    ),
     "two-stage": Variant("LAHC, then SMAC, with trials of 0.4 of the length", _two_stages("lahc", "smac", share=0.4)),
     "joint-random": Variant(
         "both stages in one space: a portfolio of good points, then random ones", _joint("random", share=0.4)
