@@ -1,6 +1,7 @@
 """A client that openapi-python-client generates from the document sends the jobs that its user wrote."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -72,10 +73,14 @@ def unchecked_url(settings: ApiSettings) -> Iterator[str]:
 
 
 def _stored(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The spec that the service stores of a job that was sent as plain JSON."""
-    response = httpx.post(f"{url}/v1/jobs", json=body)
-    assert response.status_code == 202, response.text
-    spec: dict[str, Any] = response.json()["spec"]
+    """The spec that the service stores of a job that curl sent as plain JSON; httpx sends it where curl is missing."""
+    if curl := shutil.which("curl"):
+        headers = ["--header", "Content-Type: application/json"]
+        command = [curl, "--silent", "--fail-with-body", *headers, "--data", json.dumps(body), f"{url}/v1/jobs"]
+        answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    else:
+        answer = httpx.post(f"{url}/v1/jobs", json=body).raise_for_status().json()
+    spec: dict[str, Any] = answer["spec"]
     return spec
 
 
