@@ -1,11 +1,6 @@
 """Jobs: submit, list, get, cancel."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
@@ -13,27 +8,17 @@ from starlette.concurrency import run_in_threadpool
 
 from api import serializers
 from api.conditional import as_json, versioned_json
-from api.deps import CallerDep, Limit, PageToken, Services, ServicesDep
-from api.errors import ForbiddenError, UnknownUploadError
-from api.gate.access import Caller
+from api.deps import CallerDep, Limit, PageToken, ServicesDep
+from api.errors import ForbiddenError
 from api.problems import problem_responses
+from api.routes.job_examples import JOB_EXAMPLES
 from api.schemas.checks import JobCheck
 from api.schemas.jobs import Job, JobPage, JobRequest
-from api.settings import ApiSettings
-from safs.spec.job import JobSpec
-from store import idempotency, jobs, owner_limits, queue, uploads
+from api.submission import check, enqueue, idempotent_request, stored_answer, untimed
+from store import jobs, queue
 from store.api_keys import OWNER_PATTERN
-from store.crash_points import reach
-from store.errors import UploadNotFound
 from store.idempotency import Answer
-from store.records import JobState, UploadKind
-from store.session import Transaction
-from telemetry import tracing
-
-if TYPE_CHECKING:  # These import torch.
-    from safs.data.preview import DataPreview
-    from safs.estimates import Estimate
-    from safs.preflight import Preflight
+from store.records import JobState
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that proxies log for a request whose client has disconnected."""
@@ -59,25 +44,6 @@ REFUSALS = (
     "incompressible_model",
     "unknown_upload",
 )
-_MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
-_FULL = {
-    "name": "resnet18 at 99%",
-    "model": {"architecture": "resnet18", "weights": None},
-    "data": {"dataset": "cifar10", "validation_fraction": 0.1, "batch_size": 256, "augment": "default"},
-    "sparsity": 0.99,
-    "preset": "balanced",
-    "train": {"epochs": 30, "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0, "schedule": "cosine"},
-    "prune": {"method": "magnitude", "distribution": "global"},
-    "activations": {"strategy": "lahc", "trials": 22, "epochs": 8, "operators": ["swish", "hardswish", "acon", "tanh"]},
-    "tune": {"strategy": "smac", "trials": 20, "epochs": 8},
-    "final": {"epochs": 30, "repeats": 1, "candidates": ["default", "activations", "hyperparameters", "safs"]},
-    "resources": {"trials_in_parallel": 4, "gpus_per_trial": 0.25, "time_limit_s": 86400},
-    "seed": 0,
-}
-_EXAMPLES: Any = {
-    "minimal": {"summary": "The required fields", "value": _MINIMAL},
-    "full": {"summary": "All fields", "value": _FULL},
-}
 
 JobOrder = Literal["newest", "oldest"]
 
@@ -108,7 +74,7 @@ async def submit_job(
     services: ServicesDep,
     caller: CallerDep,
     http_request: Request,
-    spec: Annotated[JobRequest, Body(openapi_examples=_EXAMPLES)],
+    spec: Annotated[JobRequest, Body(openapi_examples=JOB_EXAMPLES)],
     validate_only: Annotated[
         bool, Query(description="Check the job and estimate its duration, without queueing it.")
     ] = False,
@@ -132,22 +98,22 @@ async def submit_job(
 ) -> Response:
     """Checks the job as far as possible before it runs (names, combinations, data set, weights, sparsity, whether the
     model can be traced) and queues it."""
-    request = None if validate_only or idempotency_key is None else _request(caller, idempotency_key, spec)
+    request = None if validate_only or idempotency_key is None else idempotent_request(caller, idempotency_key, spec)
     async with services.checks.slot(caller.owner):
-        if request is not None and (earlier := await run_in_threadpool(_stored_answer, services, request)) is not None:
+        if request is not None and (earlier := await run_in_threadpool(stored_answer, services, request)) is not None:
             return _accepted(earlier, replayed=True)
         found, data = await to_thread.run_sync(
-            _check, services, caller, spec, validate_only, limiter=services.slow_threads
+            check, services, caller, spec, validate_only, limiter=services.slow_threads
         )
     if validate_only and not timed:
-        return as_json(JobCheck.of(spec, found, _untimed(spec, found), data))
+        return as_json(JobCheck.of(spec, found, untimed(spec, found), data))
     if validate_only:
         async with services.estimates.slot(caller.owner):
             if await http_request.is_disconnected():  # while the request waited for the slot
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
             estimate = await to_thread.run_sync(services.estimate, spec, found, limiter=services.slow_threads)
         return as_json(JobCheck.of(spec, found, estimate, data))
-    answer, replayed = await run_in_threadpool(_queue, services, caller, spec, request)
+    answer, replayed = await run_in_threadpool(enqueue, services, caller, spec, request)
     return _accepted(answer, replayed=replayed)
 
 
@@ -240,101 +206,6 @@ def cancel_job(services: ServicesDep, caller: CallerDep, job_id: str) -> Respons
     with services.database.begin() as tx:
         job = queue.request_cancel(tx, job_id, caller.visible_owner)
     return as_json(serializers.job(job, services.settings.root_path))
-
-
-def _check(
-    services: Services, caller: Caller, spec: JobSpec, with_preview: bool
-) -> "tuple[Preflight, DataPreview | None]":
-    """The result of the checks, and the preview of the user's own data if it is wanted."""
-    from safs.data import uploaded  # imports torch
-    from safs.data.preview import preview
-
-    weights = None
-    if (upload_id := spec.model.file) is not None:
-        weights = _uploaded(services, caller, upload_id, _model_field(spec), UploadKind.WEIGHTS)
-    if spec.data.dataset != "upload" or spec.data.upload is None:
-        root = services.settings.data_folder
-        found = services.check(spec, data_root=root, weights=weights)
-        return found, preview(spec.data, root) if with_preview else None
-    file = _uploaded(services, caller, spec.data.upload, "data.upload", UploadKind.ARRAYS, UploadKind.PICTURES)
-    with uploaded.opened(file) as root:
-        found = services.check(spec, data_root=root, weights=weights)
-        return found, preview(spec.data, root) if with_preview else None
-
-
-def _model_field(spec: JobSpec) -> str:
-    return "model.weights" if spec.model.network is None else "model.network"
-
-
-def _uploaded(services: Services, caller: Caller, upload_id: str, field: str, *kinds: UploadKind) -> Path:
-    """The file of an upload that ``field`` of a job names, which must be of one of ``kinds``."""
-    with services.database.read() as tx, _upload_errors_named(field):
-        upload = uploads.get(tx, upload_id, caller.visible_owner)
-    if upload.kind not in kinds:
-        raise UnknownUploadError(
-            f"upload {upload_id!r} ({upload.filename!r}) holds {upload.kind}, and {field} needs {' or '.join(kinds)}",
-            field=field,
-        )
-    return services.artifacts.intact_path(upload.sha256)
-
-
-def _untimed(spec: JobSpec, found: "Preflight") -> "Estimate":
-    from safs.estimates import estimate_in_subprocess  # imports torch
-
-    return estimate_in_subprocess(spec, found, limit_s=0)
-
-
-@contextmanager
-def _upload_errors_named(field: str) -> Iterator[None]:
-    try:
-        yield
-    except UploadNotFound as error:
-        raise UnknownUploadError(str(error), field=field) from error
-
-
-def _request(caller: Caller, key: str, spec: JobSpec) -> idempotency.Request:
-    """The request to compare under an Idempotency-Key. Two bodies are equal if their complete specs are."""
-    content = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
-    return idempotency.Request(caller.owner, key, sha256(content.encode()).hexdigest())
-
-
-def _stored_answer(services: Services, request: idempotency.Request) -> Answer | None:
-    return services.database.query(lambda tx: idempotency.find(tx, request))
-
-
-def _queue(
-    services: Services, caller: Caller, spec: JobSpec, request: idempotency.Request | None
-) -> tuple[Answer, bool]:
-    """Queue the job. Returns the answer, and True if it is the stored answer of an earlier request."""
-    with services.database.begin() as tx:
-        owner_limits.lock(tx, caller.owner)
-        if request is not None and (earlier := idempotency.find(tx, request)) is not None:
-            return earlier, True
-        _check_quotas(tx, services.settings, caller)
-        for field, upload_id in ((_model_field(spec), spec.model.file), ("data.upload", spec.data.upload)):
-            if upload_id is not None:
-                with _upload_errors_named(field):
-                    uploads.lock(tx, upload_id)
-        trace = tracing.traceparent()
-        job = queue.submit(tx, spec.model_dump(mode="json"), spec.name, owner=caller.owner, traceparent=trace)
-        answer = Answer(job.id, serializers.dump(serializers.job(job, services.settings.root_path)).decode())
-        if request is not None:
-            idempotency.save(tx, request, answer)
-        reach("submit.before_commit")
-    reach("submit.after_commit")
-    return answer, False
-
-
-def _check_quotas(tx: Transaction, settings: ApiSettings, caller: Caller) -> None:
-    if caller.key is None:
-        return
-    limits = caller.key.limits
-    owner_limits.check_queued(
-        tx, caller.key.owner, settings.queued_jobs if limits.queued_jobs is None else limits.queued_jobs
-    )
-    gpu_hours = settings.gpu_hours if limits.gpu_hours is None else limits.gpu_hours
-    if gpu_hours is not None:
-        owner_limits.check_gpu_hours(tx, caller.key.owner, gpu_hours)
 
 
 def _accepted(answer: Answer, *, replayed: bool) -> Response:
