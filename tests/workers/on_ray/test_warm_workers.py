@@ -20,10 +20,13 @@ from store.records import JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
 from tests.waiting import wait_until
+from tests.workers.fake_pool import order
+from tests.workers.light_worker import LightTrialActor
 from workers.attempt import Attempt
 from workers.on_ray.allocation import RayAllocation
 from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
+from workers.on_ray.messages import Answered, Message
 from workers.on_ray.warm_workers import WarmWorkers
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -41,8 +44,9 @@ Open = Callable[..., WarmWorkers]
 
 
 @pytest.fixture
-def open_workers() -> Iterator[Open]:
-    """Makes ``WarmWorkers`` with the given limits; all workers have ended after the test."""
+def open_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Makes ``WarmWorkers`` with the given limits and light actors; all workers have ended after the test."""
+    monkeypatch.setattr("workers.on_ray.warm_workers.TrialActor", LightTrialActor)
     made: list[WarmWorkers] = []
 
     def make(idle_s: float = 3600, orders: int = 100, growth_bytes: float = 2**40) -> WarmWorkers:
@@ -67,10 +71,16 @@ def pids_of(executor: RayExecutor, count: int, report: Report = lambda event: No
 
 
 def job(workers: WarmWorkers, share: Share = ONE, owner: str | None = None) -> int:
-    """Return the process of the worker of a job that evaluates one network."""
-    with RayExecutor(share, lambda share: workers.open(share, owner), workers.keep) as executor:
-        (pid,) = pids_of(executor, 1)
-    return pid
+    """Return the process of the worker of a job with one order."""
+    pool = workers.open(share, owner)
+    pool.submit(order(os.getpid))
+    messages: list[Message] = []
+    while not any(isinstance(message, Answered) for message in messages):
+        messages += pool.receive(1.0)
+    workers.keep()
+    pool.close()
+    (pid,) = (message.answer for message in messages if isinstance(message, Answered))
+    return int(pid)
 
 
 def test_a_job_gets_the_live_workers_of_the_one_before_if_owner_and_share_are_the_same(open_workers: Open) -> None:
