@@ -9,6 +9,7 @@ from torch import Tensor
 from safs.data.file_split import FileSplit
 from safs.data.split import Split
 from safs.data.tensor_split import TensorSplit
+from safs.data.wrapped_split import WrappedSplit
 from safs.errors import DataError
 from safs.inputs import InputSelection, SelectInputs
 
@@ -30,35 +31,10 @@ def select(split: Split, kept: InputSelection) -> Split:
 
 
 @dataclass(frozen=True, slots=True)
-class SelectedSplit:
+class SelectedSplit(WrappedSplit):
     """A split whose batches are augmented and normalised as a whole, then reduced to the kept inputs."""
 
-    full: Split
     kept: InputSelection
-
-    def __len__(self) -> int:
-        return len(self.full)
-
-    @property
-    def classes(self) -> int:
-        return self.full.classes
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the full images by channel, float32 [C]."""
-        return self.full.mean
-
-    @property
-    def std(self) -> Tensor:
-        """Standard deviation of the full images by channel, float32 [C]."""
-        return self.full.std
-
-    @property
-    def scale(self) -> float:
-        return self.full.scale
-
-    def on(self, device: torch.device) -> "SelectedSplit":
-        return replace(self, full=self.full.on(device))
 
     def batches(
         self,
@@ -69,7 +45,7 @@ class SelectedSplit:
         augment: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         reduce = SelectInputs(self.kept).to(device)
-        for images, labels in self.full.batches(batch_size, device=device, generator=generator, augment=augment):
+        for images, labels in self.split.batches(batch_size, device=device, generator=generator, augment=augment):
             yield reduce(images), labels
 
 

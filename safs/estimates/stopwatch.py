@@ -8,7 +8,7 @@ from statistics import quantiles
 import torch
 from torch import Tensor
 
-from safs.data import Split
+from safs.data.wrapped_split import WrappedSplit
 
 FIRST_SIZE = 2
 """Images of the first batch. Batch norm needs two."""
@@ -102,33 +102,10 @@ class Stopwatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(WrappedSplit):
     """A split whose batches a stopwatch times."""
 
-    split: Split
     watch: Stopwatch
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    @property
-    def classes(self) -> int:
-        return self.split.classes
-
-    @property
-    def mean(self) -> Tensor:
-        return self.split.mean
-
-    @property
-    def std(self) -> Tensor:
-        return self.split.std
-
-    @property
-    def scale(self) -> float:
-        return self.split.scale
-
-    def on(self, device: torch.device) -> "Watched":
-        return Watched(self.split.on(device), self.watch)
 
     def batches(
         self,

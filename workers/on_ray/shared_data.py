@@ -60,7 +60,7 @@ class ObjectStore:
 def pack(split: Split) -> SharedSplit:
     """Return ``split`` in the form that is sent to workers."""
     if isinstance(split, SelectedSplit):
-        return replace(pack(split.full), selection=split.kept)
+        return replace(pack(split.split), selection=split.kept)
     return SharedSplit(arrays=split.to_arrays()) if isinstance(split, TensorSplit) else SharedSplit(split=split)
 
 

@@ -43,5 +43,5 @@ def test_a_split_of_files_is_sent_as_itself():
 
     received = unpack(pack(sent))
 
-    assert received.full is sent.full
+    assert received.split is sent.split
     assert received.kept == sent.kept
