@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import torch
@@ -56,6 +57,8 @@ class Preflight:
     """Name of a group -> paths of the sites that share an operator, by ``activations.scope``."""
     own: Mapping[str, str]
     """Group -> the network's own operator at its sites."""
+    layers: Mapping[str, tuple[int, ...]]
+    """Name of a prunable parameter -> its shape."""
     weights: int
     """Number of prunable weights."""
     parameters: int
@@ -96,7 +99,8 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     operators = candidate_operators(sites, spec.activations.operators)
     _check_choice(spec, blueprint, sites, operators)
     groups = site_groups(sites, spec.activations.scope, model, _example(blueprint))
-    total = sum(parameter.numel() for parameter in prunable_parameters(model).values())
+    layers = {name: tuple(parameter.shape) for name, parameter in prunable_parameters(model).items()}
+    total = sum(map(prod, layers.values()))
     return Preflight(
         blueprint=blueprint,
         starts={
@@ -106,6 +110,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         operators=operators,
         groups=groups,
         own=original_operators(groups, sites),
+        layers=layers,
         weights=total,
         parameters=parameters,
         live=live_total(total, spec.sparsity),

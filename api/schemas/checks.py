@@ -83,6 +83,13 @@ class ClassCount(Response):
     test: int | None = Field(description="Test images; null if they are taken from the others.")
 
 
+class DataSample(Response):
+    """An image of a data set of your own."""
+
+    class_name: str = Field(description="Label, or name of the class folder.")
+    png: str = Field(description="The image as a PNG file in base64, at most 64 pixels wide and high.")
+
+
 class DataPreview(Response):
     """A data set of your own as the service understood it."""
 
@@ -98,6 +105,14 @@ class DataPreview(Response):
     std: float = Field(description="Standard deviation of the values.")
     classes: list[ClassCount] = Field(description="Classes and their counts.")
     warnings: list[str] = Field(description="Sentences about what is probably a mistake; empty if nothing is.")
+    samples: list[DataSample] = Field(description="At most 24 training images of all classes, sorted by class.")
+
+
+class PrunedLayer(Response):
+    """A layer whose weights are pruned."""
+
+    name: str = Field(description="Name of the weights in the network's state dict.", examples=["conv1.weight"])
+    shape: list[int] = Field(description="Shape of the weights.")
 
 
 class JobCheck(BaseModel):
@@ -113,6 +128,7 @@ class JobCheck(BaseModel):
     notes: list[str] = Field(description="Sentences about files of the data set that are not used.")
     weights: int = Field(description="Number of prunable weights.")
     live: int = Field(description="Number of weights left at the target sparsity.")
+    layers: list[PrunedLayer] = Field(description="Layers whose weights are pruned, in the order of the state dict.")
     sites: list[Site] = Field(description="Calls of activation functions in the network.")
     operators: list[str] = Field(description="Candidate operators at every site.")
     estimate: Estimate = Field(description="Estimated duration of the job.")
@@ -132,6 +148,7 @@ class JobCheck(BaseModel):
             notes=list(found.data.notes),
             weights=found.weights,
             live=found.live,
+            layers=[PrunedLayer(name=name, shape=list(shape)) for name, shape in found.layers.items()],
             sites=[Site(path=site.path, own=site.original) for site in found.sites],
             operators=list(found.operators),
             estimate=Estimate.model_validate(estimate.as_json()),

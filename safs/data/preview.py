@@ -14,6 +14,7 @@ from safs.data import folder, npz, uploaded
 from safs.data.class_folders import find
 from safs.data.file_split import decode
 from safs.data.near_duplicates import Descriptors, share_seen
+from safs.data.samples import Sample, Samples
 from safs.errors import legible
 from safs.spec.data import DataSpec
 
@@ -59,6 +60,8 @@ class DataPreview:
     classes: tuple[ClassCount, ...]
     warnings: tuple[str, ...]
     """Sentences about what is probably a mistake."""
+    samples: tuple[Sample, ...]
+    """Images of the training split, sorted by class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class _Part:
 
     labels: NDArray[np.int64]
     chunks: Chunks
+    seen: NDArray[np.int64]
+    """Labels of the images in ``chunks``."""
 
 
 def preview(spec: DataSpec, root: Path | None) -> DataPreview | None:
@@ -81,7 +86,7 @@ def preview(spec: DataSpec, root: Path | None) -> DataPreview | None:
     match spec.dataset:
         case "npz":
             parts = npz.parts(spec, root)
-            train, test = (None if one is None else _Part(*one) for one in parts)
+            train, test = (None if one is None else _Part(*one, seen=one[0]) for one in parts)
             assert train is not None
             return _described(train, test, [str(label) for label in range(int(train.labels.max()) + 1)])
         case "image_folder":
@@ -94,8 +99,11 @@ def preview(spec: DataSpec, root: Path | None) -> DataPreview | None:
 
 
 def _pictures(files: Sequence[str], labels: NDArray[np.int64], size: int) -> _Part:
-    sample = files[:: max(1, len(files) // DECODED)][:DECODED]
-    return _Part(labels, lambda: (decode(file, 3, min(size, 64)).numpy()[None] for file in sample))
+    step = max(1, len(files) // DECODED)
+    sample = files[::step][:DECODED]
+    return _Part(
+        labels, lambda: (decode(file, 3, min(size, 64)).numpy()[None] for file in sample), labels[::step][:DECODED]
+    )
 
 
 class _Values:
@@ -121,12 +129,13 @@ class _Values:
 
 
 def _described(train: _Part, test: _Part | None, names: Sequence[str]) -> DataPreview:
-    values, seen, tested = _Values(), Descriptors(), Descriptors()
+    values, seen, tested, samples = _Values(), Descriptors(), Descriptors(), Samples(train.seen)
     shape, dtype = (0, 0, 0), "uint8"
     for chunk in train.chunks():
         shape, dtype = (chunk.shape[1], chunk.shape[2], chunk.shape[3]), str(chunk.dtype)
         values.add(chunk.astype(np.float64))
         seen.add(chunk)
+        samples.add(chunk)
     for chunk in () if test is None else test.chunks():
         tested.add(chunk)
     counts = np.bincount(train.labels, minlength=len(names))
@@ -154,7 +163,13 @@ def _described(train: _Part, test: _Part | None, names: Sequence[str]) -> DataPr
         std=values.std,
         classes=classes,
         warnings=tuple(warnings),
+        samples=samples.pictures([one.name for one in classes], *_range_shown(values, dtype)),
     )
+
+
+def _range_shown(values: _Values, dtype: str) -> tuple[float, float]:
+    """The values that are black and white in a shown image. Bytes of 0 and 1 alone are shown as a mask is."""
+    return (0.0, 255.0) if dtype == "uint8" and values.high > 1 else (values.low, values.high)
 
 
 def _about_classes(classes: Sequence[ClassCount]) -> Iterator[str]:

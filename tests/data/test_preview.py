@@ -1,12 +1,17 @@
 """The preview of a user's own data: what it says, and what it warns of; numpy works out the expected numbers."""
 
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from safs.data.preview import DataPreview, preview
+from safs.data.samples import Sample
 from safs.data.uploaded import opened
 from safs.spec.data import DataSpec
 from tests.api.uploads.data_sets import blobs, folders, npz, zipped
@@ -83,6 +88,47 @@ def test_pictures_are_described_by_their_folders(tmp_path: Path) -> None:
     assert found.warnings[0] == (
         "the classes class0 (3), class1 (3) have fewer than 5 training images, too few to learn from and validate on."
     )
+
+
+def opened_png(sample: Sample) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(BytesIO(b64decode(sample.png))))
+
+
+def test_images_of_all_classes_are_shown_as_they_are(tmp_path: Path) -> None:
+    x, y = blobs()
+
+    found = _of(tmp_path).samples
+
+    assert [one.class_name for one in found] == ["0"] * 8 + ["1"] * 8 + ["2"] * 8
+    expected = [image[0] for label in range(3) for image in x[y == label][:8]]
+    assert all((opened_png(one) == image).all() for one, image in zip(found, expected, strict=True))
+
+
+def test_large_images_are_reduced_and_few_are_shown(tmp_path: Path) -> None:
+    x = np.kron(blobs()[0], np.ones((1, 1, 20, 15), np.uint8)).repeat(3, axis=1)  # 240 x 180 pixels, in colour
+
+    found = _of(tmp_path, x=x, y=np.arange(60), x_test=x, y_test=np.arange(60)).samples
+
+    assert len({one.class_name for one in found}) == len(found) == 24
+    assert {opened_png(one).shape for one in found} == {(60, 45, 3)}
+    assert sum(len(one.png) for one in found) < 200_000
+
+
+def test_floats_are_shown_from_the_smallest_to_the_largest(tmp_path: Path) -> None:
+    x, _ = blobs()
+    floats = (x.astype(np.float32) - 100) / 60
+
+    shown = np.concatenate([opened_png(one).ravel() for one in _of(tmp_path, x=floats).samples])
+
+    scaled = 255 * (floats - floats.min()) / (floats.max() - floats.min())  # the first 24 have 8 images of each class
+    assert np.abs(np.sort(shown.astype(float)) - np.sort(scaled[:24].ravel())).max() <= 1
+
+
+def test_pictures_are_shown_in_their_colours(tmp_path: Path) -> None:
+    found = _preview(tmp_path, zipped(folders(each=3))).samples
+
+    assert [one.class_name for one in found] == ["class0"] * 3 + ["class1"] * 3
+    assert opened_png(found[4])[5, 5].tolist() == [91, 164, 40]
 
 
 def test_data_sets_of_the_catalog_have_no_preview() -> None:

@@ -15,6 +15,7 @@ FOUND = Preflight(
     sites=(Site("act1", "relu"),),
     groups={"act1": ("act1",)},
     own={"act1": "relu"},
+    layers={"conv1.weight": (10, 10)},
     operators=("relu", "swish"),
     weights=100,
     parameters=120,

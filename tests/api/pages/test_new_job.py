@@ -26,7 +26,8 @@ def test_a_job_goes_from_the_form_to_its_download(tab: Tab, url: str, http: Test
     page.get_by_text("Pruning", exact=True).click()
     page.get_by_role("combobox", name="method").fill("gradient")
     expect(page.get_by_text("922 of 61,470 weights stay", exact=True)).to_be_visible()
-    expect(page.locator(".understood")).to_contain_text("relu1 relu")
+    page.get_by_text("5 layers, 4 sites").click()
+    expect(page.get_by_role("row", name="relu1 relu")).to_be_visible()
 
     page.get_by_role("button", name="Start job").click()
     expect(page.get_by_role("heading", name="from <i>the form</i>")).to_be_visible()

@@ -67,6 +67,7 @@ def test_a_job_takes_an_uploaded_network(http: httpx.Client, uploaded: dict[str,
     assert found.status_code == 200, found.text
     assert (found.json()["channels"], found.json()["image_size"], found.json()["classes"]) == (1, 8, 10)
     assert [site["path"] for site in found.json()["sites"]] == ["relu", "act"]
+    assert [layer["shape"] for layer in found.json()["layers"]] == [[4, 1, 3, 3], [16, 64], [10, 16]]
     assert found.json()["weights"] == 36 + 64 * 16 + 160
     assert queued.status_code == 202
 

@@ -8,17 +8,30 @@ import { control } from "../form/field.js";
 import { readFields } from "../form/schema.js";
 import { sparsityControl } from "../form/sparsity.js";
 import { toCurl, toPairs, toPython, toSpec, toYaml, valueAt } from "../form/spec.js";
+import { understoodPanel } from "../form/understood.js";
 import { uploadControl } from "../form/upload.js";
 import { copyButton } from "../job/results.js";
 
-const FIRST = ["name", "model.architecture", "data.dataset", "data.path", "sparsity", "preset"];
+/** Fields that stand in one cell of the form, with the files that can take their place. */
+const CELLS = [["name"], ["preset"], ["model.architecture"], ["data.dataset", "data.path"], ["sparsity"]];
+const FIRST = CELLS.flat();
 const FIRST_JOB = { model: { architecture: "lenet5" }, data: { dataset: "digits" }, sparsity: 0.99, preset: "quick" };
 const WITH_PATH = new Set(["image_folder", "npz"]);
 const FORMS = { YAML: (spec) => toYaml(spec), curl: (spec) => toCurl(spec, origin()), Python: (spec) => toPython(spec, origin()) };
 
+/** Files that can be given: beside which field they stand, and which fields of the job they change. */
+const FILES = {
+  "model.architecture": [
+    { id: "file-network", label: "or your own network (file)", accept: ".safetensors", help: "A file that safs.capture wrote, with the network and its weights.", names: "model.network", clears: ["model.architecture", "model.weights"], sets: {} },
+    { id: "file-weights", label: "dense weights (file)", accept: ".safetensors", help: "A safetensors file with the state dict of the named network. Without it, the dense network is trained first.", names: "model.weights", clears: ["model.network"], sets: {} },
+  ],
+  "data.dataset": [{ id: "file-data", label: "or your own data (file)", accept: ".npz,.zip,.tar,.tgz,.gz", help: "Arrays x and y in an .npz, or pictures in a .zip, .tar or .tar.gz with one folder for each class.", names: "data.upload", clears: ["data.path"], sets: { "data.dataset": "upload" } }],
+};
+
 const controls = new Map();
+const files = new Map();
 const refusal = h("p", { class: "note error", role: "alert", hidden: true });
-const understood = h("div", { class: "understood" });
+const understood = understoodPanel();
 const estimate = h("p", { class: "estimate", role: "status" });
 const submit = h("button", { type: "submit", class: "primary big" }, "Start job");
 const code = h("pre", { class: "code", tabindex: "0" });
@@ -31,7 +44,7 @@ const check = checker({
   onChecked(found) {
     clearErrors();
     controls.get("sparsity").understood(found);
-    showUnderstood(found);
+    understood.update(found, found.spec.model.network ?? "");
     setText(estimate, `${found.estimate.trials.expected} trainings, ${count(found.estimate.epochs.expected)} epochs; timing one …`);
   },
   onTimed: (found) => setText(estimate, estimateText(found.estimate)),
@@ -44,12 +57,14 @@ build();
 async function build() {
   fill(main, h("h1", {}, "New job"), h("p", { class: "muted", role: "status" }, "Reading the names that a job can use …"));
   const { sections, label } = await readFields();
-  for (const fields of sections.values()) for (const field of fields) controls.set(field.path, (field.path === "sparsity" ? sparsityControl : control)(field, changed));
-  const upload = uploadControl((file) => {
-    controls.get("model.weights").write(file.id);
-    changed();
-  });
-  const first = FIRST.map((path) => controls.get(path).node);
+  for (const fields of sections.values()) for (const field of fields) {
+    const onInput = () => {
+      REPLACED[field.path]?.();
+      changed();
+    };
+    controls.set(field.path, (field.path === "sparsity" ? sparsityControl : control)(field, onInput));
+  }
+  const first = CELLS.map((paths) => (paths[0] in FILES ? h("div", { class: "cell" }, ...paths.map((path) => controls.get(path).node), ...FILES[paths[0]].map(fileField)) : controls.get(paths[0]).node));
   const more = [...sections].map(([section, fields]) => {
     const rest = fields.filter(({ path }) => !FIRST.includes(path));
     return h("details", { class: "card more" }, h("summary", {}, label(section)), h("div", { class: "fields" }, ...rest.map(({ path }) => controls.get(path).node)));
@@ -61,11 +76,37 @@ async function build() {
     h(
       "form",
       { class: "job-form", onsubmit: start, novalidate: true },
-      h("div", { class: "form-fields" }, h("section", { class: "card fields first", "aria-label": "Job" }, ...first, upload.node), h("h2", {}, "More"), ...others),
-      h("aside", { class: "form-side", "aria-label": "Check of the job" }, h("div", { class: "card side" }, submit, estimate, refusal, understood), h("div", { class: "card" }, h("header", {}, h("h2", {}, "This job as"), h("span", { class: "end" }, ...Object.keys(FORMS).map(formButton), copied)), code)),
+      h("div", { class: "form-fields" }, h("section", { class: "card fields first", "aria-label": "Job" }, ...first), h("h2", {}, "More"), ...others),
+      h("aside", { class: "form-side", "aria-label": "Check of the job" }, h("div", { class: "card side" }, submit, estimate, refusal, understood.node), h("div", { class: "card" }, h("header", {}, h("h2", {}, "This job as"), h("span", { class: "end" }, ...Object.keys(FORMS).map(formButton), copied)), code)),
     ),
   );
   await begin();
+}
+
+/** A field for a file that can take the place of a name. */
+function fileField(field) {
+  const made = uploadControl(field, (upload) => take(field, upload));
+  files.set(field.id, made);
+  return made.node;
+}
+
+/** Name an upload in the job, and clear what it takes the place of. */
+function take({ names, clears, sets }, upload) {
+  for (const path of clears) controls.get(path).write(undefined);
+  for (const [path, value] of Object.entries(sets)) controls.get(path).write(value);
+  controls.get(names).write(upload.id);
+  changed();
+}
+
+/** What else changes with a field: a name takes the place of an upload. */
+const REPLACED = {
+  "model.architecture": () => controls.get("model.architecture").read() !== undefined && drop("model.network", "file-network"),
+  "data.dataset": () => controls.get("data.dataset").read() !== "upload" && drop("data.upload", "file-data"),
+};
+
+function drop(path, file) {
+  controls.get(path).write(undefined);
+  files.get(file).clear();
 }
 
 /** Begin with the job that the address names, or with a small one. */
@@ -108,18 +149,6 @@ function formButton(name) {
     showCode(spec());
   }
   return button;
-}
-
-function showUnderstood(found) {
-  const sites = found.sites.map(({ path, own }) => `${path} ${own}`).join(", ");
-  const facts = {
-    Input: `${found.channels} × ${found.image_size} × ${found.image_size}, ${count(found.classes)} classes`,
-    Images: `${count(found.train)} train, ${count(found.validation)} validation, ${count(found.test)} test`,
-    Weights: `${count(found.live)} of ${count(found.weights)} stay`,
-    Sites: `${found.sites.length}: ${sites}`,
-    Operators: found.operators.join(", "),
-  };
-  fill(understood, h("dl", {}, ...Object.entries(facts).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])), ...found.notes.map((note) => h("p", { class: "note warning" }, note)));
 }
 
 function estimateText(found) {
