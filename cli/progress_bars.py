@@ -21,6 +21,7 @@ STAGE_TITLES = {
     Stage.TUNE_ALONE: "tune, original activations",
     Stage.JOINT: "operators and tuning",
     Stage.FINAL: "train candidates",
+    Stage.FRONT: "train other sparsities",
     Stage.REPORT: "test and report",
 }
 LINES_A_STAGE = 4

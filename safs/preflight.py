@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 
@@ -101,6 +102,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     groups = site_groups(sites, spec.activations.scope, model, _example(blueprint))
     layers = {name: tuple(parameter.shape) for name, parameter in prunable_parameters(model).items()}
     total = sum(map(prod, layers.values()))
+    _check_front(spec, total)
     return Preflight(
         blueprint=blueprint,
         starts={
@@ -119,6 +121,17 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     )
 
 
+def _check_front(spec: JobSpec, weights: int) -> None:
+    """Refuse two sparsities of a front that leave the same number of weights."""
+    for low, high in pairwise(spec.front or ()):
+        if live_total(weights, low) == live_total(weights, high):
+            raise SpecError(
+                f"the sparsities {low:g} and {high:g} both leave {live_total(weights, low):,} of {weights:,} weights; "
+                "leave out one of them.",
+                field="sparsity",
+            )
+
+
 def _can_prune(task: PruningTask) -> bool:
     try:
         PRUNERS[task.spec.method].check(task)
@@ -129,7 +142,7 @@ def _can_prune(task: PruningTask) -> bool:
 
 def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> PruningTask:
     steps = steps_per_epoch(images, spec.data.batch_size)
-    return PruningTask(model, _example(blueprint), spec.sparsity, spec.prune, steps)
+    return PruningTask(model, _example(blueprint), max(spec.front or [spec.sparsity]), spec.prune, steps)
 
 
 def _example(blueprint: Blueprint) -> Tensor:

@@ -43,6 +43,20 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
 )
 """Artifact name, as in ``GET /v1/jobs/{id}/checkpoint`` -> its file."""
 
+POINT_FOLDERS = "sparsity-*"
+"""Pattern of the folders of a front's points. Each holds the checkpoint and the config of one sparsity."""
+POINT_PARTS = ("checkpoint", "config")
+"""Artifacts that each point of a front has of its own."""
+
+
+def point_folder(sparsity: float) -> str:
+    """Name of the folder of a front's point.
+
+    >>> point_folder(0.95)
+    'sparsity-0.95'
+    """
+    return POINT_FOLDERS.replace("*", str(sparsity))
+
 
 def check_writable(folder: Path, size_bytes: int) -> None:
     """Check that a result can be written to ``folder``, and leave nothing behind.

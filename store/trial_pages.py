@@ -34,6 +34,7 @@ STAGES: tuple[str, ...] = (
     "tune_alone",
     "joint",
     "final",
+    "front",
     "report",
 )
 """The stages of a job in the order in which they run: the values of ``safs.events.kinds.Stage``."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from safs.execution.training import Training
-from safs.pipeline.run import Result
+from safs.pipeline.result_stage import Result
 from safs.result_folder import RESULT_FILES
 from store import queue
 from store.artifacts import stored_files

@@ -92,7 +92,7 @@ class StageCosts:
         if not workload.trials.expected:
             return Seconds(0.0, 0.0, 0.0)
         finalists = [FINALISTS[name] for name in self._spec.final.candidates]
-        kinds = finalists if workload.stage is Stage.FINAL else [KINDS[workload.stage]]
+        kinds = finalists if workload.stage in (Stage.FINAL, Stage.FRONT) else [KINDS[workload.stage]]
         paces = [self._paces[kind] for kind in kinds]
         # Pruning in one shot trains nothing, so it traces and compiles no network.
         start_s = _mean(paces, lambda pace: pace.start_s) if workload.epochs.expected else 0.0
@@ -139,7 +139,7 @@ class StageCosts:
     def _report(self) -> Seconds:
         """The time to score all networks on validation and test, and to measure some by layer."""
         pace, final = self._paces[Kind.LEARNABLE], self._spec.final
-        scored = 2 + len(final.candidates) * final.repeats
+        scored = 1 + (1 + len(final.candidates) * final.repeats) * len(self._spec.front or [self._spec.sparsity])
         score_s = (self._validation + self._test) * pace.validation_s + 2 * pace.start_s
         measure_s = self._validation * (pace.validation_s + pace.step.median_s) + pace.start_s
         seconds = scored * score_s * self._in_rounds(scored) + MEASURED * measure_s * self._in_rounds(MEASURED)

@@ -26,13 +26,15 @@ class Stage(StrEnum):
     """Search operators and hyperparameters together, in one space."""
     FINAL = "final"
     """Train the candidates to the end; the best on the validation split is the result."""
+    FRONT = "front"
+    """Train the candidates at the other sparsities of a front, and at those that bisection adds."""
     REPORT = "report"
     """Read the test split, once; write checkpoint, config and report."""
 
     @property
     def section(self) -> str:
         """The section of the job spec that configures the stage."""
-        others = {Stage.TUNE_ALONE: "tune", Stage.DENSE: "train", Stage.PRUNE_SEARCH: "prune"}
+        others = {Stage.TUNE_ALONE: "tune", Stage.DENSE: "train", Stage.PRUNE_SEARCH: "prune", Stage.FRONT: "final"}
         return others.get(self, self.value)
 
 

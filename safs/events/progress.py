@@ -20,6 +20,7 @@ from safs.events.kinds import (
     WorkerLost,
 )
 from safs.spec.final import FinalCandidate
+from safs.spec.front import BISECTIONS, passes_sparsities, pruning_epochs
 from safs.spec.halving import HalvingOptions, halving_cost, hyperband_cost, levels
 from safs.spec.job import JobSpec
 from safs.spec.options import parse_options
@@ -88,19 +89,45 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
     final, finalists = spec.final, spec.final.candidates
     one_shot = FinalCandidate.ONE_SHOT in candidates
     # The one-shot baseline trains as long as gradual pruning and the final training together.
-    all_epochs = final.repeats * (len(finalists) * final.epochs + one_shot * spec.prune.epochs)
+    pruned = sum(_epochs_to_search(spec))
+    all_epochs = final.repeats * (len(finalists) * final.epochs + one_shot * pruned)
     stages = {
         StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
         plan_prune_search(spec.prune): bool(starts_of(spec.prune)),
-        StagePlan(Stage.PRUNE, 1 + one_shot, spec.prune.epochs, spec.prune.epochs): True,
+        _plan_pruning(spec): True,
         plan_search(Stage.ACTIVATIONS, spec.activations): both or operators,
         plan_search(Stage.TUNE, spec.tune): both,
         plan_search(Stage.TUNE_ALONE, spec.tune): FinalCandidate.HYPERPARAMETERS in candidates,
         plan_search(Stage.JOINT, spec.joint): FinalCandidate.JOINT in candidates,
         StagePlan(Stage.FINAL, len(finalists) * final.repeats, final.epochs, all_epochs): True,
+        _plan_front(spec): spec.front is not None,
         StagePlan(Stage.REPORT, 0, 0): True,
     }
     return tuple(stage for stage, runs in stages.items() if runs)
+
+
+def _plan_pruning(spec: JobSpec) -> StagePlan:
+    """The plan of the pruning to all sparsities, and once more in one shot for the baseline."""
+    front = spec.front or [spec.sparsity]
+    trials = len(front) + (FinalCandidate.ONE_SHOT in spec.final.candidates)
+    return StagePlan(Stage.PRUNE, trials, spec.prune.epochs, sum(pruning_epochs(spec.prune, front)))
+
+
+def _epochs_to_search(spec: JobSpec) -> list[int]:
+    """Epochs of each step of the pruning to the sparsity of the search."""
+    front = [one for one in spec.front or [spec.sparsity] if one <= spec.sparsity]
+    steps = pruning_epochs(spec.prune, front)
+    return steps if passes_sparsities(spec.prune) else steps[-1:]
+
+
+def _plan_front(spec: JobSpec) -> StagePlan:
+    """The plan of the points of a front beside the search's; with ``accuracy_floor``, at most so many."""
+    final, front = spec.final, spec.front or [spec.sparsity]
+    trainings = final.repeats * len(set(final.candidates) - {FinalCandidate.ONE_SHOT})
+    extra = BISECTIONS if spec.accuracy_floor is not None else 0
+    points = len(front) - 1 + extra
+    pruning = extra * pruning_epochs(spec.prune, front)[-1]
+    return StagePlan(Stage.FRONT, points * trainings + extra, final.epochs, points * trainings * final.epochs + pruning)
 
 
 def plan_prune_search(prune: PruneSpec) -> StagePlan:

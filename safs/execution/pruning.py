@@ -33,6 +33,8 @@ class PruningRun(Run):
     """A pruning in progress.
 
     Args:
+        context: the dense network's, or that of a network that is pruned already, if the pruning can go on from it
+            (``safs.spec.front.passes_sparsities``).
         device: device to train on, e.g. ``cpu`` or ``cuda``.
     """
 
@@ -71,10 +73,12 @@ class PruningRun(Run):
     def _start(self, context: Context, pruning: Pruning, device: str) -> Generator[EpochMetrics, None, Pruned]:
         pruner = PRUNERS[pruning.spec.method]
         model = context.blueprint.build(pruning.seed, state=None if pruner.from_scratch else context.start)
+        masks = None if context.masks is None else {name: mask.to(device) for name, mask in context.masks.items()}
         trainer = PruningTrainer(
             model.to(device),
             context.data.on(torch.device(device)),
             TrainingSettings(pruning.recipe, pruning.spec.epochs, pruning.seed),
+            masks,
         )
         return pruner.prune(trainer, pruning.sparsity, pruning.spec)
 

@@ -18,20 +18,37 @@ from safs.spec.final import FinalCandidate
 
 def train_finalists(job: JobContext, trainings: Mapping[FinalCandidate, Training], starts: Starts) -> list[Finalist]:
     """The finalists, each trained ``final.repeats`` times, with seeds that follow each other."""
-    final = job.spec.final
-    repeated = {
-        name: [replace(training, seed=training.seed + repeat) for repeat in range(final.repeats)]
-        for name, training in trainings.items()
-    }
-    with job.stage_log.stage(Stage.FINAL, trials=len(repeated) * final.repeats, epochs=final.epochs) as record:
-        finalists = finalists_from(repeated, _trained(job, record, numbered_work(repeated), starts))
+    final, seeds = job.spec.final, with_seeds(job, trainings)
+    with job.stage_log.stage(Stage.FINAL, trials=len(seeds) * final.repeats, epochs=final.epochs) as record:
+        finalists = finalists_from(seeds, _trained(job, record, numbered_work(seeds), starts))
         winner = best_finalist(finalists)
         record.summary = f"{winner.name} has the best validation accuracy, {winner.accuracy:.1%}"
-    for finalist in finalists:
-        if finalist.error is not None:
-            job.stage_log(Note(f"{finalist.name} broke down and cannot be the result: {finalist.error}", "warning"))
+    warn_of_failures(job, finalists)
     _warn_of_chance(job, finalists)
     return finalists
+
+
+def with_seeds(job: JobContext, trainings: Mapping[FinalCandidate, Training]) -> dict[FinalCandidate, list[Training]]:
+    """Each training ``final.repeats`` times, with seeds that follow each other."""
+    return {
+        name: [replace(training, seed=training.seed + repeat) for repeat in range(job.spec.final.repeats)]
+        for name, training in trainings.items()
+    }
+
+
+def train_from(job: JobContext, record: StageRecord, pruned: PrunedNetwork, tasks: Sequence[Task]) -> list[Trained]:
+    """The results of final trainings from ``pruned``, in the order of ``tasks``."""
+    works = [KeyedWork(key_of(start=pruned.start.key, batches=job.batches, work=task.work), task) for task in tasks]
+    data = replace(pruned.start.context.data, precision="float32")
+    return job.executor.train(record, works, replace(pruned.start.context, data=data))
+
+
+def warn_of_failures(job: JobContext, finalists: Sequence[Finalist], where: str = "") -> None:
+    """Warn of each finalist that broke down."""
+    for finalist in finalists:
+        if finalist.error is not None:
+            message = f"{finalist.name}{where} broke down and cannot be the result: {finalist.error}"
+            job.stage_log(Note(message, "warning"))
 
 
 def _trained(job: JobContext, record: StageRecord, tasks: Sequence[Task], starts: Starts) -> list[Trained]:
@@ -40,11 +57,7 @@ def _trained(job: JobContext, record: StageRecord, tasks: Sequence[Task], starts
     for pruned in (starts.chosen, starts.one_shot):
         own = [task for task in tasks if pruned is _start_of(task, starts)]
         if pruned is not None and own:
-            works = [
-                KeyedWork(key_of(start=pruned.start.key, batches=job.batches, work=task.work), task) for task in own
-            ]
-            context = replace(pruned.start.context, data=replace(pruned.start.context.data, precision="float32"))
-            trained = job.executor.train(record, works, context)
+            trained = train_from(job, record, pruned, own)
             results |= {task.candidate.number: each for task, each in zip(own, trained, strict=True)}
     return [results[task.candidate.number] for task in tasks]
 

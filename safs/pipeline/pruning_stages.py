@@ -1,5 +1,6 @@
 """The pruning of a job: the search for a pruned start, the pruning itself, and the one-shot baseline."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,23 @@ from safs.reuse.cached_executor import KeyedWork
 from safs.reuse.keys import key_of
 from safs.search import Strategy, make_strategy
 from safs.spec.final import FinalCandidate
+from safs.spec.front import passes_sparsities, pruning_epochs
 from safs.spec.pruning import PruneSpec
 from safs.spec.starts import comparison_of, one_shot
 from safs.trials import Candidate, Config, Trial, best_trial
+
+
+@dataclass(frozen=True, slots=True)
+class PruningStep:
+    """A pruning to one sparsity, from the dense network or from a network that is pruned already."""
+
+    number: int
+    """Number of its trial within the stage."""
+    sparsity: float
+    spec: PruneSpec
+    """The pruning, with the epochs of this step."""
+    before: int = 0
+    """Epochs of the steps before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +43,16 @@ class PrunedNetwork:
     """A pruned network, and the context and cache key of the trainings that start from it."""
 
     spec: PruneSpec
-    """The pruning that made the network."""
-    network: Network
+    """The pruning that made the network, with the epochs of all of its steps."""
+    sparsity: float
+    trained: Trained
+    """Outcome and network of the last step."""
     start: PrunedStart
+
+    @property
+    def network(self) -> Network:
+        assert self.trained.network is not None
+        return self.trained.network
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +63,19 @@ class Starts:
     """The network that the searches and the final trainings start from."""
     one_shot: PrunedNetwork | None
     """The network pruned in one shot, for the baseline; None if the job does not compare, or ``chosen`` is that one."""
+    front: Mapping[float, PrunedNetwork]
+    """Sparsity -> network, in ascending order; ``chosen`` alone if the job has no front."""
+    dense: PrunedStart
+    """Context and cache key of what begins with the dense network."""
 
 
-def pruning_of(job: JobContext, candidate: FinalCandidate, starts: Starts) -> dict[str, Any]:
-    """The pruning that a final candidate started from, as a section of a spec."""
-    spec = one_shot(job.spec.prune) if candidate == FinalCandidate.ONE_SHOT else starts.chosen.spec
+def pruning_of(job: JobContext, candidate: FinalCandidate, pruned: PrunedNetwork) -> dict[str, Any]:
+    """The pruning that a final candidate started from, as a section of a spec.
+
+    Args:
+        pruned: the network that all candidates but ``one_shot`` start from.
+    """
+    spec = one_shot(job.spec.prune) if candidate == FinalCandidate.ONE_SHOT else pruned.spec
     return spec.model_dump(mode="json", exclude={"search"})
 
 
@@ -55,13 +85,36 @@ def pruned_starts(job: JobContext, dense: KeyedNetwork, context: Context) -> Sta
     Args:
         context: trainings from the dense network.
     """
-    chosen = _best_start(job, dense, context) if job.preflight.starts else job.spec.prune
-    baseline = one_shot(job.spec.prune)
-    specs = [chosen.model_copy(update={"search": None})]
-    if FinalCandidate.ONE_SHOT in job.spec.final.candidates and specs[0] != baseline:
-        specs.append(baseline)
-    pruned = _prune(job, specs, dense, context)
-    return Starts(pruned[0], pruned[1] if len(pruned) > 1 else None)
+    spec, at = job.spec, PrunedStart(context, dense.key)
+    best = _best_start(job, dense, context) if job.preflight.starts else spec.prune
+    chosen, baseline = best.model_copy(update={"search": None}), one_shot(spec.prune)
+    compares = FinalCandidate.ONE_SHOT in spec.final.candidates and chosen != baseline
+    steps = _steps(chosen, spec.front or [spec.sparsity])
+    with job.stage_log.stage(Stage.PRUNE, trials=len(steps) + compares, epochs=chosen.epochs) as record:
+        from_dense = steps[:1] if passes_sparsities(chosen) else steps
+        extra = [PruningStep(len(steps), spec.sparsity, baseline)] if compares else []
+        made = prune(job, record, [*from_dense, *extra], at)
+        front = {pruned.sparsity: pruned for pruned in made[: len(from_dense)]}
+        for step, before in zip(steps[len(from_dense) :], steps[len(from_dense) - 1 :], strict=False):
+            (front[step.sparsity],) = prune(job, record, [step], front[before.sparsity].start)
+        _report(job, record, front[spec.sparsity])
+    return Starts(front[spec.sparsity], made[-1] if compares else None, front, at)
+
+
+def prune(
+    job: JobContext, record: StageRecord, steps: Sequence[PruningStep], start: PrunedStart
+) -> list[PrunedNetwork]:
+    """The networks pruned to exactly the live weights that each step's sparsity leaves, in the order of ``steps``.
+
+    Args:
+        start: the dense network, or the network of the step before.
+
+    Raises:
+        TrainingError: a pruning broke down.
+    """
+    works = [_work(job, step, start) for step in steps]
+    results = job.executor.train(record, works, start.context)
+    return [_pruned(step, work.key, trained, start) for step, work, trained in zip(steps, works, results, strict=True)]
 
 
 def _best_start(job: JobContext, dense: KeyedNetwork, context: Context) -> PruneSpec:
@@ -82,7 +135,7 @@ def _best_start(job: JobContext, dense: KeyedNetwork, context: Context) -> Prune
         prune = starts[str(candidate.config["start"])]
         span = (candidate.horizon or candidate.epochs) - prune.epochs
         training = Training({}, recipe, span, candidate.seed, until=candidate.epochs - prune.epochs)
-        return PrunedTraining(_pruning(job, prune), training)
+        return PrunedTraining(_pruning(job, prune, spec.sparsity), training)
 
     with job.stage_log.stage(Stage.PRUNE_SEARCH, trials=len(starts), epochs=section.epochs) as record:
         key = key_of(
@@ -112,47 +165,45 @@ def _longest(trials: list[Trial]) -> list[Trial]:
     return [trial for trial in sound if trial.candidate.epochs == most]
 
 
-def _pruning(job: JobContext, prune: PruneSpec) -> Pruning:
-    return Pruning(prune, job.spec.sparsity, prune.recipe or recipe_of(job.spec.train), job.spec.seed)
+def _steps(spec: PruneSpec, sparsities: Sequence[float]) -> list[PruningStep]:
+    """The steps of a pruning to ascending sparsities."""
+    steps: list[PruningStep] = []
+    for number, (sparsity, epochs) in enumerate(zip(sparsities, pruning_epochs(spec, sparsities), strict=True)):
+        before = steps[-1].before + steps[-1].spec.epochs if steps and passes_sparsities(spec) else 0
+        steps.append(PruningStep(number, sparsity, spec.model_copy(update={"epochs": epochs}), before))
+    return steps
 
 
-def _prune(job: JobContext, specs: list[PruneSpec], dense: KeyedNetwork, context: Context) -> list[PrunedNetwork]:
-    """The networks pruned to exactly the live weights that the job's sparsity leaves, one for each of ``specs``."""
-    chosen = specs[0]
-    with job.stage_log.stage(Stage.PRUNE, trials=len(specs), epochs=chosen.epochs) as record:
-        works = [_work(job, number, spec, dense) for number, spec in enumerate(specs)]
-        results = job.executor.train(record, works, context)
-        pruned = [
-            _pruned(spec, work.key, trained, context) for spec, work, trained in zip(specs, works, results, strict=True)
-        ]
-        _report(job, record, pruned[0], results[0])
-        return pruned
+def _pruning(job: JobContext, prune: PruneSpec, sparsity: float) -> Pruning:
+    return Pruning(prune, sparsity, prune.recipe or recipe_of(job.spec.train), job.spec.seed)
 
 
-def _work(job: JobContext, number: int, prune: PruneSpec, dense: KeyedNetwork) -> KeyedWork:
-    pruning = _pruning(job, prune)
-    key = key_of(start=dense.key, batches=job.precise_batches, work=pruning)
-    return KeyedWork(key, Task(Candidate(number, {}, prune.epochs, job.spec.seed), pruning))
+def _work(job: JobContext, step: PruningStep, start: PrunedStart) -> KeyedWork:
+    pruning = _pruning(job, step.spec, step.sparsity)
+    key = key_of(start=start.key, batches=job.precise_batches, work=pruning)
+    config: Config = {} if job.spec.front is None else {"sparsity": step.sparsity}
+    return KeyedWork(key, Task(Candidate(step.number, config, step.spec.epochs, job.spec.seed), pruning))
 
 
-def _pruned(prune: PruneSpec, key: str, trained: Trained, context: Context) -> PrunedNetwork:
+def _pruned(step: PruningStep, key: str, trained: Trained, start: PrunedStart) -> PrunedNetwork:
     if trained.network is None:
-        raise TrainingError(f"pruning by {prune.method!r} broke down: {with_advice(trained.outcome)}")
-    return PrunedNetwork(prune, trained.network, PrunedStart(after_pruning(context, trained.network), key))
+        raise TrainingError(f"pruning by {step.spec.method!r} broke down: {with_advice(trained.outcome)}")
+    spec = step.spec.model_copy(update={"epochs": step.before + step.spec.epochs})
+    return PrunedNetwork(spec, step.sparsity, trained, PrunedStart(after_pruning(start.context, trained.network), key))
 
 
-def _report(job: JobContext, record: StageRecord, pruned: PrunedNetwork, trained: Trained) -> None:
+def _report(job: JobContext, record: StageRecord, pruned: PrunedNetwork) -> None:
     """Add the notes of the pruning, and the summary of the stage."""
     if PRUNERS[pruned.spec.method].from_scratch:
         job.stage_log(Note(f"{pruned.spec.method!r} starts from fresh weights; the dense network is for comparison."))
         if (kept := _kept_parameters(job)) is not None:
             job.stage_log(Note(kept))
-    for note in trained.notes:
+    for note in pruned.trained.notes:
         job.stage_log(Note(note))
     sparsity = pruned.network.sparsity()
     record.summary = (
         f"{sparsity.live:,} of {sparsity.weights:,} weights are left, "
-        f"validation accuracy {trained.outcome.metrics['accuracy']:.1%} before fine-tuning"
+        f"validation accuracy {pruned.trained.outcome.metrics['accuracy']:.1%} before fine-tuning"
     )
 
 

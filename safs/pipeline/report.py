@@ -63,9 +63,14 @@ def report(
     stage_log: StageLog,
     table: list[Row],
     winner: Finalist,
+    target: float,
     sparsity: SparsityReport,
 ) -> dict[str, Any]:
-    """The content of report.json, without the measurements by layer and the cost of the job."""
+    """The content of report.json, without the measurements by layer and the cost of the job.
+
+    Args:
+        target: sparsity of the result: the job's, or that of the recommended point of its front.
+    """
     by_name = {row["name"]: row for row in table}
     result, default = by_name[winner.name.value], by_name.get(FinalCandidate.DEFAULT.value)
     return {
@@ -75,14 +80,14 @@ def report(
             "architecture": preflight.blueprint.architecture,
             "identity": preflight.blueprint.identity,
             "dataset": spec.data.dataset,
-            "sparsity": spec.sparsity,
+            "sparsity": target,
             "preset": spec.preset,
             "seed": spec.seed,
         },
         "spec": spec.model_dump(mode="json"),
         "result": winner.name.value,
         "sparsity": {
-            "target": spec.sparsity,
+            "target": target,
             "achieved": sparsity.sparsity,
             "weights": sparsity.weights,
             "live": sparsity.live,

@@ -1,36 +1,30 @@
 """The whole method in one straight line: dense -> prune search -> prune -> searches -> final -> report."""
 
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from safs import checkpoint, data
-from safs.deploy.measure import check_deployable, measure_deployment
-from safs.deploy.source import compared_images
+from safs import data
+from safs.deploy.measure import check_deployable
 from safs.errors import TimeLimitReached, TrainingError
-from safs.estimates import beside_actual, estimate_before_run
+from safs.estimates import estimate_before_run
 from safs.events.faults import NONE, Faults
 from safs.events.kinds import Event, Note, Report, Stage, TrialStarted
 from safs.events.stage_log import StageLog
 from safs.execution.executor import Executor, Task
-from safs.execution.training import Training, score
+from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.models.declared.file import read_state
 from safs.models.weights import load_dense_weights
 from safs.networks import Network
-from safs.pipeline import report
 from safs.pipeline.final_stage import train_finalists
-from safs.pipeline.finalists import Finalist, best_finalist
-from safs.pipeline.layer_metrics import measure
-from safs.pipeline.pruning_stages import Starts, pruned_starts, pruning_of
+from safs.pipeline.front_stage import points_of
+from safs.pipeline.pruning_stages import pruned_starts
+from safs.pipeline.result_stage import Result, write_result
 from safs.pipeline.search_stages import final_trainings
 from safs.pipeline.spaces import Spaces
 from safs.pipeline.state import JobContext, KeyedNetwork, recipe_of, with_advice
 from safs.preflight import Preflight, check
-from safs.report import draw_picture
-from safs.result_folder import NETWORK, PICTURE, REPORT, check_writable
+from safs.result_folder import check_writable
 from safs.reuse.cache import Cache, NoCache
 from safs.reuse.cached_executor import CachedExecutor, KeyedWork
 from safs.reuse.keys import file_hash, fingerprint, key_of
@@ -40,18 +34,6 @@ from safs.trials import Candidate
 
 REPORT_BYTES = 16 * 10**6
 """Room for config, report and picture, beside the checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A finished job."""
-
-    directory: Path
-    """The result folder."""
-    report: dict[str, Any]
-    """Content of report.json."""
-    winner: Training
-    """The final training whose network is the result."""
 
 
 def run_job(
@@ -109,8 +91,9 @@ def run_job(
 
     dense = _dense(job, dense_weights)
     starts = pruned_starts(job, dense, _dense_context(job, start=dense.network))
-    finalists = train_finalists(job, final_trainings(job, starts), starts)
-    return _report(job, dense.network, starts, finalists, out_dir)
+    trainings = final_trainings(job, starts)
+    points = points_of(job, trainings, starts, train_finalists(job, trainings, starts))
+    return write_result(job, dense.network, points, out_dir)
 
 
 def _dense_context(job: JobContext, start: Network | None = None) -> Context:
@@ -165,64 +148,6 @@ def _given_network(job: JobContext, file: Path | None) -> KeyedNetwork | None:
         return KeyedNetwork(
             Network(blueprint, state), key_of(data=job.data_key, model=blueprint, weights=file_hash(file))
         )
-
-
-def _report(job: JobContext, dense: Network, starts: Starts, finalists: list[Finalist], out_dir: Path) -> Result:
-    """Read the test split, write the result folder and verify it. ``out_dir`` gets all of the files or none."""
-    winner = best_finalist(finalists)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".safs-", dir=out_dir) as folder:
-        summary = _write(job, dense, starts, finalists, winner, Path(folder))
-        for file in Path(folder).iterdir():
-            file.replace(out_dir / file.name)
-    if winner.network.blueprint.declared is None:
-        (out_dir / NETWORK.filename).unlink(missing_ok=True)  # from another result
-    return Result(out_dir, summary, winner.training)
-
-
-def _write(
-    job: JobContext, dense: Network, starts: Starts, finalists: list[Finalist], winner: Finalist, folder: Path
-) -> dict[str, Any]:
-    """Write the result files to ``folder``; return the content of report.json."""
-    pruned = starts.chosen.network
-    with job.stage_log.stage(Stage.REPORT) as record:
-        networks = [dense, pruned, *(trained.network for f in finalists for trained in f.trained if trained.network)]
-        size, splits = job.spec.data.batch_size, job.splits
-        scores = {
-            name: job.executor.measure(score, networks, split, size)
-            for name, split in (("validation", splits.validation), ("test", splits.test))
-        }
-        rows = report.rows(finalists, [dense, pruned], scores)
-        measured = report.networks_to_measure(dense, pruned, finalists, winner)
-        measurements = job.executor.measure(measure, list(measured.values()), splits.validation, size)
-        details = {
-            "spec": job.spec.model_dump(mode="json"),
-            "prune": pruning_of(job, winner.name, starts),
-            "recipe": winner.training.recipe.model_dump(mode="json"),
-            "learnable_scalars": winner.training.learnable,
-            "candidate": winner.name,
-            "seeds": {"job": job.spec.seed, "training": winner.best_seed},
-            "in_flight": job.executor.slots,
-            "input": report.input_statistics(job.preflight.blueprint, job.splits.train),
-            "evaluation": next(row for row in rows if row["name"] == winner.name),
-        }
-        checkpoint.save(folder, winner.network, details)
-        verified = checkpoint.verify(folder)
-        deployment = measure_deployment(
-            folder, job.spec.deploy.formats, job.spec.deploy.runtime, compared_images(splits.validation)
-        )
-        for entry in deployment.formats:
-            if entry.error is not None:
-                job.stage_log(Note(f"the result has no export as {entry.format}: {entry.error}", "warning"))
-        record.summary = f"sparsity {verified.sparsity.sparsity:.4%}, verified from the bytes on disk"
-    summary = report.report(job.spec, job.preflight, job.stage_log, rows, winner, verified.sparsity)
-    summary["prune"] = details["prune"]
-    summary["layers"] = dict(zip(measured, map(asdict, measurements), strict=True))
-    summary["deploy"] = asdict(deployment)
-    summary |= beside_actual(job.estimate, job.stage_log, job.before_s)
-    report.write(summary, folder / REPORT.filename)
-    draw_picture(summary, folder / PICTURE.filename)
-    return summary
 
 
 def _with_deadline(report: Report, limit_s: int | None) -> Report:

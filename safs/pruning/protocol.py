@@ -53,6 +53,10 @@ class Trainer(Protocol):
     def steps_per_epoch(self) -> int: ...
 
     @property
+    def masks(self) -> Masks | None:
+        """Masks of a network that is pruned already and that gradual pruning goes on from; None for a dense one."""
+
+    @property
     def example(self) -> Tensor:
         """One image of zeros, [1, channels, height, width], on ``device``."""
 

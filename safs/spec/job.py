@@ -7,18 +7,25 @@ import torch.
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from safs.spec.data import DataSpec
 from safs.spec.deploy import DeploySpec
 from safs.spec.fields import Label, Section, filled
 from safs.spec.final import FinalSpec
+from safs.spec.front import Sparsities, with_front
 from safs.spec.network import ModelSpec
 from safs.spec.presets import fill
 from safs.spec.pruning import PruneSpec
 from safs.spec.resources import ResourcesSpec
 from safs.spec.searches import ActivationsSpec, JointSpec, TuneSpec
 from safs.spec.training import TrainSpec
+
+
+def _or_a_list(schema: dict[str, Any]) -> None:
+    """The field takes a list, too, which the model turns into ``front``."""
+    number = {name: schema.pop(name) for name in ("type", "minimum", "exclusiveMaximum")}
+    schema["anyOf"] = [number, {"type": "array", "items": dict(number), "minItems": 2, "maxItems": 20}]
 
 
 class JobSpec(Section):
@@ -32,8 +39,22 @@ class JobSpec(Section):
 
     model: ModelSpec
     data: DataSpec
-    sparsity: float = Field(ge=0, lt=1)
-    """Fraction of the prunable weights (conv and linear; no biases, no norms) that are exactly zero at the end."""
+    sparsity: float = Field(ge=0, lt=1, json_schema_extra=_or_a_list)
+    """Fraction of the prunable weights (conv and linear; no biases, no norms) that are exactly zero at the end.
+
+    A list is a front: the highest is the sparsity, and the whole list is ``front``.
+    """
+    front: Sparsities | None = None
+    """Sparsities that each get a result, of one dense training and one search. The search runs at ``sparsity``, which
+    is one of them."""
+    accuracy_drop: float | None = Field(None, ge=0, le=1)
+    """Validation accuracy, as a fraction, that the recommended point of the front may lose against the dense network.
+
+    The default is 0.01. The recommended point is the sparsest that loses no more; its files are the job's result.
+    """
+    accuracy_floor: float | None = Field(None, gt=0, lt=1)
+    """Validation accuracy that the recommended point holds. The job adds points to the front, by bisection, to find the
+    highest sparsity that does."""
     preset: Literal["quick", "balanced", "paper"] = "balanced"
     """Budget of the job. The preset fills in what is left out of the sections below."""
     train: TrainSpec
@@ -51,11 +72,29 @@ class JobSpec(Section):
     name: Label | None = None
     """Label for people."""
 
+    @field_validator("front")
+    @classmethod
+    def _search_runs_on_the_front(cls, front: list[float] | None, info: ValidationInfo) -> list[float] | None:
+        sparsity = info.data.get("sparsity")
+        if front is not None and sparsity is not None and sparsity not in front:
+            raise ValueError(f"sparsity, at which the search runs, must be one of front; {sparsity} is not")
+        return front
+
+    @field_validator("accuracy_drop", "accuracy_floor")
+    @classmethod
+    def _points_to_choose_from(cls, accuracy: float | None, info: ValidationInfo) -> float | None:
+        if accuracy is not None and info.data.get("front", "") is None:
+            raise ValueError(f"{info.field_name} chooses a point of a front; give several sparsities")
+        if accuracy is not None and info.data.get("accuracy_drop") is not None:
+            raise ValueError("give either accuracy_drop or accuracy_floor")
+        return accuracy
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        given = with_front(given)
         preset = given.get("preset", "balanced")
         return fill(given, preset) if preset in ("quick", "balanced", "paper") else _sections_present(given)
 

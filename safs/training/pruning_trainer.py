@@ -26,11 +26,15 @@ class PruningTrainer:
     Args:
         model: network on the data's device; trained in place.
         settings: ``epochs`` is the budget of all trainings together. It is published, not enforced.
+        masks: masks of ``model`` if it is pruned already, on the data's device.
     """
 
-    def __init__(self, model: nn.Module, data: TrainingData, settings: TrainingSettings) -> None:
+    def __init__(
+        self, model: nn.Module, data: TrainingData, settings: TrainingSettings, masks: Masks | None = None
+    ) -> None:
         self.model, self.device, self.seed, self.epochs = model, data.device, settings.seed, settings.epochs
         self.steps_per_epoch = steps_per_epoch(len(data.train), data.batch_size)
+        self.masks = masks
         self._data, self._settings = data, settings
         self._trainings = 0
         self._epochs_done = 0

@@ -5,7 +5,8 @@ from typing import Any
 
 from safs.events.kinds import Event
 from safs.execution.serial import SerialExecutor
-from safs.pipeline.run import Result, run_job
+from safs.pipeline.result_stage import Result
+from safs.pipeline.run import run_job
 from safs.spec.job import JobSpec
 from search_spaces import SPACES
 

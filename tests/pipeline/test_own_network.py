@@ -12,7 +12,8 @@ from safs.activations.surgery import rewire
 from safs.errors import CheckpointError
 from safs.events.kinds import Event, Note
 from safs.execution.serial import SerialExecutor
-from safs.pipeline.run import Result, run_job
+from safs.pipeline.result_stage import Result
+from safs.pipeline.run import run_job
 from safs.reuse.cache import FolderCache, NoCache
 from safs.spec.job import JobSpec
 from search_spaces import SPACES

@@ -12,7 +12,8 @@ from safs.errors import Cancelled, TimeLimitReached, TrainingError, WeightsError
 from safs.events.kinds import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
 from safs.execution.serial import SerialExecutor
 from safs.models import build
-from safs.pipeline.run import Result, run_job
+from safs.pipeline.result_stage import Result
+from safs.pipeline.run import run_job
 from safs.spec.job import JobSpec
 from search_spaces import SPACES
 from tests.pipeline.jobs import TINY, Finished

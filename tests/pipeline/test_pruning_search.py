@@ -12,7 +12,8 @@ from safs.events.kinds import Event, Stage, StageDone, StageStarted, TrialDone
 from safs.events.progress import Tracker, plan_stages
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.serial import SerialExecutor
-from safs.pipeline.run import Result, run_job
+from safs.pipeline.result_stage import Result
+from safs.pipeline.run import run_job
 from safs.reuse.cache import FolderCache
 from safs.spec.job import JobSpec
 from safs.spec.starts import starts_of

@@ -10,7 +10,8 @@ import pytest
 from safs.events.kinds import Event, Note, Stage, StageDone, TrialDone, TrialStarted
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.serial import SerialExecutor
-from safs.pipeline.run import Result, run_job
+from safs.pipeline.result_stage import Result
+from safs.pipeline.run import run_job
 from safs.result_folder import CHECKPOINT
 from safs.reuse import keys
 from safs.reuse.cache import Cache, FolderCache, NoCache, Winner

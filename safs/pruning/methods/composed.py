@@ -133,17 +133,25 @@ def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selecto
 
     The pruned weights with the largest gradients come back, as in Evci et al. 2020, arXiv:1911.11134. While the density
     falls no weight comes back, except for single ones under ``uniform`` and ``erk``, whose counts are rounded.
+
+    A network that is pruned already goes on from its sparsity s: the schedule's course from 0 to the final sparsity f
+    becomes one from s to f, which for ``cubic`` is f + (s - f) (1 - t)^3, the published formula with a first sparsity.
     """
     schedule = PRUNING_SCHEDULES[spec.schedule]
     options = pruning_options(spec, schedule.options)
     steps = trainer.epochs * trainer.steps_per_epoch
     every = max(1, steps // UPDATES)
     parameters = prunable_parameters(trainer.model)
-    now, masks = 0.0, _everything(parameters)
+    masks = _everything(parameters) if trainer.masks is None else trainer.masks
+    now = since = _sparsity(masks)
+
+    def wanted_at(progress: float) -> float:
+        own = schedule.sparsity_at(progress, sparsity, options)
+        return own if since == 0 else since + (sparsity - since) * own / sparsity
 
     def update(step: int) -> Masks | None:
         nonlocal now, masks
-        wanted = schedule.sparsity_at((step + 1) / steps, sparsity, options)
+        wanted = wanted_at((step + 1) / steps)
         if (step + 1) % every or wanted == now:
             return None
         scores = scored(trainer, spec, masks)
@@ -152,8 +160,8 @@ def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selecto
         now, masks = wanted, chosen.choose(scores, wanted)
         return masks
 
-    if (first := schedule.sparsity_at(0.0, sparsity, options)) > 0:
-        now, masks = first, chosen.choose(scored(trainer, spec), first)
+    if (first := wanted_at(0.0)) > since:
+        now, masks = first, chosen.choose(scored(trainer, spec, trainer.masks), first)
     yield from trainer.train(trainer.epochs, masks=masks, hooks=Hooks(after_step=update))
     if now != sparsity:
         masks = chosen.choose(scored(trainer, spec, masks), sparsity)
@@ -185,6 +193,10 @@ def with_regrowth(scores: dict[str, Tensor], masks: Masks, gradients: dict[str, 
         name: torch.where(masks[name], score.double(), grown[name] / largest * smallest / 2)
         for name, score in scores.items()
     }
+
+
+def _sparsity(masks: Masks) -> float:
+    return 1 - sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
 
 
 def _is_pattern(spec: PruneSpec) -> bool:

@@ -167,6 +167,21 @@ def test_a_gradual_schedule_follows_its_curve_without_regrowth_and_then_trains_o
     assert all(torch.equal(mask, masks[-1][name]) for name, mask in pruned.masks.items())
 
 
+@pytest.mark.parametrize("distribution", ["global", "uniform"])
+def test_a_network_that_is_pruned_already_goes_on_from_its_sparsity(distribution):
+    first = run(trainer_for(perceptron(), epochs=1), 0.5, spec("cubic", epochs=1, distribution=distribution))
+    trainer = trainer_for(first.model, epochs=2)
+    trainer.masks = first.masks
+
+    pruned = run(trainer, 0.8, spec("cubic", epochs=2, distribution=distribution))
+
+    assert count(trainer.trainings[0].masks) == live(0.5)
+    for update in trainer.updates[:-1]:  # Zhu and Gupta (2017), equation 1
+        assert count(update.masks) == live(0.8 + (0.5 - 0.8) * (1 - (update.step + 1) / 12 / 0.75) ** 3)
+    assert count(pruned.masks) == live(0.8)
+    assert max(came_back(first.masks, pruned.masks).values()) == 0
+
+
 @pytest.mark.parametrize("distribution", ["uniform", "erk"])
 def test_rounded_counts_of_layers_bring_back_one_weight_at_most(distribution):
     trainer = trainer_for(perceptron(), epochs=6)

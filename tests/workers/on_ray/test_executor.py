@@ -13,7 +13,8 @@ from safs.execution.serial import SerialExecutor
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
-from safs.pipeline.run import Result, run_job
+from safs.pipeline.result_stage import Result
+from safs.pipeline.run import run_job
 from safs.search.conductor import Conductor
 from safs.search.random import RandomSearch
 from safs.spec.data import DataSpec

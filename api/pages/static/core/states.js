@@ -13,7 +13,7 @@ const MARKS = {
 };
 export const STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled"];
 export const FINAL = new Set(["succeeded", "failed", "cancelled"]);
-export const STAGES = ["dense", "prune_search", "prune", "activations", "tune", "tune_alone", "joint", "final", "report"];
+export const STAGES = ["dense", "prune_search", "prune", "activations", "tune", "tune_alone", "joint", "final", "front", "report"];
 export const SEARCHES = ["prune_search", "activations", "tune", "tune_alone", "joint"];
 const STAGE_LABELS = {
   dense: "Dense training",
@@ -24,6 +24,7 @@ const STAGE_LABELS = {
   tune_alone: "Tuning alone",
   joint: "Joint search",
   final: "Final trainings",
+  front: "Other sparsities",
   report: "Report",
 };
 

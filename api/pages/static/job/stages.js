@@ -16,6 +16,7 @@ export function plannedStages(spec) {
     tune_alone: wanted.has("hyperparameters"),
     joint: wanted.has("joint"),
     final: true,
+    front: Boolean(spec.front),
     report: true,
   };
   return Object.keys(needed).filter((stage) => needed[stage]);
