@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cli.progress_bars import job_progress
-from cli.tables import comparison_table
+from cli.tables import comparison_table, front_table
 from cli.terminal import print_json, stderr, stdout
 from safs import data
 from safs.data import uploaded
@@ -18,7 +18,7 @@ from safs.events.progress import plan_stages
 from safs.execution.executor import Executor
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
-from safs.report import comparison_rows, deployed, spent
+from safs.report import comparison_rows, deployed, front_rows, spent
 from safs.result_folder import REPORT
 from safs.reuse.cache import FolderCache, NoCache
 from safs.spec.job import JobSpec
@@ -69,6 +69,9 @@ def run_locally(
         print_json(json.loads((result.directory / REPORT.filename).read_text()))
         return
     console.print_uncut(comparison_table(comparison_rows(result.report)))
+    if points := front_rows(result.report):
+        console.print()
+        console.print_uncut(front_table(points))
     for line in deployed(result.report):
         console.print(line, soft_wrap=True)
     if took := spent(result.report):

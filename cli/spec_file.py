@@ -3,7 +3,7 @@
 import codecs
 import re
 import sys
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,17 @@ def with_local_files(spec: Spec, path: str) -> Spec:
         if isinstance(section, dict) and isinstance(file, str):
             spec = spec | {name: section | {key: str(folder / Path(file).expanduser())}}
     return spec
+
+
+def one_or_several(values: Sequence[float] | None) -> float | list[float] | None:
+    """The value of an option that can be repeated: a number if it was given once, None if it was not given.
+
+    >>> one_or_several([0.9]), one_or_several([0.9, 0.99]), one_or_several(None)
+    (0.9, [0.9, 0.99], None)
+    """
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else list(values)
 
 
 def override(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> Spec:

@@ -14,7 +14,8 @@ from safs.client import RemoteJob
 from safs.client.display import network_name
 from safs.events.durations import span
 from safs.events.faults import survived
-from safs.report import ComparisonRow
+from safs.report import ComparisonRow, FrontRow
+from safs.report.deployed import size_text
 
 if TYPE_CHECKING:
     from safs.checkpoint import Verification
@@ -38,6 +39,24 @@ def comparison_table(rows: Sequence[ComparisonRow]) -> Table:
             f"{row.sparsity:.4%}",
             f"{row.live_weights:,} of {row.weights:,}",
             style="bold green" if row.is_result else None,
+        )
+    return table
+
+
+def front_table(rows: Sequence[FrontRow]) -> Table:
+    """The points of a front; the recommended one is marked."""
+    times = any(row.milliseconds is not None for row in rows)
+    table = _table("sparsity", "result", "validation", "test", "live weights", "size", *["ms"] * times, numbers_from=2)
+    for row in rows:
+        table.add_row(
+            f"{'→' if row.is_recommended else ' '} {row.sparsity:.4%}",
+            row.label + (", searched here" if row.is_searched else ""),
+            percent(row.validation_accuracy),
+            percent(row.test_accuracy),
+            f"{row.live_weights:,}",
+            size_text(row.size_bytes),
+            *[f"{row.milliseconds:.3g}" if row.milliseconds is not None else ""] * times,
+            style="bold green" if row.is_recommended else None,
         )
     return table
 
@@ -85,7 +104,7 @@ def job_table(job: RemoteJob) -> Table:
         "state": job.state,
         "network": network_name(spec),
         "data": spec["data"]["dataset"],
-        "sparsity": f"{spec['sparsity']:g}",
+        "sparsity": sparsities(spec),
         "pruning": pruning(spec["prune"]),
         "preset": spec["preset"],
         "seed": str(spec["seed"]),
@@ -112,6 +131,7 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "warnings": " ".join(found["data"]["warnings"]) or None if found.get("data") else None,
         "notes": " ".join(found.get("notes", [])) or None,
         "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
+        "front": sparsities(spec) if spec.get("front") else None,
         "pruning": pruning(spec["prune"]),
         "activations": f"{len(found['sites'])} calls, {len(found['operators'])} candidates at each",
         "will take": found["estimate"]["summary"],
@@ -244,7 +264,7 @@ def _cells(job: RemoteJob) -> dict[str, str | Text]:
         "state": styled(job.state, STATE_STYLES.get(job.state, "")),
         "network": network_name(spec),
         "data": spec["data"]["dataset"],
-        "sparsity": f"{spec['sparsity']:g}",
+        "sparsity": sparsities(spec),
         "test": percent(result.get("test_accuracy")),
     }
 
@@ -280,6 +300,15 @@ def _fitting(columns: dict[str, list[Text]], width: int) -> Table:
 
 def _gpu_hours(hours: float | None) -> str | None:
     return None if hours is None else f"{hours:.2g}"
+
+
+def sparsities(spec: Mapping[str, Any]) -> str:
+    """The sparsity of a job, or those of its front.
+
+    >>> sparsities({"sparsity": 0.99}), sparsities({"sparsity": 0.99, "front": [0.9, 0.99]})
+    ('0.99', '0.9, 0.99')
+    """
+    return ", ".join(f"{one:g}" for one in spec.get("front") or [spec["sparsity"]])
 
 
 def _table(*columns: str, numbers_from: int | None = None) -> Table:

@@ -58,6 +58,15 @@ def point_folder(sparsity: float) -> str:
     return POINT_FOLDERS.replace("*", str(sparsity))
 
 
+def point_part(part: str, sparsity: float) -> str:
+    """Name of the artifact that is ``part`` of a front's point.
+
+    >>> point_part("checkpoint", 0.95)
+    'checkpoint@0.95'
+    """
+    return f"{part}@{sparsity}"
+
+
 def check_writable(folder: Path, size_bytes: int) -> None:
     """Check that a result can be written to ``folder``, and leave nothing behind.
 

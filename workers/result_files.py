@@ -1,11 +1,10 @@
 """The end of a successful job: its files are stored first, then one transaction ends the job and names them."""
 
-from pathlib import Path
 from typing import TypeAlias
 
 from safs.execution.training import Training
 from safs.pipeline.result_stage import Result
-from safs.result_folder import RESULT_FILES
+from safs.result_folder import POINT_PARTS, RESULT_FILES, point_folder, point_part
 from store import queue
 from store.artifacts import stored_files
 from store.crash_points import reach
@@ -20,7 +19,7 @@ Stored: TypeAlias = dict[str, tuple[StoredArtifact, str]]
 
 def file_result(attempt: Attempt, result: Result) -> None:
     """Store the result's files and end the job as succeeded; wait while the database or the object storage is away."""
-    stored = attempt.retry(lambda: _put(attempt, result.directory), "its files")
+    stored = attempt.retry(lambda: _put(attempt, result), "its files")
     result_row = summary(result.report, result.winner)
 
     def end(tx: Transaction) -> None:
@@ -53,9 +52,15 @@ def summary(report: Json, winner: Training) -> Json:
     }
 
 
-def _put(attempt: Attempt, folder: Path) -> Stored:
-    return {
+def _put(attempt: Attempt, result: Result) -> Stored:
+    folder = result.directory
+    stored = {
         name: (attempt.artifacts.put(folder / file.filename), file.media_type)
         for name, file in RESULT_FILES.items()
         if not file.optional or (folder / file.filename).exists()
     }
+    for point in result.report.get("front", ()):
+        for part in POINT_PARTS:
+            file, own = RESULT_FILES[part], folder / point_folder(point["sparsity"])
+            stored[point_part(part, point["sparsity"])] = attempt.artifacts.put(own / file.filename), file.media_type
+    return stored

@@ -1,9 +1,10 @@
 """Result files of a succeeded job, and its exports."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from api.conditional import check_range, not_modified
@@ -13,7 +14,7 @@ from api.exports import artifact_name
 from api.gate.access import Caller
 from api.problems import problem_responses
 from safs.deploy.formats import FORMATS
-from safs.result_folder import CHECKPOINT, CONFIG, NETWORK, PICTURE, REPORT, RESULT_FILES
+from safs.result_folder import CHECKPOINT, CONFIG, NETWORK, PICTURE, REPORT, RESULT_FILES, point_part
 from store import jobs
 from store.artifacts import stored_files
 from store.records import Job, JobArtifact
@@ -54,23 +55,32 @@ _CHECKPOINT, _CONFIG, _REPORT, _PICTURE, _NETWORK = (
     _responses(file.media_type) for file in (CHECKPOINT, CONFIG, REPORT, PICTURE, NETWORK)
 )
 
+PointDep = Annotated[
+    float | None,
+    Query(ge=0, lt=1, description="Sparsity of a point of the job's front; without it, the recommended point."),
+]
+
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=Response)
 
 
 @router.get(
     "/checkpoint", summary="Download the sparse weights (safetensors)", responses=_responses(CHECKPOINT.media_type)
 )
-async def get_checkpoint(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+async def get_checkpoint(
+    services: ServicesDep, caller: CallerDep, request: Request, job_id: str, sparsity: PointDep = None
+) -> Response:
     """Returns the weights under the network's own parameter names; pruned weights are exactly zero.
     `safetensors.torch.load_file` reads the file. They belong to the operators that the configuration names."""
-    return await _respond(services, caller, request, job_id, "checkpoint")
+    return await _respond(services, caller, request, job_id, "checkpoint", sparsity)
 
 
 @router.get("/config", summary="Download the configuration of the network", responses=_CONFIG)
-async def get_config(services: ServicesDep, caller: CallerDep, request: Request, job_id: str) -> Response:
+async def get_config(
+    services: ServicesDep, caller: CallerDep, request: Request, job_id: str, sparsity: PointDep = None
+) -> Response:
     """Returns all that is needed to rebuild the network and to repeat the job: job spec, operators with their scalars,
     hyperparameters, seeds, versions and hashes."""
-    return await _respond(services, caller, request, job_id, "config")
+    return await _respond(services, caller, request, job_id, "config", sparsity)
 
 
 @router.get("/report", summary="Download the report", responses=_REPORT)
@@ -119,14 +129,19 @@ async def get_export(
     return await to_thread.run_sync(_file_response, *args, limiter=services.slow_threads)
 
 
-async def _respond(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
+async def _respond(
+    services: Services, caller: Caller, request: Request, job_id: str, name: str, sparsity: float | None = None
+) -> Response:
     # Hashing a large file takes long, so it must not hold a request thread.
-    args = (services, caller, request, job_id, name)
+    args = (services, caller, request, job_id, name, sparsity)
     return await to_thread.run_sync(_make_response, *args, limiter=services.slow_threads)
 
 
-def _make_response(services: Services, caller: Caller, request: Request, job_id: str, name: str) -> Response:
-    return _file_response(services, request, _find(services, caller, job_id, name), RESULT_FILES[name].filename)
+def _make_response(
+    services: Services, caller: Caller, request: Request, job_id: str, name: str, sparsity: float | None
+) -> Response:
+    found = _find(services, caller, job_id, name, sparsity)
+    return _file_response(services, request, found, RESULT_FILES[name].filename)
 
 
 def _file_response(services: Services, request: Request, artifact: JobArtifact, filename: str) -> Response:
@@ -142,11 +157,15 @@ def _file_response(services: Services, request: Request, artifact: JobArtifact, 
     return file
 
 
-def _find(services: Services, caller: Caller, job_id: str, name: str) -> JobArtifact:
+def _find(services: Services, caller: Caller, job_id: str, name: str, sparsity: float | None) -> JobArtifact:
     job, files = _result(services, caller, job_id, name)
     if name not in files:
         raise _no_result(job, name)
-    return files[name]
+    if sparsity is None or (job.spec.get("front") is None and sparsity == job.spec["sparsity"]):
+        return files[name]
+    if (own := point_part(name, sparsity)) not in files:
+        raise _no_point(job, name, sparsity, files)
+    return files[own]
 
 
 def _find_result(services: Services, caller: Caller, job_id: str, name: str) -> JobArtifact | None:
@@ -164,6 +183,12 @@ def _result(services: Services, caller: Caller, job_id: str, name: str) -> tuple
     if not job.state.is_final:
         raise NotFinishedError(f"job {job_id} is {job.state}; its {name} is available once it has succeeded")
     return job, files
+
+
+def _no_point(job: Job, name: str, sparsity: float, files: Mapping[str, JobArtifact]) -> NoResultError:
+    known = sorted(float(file.partition("@")[2]) for file in files if file.startswith(f"{name}@"))
+    points = ", ".join(map(str, known or [job.spec["sparsity"]]))
+    return NoResultError(f"job {job.id} has no {name} at sparsity {sparsity}; it has {points}")
 
 
 def _no_result(job: Job, name: str) -> NoResultError:

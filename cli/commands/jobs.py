@@ -57,10 +57,10 @@ def show(job: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
       safs show job_01kb2v9zq3n8f4x7c5m2d
       safs show job_01kb2v9zq3n8f4x7c5m2d --json | jq .state
     """
-    from cli.tables import comparison_table, job_table
+    from cli.tables import comparison_table, front_table, job_table
     from cli.terminal import print_json, stdout
     from safs.client import Client
-    from safs.report import comparison_rows, deployed, spent
+    from safs.report import comparison_rows, deployed, front_rows, spent
 
     console = stdout()
     with Client(url) as client:
@@ -73,6 +73,9 @@ def show(job: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
             report = found.report()
             console.print()
             console.print_uncut(comparison_table(comparison_rows(report)))
+            if points := front_rows(report):
+                console.print()
+                console.print_uncut(front_table(points))
             for line in deployed(report):
                 console.print(line, soft_wrap=True)
             if took := spent(report):
@@ -129,6 +132,9 @@ def download(
         str | None,
         typer.Option("--format", "-f", help="Download an export instead: compact, onnx, pt2, torch or c."),
     ] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(help="Point of the job's front to download. By default the recommended one.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another job's result in the folder.")] = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -139,17 +145,21 @@ def download(
     Examples:
       safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-99
       safs download job_01kb2v9zq3n8f4x7c5m2d -o deploy --format onnx
+      safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-95 --sparsity 0.95
       safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-99 --force
     """
+    from cli.errors import CommandError
     from cli.terminal import print_json, stdout
     from safs.client import Client
     from safs.deploy.formats import FORMATS
     from safs.result_folder import RESULT_FILES
 
+    if format is not None and sparsity is not None:
+        raise CommandError("--format exports the recommended point; leave out --sparsity")
     with Client(url) as client:
         found = client.job(job)
         if not force:
-            _refuse_other_result(found, output)
+            _refuse_other_result(found, output, sparsity)
         if format is not None:
             folder, entry = found.export(format, output), FORMATS[format]
             if as_json:
@@ -158,7 +168,7 @@ def download(
                 names = ", ".join(str(folder / name) for name in entry.files)
                 stdout().print(f"{names}: the result as {format}", soft_wrap=True)
             return
-        folder = found.download(output)
+        folder = found.download(output, sparsity=sparsity)
     if as_json:
         paths = {part: folder / file.filename for part, file in RESULT_FILES.items()}
         print_json({part: str(path) for part, path in paths.items() if path.exists()})
@@ -166,8 +176,8 @@ def download(
         stdout().print(f"{folder} is complete; check it with: safs verify {folder}", soft_wrap=True)
 
 
-def _refuse_other_result(job: "RemoteJob", folder: Path) -> None:
-    """Raises CommandError if ``folder`` has result files that are not this job's."""
+def _refuse_other_result(job: "RemoteJob", folder: Path, sparsity: float | None) -> None:
+    """Raises CommandError if ``folder`` has result files that are not this job's, or of another point of its front."""
     import json
 
     from cli.errors import CommandError
@@ -178,7 +188,7 @@ def _refuse_other_result(job: "RemoteJob", folder: Path) -> None:
         return
     config = folder / RESULT_FILES["config"].filename
     try:
-        is_same = json.loads(config.read_bytes()) == job.config()
+        is_same = json.loads(config.read_bytes()) == job.config(sparsity=sparsity)
     except (FileNotFoundError, ValueError):
         is_same = False
     if not is_same:

@@ -20,7 +20,10 @@ def run(
         Path | None,
         typer.Option(help="Your own data: an .npz, a .zip or .tar of pictures, or a folder.", callback=expanded),
     ] = None,
-    sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(help="Fraction of the weights to remove, such as 0.99; repeat it for several sparsities."),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     in_flight: Annotated[
         int | None,
@@ -62,13 +65,13 @@ def run(
     from tempfile import TemporaryDirectory
 
     from cli.own_network import capture_for, with_network
-    from cli.spec_file import override, read_spec, with_local_files
+    from cli.spec_file import one_or_several, override, read_spec, with_local_files
     from safs.spec.job import JobSpec
 
     flags = {
         "data.dataset": None if data is None else "upload",
         "data.upload": None if data is None else str(data),
-        "sparsity": sparsity,
+        "sparsity": one_or_several(sparsity),
         "preset": preset,
     }
     given = override(with_local_files(read_spec(spec), spec) if spec else {}, flags)

@@ -19,7 +19,10 @@ def submit(
             help="Your own data: an .npz, a .zip or .tar of pictures, or a folder; it is uploaded.", callback=expanded
         ),
     ] = None,
-    sparsity: Annotated[float | None, typer.Option(help="Fraction of the weights to remove, such as 0.99.")] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(help="Fraction of the weights to remove, such as 0.99; repeat it for several sparsities."),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="Pruning method, such as magnitude, greg1, rigl; `safs catalog methods` lists all."),
@@ -56,6 +59,7 @@ def submit(
     Examples:
       safs submit --model lenet5 --dataset digits --sparsity 0.99 --preset quick --follow
       safs submit --model resnet18 --dataset cifar10 --sparsity 0.99 --method greg1
+      safs submit --model lenet5 --dataset digits --sparsity 0.9 --sparsity 0.95 --sparsity 0.99
       safs submit --model lenet5 --data parts.npz --sparsity 0.95 --dry-run
       safs submit --spec job.yaml --seed 1
       safs submit --model torchvision/resnet18 --dataset cifar10 --sparsity 0.95 --weights dense.safetensors
@@ -63,14 +67,14 @@ def submit(
     """
     from cli.errors import CommandError
     from cli.own_network import load_network, names_a_file, parsed_input
-    from cli.spec_file import override, read_spec
+    from cli.spec_file import one_or_several, override, read_spec
     from cli.terminal import print_json, stderr, stdout
     from safs.client import Client
 
     flags = {
         "model.architecture": None if names_a_file(model) else model,
         "data.dataset": dataset,
-        "sparsity": sparsity,
+        "sparsity": one_or_several(sparsity),
         "prune.method": method,
         "preset": preset,
         "seed": seed,

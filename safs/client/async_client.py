@@ -137,9 +137,13 @@ class AsyncJob:
         """The trials until now as a pandas DataFrame, as ``RemoteJob.trials_frame``."""
         return await asyncio.to_thread(self.remote.trials_frame, stage)
 
-    async def download(self, directory: str | Path) -> Path:
-        """Downloads the files of the result and returns their folder."""
-        return await asyncio.to_thread(self.remote.download, directory)
+    async def front(self) -> list[Json]:
+        """The points of a job with several sparsities, as ``RemoteJob.front``."""
+        return await asyncio.to_thread(self.remote.front)
+
+    async def download(self, directory: str | Path, *, sparsity: float | None = None) -> Path:
+        """Downloads the files of the result, or of a point of its front, and returns their folder."""
+        return await asyncio.to_thread(self.remote.download, directory, sparsity=sparsity)
 
     async def export(self, format: str, directory: str | Path) -> Path:
         """Downloads the result in another format and returns its folder."""

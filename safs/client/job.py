@@ -14,7 +14,7 @@ from safs.client.errors import JobFailed, ServiceError
 from safs.client.frame import trials_frame
 from safs.client.stream import Event, follow
 from safs.deploy.formats import FORMATS
-from safs.result_folder import REPORT_PAGE, RESULT_FILES
+from safs.result_folder import POINT_PARTS, REPORT_PAGE, RESULT_FILES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -143,27 +143,42 @@ class RemoteJob:
         self.view = self._connection.request("POST", f"/v1/jobs/{self.id}/cancel").json()
         return self
 
-    def config(self) -> Json:
-        """The config of a job that has succeeded: what rebuilds and repeats its result."""
-        return self._connection.get(f"/v1/jobs/{self.id}/config")
+    def config(self, *, sparsity: float | None = None) -> Json:
+        """The config of a job that has succeeded: what rebuilds and repeats its result.
+
+        Args:
+            sparsity: a point of the job's front in place of the recommended one.
+        """
+        params = {} if sparsity is None else {"sparsity": str(sparsity)}
+        return self._connection.get(f"/v1/jobs/{self.id}/config", params)
 
     def report(self) -> Json:
         """The report of a job that has succeeded."""
         return self._connection.get(f"/v1/jobs/{self.id}/report")
 
-    def download(self, directory: str | Path) -> Path:
+    def front(self) -> list[Json]:
+        """The points of a job with several sparsities, as ``front`` in report.json; empty for other jobs."""
+        points: list[Json] = self.report().get("front", [])
+        return points
+
+    def download(self, directory: str | Path, *, sparsity: float | None = None) -> Path:
         """Downloads the files of the result and returns their folder; ``~`` is expanded.
 
         Each file is checked against the service's sha256 and appears under its name when it is complete. A broken
         connection continues where it broke.
 
+        Args:
+            sparsity: a point of the job's front, whose checkpoint and configuration are downloaded in place of those
+                of the recommended point.
+
         Raises:
-            ServiceError: the job has no result (yet), or there is a checksum mismatch.
+            ServiceError: the job has no result (yet), or no such point, or there is a checksum mismatch.
         """
         folder = Path(directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         for part in RESULT_FILES:
-            self._fetch_part(part, folder)
+            at = sparsity if part in POINT_PARTS else None
+            self._fetch_part(part, folder, "" if at is None else f"?sparsity={at}")
         self._fetch_page(folder)
         return folder
 
@@ -200,10 +215,10 @@ class RemoteJob:
             if error.code != "not_found":
                 raise
 
-    def _fetch_part(self, part: str, folder: Path) -> None:
+    def _fetch_part(self, part: str, folder: Path, query: str = "") -> None:
         file = RESULT_FILES[part]
         try:
-            self._fetch(part, folder / file.filename)
+            self._fetch(part + query, folder / file.filename)
         except ServiceError as error:
             if not file.optional or error.code != "no_result":
                 raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from safs.report.comparison import ComparisonRow, comparison_rows
 from safs.report.deployed import draw_sizes, draw_times
+from safs.report.front import draw_accuracy, draw_bytes, draw_milliseconds, front_rows, is_timed
 from safs.report.kept_inputs import draw_inputs
 from safs.report.layers import draw_dead_neurons, draw_gradient_flow
 from safs.report.spent import spent
@@ -38,13 +39,13 @@ _ROW, _BELOW_ROW, _HALF = 3.24, 1.88, 5.77
 def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
     """Draw a report.json to ``path``; its suffix sets the format (.png, .svg, .pdf).
 
-    Reports without measurements by layer, or without a selection of inputs, have fewer panels.
+    Reports without measurements by layer, a selection of inputs or a front have fewer panels.
     """
     # Matplotlib takes most of a second to import, which readers of the comparison should not wait for.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    rows = 2 + ("layers" in report) + ("deploy" in report)
+    rows = 2 + ("layers" in report) + ("deploy" in report) + ("front" in report)
     height = _HEAD + rows * _ROW + (rows - 1) * _BELOW_ROW + _FOOT
     with rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH, height), dpi=110)
@@ -61,11 +62,13 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
         if "layers" in report:
             _draw_layers(figure, report)
         if "deploy" in report:
-            sizes, times = _row(figure, rows - 1, _HALF, _HALF)
+            sizes, times = _row(figure, 2 + ("layers" in report), _HALF, _HALF)
             sizes.set_title("Size of the result")
             draw_sizes(sizes, report["deploy"])
             times.set_title("Time on this CPU")
             draw_times(times, report["deploy"])
+        if "front" in report:
+            _draw_front(figure, rows - 1, report)
         figure.savefig(path)
 
 
@@ -92,6 +95,17 @@ def _draw_layers(figure: "Figure", report: Mapping[str, Any]) -> None:
     draw_gradient_flow(panels[1], report)
     if inputs is not None:
         draw_inputs(panels[2], inputs)
+
+
+def _draw_front(figure: "Figure", number: int, report: Mapping[str, Any]) -> None:
+    """Draw the front over sparsity, bytes and, if all points were timed, milliseconds."""
+    timed = is_timed(front_rows(report))
+    titles = ("Accuracy over sparsity", "Accuracy over bytes", "Accuracy over time")
+    draws = (draw_accuracy, draw_bytes, draw_milliseconds)
+    panels = _row(figure, number, *([3.9] * 3 if timed else [_HALF] * 2))
+    for panel, title, draw in zip(panels, titles, draws, strict=False):
+        panel.set_title(title)
+        draw(panel, report)
 
 
 def _headline(report: Mapping[str, Any]) -> str:

@@ -115,8 +115,10 @@ class ScriptedRunner:
         with self.database.begin() as tx:
             attempts.note_reuse(tx, self.claim.lease, stage, from_job)
 
-    def succeed(self) -> None:
-        stored = {name: (self.store.put(_Bytes(content)), media) for name, (content, media) in FILES.items()}
+    def succeed(self, more: Mapping[str, tuple[bytes, str]] | None = None) -> None:
+        """Ends the job with the files of a result, and ``more``: name -> content and media type."""
+        files = {**FILES, **(more or {})}
+        stored = {name: (self.store.put(_Bytes(content)), media) for name, (content, media) in files.items()}
         with self.database.begin() as tx:
             for name, (artifact, media_type) in stored.items():
                 stored_files.attach(tx, self.claim.lease, name, artifact, media_type)
