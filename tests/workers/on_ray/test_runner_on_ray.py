@@ -10,6 +10,7 @@ import pytest
 
 from safs.checkpoint import verify
 from safs.result_folder import RESULT_FILES
+from safs.spec.job import JobSpec
 from store import events, jobs, queue, trial_pages, trials
 from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
@@ -72,6 +73,29 @@ def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
     assert [event.number for event in stored_events] == list(range(1, len(stored_events) + 1))
     assert [trial.number for trial in tuned] == [0, 1, 2]
     assert [point.epoch for point in curve] == [1]
+
+
+@pytest.mark.exhaustive
+def test_each_point_of_a_front_is_stored_and_passes_verification(
+    database: Database, settings: WorkerSettings, tmp_path: Path
+) -> None:
+    changes = {"sparsity": [0.8, 0.95], "final": {"epochs": 1, "candidates": ["default", "activations"]}}
+    job_id = _submit(database, JobSpec.model_validate(TINY | ALONE | changes).model_dump(mode="json"))
+
+    Runner(settings, database, Event()).run_one()
+
+    assert _job(database, job_id).state == JobState.SUCCEEDED
+    with database.read() as tx:
+        files = stored_files.of_job(tx, job_id)
+        trained = trial_pages.list(tx, job_id, stage="front").items
+    assert [trial.config["candidate"] for trial in trained] == ["default", "activations"]
+    for sparsity in (0.8, 0.95):
+        folder = tmp_path / str(sparsity)
+        folder.mkdir()
+        for part in ("checkpoint", "config"):
+            content = ArtifactStore(settings.artifacts_folder).path(files[f"{part}@{sparsity}"].sha256).read_bytes()
+            (folder / RESULT_FILES[part].filename).write_bytes(content)
+        assert verify(folder).target == sparsity
 
 
 def _run_until(database: Database, settings: WorkerSettings, job_id: str, then: Callable[[Event], None]) -> None:
