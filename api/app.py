@@ -37,6 +37,7 @@ from api.routes import (
     me,
     report_pages,
     results,
+    runners,
     status,
     trials,
     upload_parts,
@@ -154,7 +155,7 @@ def create_app(
     add_pages(app, settings.root_path)
     app.include_router(sign_in_routes(database, sessions, RateLimiter))
     about_jobs = (jobs, trials, importances, events, results, report_pages, uploads, upload_parts, catalog_routes)
-    for routes in (*about_jobs, me, keys, status, health, metrics_routes):
+    for routes in (*about_jobs, me, keys, runners, status, health, metrics_routes):
         app.include_router(routes.router)
     app.include_router(trials.csv_router)
     return app

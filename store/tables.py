@@ -32,6 +32,8 @@ metadata = MetaData(
 )
 
 JsonColumn = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+OrderedJson = JSON(none_as_null=True)
+"""JSON that keeps the order of its keys, unlike JSONB: sites are shown in the order of their calls."""
 
 
 def _one_of(column: str, states: type[StrEnum] | tuple[StrEnum, ...]) -> str:
@@ -56,7 +58,7 @@ jobs = Table(
     Column("created_at", UtcDateTime, nullable=False, default=now()),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
-    Column("result", JsonColumn),
+    Column("result", OrderedJson),
     Column("error", JsonColumn),
     Column("in_flight", Integer),
     Column("program", Text),
@@ -97,7 +99,7 @@ trials = Table(
     Column("job_id", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("stage", Text, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("config", JsonColumn, nullable=False),
+    Column("config", OrderedJson, nullable=False),
     Column("epochs", Integer, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
@@ -145,7 +147,7 @@ events = Table(
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False, default=now()),
-    Column("data", JsonColumn, nullable=False),
+    Column("data", OrderedJson, nullable=False),
 )
 
 artifacts = Table(
@@ -207,6 +209,18 @@ upload_parts = Table(
     Column("incoming_id", Text, ForeignKey("incoming_uploads.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("sha256", Text, ForeignKey("artifacts.sha256"), nullable=False, index=True),
+)
+
+runners = Table(
+    "runners",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("started_at", UtcDateTime, nullable=False, default=now()),
+    Column("seen_at", UtcDateTime, nullable=False, default=now()),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("cluster", Text),
+    Column("resources", JsonColumn, nullable=False),
 )
 
 api_keys = Table(

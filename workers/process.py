@@ -11,6 +11,8 @@ import ray
 from store.session import Database
 from workers.on_ray.import_path import job_config
 from workers.on_ray.local_ray import start_local_ray
+from workers.on_ray.resources import ray_resources
+from workers.presence import Presence
 from workers.runner import Runner
 from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
@@ -32,8 +34,9 @@ def main(settings: WorkerSettings) -> None:
     database = Database(settings.database_url)
     log.info("ready: runner %s", settings.name)
     try:
-        with scratch_folder():
-            Runner(settings, database, stopping, cluster=shared_cluster(settings)).run_forever()
+        cluster = shared_cluster(settings)
+        with scratch_folder(), Presence(settings, database, cluster, ray_resources):
+            Runner(settings, database, stopping, cluster=cluster).run_forever()
     finally:
         database.dispose()
         ray.shutdown()

@@ -19,7 +19,7 @@ PAGES = frozenset({"/", "/new", "/compare", "/health", "/keys", SIGN_IN})
 _PAGE_PREFIXES = ("/jobs/", "/static/")
 ADMIN_PATHS = frozenset({"/metrics"})
 """Paths that need the scope ``admin``, and work while the database is unavailable."""
-_ADMIN_RESOURCES = ("/v1/keys", "/v1/status")
+_ADMIN_RESOURCES = ("/v1/keys", "/v1/runners", "/v1/status")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that need only the scope ``read`` (RFC 9110, section 9.2.1)."""
 

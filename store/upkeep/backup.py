@@ -24,7 +24,7 @@ from store.artifacts.stored_files import ArtifactStore
 from store.clock import UtcDateTime
 from store.errors import ArtifactNotFound
 from store.session import Database, Transaction, read
-from store.tables import artifacts, chores, metadata
+from store.tables import artifacts, chores, metadata, runners
 from store.upkeep.archive import Writer
 
 FORMAT = 1
@@ -89,7 +89,7 @@ def back_up(
     with store.lock.shared(), TemporaryDirectory(prefix="safs-backup-") as scratch:
         made_at = datetime.now(UTC)
         with read(_snapshots(database)) as tx:
-            saved = (table for table in metadata.sorted_tables if table is not chores)
+            saved = (table for table in metadata.sorted_tables if table not in (chores, runners))
             tables = tuple(_dump(tx, table, archive, Path(scratch)) for table in saved)
             count, size_bytes = tx.execute(_SIZE).one()
             hashes = _hashes(tx, Path(scratch))

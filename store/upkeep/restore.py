@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import column, delete, exists, insert, literal, select
+from sqlalchemy import JSON, column, delete, exists, insert, literal, select
 from sqlalchemy import table as light_table
 from sqlalchemy.types import TypeEngine
 
@@ -20,12 +20,12 @@ from store.clock import UtcDateTime, now
 from store.errors import BadBackup
 from store.records import ACTIVE_STATES, Lease
 from store.session import Database, Transaction
-from store.tables import JsonColumn, chores, counters, jobs, metadata
+from store.tables import chores, counters, jobs, metadata, runners
 from store.upkeep.archive import Reader
 from store.upkeep.backup import FORMAT, MANIFEST, MANIFEST_HASH, Manifest, TableDump, artifact_file, table_file
 
 _ROWS_AT_ONCE = 500
-_TYPES: dict[str, TypeEngine[Any] | None] = {"time": UtcDateTime(), "json": JsonColumn, "plain": None}
+_TYPES: dict[str, TypeEngine[Any] | None] = {"time": UtcDateTime(), "json": JSON(none_as_null=True), "plain": None}
 
 
 def read_manifest(archive: Reader) -> Manifest:
@@ -74,8 +74,8 @@ def store_artifacts(
 
 
 def is_empty(tx: Transaction) -> bool:
-    """True if no table has rows, other than the counters and chores of the service itself."""
-    checked = [table for table in metadata.sorted_tables if table not in (chores, counters)]
+    """True if no table has rows, other than the counters, chores and runners of the service itself."""
+    checked = [table for table in metadata.sorted_tables if table not in (chores, counters, runners)]
     return not any(tx.execute(select(exists(select(literal(1)).select_from(table)))).scalar_one() for table in checked)
 
 

@@ -78,7 +78,9 @@ def test_every_endpoint_asks_for_the_scope_that_it_names(app: FastAPI, http: Tes
         refused = http.request(endpoint.method, endpoint.address(), headers=lacking[scope])
         let_in = http.request(endpoint.method, endpoint.address(), headers=having[scope])
 
-        is_for_admins = endpoint.path == "/metrics" or endpoint.path.startswith(("/v1/keys", "/v1/status"))
+        is_for_admins = endpoint.path == "/metrics" or endpoint.path.startswith(
+            ("/v1/keys", "/v1/runners", "/v1/status")
+        )
         assert scope == ("admin" if is_for_admins else ASKED_FOR[endpoint.method])
         assert problem(refused) == (403, "forbidden"), endpoint.path
         assert repr(scope) in refused.json()["detail"]

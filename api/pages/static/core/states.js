@@ -10,6 +10,9 @@ const MARKS = {
   failed: "✕",
   done: "✓",
   interrupted: "⊘",
+  idle: "○",
+  busy: "◔",
+  lost: "✕",
 };
 export const STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled"];
 export const FINAL = new Set(["succeeded", "failed", "cancelled"]);
