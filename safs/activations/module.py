@@ -39,6 +39,11 @@ class Activation(nn.Module):
             return self.operator.plain(x)
         return self.operator.function(x, *(self._parameters[name] for name in self.operator.scalars))
 
+    @property
+    def fixed_at_one(self) -> bool:
+        """True if all scalars are fixed at 1, so that the operator's plain form runs if it has one."""
+        return self._fixed_at_one
+
     def scalars(self) -> dict[str, float]:
         """Current values of the scalars, by name; one host sync for each."""
         return {name: float(value.detach()) for name, value in self.named_parameters(recurse=False)}

@@ -91,13 +91,7 @@ class TrainingRun(Run):
         best = self._session.best
         if self._error is not None or best is None:
             return Outcome(inf, {}, self._spent_s, tuple(self._curve), self._error or "no epoch ended")
-        metrics = {
-            "accuracy": best.metrics.validation_accuracy,
-            "cross_entropy": best.metrics.validation_loss,
-            "epoch": float(best.metrics.epoch),
-        }
-        curve = tuple(self._curve)
-        return Outcome(1.0 - best.metrics.validation_accuracy, metrics, self._spent_s, curve, left=self._left)
+        return outcome_of(best.metrics, self._spent_s, tuple(self._curve), self._left)
 
     def trained(self) -> Trained:
         """The outcome and the best epoch's network, on the CPU."""
@@ -124,15 +118,34 @@ class TrainingRun(Run):
     @property
     def _left(self) -> str | None:
         """Reason to leave the training early, or None; also set at the last epoch before a possible continuation."""
-        session, epochs = self._session, len(self._session.curve)
-        if not self._training.leaves or epochs == self._training.epochs:
-            return None
-        if session.one_class_epochs < LEFT_AFTER or session.steps_done < LEFT_AFTER_STEPS:
-            return None
-        return f"predicts one class only after {epochs} epochs"
+        session = self._session
+        return reason_to_leave(self._training, len(session.curve), session.one_class_epochs, session.steps_done)
 
     def _epoch(self) -> EpochMetrics:
         return self._session.step()
+
+
+def outcome_of(best: EpochMetrics, seconds: float, curve: tuple[EpochMetrics, ...], left: str | None = None) -> Outcome:
+    """The outcome of a training that did not break down, from the metrics of its best epoch."""
+    metrics = {
+        "accuracy": best.validation_accuracy,
+        "cross_entropy": best.validation_loss,
+        "epoch": float(best.epoch),
+    }
+    return Outcome(1.0 - best.validation_accuracy, metrics, seconds, curve, left=left)
+
+
+def reason_to_leave(training: Training, epochs: int, one_class_epochs: int, steps: int) -> str | None:
+    """Reason to leave a training early after ``epochs`` epochs and ``steps`` optimizer steps; None to go on.
+
+    Args:
+        one_class_epochs: number of latest evaluations in a row that predicted a single class.
+    """
+    if not training.leaves or epochs == training.epochs:
+        return None
+    if one_class_epochs < LEFT_AFTER or steps < LEFT_AFTER_STEPS:
+        return None
+    return f"predicts one class only after {epochs} epochs"
 
 
 def score(network: Network, split: Split, batch_size: int, device: str) -> Evaluation:

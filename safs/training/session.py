@@ -118,7 +118,7 @@ class TrainingSession:
             raise Diverged(epoch)
         seconds = time.perf_counter() - started
         metrics = EpochMetrics(epoch, train_loss, scored.cross_entropy, scored.accuracy, learning_rate, seconds)
-        if self.best is None or _rank(metrics) < _rank(self.best.metrics):
+        if self.best is None or rank(metrics) < rank(self.best.metrics):
             self.best = BestEpoch(metrics, self._copy_state())
         self.one_class_epochs = self.one_class_epochs + 1 if scored.predicted_classes == 1 else 0
         self.curve.append(metrics)
@@ -216,6 +216,6 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
     return ceil(samples / batch_size) - lone
 
 
-def _rank(metrics: EpochMetrics) -> tuple[float, float]:
-    """Lower is better."""
+def rank(metrics: EpochMetrics) -> tuple[float, float]:
+    """Sort key of the epochs of a training; the lowest is the best."""
     return -metrics.validation_accuracy, metrics.validation_loss
