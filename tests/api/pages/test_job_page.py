@@ -1,7 +1,9 @@
 """The page of a job in a browser."""
 
+import json
 from collections.abc import Callable
 
+import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
 
@@ -9,6 +11,7 @@ from store import jobs
 from store.records import JobState
 from tests.api.conftest import ScriptedRunner
 from tests.api.pages.conftest import Tab
+from tests.api.pages.test_access import REPORT
 
 
 def open_job(page: Page, url: str, job_id: str) -> None:
@@ -40,6 +43,25 @@ def test_a_running_job_is_patched_in_place(
     expect(tab.page.locator(".badge").first).to_have_text("✓succeeded")
     expect(tab.page.get_by_role("link", name="checkpoint.safetensors")).to_be_visible()
     assert tab.page.evaluate("window.stayed")
+
+
+@pytest.mark.exhaustive
+def test_a_job_with_several_sparsities_lists_its_points_with_their_files(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
+) -> None:
+    job_id = submit(sparsity=[0.9, 0.95])
+    point = {"live": 6_147, "validation_accuracy": 0.9, "test_accuracy": 0.91, "size_bytes": 26_000}
+    front = [point | {"sparsity": sparsity, "recommended": sparsity == 0.95} for sparsity in (0.9, 0.95)]
+    runner.start()
+    runner.succeed({"report": (json.dumps(REPORT | {"front": front}).encode(), "application/json")})
+
+    open_job(tab.page, url, job_id)
+
+    rows = tab.page.get_by_role("region", name="Sparsities").get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(2)).to_contain_text("95%recommended90.0%91.0%6,147")
+    link = rows.nth(2).get_by_role("link", name="checkpoint")
+    expect(link).to_have_attribute("href", f"/v1/jobs/{job_id}/checkpoint?sparsity=0.95")
 
 
 def test_the_reason_of_a_failure_is_shown(

@@ -6,6 +6,7 @@ import { follow, throttled } from "../core/live.js";
 import { activationMapPanel } from "../job/activation_map.js";
 import { curvesPanel } from "../job/curves.js";
 import { effectsPanel } from "../job/effects.js";
+import { frontPanel } from "../job/front.js";
 import { headerPanel } from "../job/header.js";
 import { historyPanel } from "../job/history.js";
 import { keptInputsPanel } from "../job/kept_inputs.js";
@@ -19,10 +20,11 @@ import { trialsPanel } from "../job/trials_table.js";
 import { onView } from "../job/view.js";
 
 const REFRESH_MS = 2000;
-const URGENT = 5;
+const URGENT = 6;
 const PANELS = [
   stagesPanel,
   resultsPanel,
+  frontPanel,
   historyPanel,
   activationMapPanel,
   effectsPanel,
