@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from api.server import Server, make_server
 from api.settings import ApiSettings
+from safs.errors import ExportError
 from store import api_keys, attempts, events, queue, trials
 from store.api_keys import KeyLimits, Scope
 from store.artifacts import stored_files
@@ -189,6 +190,16 @@ def app(settings: ApiSettings) -> Any:
     from api.app import create_app
 
     return create_app(settings)
+
+
+@pytest.fixture
+def no_exports(app: Any) -> None:
+    """The app refuses every export at once, as the files of ``ScriptedRunner`` hold no network; no process starts."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise ExportError("the checkpoint is not a network")
+
+    app.state.services.exports._exporter = refuse
 
 
 def from_this_machine(app: Any) -> TestClient:

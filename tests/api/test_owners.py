@@ -33,6 +33,7 @@ def upload_id(http: TestClient, make_key: MakeKey) -> str:
     return found
 
 
+@pytest.mark.usefixtures("no_exports")
 def test_every_endpoint_about_a_job_or_an_upload_of_somebody_else_answers_as_if_it_were_not_there(
     app: FastAPI, http: TestClient, make_key: MakeKey, job_id: str, upload_id: str
 ) -> None:
@@ -55,7 +56,7 @@ def test_every_endpoint_about_a_job_or_an_upload_of_somebody_else_answers_as_if_
             # Results of named networks have no network.json, and the files of this one cannot be exported.
             without = {"/v1/jobs/{job_id}/network": 404, "/v1/jobs/{job_id}/exports/{format}": 422}
             expected = {without[endpoint.path]} if endpoint.path in without else {200, 409}
-            for key in (owner, admin):
+            for key in (owner, admin) if accept == "application/json" else ():
                 assert ask(theirs, key).status_code in expected, endpoint.path
         tested += 1
 

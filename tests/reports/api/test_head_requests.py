@@ -15,6 +15,7 @@ from tests.api.endpoints import endpoints
 VARYING = {"date", "x-request-id"}
 
 
+@pytest.mark.usefixtures("no_exports")
 def test_every_address_with_get_answers_head_with_the_same_status_and_headers(
     app: FastAPI, http: TestClient, submit: Callable[..., str], runner: Any
 ) -> None:
