@@ -1,11 +1,12 @@
 """The addresses of the pages, and of their scripts and style sheets."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
@@ -50,17 +51,22 @@ def add_pages(app: FastAPI, root_path: str = "") -> None:
         root_path: prefix under which browsers find the service.
     """
     static = read_static_files()
-    environment = Environment(
-        loader=PackageLoader("api.pages"), autoescape=select_autoescape(default=True), undefined=StrictUndefined
-    )
-    environment.globals |= {"address": static.address, "root": root_path, "version": version("safs-service")}
+    shared = {"address": static.address, "root": root_path, "version": version("safs-service")}
     router = APIRouter(include_in_schema=False)
     for path, page in _PAGES.items():
         assert path == JOB_PAGE or path in PAGES, f"{path} would need a key"
-        html = environment.get_template("page.html").render(page=page, modules=static.modules(page.script))
+        html = _template().render(shared, page=page, modules=static.modules(page.script))
         router.add_api_route(path, _serve_page(html), methods=["GET"], name=page.script)
     router.add_api_route("/static/{wanted}/{name:path}", _serve_files(static), methods=["GET"], name="static file")
     app.include_router(router)
+
+
+@cache
+def _template() -> Template:
+    """The template of all pages; compiling it takes most of the time of ``add_pages``."""
+    loader = PackageLoader("api.pages")
+    environment = Environment(loader=loader, autoescape=select_autoescape(default=True), undefined=StrictUndefined)
+    return environment.get_template("page.html")
 
 
 def _serve_page(html: str) -> Any:
