@@ -60,7 +60,14 @@ def test_the_client_and_its_commands_import_nothing_of_the_server(modules: str) 
 
 
 @pytest.mark.parametrize(
-    "command", [("jobs",), ("catalog",), ("submit", "--model", "mlp"), ("show", "job_1"), ("watch", "job_1")]
+    "command",
+    [
+        ("submit", "--model", "mlp"),
+        *(
+            pytest.param(command, marks=pytest.mark.exhaustive)
+            for command in (("jobs",), ("catalog",), ("show", "job_1"), ("watch", "job_1"))
+        ),
+    ],
 )
 def test_commands_that_talk_to_a_service_get_as_far_as_its_address(command: tuple[str, ...]) -> None:
     done = run(MAIN, *command, "--url", "http://127.0.0.1:9")

@@ -37,8 +37,8 @@ _HEADERS = {
 }
 
 
-def _responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's ``responses`` of an endpoint that sends a file of one of these types."""
+def _responses(*media_types: str, problems: tuple[str, ...] = ()) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's ``responses`` of an endpoint that sends a file of these types; ``problems`` join the usual ones."""
     whole = {kind: {"schema": _OBJECT if kind == CONFIG.media_type else _BYTES} for kind in media_types}
     return {
         200: {"description": "The file.", "content": whole, "headers": _HEADERS},
@@ -47,12 +47,14 @@ def _responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
             "content": {kind: {"schema": _BYTES} for kind in media_types},
         },
         304: {"description": "If-None-Match names this content."},
-        **problem_responses(*_FILE_PROBLEMS),
+        **problem_responses(*_FILE_PROBLEMS, *problems),
     }
 
 
-_CHECKPOINT, _CONFIG, _REPORT, _PICTURE, _NETWORK = (
-    _responses(file.media_type) for file in (CHECKPOINT, CONFIG, REPORT, PICTURE, NETWORK)
+_REPORT, _PICTURE, _NETWORK = (_responses(file.media_type) for file in (REPORT, PICTURE, NETWORK))
+_CHECKPOINT, _CONFIG = (
+    _responses(file.media_type, problems=("invalid_request",))
+    for file in (CHECKPOINT, CONFIG)  # a wrong `sparsity`
 )
 
 PointDep = Annotated[
@@ -63,9 +65,7 @@ PointDep = Annotated[
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], default_response_class=Response)
 
 
-@router.get(
-    "/checkpoint", summary="Download the sparse weights (safetensors)", responses=_responses(CHECKPOINT.media_type)
-)
+@router.get("/checkpoint", summary="Download the sparse weights (safetensors)", responses=_CHECKPOINT)
 async def get_checkpoint(
     services: ServicesDep, caller: CallerDep, request: Request, job_id: str, sparsity: PointDep = None
 ) -> Response:

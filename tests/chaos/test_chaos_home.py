@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.resume.attempts import ROOT
 
 
+@pytest.mark.exhaustive  # It starts a service, for `make chaos` alone.
 def test_a_folder_of_another_version_is_refused_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("another")
 

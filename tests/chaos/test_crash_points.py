@@ -92,6 +92,9 @@ def test_a_job_whose_runner_dies_at_a_crash_point_ends_as_if_nothing_had_happene
     assert (job.attempt, job.runners_lost) == (claims, claims - 1)
 
 
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"], indirect=True
+)
 def test_a_job_whose_runners_die_at_each_crash_point_in_turn_ends_as_if_nothing_had_happened(
     home: Home, undisturbed: Ended
 ) -> None:

@@ -30,7 +30,10 @@ def test_every_operator_is_the_same_in_c(tmp_path: Path, first: int) -> None:
     assert export(folder, "c", tmp_path / "out").equality.relative_difference < 1e-5
 
 
-@pytest.mark.parametrize("name", [*NETWORKS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "narrow" else pytest.mark.exhaustive) for name in NETWORKS],
+)
 def test_every_kind_of_network_is_the_same_in_c(tmp_path: Path, name: str) -> None:
     folder = write_result(tmp_path / "result", NETWORKS[name], ("swish", "relu"), 0.99, "erk")
 

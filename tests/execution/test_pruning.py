@@ -92,7 +92,7 @@ CASES = [
     *(Case(architecture, method, "filter") for architecture in SMALL for method in ("magnitude", "greg1")),
     *(Case("lenet5", "magnitude", granularity) for granularity in ("input_channel", "column", "row")),
     *(Case(architecture, "magnitude", "2:4", 0.5) for architecture in SMALL),
-    Case("resnet18", "magnitude"),
+    pytest.param(Case("resnet18", "magnitude"), marks=pytest.mark.exhaustive),
 ]
 every_case = pytest.mark.parametrize(
     "case", CASES, ids=lambda case: "-".join(filter(None, (case.architecture, case.method, case.granularity)))

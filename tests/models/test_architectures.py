@@ -10,7 +10,10 @@ def prunable_weights(model: nn.Module) -> int:
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
 
-@pytest.mark.parametrize(("channels", "image_size"), [(3, 8), (1, 28), (3, 32), (1, 64)])
+@pytest.mark.parametrize(
+    ("channels", "image_size"),
+    [(3, 8), *(pytest.param(*shape, marks=pytest.mark.exhaustive) for shape in ((1, 28), (3, 32), (1, 64)))],
+)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_accepts_its_nearest_input_and_has_gradients(name, image_size, channels):
     shape = input_for(name, channels, image_size)

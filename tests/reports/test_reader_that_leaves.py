@@ -37,7 +37,8 @@ def hang_up_ends() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("hang_up_ends")
-@pytest.mark.parametrize("ending", [signal.SIGHUP, pytest.param(signal.SIGTERM, marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive  # It starts a whole service, as tests/cli/commands/test_up.py does.
+@pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGTERM])
 def test_a_service_whose_reader_left_keeps_its_logs_and_ends_in_order(ending: signal.Signals, tmp_path: Path) -> None:
     port, home = free_port(), tmp_path / "home"
     command = [sys.executable, "-m", "cli", "up", "--port", str(port), "--home", str(home)]

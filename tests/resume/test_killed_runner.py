@@ -24,7 +24,7 @@ DEATHS = ((2, False), (5, True))
 """(number of finished trials at which an attempt dies, True if it dies before they are committed)."""
 SEVERAL_IN_FLIGHT = ("lahc", "smac", "asha")
 """Strategies whose proposals depend on a state, on a model, and on promotions."""
-USUAL = {("lahc", 1), ("asha", 1), ("tpe", 1), ("smac", 3)}
+USUAL = {("lahc", 1), ("asha", 1), ("smac", 3)}
 """(strategy, trials in flight) of ``make test``: one of each kind, and one with several trials in flight.
 
 ``tests/search/test_resume.py`` replays all strategies in one process."""

@@ -81,7 +81,10 @@ def assert_same_outputs(one: nn.Module, other: nn.Module, shape: tuple[int, ...]
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.exhaustive if name in ("densenet", "vgg16") else ()) for name in NETWORKS],
+)
 def test_the_smaller_network_computes_what_the_masked_one_does(name):
     build, shape, sparsity = NETWORKS[name]
     model, example = trained_looking(build), torch.zeros(1, *shape)

@@ -292,6 +292,7 @@ def test_a_layer_of_too_many_positions_is_refused_before_they_are_listed():
         find_groups(model, torch.zeros(1, 1, 1024, 1024))
 
 
+@pytest.mark.exhaustive  # The limit itself is tested by resnet18.
 def test_densenet_121_takes_far_fewer_steps_than_the_limit():
     """A release of torch-pruning that evades the count, or needs many more steps, fails here."""
     dependency_groups(on_meta("torchvision/densenet121"), torch.zeros(1, 3, 32, 32), steps := Steps(STEP_LIMIT))

@@ -147,6 +147,7 @@ def test_nothing_is_probed_without_a_gpu_or_with_a_given_gpu_share(nodes: tuple[
     assert measured_share(spec, DIGITS, LENET5, nodes, _nothing) is None
 
 
+@pytest.mark.exhaustive  # The next test starts a probe on Ray, too.
 @pytest.mark.usefixtures("local_ray")
 def test_the_probe_runs_on_ray_and_reports_its_result_or_its_failure() -> None:
     def share(kernels_s: float) -> tuple[float | None, str]:

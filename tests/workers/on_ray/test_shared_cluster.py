@@ -1,7 +1,7 @@
 """Runs the tests of ``shared_cluster.py``, each in a pytest process of its own.
 
 A second process can join only the Ray that a process has started first: Ray hands its token down to child processes
-once.
+once. Each starts a cluster, two runners and their workers; tests/store/test_core_queue.py tests the order itself.
 """
 
 import os
@@ -14,14 +14,12 @@ from tests.resume.attempts import ROOT
 from tests.workers.on_ray import shared_cluster
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "name",
     [
         shared_cluster.test_a_job_that_was_claimed_second_waits_visibly_until_the_first_has_its_cores.__name__,
-        pytest.param(
-            shared_cluster.test_a_waiting_job_goes_on_when_the_runner_before_it_has_died.__name__,
-            marks=pytest.mark.exhaustive,
-        ),
+        shared_cluster.test_a_waiting_job_goes_on_when_the_runner_before_it_has_died.__name__,
     ],
 )
 def test_cores_go_to_jobs_in_the_order_of_their_claims(name: str) -> None:
