@@ -53,7 +53,8 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
         figure.text(_LEFT / _WIDTH, 1 - 0.83 / height, _subtitle(report), fontsize=12, color=DARK)
         figure.text(_LEFT / _WIDTH, 1 - 1.05 / height, _size_and_cost(report), fontsize=11, color=GREY)
         for panel, draw in zip(_row(figure, 0, _HALF, _HALF), _searches_of(report), strict=True):
-            draw(panel, report)
+            draw(panel, _at_the_search(report))
+            _name_sparsity(panel, report)
         sites, comparison = _row(figure, 1, _HALF, _HALF)
         sites.set_title("Activation chosen at each layer")
         _draw_sites(sites, report["sites"])
@@ -70,6 +71,18 @@ def draw_picture(report: Mapping[str, Any], path: str | Path) -> None:
         if "front" in report:
             _draw_front(figure, rows - 1, report)
         figure.savefig(path)
+
+
+def _at_the_search(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The report with the rows of the sparsity at which the search ran, if that is not the recommended one."""
+    searched = next((point for point in report.get("front", ()) if point["searched"]), None)
+    return report if searched is None else {**report, "rows": searched["rows"], "result": searched["result"]}
+
+
+def _name_sparsity(axes: "Axes", report: Mapping[str, Any]) -> None:
+    """Add the sparsity of the search to the axis, if the job has several."""
+    if "front" in report:
+        axes.set_xlabel(f"{axes.get_xlabel()}; at {100 * report['spec']['sparsity']:g}%")
 
 
 def _row(figure: "Figure", number: int, *widths: float) -> list["Axes"]:

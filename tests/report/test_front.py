@@ -65,3 +65,4 @@ def test_the_picture_shows_the_front_over_each_cost_that_was_measured(
         "Accuracy over time",
     ][:panels]
     assert "95% (recommended)" in text
+    assert sum(one.endswith("; at 99%") for one in text) == 2  # the panels of the searches
