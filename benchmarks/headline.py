@@ -35,7 +35,7 @@ from benchmarks.searches.variants import OURS, PAPER, VARIANTS
 from benchmarks.searches.versions import write_version
 from cli.progress_bars import job_progress
 from safs.errors import SafsError
-from safs.events.progress import plan_stages
+from safs.events.plan import plan_stages
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job
 from safs.reuse.cache import FolderCache

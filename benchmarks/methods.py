@@ -33,7 +33,7 @@ from benchmarks.comparison.picture import draw
 from benchmarks.comparison.run_cells import CellRunner
 from benchmarks.comparison.tables import write_tables
 from cli.progress_bars import job_progress
-from safs.events.progress import plan_stages
+from safs.events.plan import plan_stages
 
 SPARSITIES = (0.99, 0.95, 0.999, 0.9, 0.98, 0.995)
 """Sparsities in the order in which they are measured, so that an incomplete run is useful."""

@@ -13,7 +13,7 @@ from cli.progress_bars import job_progress
 from cli.terminal import stderr
 from safs.client import Event, RemoteJob
 from safs.events.kinds import event_from
-from safs.events.progress import plan_stages
+from safs.events.plan import plan_stages
 from safs.spec.job import JobSpec
 
 INTERRUPTED = 130

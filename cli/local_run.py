@@ -14,7 +14,7 @@ from safs import data
 from safs.data import uploaded
 from safs.data.preview import preview
 from safs.events.kinds import Event
-from safs.events.progress import plan_stages
+from safs.events.plan import plan_stages
 from safs.execution.executor import Executor
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.run import run_job

@@ -10,7 +10,8 @@ from rich.progress import Progress as Bars
 
 from cli.terminal import visible
 from safs.events.kinds import Event, Note, Stage, StageDone, StageStarted, TrialDone
-from safs.events.progress import Progress, StagePlan, Tracker
+from safs.events.plan import StagePlan
+from safs.events.progress import Progress, Tracker
 
 STAGE_TITLES = {
     Stage.DENSE: "train dense",

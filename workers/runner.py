@@ -11,7 +11,8 @@ from threading import Event
 from safs.data import uploaded
 from safs.errors import Cancelled
 from safs.events.faults import Faults
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.pipeline.run import run_job
 from safs.preflight import check
 from safs.reuse.keys import code_version

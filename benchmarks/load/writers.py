@@ -9,7 +9,8 @@ import time
 
 from benchmarks.load.rows import SPEC
 from safs.events.kinds import EpochDone, Stage, StageStarted, TrialDone, TrialStarted
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.spec.job import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
 from store import queue

@@ -5,7 +5,7 @@ from math import ceil
 
 from safs.estimates.asha_counts import asha_costs
 from safs.events.kinds import Stage
-from safs.events.progress import StagePlan, plan_stages
+from safs.events.plan import StagePlan, plan_stages
 from safs.search import STRATEGIES
 from safs.spec.halving import HalvingOptions, levels
 from safs.spec.job import JobSpec

@@ -16,7 +16,7 @@ from benchmarks.searches.reading import Run, read, run_of
 from benchmarks.searches.tables import BEGIN, END, tables, write_tables
 from benchmarks.searches.variants import OURS, PAPER, PAPER_TRIALS, VARIANTS, frugal_epochs
 from benchmarks.searches.versions import MixedVersions, Version, read_version, write_version
-from safs.events.progress import plan_stages
+from safs.events.plan import plan_stages
 from safs.reuse.keys import code_version
 from safs.spec.data import DataSpec
 from safs.spec.job import JobSpec

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cli.progress_bars import job_progress
 from safs.events.kinds import EpochDone, Event, Note, Stage, StageDone, StageStarted, TrialDone
-from safs.events.progress import StagePlan
+from safs.events.plan import StagePlan
 from safs.trials import Candidate, EpochMetrics, Outcome
 
 PLAN = (StagePlan(Stage.DENSE, 1, 2), StagePlan(Stage.ACTIVATIONS, 8, 1), StagePlan(Stage.REPORT, 0, 0))

@@ -6,7 +6,7 @@ import pytest
 
 from safs.estimates import Count, workload
 from safs.events.kinds import Stage
-from safs.events.progress import plan_stages
+from safs.events.plan import plan_stages
 from safs.spec.job import JobSpec
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}

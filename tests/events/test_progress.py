@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safs.events.kinds import EpochDone, Event, Note, Pulse, Stage, StageDone, StageStarted, TrialDone, TrialStarted
-from safs.events.progress import StagePlan, Tracker, plan_stages
+from safs.events.plan import StagePlan, plan_stages
+from safs.events.progress import Tracker
 from safs.spec.job import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome
 

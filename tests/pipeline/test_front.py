@@ -10,7 +10,8 @@ import pytest
 from safs.checkpoint import verify
 from safs.errors import SpecError, TimeLimitReached
 from safs.events.kinds import Event, Stage, StageStarted, TrialDone
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.result_stage import Result
 from safs.pipeline.run import run_job

@@ -9,7 +9,8 @@ import pytest
 from safs.checkpoint import verify
 from safs.errors import TimeLimitReached
 from safs.events.kinds import Event, Stage, StageDone, StageStarted, TrialDone
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.result_stage import Result

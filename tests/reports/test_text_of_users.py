@@ -11,7 +11,7 @@ from cli.terminal import SafeConsole
 from safs.client import RemoteJob
 from safs.client.connection import Backoff, Connection
 from safs.events.kinds import Note, Stage, StageDone, StageStarted
-from safs.events.progress import StagePlan
+from safs.events.plan import StagePlan
 
 NAME = "data [/srv/run7] [red]\x1b[31m:smile:\u202e"
 SHOWN = "data [/srv/run7] [red]\\x1b[31m:smile:\\u202e"

@@ -19,7 +19,8 @@ from safs.events.kinds import (
     WorkerLost,
     event_kind,
 )
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.reuse.cached_executor import THIS_JOB
 from safs.spec.job import JobSpec

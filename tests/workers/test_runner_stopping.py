@@ -7,7 +7,8 @@ from threading import Event
 import pytest
 
 from safs.events.kinds import Note
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.spec.job import JobSpec
 from store import queue
 from store.errors import DatabaseUnavailable, LeaseLost

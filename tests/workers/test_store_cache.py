@@ -9,7 +9,8 @@ import pytest
 
 from safs.errors import Cancelled
 from safs.events.kinds import Stage, TrialDone, TrialStarted
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.training import Training
 from safs.reuse.cache import Cache, CachedOutput, Winner

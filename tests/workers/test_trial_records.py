@@ -5,7 +5,8 @@ from math import inf, nextafter
 import pytest
 
 from safs.events.kinds import Stage, TrialDone
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.spec.job import JobSpec
 from safs.trials import Candidate, EpochMetrics, Outcome, Trial
 from store import trials

@@ -15,7 +15,8 @@ from safetensors.numpy import save
 
 from migrations import head_revision, upgrade
 from safs.events.kinds import Stage, StageStarted, event_data, event_kind
-from safs.events.progress import Tracker, plan_stages
+from safs.events.plan import plan_stages
+from safs.events.progress import Tracker
 from safs.spec.job import JobSpec
 from store import api_keys, attempts, counters, events, idempotency, incoming, outputs, queue, trials, uploads
 from store.api_keys import Scope
