@@ -12,10 +12,18 @@ from store.errors import InvalidPageToken
 from store.records import Page
 
 Item = TypeVar("Item")
+
+
+class FreeText(str):
+    """A part of a key that a user wrote, of at most 64 letters. Other texts are words of ours."""
+
+
 Part = str | int | float
 Key = tuple[Part, ...]
 
-_LONGEST_TOKEN = 200
+_LONGEST_TOKEN = 1200
+_LONGEST_TEXT = 64
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[a-z0-9_]{1,64}")
 
 
@@ -53,6 +61,8 @@ def _token(kind: str, key: Key) -> str:
 
 def _is_part(value: object, kind: type) -> bool:
     match value:
+        case str() if kind is FreeText:
+            return len(value) <= _LONGEST_TEXT and "\0" not in value and not _SURROGATES.search(value)
         case str():
             return kind is str and _WORD.fullmatch(value) is not None
         case int():

@@ -1,6 +1,6 @@
 """Jobs: submit, list, get, cancel."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request, Response
@@ -18,6 +18,7 @@ from api.submission import check, enqueue, idempotent_request, stored_answer, un
 from store import jobs, queue
 from store.api_keys import OWNER_PATTERN
 from store.idempotency import Answer
+from store.job_orders import JobOrder
 from store.records import JobState
 
 CLIENT_CLOSED_REQUEST = 499
@@ -45,7 +46,6 @@ REFUSALS = (
     "unknown_upload",
 )
 
-JobOrder = Literal["newest", "oldest"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -144,7 +144,14 @@ def list_jobs(
             description="Return only jobs whose name contains this text, in any case, or whose id begins with it.",
         ),
     ] = None,
-    order: Annotated[JobOrder, Query(description="Order of the list; a page token is valid for one order.")] = "newest",
+    order: Annotated[
+        JobOrder,
+        Query(
+            description="Order of the list; a minus means the largest first. `accuracy` and `gain` are those of "
+            "results, on the test split where it was measured. Jobs without the value come last. A page token is "
+            "valid for one order."
+        ),
+    ] = JobOrder.NEWEST,
     limit: Limit = 50,
     page_token: PageToken = None,
 ) -> Response:
@@ -161,7 +168,7 @@ def list_jobs(
             owner=owner or caller.visible_owner,
             network=network,
             text=text,
-            oldest_first=order == "oldest",
+            order=order,
             limit=limit,
             page_token=page_token,
         )

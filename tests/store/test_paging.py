@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.errors import InvalidPageToken
-from store.paging import Key, key_of, page_of
+from store.paging import FreeText, Key, key_of, page_of
 
 
 def token_of(value: object) -> str:
@@ -71,3 +71,20 @@ def test_very_long_token_is_refused_and_shown_in_part() -> None:
         key_of("trials", nested, (str, int))
 
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("text", ["x" * 65, "nul\0", "\ud800", 7, None])
+def test_a_free_text_that_no_database_would_take_is_refused(text: object) -> None:
+    with pytest.raises(InvalidPageToken):
+        key_of("jobs_by_name", token_of(["jobs_by_name", text]), (FreeText,))
+
+
+@settings(deadline=None, max_examples=50)
+@given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=64))
+def test_a_free_text_comes_back_as_it_was(text: str) -> None:
+    rows: list[Key] = [(text,), ("next",)]
+
+    token = page_of("jobs_by_name", rows, limit=1, key=lambda row: row).next_token
+
+    assert token is not None
+    assert key_of("jobs_by_name", token, (FreeText,)) == (text,)

@@ -55,6 +55,36 @@ def test_filters_are_part_of_the_address(tab: Tab, url: str, submit: Callable[..
     expect(tab.page.get_by_text("No job fits these filters.")).to_be_visible()
 
 
+def test_a_column_sorts_all_jobs_and_the_list_says_what_was_reused(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
+) -> None:
+    source = submit(name="source", sparsity=0.9)
+    runner.start()
+    runner.succeed()
+    submit(name="another", sparsity=0.99)
+    follower = submit(name="follower", sparsity=0.95)
+    runner.start_if_any()
+    runner.start()
+    runner.reuse("dense", source)
+    runner.reuse("prune", source)
+    page = tab.page
+    page.goto(url)
+    names = page.locator("tbody th > a")
+    expect(page.locator(f"[data-job={follower}] .lineage")).to_have_text(
+        f"↳ reused dense training, pruning of {source}"
+    )
+    expect(page.get_by_role("columnheader", name="Submitted")).to_have_attribute("aria-sort", "descending")
+
+    page.get_by_role("button", name="Sparsity").click()
+    expect(names).to_have_text(["another", "follower", "source"])
+    page.get_by_role("button", name="Sparsity").click()
+    expect(page.get_by_role("columnheader", name="Sparsity")).to_have_attribute("aria-sort", "ascending")
+    expect(page.locator("tbody tr").first).to_contain_text("source")
+    assert page.url.endswith("?order=sparsity")
+    page.get_by_role("button", name="Best").click()
+    expect(page.locator("tbody tr").first).to_contain_text("90.0%")
+
+
 def test_names_are_text_and_never_markup(tab: Tab, url: str, submit: Callable[..., str]) -> None:
     submit(name=MARKUP)
     tab.page.goto(url)

@@ -2,6 +2,21 @@
 import { h } from "../core/dom.js";
 
 const NAMES = ["text", "state", "network", "owner", "order"];
+/** Order of the list -> its name. The empty one is the service's default. */
+const ORDERS = {
+  "": "Newest first",
+  oldest: "Oldest first",
+  "-accuracy": "Best accuracy first",
+  accuracy: "Worst accuracy first",
+  "-gain": "Largest gain first",
+  gain: "Smallest gain first",
+  "-sparsity": "Sparsest first",
+  sparsity: "Densest first",
+  name: "Name, A to Z",
+  "-name": "Name, Z to A",
+  state: "State, queued first",
+  "-state": "State, failed first",
+};
 const TYPING_MS = 250;
 
 /**
@@ -15,7 +30,7 @@ export function filterForm(states, onChange) {
     state: choice("State", [["", "Any state"], ...states.map((state) => [state, state])]),
     network: h("input", { type: "search", placeholder: "Network", "aria-label": "Network", maxlength: 200 }),
     owner: h("input", { type: "search", placeholder: "Owner", "aria-label": "Owner", maxlength: 64 }),
-    order: choice("Order", [["", "Newest first"], ["oldest", "Oldest first"]]),
+    order: choice("Order", Object.entries(ORDERS)),
   };
   for (const name of NAMES) fields[name].value = given.get(name) ?? "";
   let timer = null;
@@ -35,7 +50,13 @@ export function filterForm(states, onChange) {
     onChange();
   }
 
-  return { node, values };
+  /** Sort by a column: in its first order, or in the other one if it is sorted so already. */
+  function sortBy([first, second]) {
+    fields.order.value = fields.order.value === first ? second : first;
+    changed();
+  }
+
+  return { node, values, sortBy };
 }
 
 function choice(label, options) {

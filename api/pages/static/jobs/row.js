@@ -1,21 +1,24 @@
 // One job as a row of the list.
 import { ROOT } from "../core/api.js";
-import { h, setAttribute, setText } from "../core/dom.js";
+import { fill, h, setAttribute, setText } from "../core/dom.js";
 import { age, duration, moment, network, percent, points, sparsity } from "../core/format.js";
 import { badge, FINAL, progressBar, stageLabel } from "../core/states.js";
 
+const MOST_SOURCES = 2;
+
+/** The columns: name, class, and the two orders of the list by this column. */
 export const COLUMNS = [
   ["", "choose"],
-  ["State", ""],
-  ["Name", ""],
+  ["State", "", ["state", "-state"]],
+  ["Name", "", ["name", "-name"]],
   ["Network", ""],
   ["Data", ""],
-  ["Sparsity", "number"],
+  ["Sparsity", "number", ["-sparsity", "sparsity"]],
   ["Progress", ""],
-  ["Best", "number"],
-  ["Gain", "number"],
+  ["Best", "number", ["-accuracy", "accuracy"]],
+  ["Gain", "number", ["-gain", "gain"]],
   ["Owner", ""],
-  ["Submitted", "number"],
+  ["Submitted", "number", ["", "oldest"]],
 ];
 
 /**
@@ -26,6 +29,7 @@ export function jobRow(job, chosen, onChoice) {
   const state = badge(job.state);
   const bar = progressBar("Progress");
   const name = h("a", { href: `${ROOT}/jobs/${job.id}` });
+  const lineage = h("span", { class: "lineage muted", hidden: true });
   const cells = Object.fromEntries(["network", "data", "sparsity", "best", "gain", "owner", "age", "left"].map((key) => [key, h("span")]));
   const box = h("input", {
     type: "checkbox",
@@ -42,7 +46,7 @@ export function jobRow(job, chosen, onChoice) {
     { "data-job": job.id },
     h("td", { class: "choose" }, box),
     h("td", {}, state.node),
-    h("th", { scope: "row" }, name, h("span", { class: "id muted" }, job.id)),
+    h("th", { scope: "row" }, name, h("span", { class: "id muted" }, job.id), lineage),
     h("td", {}, cells.network),
     h("td", {}, cells.data),
     h("td", { class: "number" }, cells.sparsity),
@@ -62,6 +66,7 @@ export function jobRow(job, chosen, onChoice) {
     setText(cells.owner, now.owner);
     setText(cells.age, age(now.created_at));
     setAttribute(cells.age, "title", moment(now.created_at));
+    showLineage(lineage, now.reused);
     showProgress(now);
     showBest(now);
   }
@@ -87,6 +92,18 @@ export function jobRow(job, chosen, onChoice) {
 
   update(job);
   return { node, update };
+}
+
+/** Which stages came from earlier jobs, with links to these. */
+function showLineage(node, reused) {
+  const sources = new Map();
+  for (const [stage, ids] of Object.entries(reused ?? {})) for (const id of ids) sources.set(id, [...(sources.get(id) ?? []), stageLabel(stage).toLowerCase()]);
+  const wanted = JSON.stringify([...sources]);
+  if (node.dataset.shown === wanted) return;
+  node.dataset.shown = wanted;
+  node.hidden = sources.size === 0;
+  const links = [...sources].slice(0, MOST_SOURCES).flatMap(([id, stages], at) => [at ? "; " : "", `${stages.join(", ")} of `, h("a", { href: `${ROOT}/jobs/${id}` }, id)]);
+  fill(node, "↳ reused ", ...links, sources.size > MOST_SOURCES ? ` and ${sources.size - MOST_SOURCES} more jobs` : "");
 }
 
 function progressText(job) {

@@ -13,6 +13,7 @@ const BUSY_MS = 2000;
 const IDLE_MS = 6000;
 
 const chosen = new Set();
+const heads = [];
 let tokens = [null];
 let jobs = [];
 let next = null;
@@ -25,13 +26,13 @@ const body = h("tbody");
 const table = h(
   "table",
   { class: "grid jobs", "aria-label": "Jobs" },
-  h("thead", {}, h("tr", {}, ...COLUMNS.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
+  h("thead", {}, h("tr", {}, ...COLUMNS.map(head))),
   body,
 );
 const compare = h("a", { class: "button primary", role: "link" }, "Compare");
 const summary = h("p", { class: "muted", role: "status" });
-const newer = h("button", { type: "button", onclick: () => turn(-1) }, "← Newer");
-const older = h("button", { type: "button", onclick: () => turn(1) }, "Older →");
+const back = h("button", { type: "button", onclick: () => turn(-1) }, "← Back");
+const ahead = h("button", { type: "button", onclick: () => turn(1) }, "Next →");
 const empty = h("div", { class: "empty", hidden: true });
 
 fill(
@@ -40,7 +41,7 @@ fill(
   filters.node,
   h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of jobs" }, table),
   empty,
-  h("div", { class: "pager" }, newer, summary, older),
+  h("div", { class: "pager" }, back, summary, ahead),
 );
 
 const refresh = repeat(load, () => (jobs.some((job) => !FINAL.has(job.state)) ? BUSY_MS : IDLE_MS));
@@ -55,6 +56,7 @@ async function load() {
 }
 
 function draw() {
+  showOrder();
   keyed(body, jobs, (job) => job.id, (job) => jobRow(job, chosen, showCompare));
   const filtered = Object.values(filters.values()).some((value) => value);
   show(table, jobs.length > 0);
@@ -65,8 +67,27 @@ function draw() {
   }
   const first = (tokens.length - 1) * PAGE_SIZE;
   setText(summary, jobs.length ? `${first + 1} to ${first + jobs.length}` : "");
-  setAttribute(newer, "disabled", tokens.length === 1);
-  setAttribute(older, "disabled", next === null);
+  setAttribute(back, "disabled", tokens.length === 1);
+  setAttribute(ahead, "disabled", next === null);
+}
+
+/** The head of a column; a click sorts by it. */
+function head([name, kind, orders]) {
+  if (!orders) return h("th", { scope: "col", class: kind }, name);
+  const mark = h("span", { "aria-hidden": "true" });
+  const cell = h("th", { scope: "col", class: kind }, h("button", { type: "button", class: "sort", onclick: () => filters.sortBy(orders) }, name, mark));
+  heads.push({ cell, mark, orders });
+  return cell;
+}
+
+function showOrder() {
+  const { order } = filters.values();
+  for (const { cell, mark, orders } of heads) {
+    const at = orders.indexOf(order);
+    const falls = order === "" || order.startsWith("-");
+    setAttribute(cell, "aria-sort", at < 0 ? null : falls ? "descending" : "ascending");
+    setText(mark, at < 0 ? "" : falls ? " ↓" : " ↑");
+  }
 }
 
 function firstSteps() {
