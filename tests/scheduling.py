@@ -78,6 +78,18 @@ class FileByFile(LoadFileScheduling):
             self._reschedule(other)
         return culprit
 
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give the process more tests, unless it has not told yet which tests it has; it gets its first ones then.
+
+        xdist 3.8 raises KeyError for a process that has just replaced a dead one, and loses the tests. It also leaves
+        such a process with a single test, which it never begins: a process waits until it knows the one after it.
+        """
+        if node not in self.registered_collections:
+            return
+        super()._reschedule(node)
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            super()._reschedule(node)
+
     def _split_scope(self, nodeid: str) -> str:
         """Return the folder of a test in ``TOGETHER``, else its file: what has the same runs in the same process."""
         file: str = super()._split_scope(nodeid)

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,44 @@ def test_every_file_that_needs_ray_is_among_those_that_share_it() -> None:
     named = {file for file in (ROOT / "tests").rglob("test_*.py") if asks.search(file.read_text())}
 
     assert {file.parent.relative_to(ROOT).as_posix() for file in named - {Path(__file__)}} == set(TOGETHER)
+
+
+class FakeNode:
+    """A process that takes tests, and runs none."""
+
+    shutting_down = False
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        self.sent += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_a_process_that_dies_while_another_starts_leaves_its_tests_to_that_one() -> None:
+    config: Any = SimpleNamespace(
+        getvalue=lambda name: ["popen"] if name == "tx" else None, option=SimpleNamespace(loadscopereorder=False)
+    )
+    tests = [f"test_{name}.py::test_{number}" for name in "ab" for number in (0, 1)]
+    scheduler: Any = FileByFile(config)
+    dying, starting = FakeNode(), FakeNode()
+    scheduler.add_node(dying)
+    scheduler.add_node_collection(dying, tests)
+    scheduler.schedule()
+    scheduler.add_node(starting)
+
+    culprit = scheduler.remove_node(dying)
+    sent_before_it_had_collected = list(starting.sent)
+    scheduler.add_node_collection(starting, tests)
+    scheduler.schedule()
+
+    assert dying.sent == [0, 1, 2, 3]
+    assert culprit == tests[0]
+    assert sent_before_it_had_collected == []
+    assert starting.sent == [1, 2, 3]
 
 
 def test_all_tests_are_run_and_none_of_them_twice(run: tuple[str, list[str]]) -> None:
