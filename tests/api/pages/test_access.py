@@ -41,6 +41,25 @@ REPORT = {
         }
         for name in ("dense", "pruned", "default", "joint")
     },
+    "deploy": {
+        "checkpoint_bytes": 250_000,
+        "bound_bytes": 22_000,
+        "formats": [
+            {
+                "format": "compact",
+                "size_bytes": 25_000,
+                "error": None,
+                "equality": {"images": 9, "equal_predictions": 9},
+            },
+            {"format": "onnx", "size_bytes": None, "error": "<b>no</b> operator", "equality": None},
+        ],
+        "cpu": "<i>CPU</i>",
+        "threads": 2,
+        "times": [
+            {"batch": 32, "dense_ms": 3.0, "sparse_ms": 1.5, "equality": {"images": 9, "equal_predictions": 8}},
+        ],
+        "error": None,
+    },
 }
 """A report with what the panels read."""
 

@@ -2,14 +2,13 @@
 import { inks, picture } from "../chart/canvas.js";
 import { h, fill } from "../core/dom.js";
 import { percent } from "../core/format.js";
-import { inLegendOrder, operatorColour, operatorCss } from "../core/operators.js";
+import { inLegendOrder, operatorColour } from "../core/operators.js";
 import { stageLabel } from "../core/states.js";
+import { paintGrid, paintSelection, STRIP, TOP } from "./map_drawing.js";
 import { drawLeftMargin, drawRightMargin, LEFT, RIGHT, sitesOf } from "./map_margins.js";
 import { hasOperators } from "./trials.js";
 import { setView, toggle, view } from "./view.js";
 
-const STRIP = 46;
-const TOP = 22;
 const FOOT = 24;
 
 /** The panel of the activation map. */
@@ -84,8 +83,14 @@ function makeGrid(model, sites) {
   const byAccuracy = view.map === "accuracy";
   const ordered = byAccuracy ? model.ranked.filter(hasOperators).reverse() : trials;
   const order = byAccuracy ? Int32Array.from(ordered, (trial) => places.get(trial)) : null;
-  const cells = order === null ? rows : rows.map((row) => Int16Array.from(order, (place) => row[place]));
+  const cells = order === null ? rows : rows.map((row) => reordered(row, order));
   return { model, sites, trials: ordered, names, cells, layer: null, rowHeight: rowHeight(sites.length), columnWidth: 0 };
+}
+
+function reordered(row, order) {
+  const cells = new Int16Array(order.length);
+  for (let at = 0; at < order.length; at += 1) cells[at] = row[order[at]];
+  return cells;
 }
 
 /** The operators of all shown trials as numbers, in the order in which they ran. */
@@ -109,7 +114,7 @@ function paint(context, width, grid, spotlight, cursor) {
   const ink = inks();
   const inner = width - LEFT - RIGHT;
   grid.columnWidth = Math.min(26, inner / Math.max(1, grid.trials.length));
-  blit(context, width, grid, ink, spotlight);
+  paintGrid(context, width, grid, ink, spotlight);
   paintSelection(context, grid, ink, cursor);
   drawLeftMargin(context, grid, ink, TOP + STRIP);
   drawRightMargin(context, grid, ink, TOP + STRIP, LEFT + grid.columnWidth * grid.trials.length + 12);
@@ -121,108 +126,6 @@ function paint(context, width, grid, spotlight, cursor) {
   context.fillText(end[0], LEFT, bottom);
   context.textAlign = "right";
   context.fillText(end[1], LEFT + grid.columnWidth * grid.trials.length, bottom);
-}
-
-/** The accuracy of each column, as bars above the map. */
-function paintStrip(context, grid, ink) {
-  const accuracies = grid.trials.map((trial) => trial.accuracy);
-  const most = accuracies.reduce((high, one) => Math.max(high, one ?? 0), 0.01);
-  context.fillStyle = ink.line;
-  context.fillRect(LEFT, TOP + STRIP - 5, grid.columnWidth * grid.trials.length, 1);
-  context.textAlign = "right";
-  context.textBaseline = "middle";
-  context.fillStyle = ink.muted;
-  context.fillText(`accuracy, up to ${percent(most, 0)}`, LEFT - 10, TOP + 6);
-  const gap = grid.columnWidth > 4 ? 1 : 0;
-  const { count, width } = pixels(grid);
-  for (let column = 0; column < count; column += 1) {
-    const trials = grid.trials.slice(...span(grid, column, count));
-    const best = trials.reduce((one, other) => ((other.accuracy ?? -1) > (one.accuracy ?? -1) ? other : one));
-    const tall = (STRIP - 8) * ((best.accuracy ?? 0) / most);
-    context.fillStyle = best.state === "failed" ? ink.bad : ink.point;
-    context.globalAlpha = best.epochs < longest(grid) ? 0.5 : 1;
-    context.fillRect(LEFT + column * width, TOP + STRIP - 5 - tall, Math.max(0.6, width - gap), tall);
-  }
-  context.globalAlpha = 1;
-}
-
-/** Columns that are drawn: one for each trial, or one for each pixel if there are more trials. */
-function pixels(grid) {
-  const all = grid.trials.length;
-  const count = Math.min(all, Math.max(1, Math.floor(grid.columnWidth * all)));
-  return { count, width: (grid.columnWidth * all) / count };
-}
-
-/** The first trial of a drawn column, and the first after it. */
-function span(grid, column, count) {
-  const all = grid.trials.length;
-  const from = Math.floor((column * all) / count);
-  return [from, Math.max(from + 1, Math.floor(((column + 1) * all) / count))];
-}
-
-function longest(grid) {
-  grid.longest ??= grid.trials.reduce((most, trial) => Math.max(most, trial.epochs), 1);
-  return grid.longest;
-}
-
-/** Draw the strip and the cells, from a copy if nothing but the selection has changed. */
-function blit(context, width, grid, ink, spotlight) {
-  const sharpness = context.getTransform().a;
-  const wanted = `${width}|${spotlight}|${ink.surface}|${sharpness}`;
-  if (grid.layer?.wanted !== wanted) {
-    const copy = new OffscreenCanvas(context.canvas.width, context.canvas.height);
-    const onto = copy.getContext("2d");
-    onto.scale(sharpness, sharpness);
-    onto.font = context.font;
-    paintStrip(onto, grid, ink);
-    paintCells(onto, grid, spotlight);
-    grid.layer = { wanted, copy };
-  }
-  context.drawImage(grid.layer.copy, 0, 0, grid.layer.copy.width / sharpness, grid.layer.copy.height / sharpness);
-}
-
-/** Cells; where columns are narrower than a pixel, each pixel shows the operator that most of its trials have. */
-function paintCells(context, grid, spotlight) {
-  const { count, width } = pixels(grid);
-  const gap = width > 6 ? 1 : 0;
-  const tall = grid.rowHeight - (grid.rowHeight > 10 ? 1 : 0);
-  const colours = grid.names.map(operatorCss);
-  grid.cells.forEach((cells, row) => {
-    for (let column = 0; column < count; column += 1) {
-      const [from, to] = span(grid, column, count);
-      const code = commonest(cells, from, to, grid.names.length);
-      if (code < 0) continue;
-      context.globalAlpha = spotlight && spotlight !== grid.names[code] ? 0.12 : grid.trials[from].state === "failed" && to - from === 1 ? 0.35 : 1;
-      context.fillStyle = colours[code];
-      context.fillRect(LEFT + column * width, TOP + STRIP + row * grid.rowHeight, width - gap + (gap ? 0 : 0.4), tall);
-    }
-  });
-  context.globalAlpha = 1;
-}
-
-function commonest(cells, from, to, names) {
-  if (to - from === 1) return cells[from];
-  const counts = new Uint32Array(names);
-  let best = -1;
-  for (let at = from; at < to; at += 1) {
-    const code = cells[at];
-    if (code >= 0 && (counts[code] += 1) > (best < 0 ? 0 : counts[best])) best = code;
-  }
-  return best;
-}
-
-function paintSelection(context, grid, ink, cursor) {
-  const tall = grid.sites.length * grid.rowHeight;
-  context.lineWidth = 2;
-  if (view.selected.size) grid.trials.forEach((trial, at) => {
-    if (!view.selected.has(trial.key)) return;
-    context.strokeStyle = ink.ink;
-    context.strokeRect(LEFT + at * grid.columnWidth - 1, TOP + STRIP - 2, Math.max(2, grid.columnWidth + 1), tall + 3);
-  });
-  if (cursor && cursor.column >= 0) {
-    context.strokeStyle = ink.accent;
-    context.strokeRect(LEFT + cursor.column * grid.columnWidth - 1, TOP + STRIP + cursor.row * grid.rowHeight - 1, Math.max(3, grid.columnWidth + 1), grid.rowHeight + 1);
-  }
 }
 
 function drawLegend(legend, grid, spotlight, redraw) {

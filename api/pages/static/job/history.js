@@ -69,12 +69,7 @@ export function historyPanel(model) {
 }
 
 function describe(canvas, legend, model) {
-  const trials = model.shown;
-  const count = (test) => trials.filter(test).length;
-  const best = model.best;
-  const facts = [`${count(isRanked)} done`, `${count((one) => one.state === "failed")} failed`, `${count((one) => one.left)} stopped early`];
-  const text = best ? `best ${percent(best.accuracy)} by trial ${best.number} of ${stageLabel(best.stage).toLowerCase()}` : "no trial is done";
-  canvas.setAttribute("aria-label", `Validation accuracy of ${trials.length} trials: ${facts.join(", ")}; ${text}`);
+  canvas.setAttribute("aria-label", model.remembered("history in words", () => inWords(model)));
   if (legend.dataset.baseline === String(model.baseline)) return;
   legend.dataset.baseline = String(model.baseline);
   fill(
@@ -83,6 +78,15 @@ function describe(canvas, legend, model) {
     key("step", "running best"), model.baseline === null ? null : key("dash", "default protocol"),
     h("span", {}, "size: epochs"),
   );
+}
+
+function inWords(model) {
+  const trials = model.shown;
+  const count = (test) => trials.filter(test).length;
+  const best = model.best;
+  const facts = [`${count(isRanked)} done`, `${count((one) => one.state === "failed")} failed`, `${count((one) => one.left)} stopped early`];
+  const text = best ? `best ${percent(best.accuracy)} by trial ${best.number} of ${stageLabel(best.stage).toLowerCase()}` : "no trial is done";
+  return `Validation accuracy of ${trials.length} trials: ${facts.join(", ")}; ${text}`;
 }
 
 function key(kind, text) {

@@ -9,35 +9,45 @@ import { view } from "./view.js";
 /** Trials above which points are small squares, and promotions are left out. */
 export const MANY = 2000;
 
+/** Opacity of the trials that are not selected, while others are. */
+const DIMMED = 0.4;
+
 /** Draw the placed points, those that are selected with a ring, and the one at `cursor`. */
 export function paint(context, model, points, cursor) {
   const ink = inks();
-  blit(context, model, points, ink);
-  for (const point of points) if (view.selected.has(point.trial.key)) ring(context, point, ink.ink);
+  const { under, marks } = layersOf(context, model, points, ink);
+  context.save();
+  context.resetTransform();
+  context.drawImage(under, 0, 0);
+  context.globalAlpha = view.selected.size ? DIMMED : 1;
+  context.drawImage(marks, 0, 0);
+  context.restore();
+  runningBest(context, points, ink);
+  if (view.selected.size) points.byKey ??= new Map(points.map((point) => [point.trial.key, point]));
+  for (const key of view.selected) if (points.byKey.has(key)) ring(context, points.byKey.get(key), ink.ink);
   if (points[cursor]) ring(context, points[cursor], ink.accent);
 }
 
-let layer = null;
+let layers = null;
 
-/** Draw everything but the selection and the cursor, from a copy if nothing else has changed. */
-function blit(context, model, points, ink) {
+/** What a selection changes nothing of, painted once: axes with the lines behind the points, and the points. */
+function layersOf(context, model, points, ink) {
   const { width, height } = context.canvas;
-  const wanted = [model.trials.version, view.stage, view.by, view.selected.size > 0, model.baseline, width, height, ink.surface].join("|");
-  if (layer?.wanted !== wanted) {
+  const wanted = [model.trials.version, view.stage, view.by, model.baseline, width, height, ink.surface].join("|");
+  if (layers?.wanted === wanted) return layers;
+  const layer = (draw) => {
     const copy = new OffscreenCanvas(width, height);
     const onto = copy.getContext("2d");
     onto.setTransform(context.getTransform());
     onto.font = context.font;
-    paintAll(onto, model, points, ink);
-    layer = { wanted, copy };
-  }
-  context.save();
-  context.resetTransform();
-  context.drawImage(layer.copy, 0, 0);
-  context.restore();
+    draw(onto);
+    return copy;
+  };
+  layers = { wanted, under: layer((onto) => paintUnder(onto, model, points, ink)), marks: layer((onto) => paintMarks(onto, points, ink)) };
+  return layers;
 }
 
-function paintAll(context, model, points, ink) {
+function paintUnder(context, model, points, ink) {
   const { box, scales, axis } = points;
   drawAxes(context, box, ink, {
     x: { scale: scales.x, format: axis.format, title: axis.title },
@@ -52,15 +62,16 @@ function paintAll(context, model, points, ink) {
     line(context, box.left, at, box.right, at, ink.series[1]);
     context.setLineDash([]);
   }
-  const draw = points.length > MANY ? drawSquare : drawPoint;
-  for (const point of points) draw(context, point, ink, view.selected.size ? 0.35 : 0.85);
-  context.globalAlpha = 1;
-  runningBest(context, points, ink);
   if (!points.length) {
     context.textAlign = "center";
     context.fillStyle = ink.muted;
     context.fillText("No trial has begun yet.", (box.left + box.right) / 2, (box.top + box.bottom) / 2);
   }
+}
+
+function paintMarks(context, points, ink) {
+  const draw = points.length > MANY ? drawSquare : drawPoint;
+  for (const point of points) draw(context, point, ink, 0.85);
 }
 
 /** A point of a picture with very many: a square costs a fraction of a circle. */
@@ -118,24 +129,26 @@ function promotions(context, points, ink) {
 }
 
 function runningBest(context, points, ink) {
-  let best = -Infinity;
-  let y = 0;
+  points.best ??= stepsOf(points);
+  if (!points.best.length) return;
   context.strokeStyle = ink.series[2];
   context.lineWidth = 2;
   context.beginPath();
-  const inOrder = [...points].sort((one, other) => one.x - other.x);
-  for (const point of inOrder) {
-    if (!isRanked(point.trial) || point.trial.accuracy <= best) continue;
-    if (best === -Infinity) context.moveTo(point.x, point.y);
-    else {
-      context.lineTo(point.x, y);
-      context.lineTo(point.x, point.y);
-    }
-    best = point.trial.accuracy;
-    y = point.y;
+  let y = points.best[0].y;
+  context.moveTo(points.best[0].x, y);
+  for (const point of points.best) {
+    context.lineTo(point.x, y);
+    context.lineTo(point.x, (y = point.y));
   }
-  if (best > -Infinity) context.lineTo(points.box.right, y);
+  context.lineTo(points.box.right, y);
   context.stroke();
+}
+
+/** The points of the trials that were the best when they ended, from left to right. */
+function stepsOf(points) {
+  let best = -Infinity;
+  const inOrder = [...points].sort((one, other) => one.x - other.x);
+  return inOrder.filter(({ trial }) => isRanked(trial) && trial.accuracy > best && ((best = trial.accuracy), true));
 }
 
 function stageBands(context, points, ink) {

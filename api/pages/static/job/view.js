@@ -21,6 +21,14 @@ export function onView(watcher) {
 /** Change choices, and the address with them. */
 export function setView(changes) {
   Object.assign(state, changes);
+  for (const watcher of watchers) watcher();
+  clearTimeout(late);
+  late = setTimeout(showAddress); // after the picture: changing the address takes longer than drawing
+}
+
+let late = 0;
+
+function showAddress() {
   const parts = { stage: state.stage, by: state.by === "order" ? "" : state.by, map: state.map === "time" ? "" : state.map, trials: [...state.selected].join(",") };
   const wanted = new URLSearchParams(Object.entries(parts).filter(([, value]) => value));
   try {
@@ -28,7 +36,6 @@ export function setView(changes) {
   } catch {
     // A file that is opened from a disk has no address to change.
   }
-  for (const watcher of watchers) watcher();
 }
 
 /** Select a trial, or drop it from the selection. `alone` drops all others. */

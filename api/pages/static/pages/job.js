@@ -5,6 +5,7 @@ import { main, setTitle } from "../core/frame.js";
 import { follow, throttled } from "../core/live.js";
 import { activationMapPanel } from "../job/activation_map.js";
 import { curvesPanel } from "../job/curves.js";
+import { deployedPanel } from "../job/deployed.js";
 import { effectsPanel } from "../job/effects.js";
 import { frontPanel } from "../job/front.js";
 import { headerPanel } from "../job/header.js";
@@ -30,6 +31,7 @@ const PANELS = [
   effectsPanel,
   curvesPanel,
   layersPanel,
+  deployedPanel,
   slicesPanel,
   keptInputsPanel,
   trialsPanel,
