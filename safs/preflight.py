@@ -93,7 +93,8 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
             mended = check_dense_weights(weights, model)
     with _blamed_on("sparsity"):
         setting = _setting(spec, blueprint, model, info.train)
-        PRUNERS[spec.prune.method].check(setting)
+        for sparsity in spec.front or [spec.sparsity]:
+            PRUNERS[spec.prune.method].check(replace(setting, sparsity=sparsity))
     with _blamed_on("model.architecture"):
         sites = find_sites(model)
     _check_batches(spec, info, model, blueprint)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from safs.checkpoint import verify
-from safs.errors import SpecError, TimeLimitReached
+from safs.errors import SafsError, SpecError, TimeLimitReached
 from safs.events.kinds import Event, Stage, StageStarted, TrialDone
 from safs.events.plan import plan_stages
 from safs.events.progress import Tracker
@@ -213,6 +213,25 @@ def test_sparsities_that_leave_the_same_weights_are_refused() -> None:
         check(JobSpec.model_validate(JOB | {"sparsity": [0.9, 0.9000001]}), data_root=None, weights=None)
 
     assert raised.value.field == "sparsity"
+
+
+@pytest.mark.parametrize("sparsity", [[0.3, 0.5], [0.5, 0.75]])
+def test_a_sparsity_that_the_pruning_cannot_reach_is_refused_wherever_it_is(sparsity: list[float]) -> None:
+    spec = JobSpec.model_validate(JOB | {"sparsity": sparsity, "prune": {"granularity": "2:4", "schedule": "one_shot"}})
+
+    with pytest.raises(SafsError, match="2:4"):
+        check(spec, data_root=None, weights=None)
+
+
+@pytest.mark.exhaustive
+def test_removed_filters_leave_a_smaller_network_at_each_sparsity(cache: FolderCache, tmp_path: Path) -> None:
+    prune = {"granularity": "filter", "schedule": "one_shot", "distribution": "global"}
+    found = Ran(tmp_path / "front", cache, prune=prune, sparsity=[0.4, 0.7])
+
+    stored = [point["rows"][-1]["stored_weights"] for point in found.front.values()]
+    assert stored[0] > stored[1]
+    for sparsity in found.front:
+        verify(found.folder / f"sparsity-{sparsity}")
 
 
 def test_the_front_follows_the_final_trainings() -> None:
