@@ -103,7 +103,8 @@ def _executor(
     root: Path | None,
 ) -> AbstractContextManager[Executor]:
     if dispatcher == "serial":
-        return nullcontext(SerialExecutor(device, slots))
+        stack = spec.resources.stack
+        return nullcontext(SerialExecutor(device, slots, stack if isinstance(stack, int) else 1))
     from workers.local import local_executor  # Ray takes a second to import
 
     return local_executor(spec, dispatcher, in_flight=in_flight, data_root=root)

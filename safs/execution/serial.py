@@ -8,7 +8,7 @@ import torch
 
 from safs.data import Split
 from safs.errors import SpecError
-from safs.events.kinds import EpochDone, Pulse, Report, Stage, TrialDone, TrialStarted
+from safs.events.kinds import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted
 from safs.execution.executor import (
     EARLIER_ATTEMPT,
     Measure,
@@ -22,10 +22,14 @@ from safs.execution.executor import (
 )
 from safs.execution.runs import begin
 from safs.execution.snapshot_cache import SnapshotCache
+from safs.execution.stacked import StackedRun
+from safs.execution.training import Training
 from safs.execution.work import Context, Resumable, Run, Trained
 from safs.networks import Network
 from safs.search.conductor import Conductor
-from safs.trials import Outcome, Trial
+from safs.training.numerics import compute_repeatably
+from safs.training.snapshot import Snapshot
+from safs.trials import Candidate, Outcome, Trial
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +40,17 @@ class SerialExecutor:
     Args:
         device: device to train on, e.g. ``cpu`` or ``cuda``.
         slots: number of trials that count as in flight. A search proposes the candidates of a Ray run with as many.
+        stack: number of trials that are trained as one, where they can be.
 
     Raises:
         SpecError: this machine does not have ``device``.
     """
 
-    def __init__(self, device: str = "cpu", slots: int = 1) -> None:
+    def __init__(self, device: str = "cpu", slots: int = 1, stack: int = 1) -> None:
         check_device(device)
+        compute_repeatably(device)
         self._device = device
-        self._slots = slots
+        self._slots, self._stack = slots, stack
 
     @property
     def slots(self) -> int:
@@ -58,22 +64,28 @@ class SerialExecutor:
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
         trials: list[Trial] = []
+        pending: list[tuple[Task, Resumable | None]] = []
         snapshots: SnapshotCache[Resumable] = SnapshotCache()
-        while (candidate := conductor.next()) is not None:
-            if (outcome := recall(candidate)) is not None:
-                report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
-            else:
-                task, resume = Task(candidate, plan(candidate)), snapshots.take(candidate)
-                try:
-                    outcome, snapshot = self._with_retry(stage, task, context, report, _outcome_and_snapshot, resume)
-                except _WorkRaised as error:
-                    outcome, snapshot = failed_outcome(str(error)), None
-                report(TrialDone(stage, candidate, outcome))
-                if snapshot is not None:
-                    snapshots.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
+
+        def done(candidate: Candidate, outcome: Outcome, snapshot: Resumable | None, source: str | None = None) -> None:
+            report(TrialDone(stage, candidate, outcome, source))
+            if snapshot is not None:
+                snapshots.put(Trial(candidate, outcome), snapshot, snapshot.size_bytes)
             conductor.done(candidate.number, outcome)
             trials.append(Trial(candidate, outcome))
-        return trials
+
+        while True:
+            candidate = conductor.next() if len(pending) < self._stack else None
+            if candidate is not None and (outcome := recall(candidate)) is not None:
+                done(candidate, outcome, None, EARLIER_ATTEMPT)
+            elif candidate is not None:
+                pending.append((Task(candidate, plan(candidate)), snapshots.take(candidate)))
+            elif pending:
+                for task, outcome, snapshot in self._trials(stage, pending, context, report):
+                    done(task.candidate, outcome, snapshot)
+                pending = []
+            else:
+                return trials
 
     def train(
         self, stage: Stage, tasks: Sequence[Task], context: Context, report: Report, on_done: OnDone
@@ -97,6 +109,41 @@ class SerialExecutor:
             report(Pulse())
             results.append(function(network, split, batch_size, self._device))
         return results
+
+    def _trials(
+        self, stage: Stage, tasks: Sequence[tuple[Task, Resumable | None]], context: Context, report: Report
+    ) -> Iterator[tuple[Task, Outcome, Resumable | None]]:
+        """Each task with its outcome and its snapshot. Several trainings are trained as one, if they can be."""
+        if len(tasks) > 1 and all(isinstance(task.work, Training) for task, _ in tasks):
+            try:
+                yield from self._stacked(stage, tasks, context, report)
+                return
+            except _WorkRaised as error:
+                report(retry_note(f"the trials of the stage {stage}, one by one", str(error)))
+        for task, resume in tasks:
+            try:
+                outcome, snapshot = self._with_retry(stage, task, context, report, _outcome_and_snapshot, resume)
+            except _WorkRaised as error:
+                outcome, snapshot = failed_outcome(str(error)), None
+            yield task, outcome, snapshot
+
+    def _stacked(
+        self, stage: Stage, tasks: Sequence[tuple[Task, Resumable | None]], context: Context, report: Report
+    ) -> list[tuple[Task, Outcome, Resumable | None]]:
+        for task, _ in tasks:
+            report(TrialStarted(stage, task.candidate))
+        with _wrapped_errors():
+            works = [task.work for task, _ in tasks if isinstance(task.work, Training)]
+            resume = [saved if isinstance(saved, Snapshot) else None for _, saved in tasks]
+            run = StackedRun(context, works, self._device, resume)
+        while not run.finished:
+            with _wrapped_errors():
+                done = run.advance(at_least_s=0.0)
+            for place, metrics in done:
+                report(EpochDone(stage, tasks[place][0].candidate.number, metrics))
+        if run.reason is not None:
+            report(Note(f"The trials of {stage} are not trained as one: {run.reason}", "warning"))
+        return [(task, run.outcome(place), run.snapshot(place)) for place, (task, _) in enumerate(tasks)]
 
     def _with_retry(
         self,

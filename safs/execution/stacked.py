@@ -53,6 +53,8 @@ class StackedRun:
         self._snapshots: dict[int, Snapshot] = {}
         self.reason: str | None = None
         """Why the network cannot be stacked; None if it can."""
+        self.halved = False
+        """True if a stack ran out of memory."""
 
     @property
     def finished(self) -> bool:
@@ -110,7 +112,7 @@ class StackedRun:
             self._halve(positions)
 
     def _halve(self, positions: list[int]) -> None:
-        self._part = None
+        self._part, self.halved = None, True
         gc.collect()  # The session and its schedules reference each other.
         if self._device == "cuda":
             torch.cuda.empty_cache()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from safs.search.strategy import Strategy
+from safs.search.strategy import Repeats, Strategy
 from safs.trials import Candidate, Outcome, Trial
 
 
@@ -47,7 +47,7 @@ class Replayed:
     def ask(self) -> Candidate | None:
         if self._awaited:
             return None
-        candidate = self._strategy.ask()
+        candidate = self._ask()
         if self.diverged is None and (reason := self._mismatch(candidate)) is not None:
             self._diverge(reason)
             candidate = None if self._awaited else self._strategy.ask()
@@ -62,6 +62,13 @@ class Replayed:
         if self.diverged is None or candidate.number not in self._known:
             self._strategy.tell(candidate, outcome)
             self._known[candidate.number] = Trial(candidate, outcome)
+
+    def _ask(self) -> Candidate | None:
+        """The next proposal. A recorded one is repeated without a search, by strategies that can."""
+        known = self._known.get(self._next) if self.diverged is None else None
+        if known is not None and isinstance(self._strategy, Repeats):
+            return self._strategy.repeat(known.candidate)
+        return self._strategy.ask()
 
     def _mismatch(self, candidate: Candidate | None) -> str | None:
         """Description of the difference between this proposal and the recorded one; None if they are the same."""

@@ -4,6 +4,7 @@ Importing this module imports smac, which takes seconds.
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from itertools import islice
 from math import isfinite
@@ -23,7 +24,7 @@ from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType, TrialInfo, TrialValue
 
 from safs.search.history import CRASH_LOSS, kept
-from safs.search.strategy import NO_OPTIONS, REDRAWS, Proposals, plain_config
+from safs.search.strategy import NO_OPTIONS, REDRAWS, Proposals, plain_config, point_of
 from safs.spec.options import NoOptions
 from safs.trials import Candidate, Outcome
 
@@ -41,6 +42,9 @@ class Smac:
     space. The forest is fitted for each ask, on at most ``LEARNS_FROM`` outcomes. By SMAC's default it is fitted for
     every eighth candidate, which is twice in twenty trials. The forest ignores candidates in flight, but they are not
     proposed again. A foreign trial is an observation like any other.
+
+    Each fit and search draws from generators of its own, seeded by the number of candidates so far. So a recorded
+    candidate is repeated without a fit, and the candidates after it are the same.
 
     Lindauer et al., "SMAC3", JMLR 23 (2022), arXiv:2109.09831.
     """
@@ -67,6 +71,12 @@ class Smac:
         candidate = self._proposals.propose(plain_config(trial.config))
         self._asked[candidate.number] = trial
         return candidate
+
+    def repeat(self, recorded: Candidate) -> Candidate | None:
+        selector = self._smac.intensifier.config_selector
+        assert isinstance(selector, Selector)
+        selector.given = Configuration(self._smac.scenario.configspace, values=recorded.config)
+        return self.ask()
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
         own = self._proposals.told(candidate)
@@ -134,7 +144,47 @@ def forest(scenario: Scenario) -> RandomForest:
 class Selector(ConfigSelector):
     """SMAC's loop of fit and search, with a bounded time per fit and one prediction for all past trials."""
 
+    given: Configuration | None = None
+    """The next point, if it is known; None searches for it."""
+    _points = 0
+    """Number of points so far."""
+
+    def __iter__(self) -> Iterator[Configuration]:
+        found = super().__iter__()
+        while True:
+            config, self.given = self.given, None
+            if config is None:
+                try:
+                    drawn = next(found)
+                except StopIteration:
+                    return
+                # The vector of a point that is read from a record differs in its last digits from the one drawn.
+                config = Configuration(self._scenario.configspace, values=plain_config(drawn), origin=drawn.origin)
+            else:
+                self._processed_configs.append(config)
+            self._points += 1
+            yield config
+
+    @property
+    def _processed_configs(self) -> "_Seen":
+        return self._seen
+
+    @_processed_configs.setter
+    def _processed_configs(self, configs: Iterable[Configuration]) -> None:
+        self._seen = _Seen(configs)
+
+    def _seed_generators(self) -> None:
+        """Seed all generators of a search by the number of points so far."""
+        assert self._acquisition_maximizer is not None
+        assert self._random_design is not None
+        sequence = np.random.SeedSequence((self._scenario.seed, self._points))
+        space, maximizer, design = (int(seed) for seed in sequence.generate_state(3))
+        self._scenario.configspace.seed(space)
+        self._acquisition_maximizer._rng = np.random.RandomState(maximizer)
+        self._random_design._rng = np.random.RandomState(design)
+
     def _collect_data(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        self._seed_generators()
         configs, costs, evaluated = super()._collect_data()
         if len(costs) <= LEARNS_FROM:
             return configs, costs, evaluated
@@ -189,6 +239,21 @@ class Maximizer(AbstractAcquisitionMaximizer):
         seed = int(self._rng.randint(2**31))
         neighbours = get_one_exchange_neighbourhood(start, seed=seed, num_neighbors=4, stdev=0.05)
         return list(islice(neighbours, MOVES))
+
+
+class _Seen(list[Configuration]):
+    """A list of points that finds a point by its hash. SMAC compares a proposal with all earlier ones, one by one."""
+
+    def __init__(self, configs: Iterable[Configuration]) -> None:
+        super().__init__(configs)
+        self._points = {point_of(plain_config(config)) for config in self}
+
+    def append(self, config: Configuration) -> None:
+        super().append(config)
+        self._points.add(point_of(plain_config(config)))
+
+    def __contains__(self, config: object) -> bool:
+        return isinstance(config, Configuration) and point_of(plain_config(config)) in self._points
 
 
 def _key(config: Configuration) -> bytes:

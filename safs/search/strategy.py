@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from numpy import generic
 
@@ -45,6 +45,14 @@ class Strategy(Protocol):
         an earlier attempt. The strategy learns from it if it can, counts it as one of its trials, and gives later
         proposals higher numbers.
         """
+
+
+@runtime_checkable
+class Repeats(Protocol):
+    """A strategy that repeats a recorded candidate in less time than ``ask``, and proposes the same ones after it."""
+
+    def repeat(self, recorded: Candidate) -> Candidate | None:
+        """Return what ``ask`` would return, which an earlier attempt recorded at the same point."""
 
 
 class MakeStrategy(Protocol):

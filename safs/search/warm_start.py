@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from safs.search.strategy import Point, Proposals, Strategy, point_of
+from safs.search.strategy import Point, Proposals, Repeats, Strategy, point_of
 from safs.trials import Candidate, Config, Outcome
 
 
@@ -36,6 +36,11 @@ class WarmStart:
             point = next(iter(self._waiting))
             return self._proposals.propose(self._waiting.pop(point))
         return None if self._proposals.in_flight else self._strategy.ask()
+
+    def repeat(self, recorded: Candidate) -> Candidate | None:
+        if not isinstance(self._strategy, Repeats) or self._waiting or self._proposals.in_flight:
+            return self.ask()
+        return self._strategy.repeat(recorded)
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
         if not self._proposals.told(candidate):

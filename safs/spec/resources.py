@@ -8,8 +8,10 @@ from safs.spec.fields import Section
 
 Dispatcher = Literal["actors", "tune"]
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
+MOST_STACKED = 64
+"""Largest number of trials that are trained as one."""
 LONGEST_JOB_S = 10 * 365 * 24 * 3600
 
 
@@ -24,6 +26,12 @@ class ResourcesSpec(Section):
     """Seconds from the first training after which the job fails, at most ten years; None means no limit."""
     dispatcher: Dispatcher = "actors"
     """Dispatcher of the searches: a pool of Ray actors, or Ray Tune. Both find the same trials; actors are faster."""
+    stack: Annotated[int, Field(ge=1, le=MOST_STACKED)] | Literal["auto", "off"] = "auto"
+    """Trials that a worker trains as one, with stacked parameters. ``auto`` stacks them on a GPU where a measurement
+    finds that faster, and never on a CPU. Networks that cannot be stacked are trained alone."""
+    cuda_graph: bool = Field(False, strict=True)
+    """True to record the steps of stacked trials on a GPU, and repeat them without Python."""
     precision: Precision = "float32"
     """Number format of the products in all trainings but the final ones, which always use float32. ``bfloat16`` halves
-    the time of ordinary convolutional networks; it slows down networks with depthwise convolutions on a CPU."""
+    the time of ordinary convolutional networks; it slows down networks with depthwise convolutions on a CPU. ``auto``
+    is ``bfloat16`` on a GPU that computes in it, else ``float32``."""

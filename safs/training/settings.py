@@ -10,6 +10,7 @@ from safs.data.split import Split
 from safs.inputs import InputSelection
 from safs.spec.resources import Precision
 from safs.spec.training import Recipe
+from safs.training.numerics import computes_in_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -35,7 +36,10 @@ class TrainingData:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Within the context, a forward pass computes its products in ``precision``."""
-        if self.precision == "float32":
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if computes_in_bfloat16(self.device) else "float32"
+        if precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 

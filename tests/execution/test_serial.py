@@ -10,7 +10,7 @@ import torch
 from safs import data
 from safs.data import TensorSplit
 from safs.events.kinds import EpochDone, Event, Note, Stage, TrialDone
-from safs.execution import runs, serial, work
+from safs.execution import runs, serial, stacked, work
 from safs.execution.serial import SerialExecutor
 from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.training import Training, TrainingRun
@@ -22,6 +22,7 @@ from safs.spec.data import DataSpec
 from safs.spec.halving import HalvingOptions
 from safs.spec.training import Recipe
 from safs.training.settings import TrainingData
+from safs.training.stacked.stack import NotStackable
 from safs.trials import Candidate, Outcome, Trial, best_trial
 from search_spaces import SPACES
 from tests.scripted import Scripted
@@ -73,6 +74,14 @@ def search(strategy, context: Context, recall=lambda candidate: None, plan=plan)
 def numbers(outcome: Outcome) -> tuple[object, ...]:
     """The parts of a trial that do not depend on the clock."""
     return outcome.loss, outcome.metrics, [astuple(epoch)[:-1] for epoch in outcome.curve], outcome.left
+
+
+def search_in_stacks(strategy, context: Context, stack: int, plan=plan) -> tuple[list[Trial], list[Event]]:
+    events: list[Event] = []
+    executor = SerialExecutor(stack=stack)
+    conductor = Conductor(strategy, stack)
+    trials = executor.search(Stage.ACTIVATIONS, conductor, plan, context, events.append, lambda candidate: None)
+    return trials, events
 
 
 def epochs_of(events: list[Event], number: int) -> list[int]:
@@ -204,3 +213,34 @@ def test_an_asha_search_trains_few_operators_to_the_end_and_finds_a_good_one(con
     best = best_trial(trials)
     assert best.outcome.metrics["accuracy"] > 0.3
     assert best.candidate.epochs == 4
+
+
+def test_promoted_trials_of_a_stack_continue_from_their_slices(context: Context) -> None:
+    operators = ["tanh", "swish", "gelu", "elu"]
+    short = [Candidate(number, {"relu1": name}, 1, seed=0, horizon=2) for number, name in enumerate(operators)]
+    long = [replace(short[number], number=4 + place, epochs=2, continues=number) for place, number in enumerate((3, 1))]
+
+    trials, events = search_in_stacks(Scripted([*short, *long], in_flight=4), context, stack=4)
+
+    assert [epochs_of(events, number) for number in range(6)] == [[1], [1], [1], [1], [2], [2]]
+    for trial, number in ((trials[4], 3), (trials[5], 1)):
+        (alone,), _ = search(Scripted([replace(short[number], number=0, epochs=2)]), context)
+        expected = [pytest.approx(metrics.validation_loss, rel=2e-3) for metrics in alone.outcome.curve]
+        assert [metrics.validation_loss for metrics in trial.outcome.curve] == expected
+
+
+def test_trials_of_a_network_that_cannot_be_stacked_run_alone_and_a_note_says_why(
+    context: Context, monkeypatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotStackable("no stack today")
+
+    monkeypatch.setattr(stacked, "check_outputs", refuse)
+    candidates = [Candidate(number, {"relu1": name}, 1, seed=0) for number, name in enumerate(("tanh", "swish"))]
+
+    trials, events = search_in_stacks(Scripted(candidates, in_flight=2), context, stack=2)
+    alone, _ = search(Scripted(candidates), context)
+
+    assert [numbers(trial.outcome) for trial in trials] == [numbers(trial.outcome) for trial in alone]
+    notes = [event.message for event in events if isinstance(event, Note)]
+    assert notes == ["The trials of activations are not trained as one: no stack today"]

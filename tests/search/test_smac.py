@@ -7,14 +7,17 @@ import sys
 from math import inf, log10
 from pathlib import Path
 from statistics import fmean
+from zlib import crc32
 
 import pytest
+from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType
 
 from safs.search.conductor import Conductor
+from safs.search.replay import Replayed
 from safs.search.smac import Smac, trial_value
 from safs.spec.training import TrainSpec
-from safs.trials import Candidate, Outcome
+from safs.trials import Candidate, Outcome, Trial
 from search_spaces.fine_tuning import fine_tuning_space
 
 SPACE = fine_tuning_space(TrainSpec(), seed=0)
@@ -116,3 +119,32 @@ def test_a_broken_trial_is_a_crash_of_finite_cost() -> None:
     assert (crash.cost, crash.time, crash.status) == (1.0, 2.0, StatusType.CRASHED)
     success = trial_value(Outcome(0.25, seconds=3.0))
     assert (success.cost, success.time, success.status) == (0.25, 3.0, StatusType.SUCCESS)
+
+
+def test_a_replay_fits_no_forest_and_goes_on_as_the_first_attempt(monkeypatch) -> None:
+    def make() -> Smac:
+        return Smac(SPACE, trials=24, epochs=2, seed=0)
+
+    def search(strategy, stop: int = 24) -> list[Candidate]:
+        conductor, found = Conductor(strategy, 3), []
+        while len(found) < stop and (candidate := conductor.next()) is not None:
+            found.append(candidate)
+            conductor.done(candidate.number, Outcome(crc32(repr(sorted(candidate.config.items())).encode()) / 2**32))
+        return found
+
+    first = search(make())
+    fits: list[int] = []
+    train = RandomForest.train
+    monkeypatch.setattr(RandomForest, "train", lambda self, x, y: (fits.append(len(y)), train(self, x, y))[1])
+    known = {
+        candidate.number: Trial(candidate, Outcome(crc32(repr(sorted(candidate.config.items())).encode()) / 2**32))
+        for candidate in first[:20]
+    }
+    replayed = Replayed(make, known)
+
+    again = search(replayed)
+
+    assert again == first
+    assert replayed.diverged is None
+    assert min(fits) >= 17  # Candidate 20 is asked once outcomes 0 to 17 are told.
+    assert len(fits) == 4

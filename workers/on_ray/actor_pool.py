@@ -150,7 +150,7 @@ class ActorPool:
             self._is_ready(call.worker, step)
             return
         if step.epochs:
-            self._messages.append(Advanced(call.ticket, step.epochs))
+            self._messages.append(Advanced(call.ticket, step.epochs, step.places))
         if step.done:
             self._messages.append(Answered(call.ticket, step.answer))
             self._idle.append(call.worker)

@@ -13,7 +13,7 @@ from workers.attempt import Attempt
 from workers.on_ray.capacity import Node, Share, cluster_nodes, divide
 from workers.on_ray.core_wait import CoreWait
 from workers.on_ray.executor import RayExecutor
-from workers.on_ray.gpu_share import measured_share, needs_measurement
+from workers.on_ray.gpu_share import Measured, measured_share, needs_measurement
 from workers.on_ray.packing import OpenPool
 from workers.on_ray.warm_workers import WarmWorkers, start_pool
 from workers.settings import WorkerSettings
@@ -44,7 +44,7 @@ class RayAllocation:
         measured = measured_share(spec, preflight.data, preflight.blueprint, nodes, recorder.check)
         if measured is not None:
             recorder(Note(measured.message, "info" if measured.gpus else "warning"))
-        share = _pinned_share(attempt, nodes, image_size, measured.gpus if measured is not None else None)
+        share = _pinned_share(attempt, nodes, image_size, measured)
         if not self._workers.fit(share, owner):
             recorder(Note(_starting(share)))
         open_pool = partial(self._workers.open, owner=owner, on_started=partial(wait.worker_started, share.workers))
@@ -101,13 +101,14 @@ def _starting(share: Share) -> str:
     return f"Starting {share.workers} workers, each with {cores}."
 
 
-def _pinned_share(attempt: Attempt, nodes: Sequence[Node], image_size: int, gpus: float | None) -> Share:
+def _pinned_share(attempt: Attempt, nodes: Sequence[Node], image_size: int, measured: Measured | None) -> Share:
     """Return the share of one training, with as many trials in flight as in the first attempt at the job."""
     given = attempt.spec.resources
-    share = divide(nodes, given, image_size, gpus)
+    gpus, stack = (None, 1) if measured is None else (measured.gpus, measured.stack)
+    share = divide(nodes, given, image_size, gpus, stack)
     pinned = pin_in_flight(attempt, share.slots)
     if pinned != share.slots:
-        share = divide(nodes, given.model_copy(update={"trials_in_parallel": pinned}), image_size, gpus)
+        share = divide(nodes, given.model_copy(update={"trials_in_parallel": pinned}), image_size, gpus, stack)
     log.info(
         "job %s: %d trainings at once, each with %d cores and %g GPUs",
         attempt.claim.job.id,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import floor
+from math import ceil, floor
 
 import ray
 
@@ -42,11 +42,15 @@ class Share:
     slots: int
     """Number of trials in flight: the requested number, or by default ``workers``."""
     workers: int
-    """Number of trainings that run at once; at most ``slots``."""
+    """Number of trainings, or stacks of trials, that run at once; at most ``slots``."""
     cpus: int
     """Cores of one training."""
     gpus: float
     """GPUs of one training; may be a fraction."""
+    stack: int = 1
+    """Number of trials that a worker trains as one."""
+    cuda_graph: bool = False
+    """True to record the steps of a stack."""
 
     @property
     def device(self) -> str:
@@ -96,7 +100,13 @@ def pack(probe: Probe, *, cores: int, data_bytes: int = 0) -> float:
     return 1 / max(1, min(by_memory, by_time, cores, MOST_ON_A_GPU))
 
 
-def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, measured: float | None = None) -> Share:
+def divide(
+    nodes: Sequence[Node],
+    resources: ResourcesSpec,
+    image_size: int,
+    measured: float | None = None,
+    measured_stack: int = 1,
+) -> Share:
     """Return the share of one training.
 
     On a cluster without GPUs, ``auto`` gives each training one core: two trainings of one thread finish sooner than
@@ -107,6 +117,7 @@ def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, mea
     Args:
         image_size: side of the network's input, in pixels.
         measured: fraction of a GPU that ``pack`` found for one training; None if nothing was measured.
+        measured_stack: number of trials that are faster as one, for ``resources.stack: auto``.
 
     Raises:
         SpecError: the cluster cannot run a single training of this size.
@@ -120,12 +131,20 @@ def divide(nodes: Sequence[Node], resources: ResourcesSpec, image_size: int, mea
             "Lower resources.gpus_per_trial, leave it at 'auto', or add a worker node.",
             field="resources.gpus_per_trial",
         )
-    asked = most if resources.trials_in_parallel == "auto" else resources.trials_in_parallel
-    workers = min(asked, most)
+    stack = _stack(resources, measured_stack)
+    asked = most * stack if resources.trials_in_parallel == "auto" else resources.trials_in_parallel
+    workers = min(ceil(asked / stack), most)
     cpus = max(
         count for count in range(1, max(node.cpus for node in nodes) + 1) if _at_once(nodes, count, gpus) >= workers
     )
-    return Share(slots=asked, workers=workers, cpus=cpus, gpus=gpus)
+    return Share(asked, workers, cpus, gpus, min(stack, asked), resources.cuda_graph and gpus > 0)
+
+
+def _stack(resources: ResourcesSpec, measured: int) -> int:
+    """Return the number of trials that are trained as one. Ray Tune runs each trial by itself."""
+    if resources.dispatcher == "tune" or resources.stack == "off":
+        return 1
+    return measured if resources.stack == "auto" else resources.stack
 
 
 def _per_gpu(gpus: float) -> int:

@@ -1,15 +1,13 @@
 """The executor on Ray: all trainings and evaluations of a job run on one pool of reused actors."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
 from types import TracebackType
-from typing import Any, assert_never
 
 import ray
 
 from safs.data import Split
 from safs.errors import TrainingError
-from safs.events.kinds import EpochDone, Note, Pulse, Report, Stage, TrialDone, TrialStarted, WorkerLost
+from safs.events.kinds import Note, Pulse, Report, Stage, TrialDone
 from safs.execution.executor import (
     EARLIER_ATTEMPT,
     Measure,
@@ -18,21 +16,20 @@ from safs.execution.executor import (
     Recall,
     Result,
     Task,
-    failed_outcome,
-    retry_note,
 )
-from safs.execution.snapshot_cache import SnapshotCache
 from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.search.conductor import Conductor
-from safs.trials import OUT_OF_MEMORY, Candidate, Outcome, Trial
+from safs.trials import Trial
 from workers.job_spans import origin
 from workers.on_ray.ask_ahead import AskAhead
 from workers.on_ray.capacity import Share
-from workers.on_ray.messages import Advanced, Answered, Failed, Started
-from workers.on_ray.orders import MeasureOrder, TrainOrder, Unfinished
+from workers.on_ray.messages import Answered, Failed
+from workers.on_ray.orders import MeasureOrder, TrainOrder
 from workers.on_ray.packing import OpenPool, PackedPool
+from workers.on_ray.reporting import handle, outcome_of, report_repetition
 from workers.on_ray.retrying import PoolMessage, Repeated, RetryingPool
+from workers.on_ray.search_orders import SearchOrders
 from workers.on_ray.shared_data import ObjectStore
 from workers.on_ray.warm_workers import start_pool
 
@@ -75,42 +72,23 @@ class RayExecutor:
     def search(
         self, stage: Stage, conductor: Conductor, plan: Plan, context: Context, report: Report, recall: Recall
     ) -> list[Trial]:
-        shared = self._store.share(context)
-        running: dict[int, Candidate] = {}
-        trials: list[Trial] = []
-        snapshots: SnapshotCache[ray.ObjectRef[Any]] = SnapshotCache()
+        orders = SearchOrders(stage, plan, self._store.share(context), self._share, self._pool, report)
         with AskAhead(conductor) as asks:
             while not asks.finished:
                 while (candidate := asks.next()) is not None:
                     if (outcome := recall(candidate)) is not None:
                         asks.done(candidate.number, outcome)
-                        trials.append(Trial(candidate, outcome))
+                        orders.trials.append(Trial(candidate, outcome))
                         report(TrialDone(stage, candidate, outcome, EARLIER_ATTEMPT))
                     else:
-                        running[
-                            self._pool.submit(
-                                TrainOrder(
-                                    shared,
-                                    plan(candidate),
-                                    keep=False,
-                                    resume=snapshots.take(candidate),
-                                    origin=origin(stage, candidate),
-                                )
-                            )
-                        ] = candidate
+                        orders.add(candidate)
+                if asks.waits:
+                    orders.submit_rest()
                 for message in self._messages(report):
-                    answer = _handle(stage, running[message.ticket], message, report, _failed_outcome)
-                    if answer is None:
-                        continue
-                    candidate = running.pop(message.ticket)
-                    outcome = answer.outcome if isinstance(answer, Unfinished) else answer
-                    assert isinstance(outcome, Outcome)
-                    trials.append(Trial(candidate, outcome))
-                    if isinstance(answer, Unfinished):  # Stored first: the strategy may continue the trial at once.
-                        snapshots.put(trials[-1], answer.snapshot, answer.size_bytes)
-                    asks.done(candidate.number, outcome)
-                    report(TrialDone(stage, candidate, outcome))
-        return sorted(trials, key=lambda trial: trial.candidate.number)
+                    for trial in orders.handle(message):
+                        asks.done(trial.candidate.number, trial.outcome)
+                        report(TrialDone(stage, trial.candidate, trial.outcome))
+        return sorted(orders.trials, key=lambda trial: trial.candidate.number)
 
     def train(
         self, stage: Stage, tasks: Sequence[Task], context: Context, report: Report, on_done: OnDone
@@ -124,7 +102,7 @@ class RayExecutor:
         while len(results) < len(running):
             for message in self._messages(report):
                 candidate = running[message.ticket].candidate
-                trained = _handle(stage, candidate, message, report, lambda why: Trained(_failed_outcome(why), None))
+                trained = handle(stage, (candidate,), message, report, lambda why: Trained(outcome_of(why), None))
                 if isinstance(trained, Trained):
                     results[message.ticket] = trained
                     on_done(running[message.ticket], trained)
@@ -148,7 +126,7 @@ class RayExecutor:
                     case Failed(_, reason, _, _):
                         failures.append(reason)
                     case Repeated():
-                        _report_repetition(None, None, message, report)
+                        report_repetition(None, None, message, report)
                     case _:
                         pass
         if failures:
@@ -163,37 +141,3 @@ class RayExecutor:
         yield from self._pool.receive(POLL_S)
         for note in self._pool.take_notes():
             report(Note(note, "warning"))
-
-
-def _handle(
-    stage: Stage, candidate: Candidate, message: PoolMessage, report: Report, failed: Callable[[str], Any]
-) -> Any:
-    """Report the progress in ``message``; return the answer of a training that ended, else None."""
-    match message:
-        case Started():
-            report(TrialStarted(stage, candidate))
-        case Advanced(_, epochs):
-            for metrics in epochs:
-                report(EpochDone(stage, candidate.number, metrics))
-        case Repeated():
-            _report_repetition(stage, candidate.number, message, report)
-        case Answered(_, answer):
-            return answer
-        case Failed(_, reason, _, _):
-            return failed(reason)
-        case _:
-            assert_never(message)
-    return None
-
-
-def _report_repetition(stage: Stage | None, trial: int | None, message: Repeated, report: Report) -> None:
-    what = "an evaluation" if stage is None else f"trial {trial} of the stage {stage}"
-    if message.lost:
-        report(WorkerLost(stage, trial, message.seconds))
-        report(Note(f"The worker of {what} was lost, so it is run again: {message.reason}", "warning"))
-    else:
-        report(retry_note(what, message.reason))
-
-
-def _failed_outcome(reason: str) -> Outcome:
-    return Outcome(inf, error=reason) if reason.startswith(OUT_OF_MEMORY) else failed_outcome(reason)

@@ -1,8 +1,9 @@
 """A measurement of one training on a GPU: its peak memory, and the share of wall time in which its kernels run."""
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 import torch
@@ -13,10 +14,12 @@ from safs.activations.operators import OPERATORS
 from safs.data import TensorSplit
 from safs.errors import SafsError
 from safs.execution.runs import begin
+from safs.execution.stacked import StackedRun
 from safs.execution.training import Training
 from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.pruning.masks import prunable_parameters
+from safs.spec.resources import MOST_STACKED
 from safs.training.settings import TrainingData
 
 EPOCHS = 3
@@ -24,6 +27,10 @@ EPOCHS = 3
 MOST_BATCHES, LEAST_BATCHES = 20, 4
 """Range of the number of synthetic training batches."""
 VALIDATION_BATCHES = 2
+STACKS = (4, 16, MOST_STACKED)
+"""Sizes of the stacks that are timed, until one is no faster than the one before."""
+WORTH_STACKING = 1.1
+"""Factor by which a stack must be faster than trainings side by side, which are assumed not to disturb one another."""
 IMAGES_BYTES = 64 * 2**20
 """Largest size of the synthetic training images. Large images get fewer batches."""
 
@@ -38,6 +45,17 @@ class Probe:
     """Share of wall time in which its kernels run, in (0, 1]."""
     gpu_bytes: int
     """Memory of the whole GPU."""
+    epoch_s: float = 0.0
+    """Seconds of one epoch of the training."""
+    stacked_epoch_s: Mapping[int, float] = field(default_factory=dict)
+    """Number of trainings in a stack -> seconds of one of its epochs. Empty if the network cannot be stacked."""
+
+    def best_stack(self, packed: int) -> int:
+        """Return the size of the stack that is faster than ``packed`` trainings side by side; 1 if none is."""
+        if not self.stacked_epoch_s:
+            return 1
+        size, epoch_s = max(self.stacked_epoch_s.items(), key=lambda entry: entry[0] / entry[1])
+        return size if size / epoch_s > WORTH_STACKING * packed / self.epoch_s else 1
 
 
 class ProbeFailed(SafsError):
@@ -97,8 +115,11 @@ class CudaMeter:
         return int(torch.cuda.mem_get_info()[1])
 
 
-def measure(context: Context, training: Training, device: str, meter: Meter) -> Probe:
+def measure(context: Context, training: Training, device: str, meter: Meter, stacks: Sequence[int] = ()) -> Probe:
     """Run ``training``, of ``EPOCHS`` epochs, and return its demands on the device.
+
+    Args:
+        stacks: sizes of stacks to time, in ascending order.
 
     Raises:
         ProbeFailed: the training broke down, or the profiler saw no kernel.
@@ -119,7 +140,30 @@ def measure(context: Context, training: Training, device: str, meter: Meter) -> 
         raise ProbeFailed(f"the training to be measured broke down: {error}")
     if kernel_s <= 0:
         raise ProbeFailed("the profiler saw no kernel on the GPU")
-    return Probe(memory_bytes, min(kernel_s / wall_s, 1.0), meter.gpu_bytes())
+    busy, stacked = min(kernel_s / wall_s, 1.0), time_stacks(context, training, device, meter, stacks)
+    return Probe(memory_bytes, busy, meter.gpu_bytes(), wall_s, stacked)
+
+
+def time_stacks(
+    context: Context, training: Training, device: str, meter: Meter, sizes: Sequence[int]
+) -> dict[int, float]:
+    """Return the seconds of an epoch by the size of the stack, up to the first size that is no faster a training."""
+    found: dict[int, float] = {}
+    before = inf
+    for size in sizes:
+        run = StackedRun(context, [training] * size, device)
+        run.advance(at_least_s=0.0)
+        meter.wait()
+        if run.reason is not None or run.halved:
+            break
+        began = time.perf_counter()
+        run.advance(at_least_s=0.0)
+        meter.wait()
+        found[size] = time.perf_counter() - began
+        if found[size] / size >= before:
+            break
+        before = found[size] / size
+    return found
 
 
 def largest_operator(names: Iterable[str]) -> str:

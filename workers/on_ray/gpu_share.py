@@ -17,9 +17,11 @@ from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.spec.job import JobSpec
 from safs.spec.training import Recipe
+from safs.training.numerics import compute_repeatably
 from workers.on_ray.capacity import Node, pack
 from workers.on_ray.gpu_probe import (
     EPOCHS,
+    STACKS,
     CudaMeter,
     Meter,
     Probe,
@@ -43,6 +45,8 @@ class Measured:
     """Fraction of a GPU for one training; None if the measurement failed."""
     message: str
     """The result in words, for the job's events."""
+    stack: int = 1
+    """Number of trials that are trained as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +81,20 @@ def measured_share(
         return None
     try:
         context, training = largest_training(spec, blueprint)
-        probe = probe_on_ray(context, training, check, target)
+        auto = spec.resources.stack == "auto" and spec.resources.dispatcher == "actors"
+        probe = probe_on_ray(context, training, check, target, stacks=STACKS if auto else ())
     except SafsError as error:
         return Measured(None, f"The GPU share of a trial could not be measured, so a rule of thumb is used: {error}")
     cores = min(node.cpus // node.gpus for node in nodes if node.gpus)
     gpus = pack(probe, cores=cores, data_bytes=data_bytes(info, blueprint))
-    return Measured(
-        gpus,
+    found = (
         f"Measured: a trial takes {probe.memory_bytes / 2**30:.2f} of a GPU's {probe.gpu_bytes / 2**30:.0f} GiB and "
-        f"keeps it busy for {probe.busy:.0%} of the time. Trials on a GPU: {round(1 / gpus)}.",
+        f"keeps it busy for {probe.busy:.0%} of the time."
     )
+    stack = probe.best_stack(round(1 / gpus))
+    if stack > 1:
+        return Measured(1.0, f"{found} Trials that a GPU trains as one: {stack}.", stack)
+    return Measured(gpus, f"{found} Trials on a GPU: {round(1 / gpus)}.")
 
 
 def needs_measurement(spec: JobSpec, nodes: Sequence[Node]) -> bool:
@@ -120,10 +128,12 @@ def probe_on_ray(
     check: Callable[[], None],
     target: ProbeTarget = GPU,
     limit_s: float = TIME_LIMIT_S,
+    stacks: Sequence[int] = (),
 ) -> Probe:
     """Measure the training in a process of its own with a whole GPU.
 
     Args:
+        stacks: sizes of stacks to time.
         limit_s: longest wait for a free GPU and the measurement, in seconds.
 
     Raises:
@@ -131,7 +141,7 @@ def probe_on_ray(
     """
     actor: Any = ray.remote(num_cpus=1, num_gpus=target.gpus)(_Prober)
     prober = actor.remote()
-    running = prober.measure.remote(context, training, target.device, target.meter)
+    running = prober.measure.remote(context, training, target.device, target.meter, stacks)
     deadline = time.monotonic() + limit_s
     try:
         while not ray.wait([running], timeout=min(POLL_S, limit_s))[0]:
@@ -154,8 +164,9 @@ class _Prober:
     ends at the same moment ("Tried to complete task that was not pending", Ray 2.60).
     """
 
-    def measure(self, context: Context, training: Training, device: str, meter: Meter) -> Probe:
-        return measure(context, training, device, meter)
+    def measure(self, context: Context, training: Training, device: str, meter: Meter, stacks: Sequence[int]) -> Probe:
+        compute_repeatably(device)
+        return measure(context, training, device, meter, stacks)
 
 
 def _first_line(error: RayError) -> str:

@@ -19,6 +19,8 @@ class Advanced:
 
     ticket: int
     epochs: tuple[EpochMetrics, ...]
+    places: tuple[int, ...] = ()
+    """Place of each epoch's training in its stack; empty for a training alone."""
 
 
 @dataclass(frozen=True, slots=True)

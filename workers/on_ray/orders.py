@@ -7,6 +7,7 @@ import ray
 
 from safs.execution.executor import Measure
 from safs.execution.runs import Work
+from safs.execution.training import Training
 from safs.trials import EpochMetrics, Outcome
 from workers.job_spans import Origin
 from workers.on_ray.shared_data import SharedContext
@@ -31,6 +32,34 @@ class TrainOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class StackOrder:
+    """An order to train several trainings as one. The answer is a ``StackAnswer``."""
+
+    context: SharedContext
+    works: tuple[Training, ...]
+    resume: "tuple[ray.ObjectRef[Any] | None, ...]"
+    """Reference to the snapshot that each training continues from; None starts from the beginning."""
+    origins: tuple[Origin | None, ...]
+    """Parent of each training's span; None records no span."""
+    recorded: bool = False
+    """True to record the steps on a GPU."""
+
+    def singles(self) -> list[TrainOrder]:
+        """Return an order for each training alone."""
+        parts = zip(self.works, self.resume, self.origins, strict=True)
+        return [TrainOrder(self.context, work, False, resume, origin) for work, resume, origin in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class StackAnswer:
+    """The outcomes of a stack, in the order of its works."""
+
+    outcomes: "tuple[Outcome | Unfinished, ...]"
+    reason: str | None
+    """Why the trainings ran alone, if their network cannot be stacked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unfinished:
     """The answer of a training that ended before the last epoch of its schedule."""
 
@@ -51,7 +80,7 @@ class MeasureOrder:
     batch_size: int
 
 
-Order: TypeAlias = TrainOrder | MeasureOrder
+Order: TypeAlias = TrainOrder | StackOrder | MeasureOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +89,8 @@ class Step:
 
     epochs: tuple[EpochMetrics, ...] = ()
     """Metrics of the epochs that the step trained."""
+    places: tuple[int, ...] = ()
+    """Place of each epoch's training in its stack; empty for a training alone."""
     done: bool = False
     """True if the order has ended with ``answer``."""
     answer: Any = None

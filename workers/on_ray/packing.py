@@ -83,7 +83,7 @@ class PackedPool:
     def _handle(self, message: Message) -> Message | None:
         """Return the message with our ticket; None if its order is to be retried."""
         match message:
-            case Started(inner) | Advanced(inner, _):
+            case Started(inner) | Advanced(inner):
                 return replace(message, ticket=self._running[inner][0])
             case Failed(inner, _, _, _):
                 return replace(message, ticket=self._ended(inner)[0])

@@ -86,8 +86,8 @@ class RetryingPool:
                 attempts = self._running[inner]
                 attempts.began_s = time.monotonic()
                 return Started(attempts.ticket)
-            case Advanced(inner, epochs):
-                return Advanced(self._running[inner].ticket, epochs)
+            case Advanced(inner):
+                return replace(message, ticket=self._running[inner].ticket)
             case Answered(inner, answer):
                 return Answered(self._running.pop(inner).ticket, answer)
             case Failed(inner, _):

@@ -12,12 +12,24 @@ import torch
 from ray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError
 
 from safs.execution.runs import begin
-from safs.execution.work import Context, Run
+from safs.execution.stacked import StackedRun
+from safs.execution.work import Context, Resumable, Run
+from safs.training.numerics import compute_repeatably
+from safs.training.stacked.captured import CudaRecorder
 from safs.trials import Outcome
 from store.crash_points import reach
 from telemetry import tracing
 from workers.job_spans import record_trial_span
-from workers.on_ray.orders import MeasureOrder, Order, OutOfMemory, Step, TrainOrder, Unfinished
+from workers.on_ray.orders import (
+    MeasureOrder,
+    Order,
+    OutOfMemory,
+    StackAnswer,
+    StackOrder,
+    Step,
+    TrainOrder,
+    Unfinished,
+)
 from workers.on_ray.shared_data import SharedContext, unpack
 
 SLICE_S = 2.0
@@ -36,10 +48,11 @@ class TrialActor:
     def __init__(self, device: str, threads: int) -> None:
         self._device = device
         torch.set_num_threads(threads)
+        compute_repeatably(device)
         tracing.configure("safs-trial")
         self._opened: tuple[SharedContext, Context] | None = None
         self._order: Order | None = None
-        self._run: Run | None = None
+        self._run: Run | StackedRun | None = None
         gc.freeze()  # The imported modules stay alive, so the collections in _release need not visit them.
 
     def ready(self) -> int:
@@ -61,7 +74,6 @@ class TrialActor:
         """
         if order is not None:
             self._order, self._run = order, None
-            self._release()
         try:
             step = self._work()
         except RuntimeError as error:
@@ -76,6 +88,8 @@ class TrialActor:
         match self._order:
             case TrainOrder() as order:
                 return self._train(order)
+            case StackOrder() as order:
+                return self._train_stack(order)
             case MeasureOrder(function, network, split, batch_size):
                 answer = function(ray.get(network), unpack(ray.get(split)), batch_size, self._device)
                 return Step(done=True, answer=answer)
@@ -85,7 +99,10 @@ class TrialActor:
                 assert_never(self._order)
 
     def _release(self) -> None:
-        """Free the GPU memory of the last order. torch would keep it cached, and other processes share the GPU."""
+        """Free the GPU memory of the last stage. torch would keep it cached, and other processes share the GPU.
+
+        Not after each trial: the next one allocates the same again, and each allocation stops the GPU.
+        """
         if self._device == "cuda":
             gc.collect()  # Optimizer and schedule reference each other.
             torch.cuda.empty_cache()
@@ -94,19 +111,44 @@ class TrialActor:
         if self._run is None:
             reach("trial.begin")
             self._began_ns = time.time_ns()
-            self._run = begin(self._context(order.context), order.work, self._device, _snapshot(order))
-        epochs = self._run.advance(SLICE_S)
+            self._run = begin(self._context(order.context), order.work, self._device, _taken(order.resume))
+        run = self._run
+        assert isinstance(run, Run)
+        epochs = run.advance(SLICE_S)
         reach("trial.epoch")
-        if not self._run.finished:
+        if not run.finished:
             return Step(epochs)
         reach("trial.end")
         if order.origin is not None:
-            record_trial_span(order.origin, self._began_ns, self._run.outcome().error)
-        return Step(epochs, done=True, answer=self._run.trained() if order.keep else _result(self._run))
+            record_trial_span(order.origin, self._began_ns, run.outcome().error)
+        return Step(epochs, done=True, answer=run.trained() if order.keep else _stored(run.outcome(), run.snapshot()))
+
+    def _train_stack(self, order: StackOrder) -> Step:
+        if self._run is None:
+            reach("trial.begin")
+            self._began_ns = time.time_ns()
+            recorder = CudaRecorder() if order.recorded and self._device == "cuda" else None
+            resume = [_taken(reference) for reference in order.resume]
+            self._run = StackedRun(self._context(order.context), order.works, self._device, resume, recorder)
+        run = self._run
+        assert isinstance(run, StackedRun)
+        done = run.advance(SLICE_S)
+        reach("trial.epoch")
+        epochs, places = tuple(metrics for _, metrics in done), tuple(place for place, _ in done)
+        if not run.finished:
+            return Step(epochs, places)
+        reach("trial.end")
+        for place, origin in enumerate(order.origins):
+            if origin is not None:
+                record_trial_span(origin, self._began_ns, run.outcome(place).error)
+        outcomes = tuple(_stored(run.outcome(place), run.snapshot(place)) for place in range(len(order.works)))
+        return Step(epochs, places, done=True, answer=StackAnswer(outcomes, run.reason))
 
     def _context(self, shared: SharedContext) -> Context:
         """Return the context of a stage, opened and moved to the device once for all its trials."""
         if self._opened is None or self._opened[0] != shared:
+            self._opened = None
+            self._release()
             context = shared.open()
             self._opened = (shared, replace(context, data=context.data.on(torch.device(self._device))))
         return self._opened[1]
@@ -121,17 +163,16 @@ def private_bytes() -> int:
     return (resident - shared) * PAGE_BYTES
 
 
-def _snapshot(order: TrainOrder) -> Any:
+def _taken(reference: "ray.ObjectRef[Any] | None") -> Any:
     """Return the snapshot to continue from; None if there is none, or if it was lost with its worker or node."""
     try:
-        return None if order.resume is None else ray.get(order.resume)
+        return None if reference is None else ray.get(reference)
     except ObjectLostError:
         return None
 
 
-def _result(run: Run) -> Outcome | Unfinished:
-    """Return the outcome, with the run's snapshot if it has one and the object store has room for it."""
-    outcome, snapshot = run.outcome(), run.snapshot()
+def _stored(outcome: Outcome, snapshot: Resumable | None) -> Outcome | Unfinished:
+    """Return the outcome, with the snapshot if there is one and the object store has room for it."""
     if snapshot is None:
         return outcome
     try:

@@ -119,3 +119,21 @@ def test_a_block_that_ends_with_an_error_does_not_wait_for_a_slow_ask(monkeypatc
     assert asks._thread.is_alive()
     strategy.go.set()
     asks._thread.join()
+
+
+def test_it_says_when_no_candidate_comes_before_further_outcomes() -> None:
+    with AskAhead(Conductor(Counting(3), window=2)) as asks:
+        first = [asks.next(), asks.next()]
+        while not asks.waits:
+            assert asks.next() is None
+        asks.done(0, FAIR)
+        assert not asks.waits
+        third = next(candidate for candidate in iter(asks.next, 0) if candidate is not None)
+        while not asks.waits:
+            assert asks.next() is None
+        for number in (1, 2):
+            asks.done(number, FAIR)
+        while not asks.finished:
+            asks.next()
+
+    assert [candidate.number for candidate in (*first, third) if candidate is not None] == [0, 1, 2]

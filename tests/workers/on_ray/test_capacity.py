@@ -20,6 +20,11 @@ HEAD_AND_TWO = (Node(cpus=0), Node(cpus=8), Node(cpus=8))
         (LAPTOP, {"trials_in_parallel": 8}, 28, Share(slots=8, workers=2, cpus=1, gpus=0)),
         # A quarter of a GPU for small images, a whole one for large images; the cores are divided.
         (GPU_MACHINE, {}, 32, Share(slots=16, workers=16, cpus=1, gpus=0.25)),
+        (GPU_MACHINE, {"stack": 8}, 224, Share(slots=32, workers=4, cpus=4, gpus=1.0, stack=8)),
+        (GPU_MACHINE, {"stack": 8, "trials_in_parallel": 12}, 224, Share(12, 2, 8, 1.0, stack=8)),
+        (GPU_MACHINE, {"stack": 8, "dispatcher": "tune"}, 224, Share(slots=4, workers=4, cpus=4, gpus=1.0)),
+        (GPU_MACHINE, {"cuda_graph": True}, 224, Share(slots=4, workers=4, cpus=4, gpus=1.0, cuda_graph=True)),
+        (LAPTOP, {"stack": 4, "trials_in_parallel": 3, "cuda_graph": True}, 28, Share(3, 1, 2, 0.0, stack=3)),
         (GPU_MACHINE, {}, 224, Share(slots=4, workers=4, cpus=4, gpus=1.0)),
         # Three of 0.3 fit on each of the four GPUs; a fourth would need parts of two.
         (GPU_MACHINE, {"gpus_per_trial": 0.3}, 224, Share(slots=12, workers=12, cpus=1, gpus=0.3)),

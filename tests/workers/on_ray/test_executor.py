@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
@@ -168,3 +170,38 @@ def _search(executor: Executor, plan: Plan, report: Any) -> list[Trial]:
 def _context() -> Context:
     splits = data.load(DataSpec(dataset="digits"), root=None, channels=1, image_size=28, seed=0)
     return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, 256))
+
+
+def test_a_search_in_stacks_finds_the_trials_of_a_search_without(executor: RayExecutor) -> None:
+    operators = ("tanh", "swish", "relu", "elu", "gelu")
+    proposed = [Candidate(number, {"relu1": name}, 1, seed=0) for number, name in enumerate(operators)]
+    context = _context()
+
+    def plan(candidate: Candidate) -> Training:
+        return Training({site: str(name) for site, name in candidate.config.items()}, Recipe(), 1, candidate.seed)
+
+    def found(share: Share) -> tuple[list[Trial], list[Event]]:
+        events: list[Event] = []
+        with replaced_share(executor, share):
+            conductor = Conductor(Scripted(proposed, in_flight=4), window=4)
+            trials = executor.search(Stage.ACTIVATIONS, conductor, plan, context, events.append, lambda _: None)
+        return trials, events
+
+    stacked, events = found(replace(TWO_SLOTS, stack=2))
+    alone, _ = found(TWO_SLOTS)
+
+    assert [trial.candidate for trial in stacked] == [trial.candidate for trial in alone] == proposed
+    for one, other in zip(stacked, alone, strict=True):
+        assert one.outcome.curve[0].train_loss == pytest.approx(other.outcome.curve[0].train_loss, rel=2e-3)
+    done = [event.trial for event in events if isinstance(event, EpochDone)]
+    assert sorted(done) == [0, 1, 2, 3, 4]
+
+
+@contextmanager
+def replaced_share(executor: RayExecutor, share: Share) -> Iterator[None]:
+    """Let the executor form other stacks, on the workers that it has."""
+    before, executor._share = executor._share, share
+    try:
+        yield
+    finally:
+        executor._share = before

@@ -112,7 +112,7 @@ def test_the_probe_measures_memory_and_the_share_of_time_in_kernels() -> None:
     full = measure(context, training, "cpu", FakeMeter(kernels_s=1e9))
 
     assert 0 < idle.busy < 1e-3
-    assert full == Probe(2 * GIB, 1.0, 40 * GIB)
+    assert (full.memory_bytes, full.busy, full.gpu_bytes) == (2 * GIB, 1.0, 40 * GIB)
 
 
 def test_a_probe_without_kernels_or_with_a_broken_training_fails() -> None:
@@ -152,7 +152,8 @@ def test_nothing_is_probed_without_a_gpu_or_with_a_given_gpu_share(nodes: tuple[
 def test_the_probe_runs_on_ray_and_reports_its_result_or_its_failure() -> None:
     def share(kernels_s: float) -> tuple[float | None, str]:
         target = ProbeTarget("cpu", 0.0, FakeMeter(kernels_s))
-        found = measured_share(SPEC, DIGITS, LENET5, GPU_MACHINE, _nothing, target)
+        spec = SPEC.model_copy(update={"resources": SPEC.resources.model_copy(update={"stack": "off"})})
+        found = measured_share(spec, DIGITS, LENET5, GPU_MACHINE, _nothing, target)
         assert found is not None
         return found.gpus, found.message
 
@@ -181,3 +182,30 @@ def test_a_probe_that_times_out_or_is_cancelled_leaves_nothing_running() -> None
         probe_on_ray(context, unending, cancel, replace(unavailable, gpus=1.0))
 
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "packed", "stack"),
+    [
+        ({}, 1, 1),  # The network cannot be stacked.
+        ({4: 1.0, 16: 1.5, 64: 6.0}, 3, 16),
+        ({4: 1.0, 16: 1.5, 64: 6.0}, 16, 1),  # 16 at once make 16 epochs a second, the stack 10.7.
+        ({4: 3.9}, 1, 1),  # Hardly faster.
+    ],
+)
+def test_trials_are_stacked_if_that_is_faster_than_the_trainings_side_by_side(
+    seconds: dict[int, float], packed: int, stack: int
+) -> None:
+    probe = Probe(GIB, 0.1, 40 * GIB, epoch_s=1.0, stacked_epoch_s=seconds)
+
+    assert probe.best_stack(packed) == stack
+
+
+def test_the_probe_times_stacks_until_a_larger_one_is_no_faster() -> None:
+    context, training = _short_training()
+
+    probe = measure(context, training, "cpu", FakeMeter(kernels_s=1.0), stacks=(2, 4))
+
+    assert 2 in probe.stacked_epoch_s
+    assert all(seconds > 0 for seconds in probe.stacked_epoch_s.values())
+    assert measure(context, training, "cpu", FakeMeter(kernels_s=1.0)).stacked_epoch_s == {}
