@@ -10,6 +10,7 @@ For each network with random weights: its activation sites; one epoch with anoth
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -40,18 +41,23 @@ def main() -> None:
         print(f"{name}: {works or 'nothing'} ({result['seconds']:.0f} s)", flush=True)
 
 
-def measure(name: str, limit_s: float) -> dict[str, object]:
-    """The result for one network, from a process of its own."""
+def measure(name: str, limit_s: int) -> dict[str, object]:
+    """The result for one network, from a process of its own; what was measured before an ``error``, if there is one."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.matrix.measure", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
-        result = json.loads(done.stdout.strip().rpartition("\n")[2])
-    except subprocess.TimeoutExpired:
-        result = {"name": name, "error": f"it took longer than {limit_s:g} s"}
-    except ValueError:
-        result = {"name": name, "error": done.stderr.strip().rpartition("\n")[2][:300]}
+    command = [sys.executable, "-m", "benchmarks.matrix.measure", name, str(limit_s)]
+    done = subprocess.run(command, capture_output=True)
+    result = _last_line(done.stdout) or {"name": name}
+    if done.returncode == -signal.SIGXCPU:
+        result["error"] = f"it took longer than {limit_s} s of processor time"
+    elif done.returncode != 0:
+        result["error"] = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:300]
     return result | {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def _last_line(output: bytes) -> dict[str, object]:
+    """The last line of JSON in ``output``; empty if there is none."""
+    lines = [line for line in output.splitlines() if line.startswith(b"{") and line.endswith(b"}")]
+    return dict(json.loads(lines[-1])) if lines else {}
 
 
 def read(path: Path) -> list[dict[str, object]]:
@@ -67,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table to this page, between its marks")
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds for one network")
+    parser.add_argument("--limit", type=int, default=900, help="seconds of processor time for one network")
     return parser.parse_args()
 
 

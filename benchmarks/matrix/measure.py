@@ -1,6 +1,11 @@
-"""Measures one network: ``python -m benchmarks.matrix.measure NAME`` prints one line of JSON."""
+"""Measures one network: ``python -m benchmarks.matrix.measure NAME CPU_S`` prints JSON after each measurement.
+
+Each line holds the results so far, so that a network that takes too long still shows what was measured. The process
+ends after ``CPU_S`` seconds of processor time: on a busy machine, seconds of the clock say nothing about a network.
+"""
 
 import json
+import resource
 import sys
 import time
 import warnings
@@ -17,7 +22,8 @@ from safs.activations.surgery import find_sites
 from safs.blueprints import traceable
 from safs.errors import SafsError
 from safs.estimates.__main__ import images
-from safs.execution.pruning import Pruning, begin
+from safs.execution.pruning import Pruning
+from safs.execution.runs import begin
 from safs.execution.training import Training
 from safs.execution.work import Context, Trained
 from safs.models.declared import Declaration, declaration
@@ -34,6 +40,8 @@ RECIPE = Recipe(optimizer="adam", learning_rate=1e-4)
 def main() -> None:
     """Print what works for the network that the command names."""
     warnings.filterwarnings("ignore")
+    cpu_s = int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 10))
     torch.set_num_threads(1)
     found = subject(sys.argv[1])
     result: dict[str, Any] = {"name": found.name, "image_size": found.image_size}
@@ -43,11 +51,10 @@ def main() -> None:
         _tried(result, "unstructured", lambda: _unstructured(blueprint))
         _tried(result, "search", lambda: _search_step(blueprint))
         _tried(result, "filter", lambda: _filters(blueprint))
-    print(json.dumps(result))
 
 
 def _tried(result: dict[str, Any], what: str, run: Callable[[], Any]) -> Any:
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         value = run()
         result[what] = {"ok": True}
@@ -55,7 +62,8 @@ def _tried(result: dict[str, Any], what: str, run: Callable[[], Any]) -> Any:
         kind = error.code if isinstance(error, SafsError) else type(error).__name__
         result[what] = {"ok": False, "error": f"{kind}: {str(error)[:300]}"}
         value = None
-    result[what]["seconds"] = round(time.perf_counter() - started, 1)
+    result[what]["seconds"] = round(time.process_time() - started, 1)
+    print(json.dumps(result), flush=True)
     return value
 
 

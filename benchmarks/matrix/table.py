@@ -43,9 +43,8 @@ def _ok(result: Mapping[str, Any], what: str) -> bool:
 
 
 def _failures(result: Mapping[str, Any]) -> list[str]:
-    if "error" in result:
-        return [f"- `{result['name']}`: {result['error']}"]
-    return [
+    stopped = [f"- `{result['name']}`: {result['error']}"] if "error" in result else []
+    return stopped + [
         f"- `{result['name']}`, {what}: {result[what]['error']}"
         for what in COLUMNS
         if what in result and not result[what]["ok"]

@@ -24,7 +24,7 @@ RESULTS = [
         "capture": DONE,
         "filter": {"ok": False, "error": "it fails"},
     },
-    {"name": "transformers/b", "error": "it took longer than 900 s"},
+    {"name": "transformers/b", "error": "it took longer than 900 s", "sites": DONE, "number_of_sites": 2},
 ]
 
 
@@ -45,13 +45,14 @@ def test_the_table_has_a_row_for_each_network_totals_and_reasons(tmp_path: Path)
     assert "| `timm/a` | 64 | torch.fx | 3 | yes | yes | no | 1.5 s |" in text
     assert "| **torchvision and timm** | | | 1 of 1 | 1 of 1 | 1 of 1 | 0 of 1 | 1 of 1 |" in text
     assert "- `timm/a`, filter: it fails" in text
+    assert "| `transformers/b` |  |  | 2 | no | no | no | no |" in text
     assert "- `transformers/b`: it took longer than 900 s" in text
     assert "old" not in text
 
 
 @pytest.mark.exhaustive
 def test_one_network_is_measured() -> None:
-    command = [sys.executable, "-m", "benchmarks.matrix.measure", "torchvision/mobilenet_v3_small"]
+    command = [sys.executable, "-m", "benchmarks.matrix.measure", "torchvision/mobilenet_v3_small", "600"]
 
     done = subprocess.run(command, capture_output=True, text=True)
 
