@@ -6,7 +6,7 @@ one forward pass. torch-pruning's indices in layers are translated to positions 
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -68,7 +68,32 @@ def _without_memory(model: nn.Module) -> nn.Module:
         else tensor.detach().to("meta")
         for tensor in tensors
     }
-    return copy.deepcopy(model, copies)
+    return copy.deepcopy(model, copies | _kept_results(model))
+
+
+def _kept_results(model: nn.Module) -> dict[int, Any]:
+    """Copies, by the original's id, of results that a forward left in attributes, such as LeViT's attention biases.
+
+    They belong to autograd's record, and ``deepcopy`` refuses them.
+    """
+    return {
+        id(tensor): tensor.detach().to("meta")
+        for module in model.modules()
+        for value in vars(module).values()
+        for tensor in _tensors_in(value)
+        if tensor.grad_fn is not None
+    }
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in an attribute: itself, or in a list or dictionary."""
+    match value:
+        case Tensor():
+            yield value
+        case list() | tuple():
+            yield from (item for item in value if isinstance(item, Tensor))
+        case dict():
+            yield from (item for item in value.values() if isinstance(item, Tensor))
 
 
 class _Claims:
@@ -236,7 +261,7 @@ def _that_run(groups: tuple[UnitGroup, ...], model: nn.Module, example: Tensor, 
 
 
 def _runs(model: nn.Module, groups: tuple[UnitGroup, ...], example: Tensor) -> bool:
-    smaller = copy.deepcopy(model)
+    smaller = copy.deepcopy(model, _kept_results(model))
     take_out(smaller, groups, {group.name: (0,) for group in groups})
     try:
         smaller(torch.zeros(example.shape, dtype=example.dtype, device="meta"))

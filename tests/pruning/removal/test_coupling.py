@@ -224,6 +224,31 @@ def test_groups_are_the_same_on_the_meta_device(architecture):
     assert find_groups(model, example) == find_groups(on_meta(architecture), example.to("meta"))
 
 
+class Remembering(nn.Module):
+    """Keeps a result of its forward in an attribute, as LeViT does with its attention biases."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(16, 8), nn.Linear(8, 3)
+        self.scale = nn.Parameter(torch.ones(1))
+        self.cache = {}
+
+    def forward(self, images):
+        if "scale" not in self.cache:
+            self.cache["scale"] = self.scale.exp()
+        return self.second(torch.relu(self.first(images.flatten(1))) * self.cache["scale"])
+
+
+def test_results_that_a_network_keeps_in_attributes_do_not_matter():
+    model, example = Remembering(), torch.zeros(1, 1, 4, 4)
+    model(example)
+
+    (group,) = find_groups(model, example)
+
+    assert group.units == 8
+    assert model.cache["scale"].grad_fn is not None
+
+
 def test_a_network_that_torch_pruning_cannot_do_is_refused_with_a_way_out():
     with pytest.raises(CompactionError, match=r"ShuffleNetV2 .*ZeroDivisionError.*prune.granularity: weight") as caught:
         find_groups(on_meta("torchvision/shufflenet_v2_x0_5"), torch.zeros(1, 3, 32, 32))
