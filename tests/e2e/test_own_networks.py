@@ -1,12 +1,17 @@
-"""Networks that the service cannot import: by HTTP to a real service, pruned, and back without their code."""
+"""Networks that the service cannot import: by HTTP to a real service, pruned, and back without their code.
+
+The network that is written here goes with arrays of its own, the others with a data set by name.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import safs
@@ -75,6 +80,13 @@ def of_hugging_face() -> nn.Module:
 NETWORKS = {"written here": (written_here, 8), "timm": (of_timm, 32), "transformers": (of_hugging_face, 16)}
 
 
+def own_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training and test images of bytes, [n, 8, 8], each with its labels."""
+    digits = load_digits()
+    images, labels = (digits.images * 15).astype(np.uint8), digits.target.astype(np.int64)
+    return images[:1500], labels[:1500], images[1500:], labels[1500:]
+
+
 @pytest.fixture(scope="module")
 def submitted(client: Client, request: pytest.FixtureRequest) -> dict[str, tuple[nn.Module, RemoteJob]]:
     """The selected networks and their jobs, queued at once."""
@@ -85,7 +97,8 @@ def submitted(client: Client, request: pytest.FixtureRequest) -> dict[str, tuple
             make, size = NETWORKS[name]
             torch.manual_seed(0)
             network = make()
-            found[name] = network, client.submit(BUDGET, model=network, input=(1, size), name=name)
+            own: dict[str, Any] = {"data": own_arrays()} if name == "written here" else {"input": (1, size)}
+            found[name] = network, client.submit(BUDGET, model=network, name=name, **own)
     return found
 
 
@@ -101,8 +114,11 @@ def test_a_network_comes_back_with_the_outputs_of_its_own_class(
 
     found, loaded = safs.verify(folder), safs.load(folder)
     report, config = (json.loads((folder / file).read_text()) for file in ("report.json", "config.json"))
-    spec = JobSpec.model_validate(job.view["spec"])
-    images, labels = _test_images(spec, NETWORKS[name][1])
+    if name == "written here":
+        assert job.view["spec"]["data"]["dataset"] == "upload"
+        images, labels = _own_test_images(config["input"])
+    else:
+        images, labels = _test_images(JobSpec.model_validate(job.view["spec"]), NETWORKS[name][1])
     result = next(row for row in report["rows"] if row["name"] == report["result"])
     accuracy = (loaded(images).argmax(1) == labels).float().mean().item()
     assert found.sparsity.live == found.sparsity.weights - round(0.8 * found.sparsity.weights)
@@ -112,6 +128,13 @@ def test_a_network_comes_back_with_the_outputs_of_its_own_class(
         state = loaded.state_dict()
         own.load_model_state({each: state[each] for each in own.model_state()})
         assert torch.allclose(loaded(images), own(images), atol=1e-5)
+
+
+def _own_test_images(statistics: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The test images of ``own_arrays`` as config.json says that the network takes them."""
+    images, labels = (torch.from_numpy(array) for array in own_arrays()[2:])
+    mean, std = (torch.tensor(statistics[key])[:, None, None] for key in ("mean", "std"))
+    return (images[:, None].float() / statistics["scale"] - mean) / std, labels
 
 
 def _test_images(spec: JobSpec, size: int) -> tuple[Tensor, Tensor]:

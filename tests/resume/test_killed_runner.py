@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from sqlalchemy import text
+from torch import nn
 
+import safs
 from safs.search import STRATEGIES
 from safs.trials import Trial
-from store import events, jobs, queue, trials
+from store import events, jobs, queue, trials, uploads
+from store.artifacts.stored_files import ArtifactStore
 from store.records import Event, Job, JobState
 from store.session import Database
 from tests.resume.attempts import Attempt, Attempts, database_url
@@ -67,11 +71,15 @@ def job_of(strategy: str) -> tuple[str, dict[str, Any]]:
     }
 
 
-def submit(home: Path, migrated: Path, spec: dict[str, Any]) -> None:
+def submit(home: Path, migrated: Path, spec: dict[str, Any], network: Path | None = None) -> None:
+    """Queue the job in a database of its own, on the upload ``network`` if it is given."""
     home.mkdir()
     shutil.copy(migrated, home / "safs.db")
     database = Database(database_url(home))
     with database.begin() as tx:
+        if network is not None:
+            stored = ArtifactStore(home / "artifacts").put(network)
+            spec = spec | {"model": {"network": uploads.create(tx, stored, network.name, tensors=4).id}}
         queue.submit(tx, spec, max_attempts=len(DEATHS) + 1)
     database.dispose()
 
@@ -143,3 +151,29 @@ def test_a_search_whose_runner_is_killed_resumes_as_if_nothing_had_happened(
     assert not before[1] & set(started(told[before[0] :], stage)), "a finished trial was run again"
     assert started(told, "dense") == started(told, "prune") == [0], "an earlier stage was run again"
     assert not [event for event in told if "resumed exactly" in event.data.get("message", "")]
+
+
+def test_a_job_on_an_own_network_resumes_on_the_same_graph(
+    one: Attempts, tmp_path: Path, migrated_sqlite_file: Path
+) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    network = safs.capture(module, (1, 8)).save(tmp_path / "network.safetensors")
+    stage, spec = job_of("lahc")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for home in (whole, broken):
+        submit(home, migrated_sqlite_file, spec, network)
+    one.make(Attempt(str(whole)))
+    expected, expected_trials, _ = look(whole, stage)
+
+    one.make(Attempt(str(broken), dies_at=3))
+    let_lease_expire(broken)
+    _, before, told = look(broken, stage)
+    one.make(Attempt(str(broken)))
+
+    job, found, all_told = look(broken, stage)
+    assert (job.state, job.attempt, job.error) == (JobState.SUCCEEDED, 2, None)
+    assert found == expected_trials
+    assert job.result == expected.result
+    assert not set(before) & set(started(all_told[len(told) :], stage)), "a finished trial was run again"
+    assert started(all_told, "prune") == [0], "an earlier stage was run again"
