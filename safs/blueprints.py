@@ -13,6 +13,7 @@ from safs.data.arrays import check_channels
 from safs.data.normalisation import check_normalise
 from safs.errors import NetworkMismatchError, SafsError, SpecError, SurgeryError
 from safs.models.declared import Declaration, read_file
+from safs.models.declared.indices import check_indices
 from safs.models.declared.named import captured
 from safs.networks import OWN_NETWORK, Blueprint
 from safs.spec.job import JobSpec
@@ -36,7 +37,9 @@ def blueprint_for(spec: JobSpec, info: DataInfo, file: Path | None) -> Blueprint
     if spec.model.architecture is None:
         assert file is not None, "a job with model.network needs its file"
         try:
-            return _own_network(spec, info, read_file(file))
+            declared = read_file(file)
+            check_indices(declared)
+            return _own_network(spec, info, declared)
         except SafsError as error:
             error.field = error.field or "model.network"
             raise

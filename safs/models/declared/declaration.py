@@ -52,6 +52,10 @@ class Declaration:
         missing = {tensor.path: _zeros(tensor) for tensor in document.tensors if tensor.path not in values}
         return rebuild(document, {**missing, **values})
 
+    def values(self) -> dict[str, Tensor]:
+        """Values of the tensors that belong to no module, by path."""
+        return _decoded(self.tensors)
+
     def without_state(self) -> "Declaration":
         """The same network with its constants alone, for a result whose checkpoint has the state."""
         constants = {tensor.path for tensor in self.document.tensors if tensor.kind == "constant"}
