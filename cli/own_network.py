@@ -1,7 +1,8 @@
 """A network in a Python file of the user, such as ``net.py:build``. The file runs here, on the user's machine alone."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,27 @@ def with_network(spec: Mapping[str, Any], model: str | None, folder: Path) -> di
         return dict(spec)
     if names_a_file(model):
         return {**spec, "model": {"network": str(folder / "network.safetensors")}}
-    return {**spec, "model": {"architecture": model}}
+    given = spec.get("model")
+    kept = {key: given[key] for key in ("weights", "head") if key in given} if isinstance(given, Mapping) else {}
+    return {**spec, "model": {**kept, "architecture": model}}
+
+
+@contextmanager
+def with_readable_weights(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """``spec``, with weights of torch.save (.pt, .pth, .ckpt) converted to a safetensors file while the block runs.
+
+    Raises:
+        ServiceError: the file holds more than tensors and plain values, or no state dict.
+    """
+    model = spec.get("model")
+    weights = model.get("weights") if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping) or not isinstance(weights, str):
+        yield dict(spec)
+        return
+    from safs.client.checkpoints import as_safetensors
+
+    with as_safetensors(Path(weights)) as file:
+        yield {**spec, "model": {**model, "weights": str(file)}}
 
 
 def capture_for(job: "JobSpec", model: str, data_root: Path | None) -> None:

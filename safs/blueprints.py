@@ -13,6 +13,7 @@ from safs.data.arrays import check_channels
 from safs.data.normalisation import check_normalise
 from safs.errors import NetworkMismatchError, SafsError, SpecError, SurgeryError
 from safs.models.declared import Declaration, read_file
+from safs.models.declared.heads import with_classes
 from safs.models.declared.indices import check_indices
 from safs.models.declared.named import captured
 from safs.networks import OWN_NETWORK, Blueprint
@@ -39,6 +40,8 @@ def blueprint_for(spec: JobSpec, info: DataInfo, file: Path | None) -> Blueprint
         try:
             declared = read_file(file)
             check_indices(declared)
+            if spec.model.head is not None:
+                declared = with_classes(declared, info.classes)
             return _own_network(spec, info, declared)
         except SafsError as error:
             error.field = error.field or "model.network"
@@ -91,7 +94,8 @@ def _own_network(spec: JobSpec, info: DataInfo, declared: Declaration) -> Bluepr
     if document.classes != info.classes:
         raise NetworkMismatchError(
             f"the network {document.name} has {document.classes} classes, and the data set has {info.classes}. Capture "
-            f"it with an output of {info.classes} classes.",
+            f"it with an output of {info.classes} classes, or set model.head: reset to start with a fresh classifier "
+            "and keep the other weights.",
             field="model.network",
         )
     for name, own in (("channels", document.channels), ("image_size", document.image_size)):

@@ -18,7 +18,6 @@ from safs.activations.surgery import Site, candidate_operators, find_sites
 from safs.blueprints import LARGEST_DEFAULT_SIZE, blueprint_for, traceable
 from safs.data import DataInfo
 from safs.errors import SafsError, SpecError, UnknownNameError
-from safs.models.weights import check_dense_weights
 from safs.networks import Blueprint
 from safs.pruning.axes.distributions import DISTRIBUTIONS, live_total
 from safs.pruning.axes.schedules import PRUNING_SCHEDULES
@@ -34,6 +33,7 @@ from safs.spec.options import parse_options
 from safs.spec.pruning import PruneSpec
 from safs.spec.searches import SearchSpec
 from safs.spec.starts import starts_of
+from safs.starting_weights import CheckedStart, check_start
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import steps_per_epoch
@@ -87,12 +87,10 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     blueprint, model = traceable(blueprint_for(spec, info, weights))
     parameters = sum(tensor.numel() for tensor in model.state_dict().values())
     _check_memory(blueprint, parameters)
-    mended: tuple[str, ...] = ()
-    if weights is not None and spec.model.network is None:
-        with _blamed_on("model.weights"):
-            mended = check_dense_weights(weights, model)
+    with _blamed_on("model.weights"):
+        start = check_start(spec, blueprint, model, weights)
     with _blamed_on("sparsity"):
-        setting = _setting(spec, blueprint, model, info.train)
+        setting = _setting(spec, blueprint, model, info.train, start)
         for sparsity in spec.front or [spec.sparsity]:
             PRUNERS[spec.prune.method].check(replace(setting, sparsity=sparsity))
     with _blamed_on("model.architecture"):
@@ -118,7 +116,7 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         parameters=parameters,
         live=live_total(total, spec.sparsity),
         data=info,
-        notes=(*(f"model.weights: {note}" for note in mended), *_notes(spec, info, blueprint)),
+        notes=(*start.notes, *_notes(spec, info, blueprint)),
     )
 
 
@@ -141,9 +139,9 @@ def _can_prune(task: PruningTask) -> bool:
     return True
 
 
-def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int) -> PruningTask:
+def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int, start: CheckedStart) -> PruningTask:
     steps = steps_per_epoch(images, spec.data.batch_size)
-    return PruningTask(model, _example(blueprint), max(spec.front or [spec.sparsity]), spec.prune, steps)
+    return PruningTask(model, _example(blueprint), max(spec.front or [spec.sparsity]), spec.prune, steps, start.held)
 
 
 def _example(blueprint: Blueprint) -> Tensor:

@@ -26,7 +26,7 @@ def local_executor(
         in_flight: trials in flight; None takes the job's ``resources.trials_in_parallel``.
         data_root: folder of the data sets that are read from files.
     """
-    weights = None if spec.model.weights is None else Path(spec.model.weights)
+    weights = None if spec.model.file is None else Path(spec.model.file)
     blueprint = check(spec, data_root=data_root, weights=weights).blueprint
     start_ray(WorkerSettings(ray_address=None))
     try:

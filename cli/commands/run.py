@@ -24,6 +24,10 @@ def run(
         list[float] | None,
         typer.Option(help="Fraction of the weights to remove, such as 0.99; repeat it for several sparsities."),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Dense weights to start from: safetensors, .pt, .pth or .ckpt.", callback=expanded),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     in_flight: Annotated[
         int | None,
@@ -49,7 +53,8 @@ def run(
     """Runs a job in this process, without a server and without Ray.
 
     Trials run one after the other. In the file, model.weights, model.network and data.upload are paths,
-    relative to the file. With --model FILE.py:NAME, NAME is a torch.nn.Module or a function that returns one.
+    relative to the file. Weights of torch.save (.pt, .pth, .ckpt) are converted first, without running what they
+    hold. With --model FILE.py:NAME, NAME is a torch.nn.Module or a function that returns one.
     With --json, standard output is report.json, and the progress is on standard error.
 
     \b
@@ -64,19 +69,20 @@ def run(
     """
     from tempfile import TemporaryDirectory
 
-    from cli.own_network import capture_for, with_network
+    from cli.own_network import capture_for, with_network, with_readable_weights
     from cli.spec_file import one_or_several, override, read_spec, with_local_files
     from safs.spec.job import JobSpec
 
     flags = {
         "data.dataset": None if data is None else "upload",
         "data.upload": None if data is None else str(data),
+        "model.weights": None if weights is None else str(weights),
         "sparsity": one_or_several(sparsity),
         "preset": preset,
     }
     given = override(with_local_files(read_spec(spec), spec) if spec else {}, flags)
-    with TemporaryDirectory(prefix="safs-network-") as folder:
-        job = JobSpec.model_validate(with_network(given, model, Path(folder)))
+    with TemporaryDirectory(prefix="safs-network-") as folder, with_readable_weights(given) as readable:
+        job = JobSpec.model_validate(with_network(readable, model, Path(folder)))
         from cli.local_run import (  # torch takes seconds to import; a wrong spec is refused first
             opened_data,
             run_locally,

@@ -42,7 +42,7 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
     pruned = sum(_epochs_to_search(spec))
     all_epochs = final.repeats * (len(finalists) * final.epochs + one_shot * pruned)
     stages = {
-        StagePlan(Stage.DENSE, *((1, spec.train.epochs) if spec.model.weights is None else (0, 0))): True,
+        StagePlan(Stage.DENSE, *((1, spec.train.epochs) if _trains_dense(spec) else (0, 0))): True,
         plan_prune_search(spec.prune): bool(starts_of(spec.prune)),
         _plan_pruning(spec): True,
         plan_search(Stage.ACTIVATIONS, spec.activations): both or operators,
@@ -78,6 +78,11 @@ def _plan_front(spec: JobSpec) -> StagePlan:
     points = len(front) - 1 + extra
     pruning = extra * pruning_epochs(spec.prune, front)[-1]
     return StagePlan(Stage.FRONT, points * trainings + extra, final.epochs, points * trainings * final.epochs + pruning)
+
+
+def _trains_dense(spec: JobSpec) -> bool:
+    """True unless the dense network is given as it is; a file with an own network may hold no weights."""
+    return spec.model.weights is None or spec.model.head is not None
 
 
 def plan_prune_search(prune: PruneSpec) -> StagePlan:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,49 @@ MAX_MISMATCHES = 5
 _FLOATS = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
-def check_dense_weights(path: Path, model: nn.Module) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The classifier of a network that gets weights from a file."""
+
+    classes: int
+    """Classes of the network."""
+    reset: bool = False
+    """True if the classifier keeps the network's own, fresh weights."""
+
+
+def check_dense_weights(path: Path, model: nn.Module, head: Head | None = None) -> tuple[str, ...]:
     """Check that the file's names, shapes and dtypes are the model's, and that float64 values fit into float32.
 
     Reads the header only, unless there are float64 values. ``model`` may be on the meta device.
 
+    Args:
+        head: None neither resets nor offers to reset the classifier.
+
     Returns:
-        Sentences about what is mended: prefixes, counters, missing statistics, floats of another width.
+        Sentences about what is mended: prefixes, counters, missing statistics, floats of another width, a fresh
+        classifier.
 
     Raises:
         WeightsError: the file is not a safetensors file, is truncated, or does not fit; lists the first mismatches.
     """
     with _open(path) as file:
-        fitted, dtypes = _check(file, model)
+        fitted, dtypes = _check(file, model, head)
         for name in fitted.names.values():
             if dtypes[name] == "F64":
                 _check_range(path, name, file.get_tensor(name))
     return (*fitted.notes, *_about_dtypes(dtypes[name] for name in fitted.names.values()))
 
 
-def load_dense_weights(path: Path, model: nn.Module) -> None:
+def load_dense_weights(path: Path, model: nn.Module, head: Head | None = None) -> None:
     """Load the file into ``model``, with the names that ``check_dense_weights`` accepts; floats are converted.
+
+    A classifier that is reset keeps the weights that ``model`` has.
 
     Raises:
         WeightsError: as for ``check_dense_weights``, or a weight is not finite.
     """
     with _open(path) as file:
-        fitted, _ = _check(file, model)
+        fitted, _ = _check(file, model, head)
         state: dict[str, Tensor] = {name: file.get_tensor(given) for name, given in fitted.names.items()}
     for name, value in state.items():
         if not torch.isfinite(value).all():
@@ -51,6 +68,51 @@ def load_dense_weights(path: Path, model: nn.Module) -> None:
         _check_range(path, name, value)
     own = {name: value for name, value in model.state_dict().items() if name not in state}
     copy_state(own | state, model)
+
+
+def count_zeros(path: Path, model: nn.Module, names: Iterable[str], head: Head | None = None) -> dict[str, int]:
+    """Number of zeros of each tensor in ``names`` that ``load_dense_weights`` would give ``model``.
+
+    A fresh classifier counts as free of zeros. ``model`` may be on the meta device.
+
+    Raises:
+        WeightsError: as for ``check_dense_weights``.
+    """
+    with _open(path) as file:
+        fitted, _ = _check(file, model, head)
+        return {
+            name: int((file.get_tensor(fitted.names[name]).float() == 0).sum()) if name in fitted.names else 0
+            for name in names
+        }
+
+
+def names_of_head(model: nn.Module, given: Mapping[str, Sequence[int]], classes: int) -> tuple[str, ...]:
+    """Names of the classifier's tensors: those of another number of classes in a file, or else the last layer's.
+
+    Args:
+        given: shapes of the file's tensors, under the network's names.
+        classes: classes of ``model``.
+    """
+    differing = tuple(
+        name
+        for name, value in model.state_dict().items()
+        if value.dim() > 0
+        and value.shape[0] == classes
+        and name in given
+        and list(given[name]) != list(value.shape)
+        and list(given[name])[1:] == list(value.shape[1:])
+    )
+    if differing:
+        return differing
+    layers = [
+        (path, module)
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.weight.shape[0] == classes
+    ]
+    if not layers:
+        return ()
+    path, last = layers[-1]
+    return tuple(f"{path}.{name}" if path else name for name in last.state_dict())
 
 
 def copy_state(state: Mapping[str, Tensor], model: nn.Module) -> None:
@@ -97,11 +159,16 @@ def _open(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _check(file: Any, model: nn.Module) -> tuple[FittedNames, dict[str, str]]:
-    """The names of the file, fitted to the model, and the dtypes by the file's names."""
+def _check(file: Any, model: nn.Module, head: Head | None) -> tuple[FittedNames, dict[str, str]]:
+    """The names of the file, fitted to the model, and the dtypes by the file's names; without those of a fresh head."""
     expected = model.state_dict()
     given = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     fitted = fit_names(list(given), list(expected))
+    shapes = {name: given[theirs].get_shape() for name, theirs in fitted.names.items()}
+    own = set(names_of_head(model, shapes, head.classes)) if head is not None else set()
+    if head is not None and head.reset:
+        fitted = _without_head(fitted, own, shapes, head.classes)
+        expected = {name: value for name, value in expected.items() if name not in own}
     missing = [name for name in expected if name not in fitted.names and not name.endswith(f".{BATCHES}")]
     unknown = [name for name in fitted.names if name not in expected]
     mismatches = [f"{name} is missing{_near(name, unknown)}" for name in missing]
@@ -116,10 +183,43 @@ def _check(file: Any, model: nn.Module) -> tuple[FittedNames, dict[str, str]]:
             [*sorted(unknown)[:MAX_MISMATCHES], f"and {len(unknown) - MAX_MISMATCHES} more"][: len(unknown)]
         )
         file_names = f". Names in the file that the network does not have: {names}" if unknown and more > 0 else ""
+        reset = ""
+        if (
+            head is not None
+            and not missing
+            and not unknown
+            and all(text.partition(" ")[0] in own for text in mismatches)
+        ):
+            reset = f". {_offer(own, shapes, head.classes)}"
         raise WeightsError(
-            f"the weights do not fit {type(model).__name__}: {listed}{file_names}", field="model.weights"
+            f"the weights do not fit {type(model).__name__}: {listed}{file_names}{reset}", field="model.weights"
         )
     return fitted, {name: str(one.get_dtype()) for name, one in given.items()}
+
+
+def _without_head(fitted: FittedNames, own: set[str], shapes: Mapping[str, Sequence[int]], classes: int) -> FittedNames:
+    """The names without those of the classifier, which has to exist, and a note about it."""
+    if not own:
+        raise WeightsError(
+            f"model.head is 'reset', but no layer of the network has {classes} outputs. Leave it out.",
+            field="model.head",
+        )
+    names = {name: theirs for name, theirs in fitted.names.items() if name not in own}
+    layers = " and ".join(dict.fromkeys(name.rpartition(".")[0] or name for name in sorted(own)))
+    others = {shapes[name][0] for name in own if name in shapes and shapes[name][0] != classes}
+    was = f", not the {min(others):,} of the file" if others else ""
+    return FittedNames(
+        names, (*fitted.notes, f"the classifier ({layers}) starts fresh, with {classes:,} classes{was}.")
+    )
+
+
+def _offer(own: Iterable[str], shapes: Mapping[str, Sequence[int]], classes: int) -> str:
+    layers = " and ".join(dict.fromkeys(name.rpartition(".")[0] or name for name in sorted(own)))
+    theirs = " and ".join(f"{count:,}" for count in sorted({shapes[name][0] for name in own}))
+    return (
+        f"The classifier ({layers}) has {theirs} classes in the file, and the data {classes:,}. Set model.head: reset "
+        "to start with a fresh classifier and keep the other weights"
+    )
 
 
 def _near(name: str, unknown: Sequence[str]) -> str:

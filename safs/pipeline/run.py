@@ -5,32 +5,29 @@ from pathlib import Path
 
 from safs import data
 from safs.deploy.measure import check_deployable
-from safs.errors import TimeLimitReached, TrainingError
+from safs.errors import TimeLimitReached
 from safs.estimates import estimate_before_run
 from safs.events.faults import NONE, Faults
-from safs.events.kinds import Event, Note, Report, Stage, TrialStarted
+from safs.events.kinds import Event, Note, Report, TrialStarted
 from safs.events.stage_log import StageLog
-from safs.execution.executor import Executor, Task
-from safs.execution.training import Training
+from safs.execution.executor import Executor
 from safs.execution.work import Context
-from safs.models.declared.file import read_state
-from safs.models.weights import load_dense_weights
 from safs.networks import Network
+from safs.pipeline.dense_stage import dense_network
 from safs.pipeline.final_stage import train_finalists
 from safs.pipeline.front_stage import points_of
 from safs.pipeline.pruning_stages import pruned_starts
 from safs.pipeline.result_stage import Result, write_result
 from safs.pipeline.search_stages import final_trainings
 from safs.pipeline.spaces import Spaces
-from safs.pipeline.state import JobContext, KeyedNetwork, recipe_of, with_advice
+from safs.pipeline.state import JobContext
 from safs.preflight import Preflight, check
 from safs.result_folder import check_writable
 from safs.reuse.cache import Cache, NoCache
-from safs.reuse.cached_executor import CachedExecutor, KeyedWork
-from safs.reuse.keys import file_hash, fingerprint, key_of
+from safs.reuse.cached_executor import CachedExecutor
+from safs.reuse.keys import fingerprint, key_of
 from safs.spec.job import JobSpec
 from safs.training.settings import TrainingData
-from safs.trials import Candidate
 
 REPORT_BYTES = 16 * 10**6
 """Room for config, report and picture, beside the checkpoint."""
@@ -89,7 +86,7 @@ def run_job(
     before_s = time.monotonic() - began_s
     job = JobContext(spec, preflight, splits, spaces, stage_log, cache, cached_executor, data_key, estimate, before_s)
 
-    dense = _dense(job, dense_weights)
+    dense = dense_network(job, dense_weights, _dense_context(job))
     starts = pruned_starts(job, dense, _dense_context(job, start=dense.network))
     trainings = final_trainings(job, starts)
     points = points_of(job, trainings, starts, train_finalists(job, trainings, starts))
@@ -109,45 +106,6 @@ def _dense_context(job: JobContext, start: Network | None = None) -> Context:
         ),
         start=None if start is None else start.state,
     )
-
-
-def _dense(job: JobContext, weights: Path | None) -> KeyedNetwork:
-    """The dense network: with the given weights, or trained with the default protocol's recipe."""
-    spec, blueprint = job.spec, job.preflight.blueprint
-    if (given := _given_network(job, weights)) is not None:
-        return given
-    if weights is not None and spec.model.network is None:
-        with job.stage_log.stage(Stage.DENSE) as record:
-            model = blueprint.build()
-            load_dense_weights(weights, model)
-            record.summary = "the given dense weights are used"
-            network = Network(blueprint, {name: value.clone() for name, value in model.state_dict().items()})
-            return KeyedNetwork(network, key_of(data=job.data_key, model=blueprint, weights=file_hash(weights)))
-    train = spec.train
-    with job.stage_log.stage(Stage.DENSE, trials=1, epochs=train.epochs) as record:
-        training = Training({}, recipe_of(train), train.epochs, spec.seed)
-        key = key_of(data=job.data_key, model=blueprint, batches=job.precise_batches, work=training)
-        work = Task(Candidate(0, {}, train.epochs, spec.seed), training)
-        trained = job.executor.train(record, [KeyedWork(key, work)], _dense_context(job))[0]
-        if trained.network is None:
-            raise TrainingError(f"dense training broke down: {with_advice(trained.outcome)}")
-        record.summary = f"dense validation accuracy {trained.outcome.metrics['accuracy']:.1%}"
-        return KeyedNetwork(trained.network, key)
-
-
-def _given_network(job: JobContext, file: Path | None) -> KeyedNetwork | None:
-    """The own network with the weights in its file; None if the job names an architecture, or the file has none."""
-    blueprint = job.preflight.blueprint
-    if job.spec.model.network is None or file is None or blueprint.declared is None:
-        return None
-    state = read_state(file, blueprint.declared.document)
-    if state is None:
-        return None
-    with job.stage_log.stage(Stage.DENSE) as record:
-        record.summary = "the given network is used"
-        return KeyedNetwork(
-            Network(blueprint, state), key_of(data=job.data_key, model=blueprint, weights=file_hash(file))
-        )
 
 
 def _with_deadline(report: Report, limit_s: int | None) -> Report:

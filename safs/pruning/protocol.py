@@ -106,6 +106,8 @@ class PruningTask:
     sparsity: float
     spec: PruneSpec
     steps_per_epoch: int
+    held: Mapping[str, int] = field(default_factory=dict)
+    """Prunable weight -> number of zeros that the network starts with and ``prune.keep_zeros`` keeps."""
 
     @property
     def steps(self) -> int:

@@ -1,5 +1,7 @@
 """The section ``model`` of a job spec: the network to prune."""
 
+from typing import Literal
+
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -15,6 +17,8 @@ class ModelSpec(Section):
     """Dense weights to start from: the id of an upload, or a path for ``safs run``. None trains the dense network."""
     architecture: Name | None = Field(None, validate_default=True)
     """Name in the models registry, ``torchvision/<name>``, ``timm/<name>`` or ``plugin/<name>``."""
+    head: Literal["reset"] | None = None
+    """``reset`` trains the given network with a fresh classifier for the classes of the data; None keeps its own."""
 
     @field_validator("weights")
     @classmethod
@@ -31,6 +35,13 @@ class ModelSpec(Section):
         if architecture is not None and info.data.get("network") is not None:
             raise ValueError("give either model.architecture or model.network")
         return architecture
+
+    @field_validator("head")
+    @classmethod
+    def _only_given_weights_have_a_head(cls, head: str | None, info: ValidationInfo) -> str | None:
+        if head is not None and info.data.get("weights") is None and info.data.get("network") is None:
+            raise ValueError("model.head is about given weights; give model.weights or model.network, or leave it out")
+        return head
 
     @property
     def file(self) -> str | None:

@@ -75,6 +75,8 @@ class PruneSpec(Section):
     """
     sparsity_of: dict[Name, Annotated[float, Field(ge=0, lt=1)]] = Field(default_factory=dict, max_length=1000)
     """Sparsity of single layers: pattern of module paths -> fraction of the layer's weights that are zero."""
+    keep_zeros: bool = Field(False, strict=True)
+    """True if weights that are zero in the given file stay zero, and pruning goes on from there."""
     search: PruneSearchSpec | None = filled(None)
     """Search for the best pruned start; null prunes as the other fields say. If left out, the preset decides."""
 

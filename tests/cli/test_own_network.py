@@ -11,6 +11,7 @@ from typer.testing import Result
 from cli.errors import CommandError
 from cli.own_network import load_network, parsed_input
 from safs.errors import SurgeryError
+from safs.models import build
 from safs.models.declared.file import read_document, read_state
 from safs.models.declared.programs import captured_from_program
 from safs.models.declared.rebuild import rebuild
@@ -36,6 +37,7 @@ train: {epochs: 1}
 joint: {strategy: random, trials: 1, epochs: 1}
 final: {epochs: 1, candidates: [default, joint]}
 """
+ONE_SHOT = "prune: {schedule: one_shot, distribution: global}\n"
 
 
 @pytest.fixture
@@ -73,6 +75,28 @@ def test_run_takes_a_network_from_a_file(net: Path, tmp_path: Path, safs: Callab
     assert done.exit_code == 0, done.output
     assert (tmp_path / "result" / "network.json").exists()
     assert safs("verify", str(tmp_path / "result")).exit_code == 0
+
+
+def test_run_converts_weights_of_torch_save(tmp_path: Path, safs: Callable[..., Result]) -> None:
+    state = build("mlp", channels=1, classes=3, image_size=8, seed=1).state_dict()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "best.pth")
+    (tmp_path / "job.yaml").write_text(JOB.replace("architecture: mlp", "head: reset, weights: best.pth") + ONE_SHOT)
+
+    done = safs("run", str(tmp_path / "job.yaml"), "--model", "mlp", "-o", str(tmp_path / "result"))
+
+    assert done.exit_code == 0, done.output
+    assert "'module.'" in (report := (tmp_path / "result" / "report.json").read_text())
+    assert "starts fresh, with 10 classes, not the 3 of the file" in report
+
+
+def test_run_refuses_a_pickle_that_names_other_classes(tmp_path: Path, safs: Callable[..., Result]) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
+    (tmp_path / "job.yaml").write_text(JOB)
+
+    done = safs("run", str(tmp_path / "job.yaml"), "--weights", str(tmp_path / "whole.pt"), "-o", str(tmp_path / "r"))
+
+    assert done.exit_code != 0
+    assert "Save network.state_dict(), not the network itself" in str(done.exception)
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -6,11 +6,13 @@ from threading import Event
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import safs
 from api.settings import ApiSettings
 from migrations import upgrade
-from safs.client import Client
+from safs.client import Client, ServiceError
+from safs.models import build
 from store.session import Database
 from tests.api.conftest import running
 from tests.api.uploads.data_sets import blobs, folders
@@ -73,3 +75,25 @@ def test_a_folder_of_the_user_is_trained_on_and_nothing_of_it_stays_unpacked(
 
     assert job.wait().state == "succeeded"
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_sparse_weights_are_pruned_further_by_http(service: tuple[Client, SerialRunner], tmp_path: Path) -> None:
+    client, runner = service
+    state = build("mlp", channels=1, classes=10, image_size=8, seed=1).state_dict()
+    weights = [name for name, value in state.items() if value.dim() > 1]
+    for name in weights:
+        state[name][:, ::2] = 0.0
+    save_file(state, tmp_path / "sparse.safetensors")
+    prune = {"schedule": "one_shot", "distribution": "global", "keep_zeros": True}
+    job_spec = SHORT | {"data": {"dataset": "digits", "image_size": 8}, "prune": prune}
+
+    with pytest.raises(ServiceError, match=r"are zero at the start, which prune\.keep_zeros holds"):
+        client.check(job_spec | {"sparsity": 0.3}, weights=tmp_path / "sparse.safetensors")
+    job = client.submit(job_spec, weights=tmp_path / "sparse.safetensors")
+    assert runner.run_one()
+    folder = job.wait().download(tmp_path / "result")
+
+    found = load_file(folder / "checkpoint.safetensors")
+    assert not any(bool(found[name][:, ::2].any()) for name in weights)
+    assert safs.verify(folder).sparsity.sparsity == pytest.approx(0.8, abs=1e-4)
+    assert "(50.00%) are zero and stay zero" in (folder / "report.json").read_text()

@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 
 from safs.errors import WeightsError
 from safs.models import build
-from safs.models.weights import check_dense_weights, load_dense_weights
+from safs.models.weights import Head, check_dense_weights, count_zeros, load_dense_weights
 
 
 def lenet(seed: int = 0) -> torch.nn.Module:
@@ -48,6 +48,83 @@ def test_the_check_accepts_a_model_on_the_meta_device(tmp_path):
         model = lenet()
 
     check_dense_weights(tmp_path / "w.safetensors", model)
+
+
+def _with_another_head(path, classes=100):
+    """Writes LeNet's state with a last layer of ``classes`` classes, and returns it."""
+    state = lenet(1).state_dict() | {"fc3.weight": torch.ones(classes, 84), "fc3.bias": torch.ones(classes)}
+    save_file(state, path)
+    return state
+
+
+def test_another_number_of_classes_offers_a_fresh_classifier(tmp_path):
+    _with_another_head(tmp_path / "w.safetensors")
+
+    with pytest.raises(
+        WeightsError, match=r"classifier \(fc3\) has 100 classes in the file, and the data 10\. Set model.h"
+    ):
+        check_dense_weights(tmp_path / "w.safetensors", lenet(), Head(classes=10))
+
+
+def test_nothing_is_offered_if_other_weights_differ_too(tmp_path):
+    state = _with_another_head(tmp_path / "w.safetensors")
+    save_file(state | {"fc2.weight": torch.ones(84, 7)}, tmp_path / "w.safetensors")
+
+    with pytest.raises(WeightsError) as caught:
+        check_dense_weights(tmp_path / "w.safetensors", lenet(), Head(classes=10))
+    assert "model.head" not in str(caught.value)
+    with pytest.raises(WeightsError, match=r"fc2\.weight has shape"):
+        check_dense_weights(tmp_path / "w.safetensors", lenet(), Head(classes=10, reset=True))
+
+
+def test_a_fresh_classifier_keeps_the_networks_own_weights_and_takes_the_others(tmp_path):
+    state, target, fresh = _with_another_head(tmp_path / "w.safetensors"), lenet(2), lenet(2)
+    head = Head(classes=10, reset=True)
+
+    notes = check_dense_weights(tmp_path / "w.safetensors", target, head)
+    load_dense_weights(tmp_path / "w.safetensors", target, head)
+
+    assert notes == ("the classifier (fc3) starts fresh, with 10 classes, not the 100 of the file.",)
+    assert torch.equal(target.fc3.weight, fresh.fc3.weight)
+    assert torch.equal(target.fc2.weight, state["fc2.weight"])
+
+
+def test_a_classifier_of_the_same_classes_is_reset_if_the_job_says_so(tmp_path):
+    save_file(lenet(1).state_dict(), tmp_path / "w.safetensors")
+    target, fresh, head = lenet(2), lenet(2), Head(classes=10, reset=True)
+
+    notes = check_dense_weights(tmp_path / "w.safetensors", target, head)
+    load_dense_weights(tmp_path / "w.safetensors", target, head)
+
+    assert notes == ("the classifier (fc3) starts fresh, with 10 classes.",)
+    assert torch.equal(target.fc3.bias, fresh.fc3.bias)
+
+
+def test_two_classifiers_are_reset_together(tmp_path):
+    networks = [
+        torch.nn.ModuleDict(
+            {"stem": torch.nn.Linear(4, 6), **{name: torch.nn.Linear(6, classes) for name in ("a", "b")}}
+        )
+        for classes in (7, 5)
+    ]
+    save_file(networks[0].state_dict(), tmp_path / "w.safetensors")
+
+    notes = check_dense_weights(tmp_path / "w.safetensors", networks[1], Head(classes=5, reset=True))
+
+    assert notes == ("the classifier (a and b) starts fresh, with 5 classes, not the 7 of the file.",)
+
+
+def test_zeros_are_counted_as_they_load(tmp_path):
+    state = _with_another_head(tmp_path / "w.safetensors")
+    state["fc2.weight"][:3] = 0
+    state["fc1.weight"][0, 0] = -0.0
+    save_file({f"module.{name}": value.double() for name, value in state.items()}, tmp_path / "w.safetensors")
+
+    found = count_zeros(
+        tmp_path / "w.safetensors", lenet(), ["fc1.weight", "fc2.weight", "fc3.weight"], Head(10, reset=True)
+    )
+
+    assert found == {"fc1.weight": 1, "fc2.weight": 3 * 120, "fc3.weight": 0}
 
 
 def test_mismatches_are_listed(tmp_path):

@@ -16,7 +16,7 @@ from tests.pruning.trainers import drain, perceptron, task_for, trainer_for
 SIZES = {"1.weight": 64 * 32, "3.weight": 32 * 16, "5.weight": 16 * 10}
 SHAPES = {name: torch.Size(shape) for name, shape in zip(SIZES, [(32, 64), (16, 32), (10, 16)], strict=True)}
 TOTAL = sum(SIZES.values())
-METHODS = ("magnitude", "gradient", "synflow", "lookahead", "random", "greg1", "greg2", "ap", "set", "rigl")
+METHODS = ("magnitude", "gradient", "synflow", "lookahead", "random", "greg1", "greg2", "ap", "set", "rigl", "east")
 
 
 def _counts(masks: dict[str, torch.Tensor]) -> dict[str, int]:
@@ -25,7 +25,7 @@ def _counts(masks: dict[str, torch.Tensor]) -> dict[str, int]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_layers_dense_and_the_total_exact(method: str) -> None:
-    epochs = {"greg1": 2, "greg2": 2, "ap": 3, "set": 2, "rigl": 2}.get(method, 0)
+    epochs = {"greg1": 2, "greg2": 2, "ap": 3, "set": 2, "rigl": 2, "east": 2}.get(method, 0)
     options = {"rounds": 2} if method == "ap" else {}
     spec = PruneSpec(method=method, epochs=epochs, options=options, exclude=["5"], sparsity_of={"3": 0.5})
     PRUNERS[method].check(task_for(perceptron(), 0.8, spec))
@@ -71,6 +71,36 @@ def test_schedules_keep_layers_dense_at_every_step(schedule: str) -> None:
     assert all(int(masks["3.weight"].sum()) >= 384 for masks in steps)
 
 
+@pytest.mark.parametrize("method", ["magnitude", "greg1", "joint_input"])
+def test_filters_and_neurons_go_around_the_limited_layers(method: str) -> None:
+    epochs = 0 if method == "magnitude" else 2
+    spec = PruneSpec(method=method, granularity="filter", epochs=epochs, exclude=["3"], sparsity_of={"11": 0.5})
+    model = perceptron(widths=(32, 16, 24, 20, 16))
+    weights = sum(parameter.numel() for name, parameter in model.named_parameters() if parameter.dim() == 2)
+    PRUNERS[method].check(task_for(perceptron(widths=(32, 16, 24, 20, 16)), 0.2, spec))
+
+    pruned = drain(PRUNERS[method].prune(trainer_for(model, epochs), 0.2, spec))[1]
+
+    state = dict(pruned.model.named_parameters())
+    live = {name: int(state[name].count_nonzero()) for name in pruned.masks}
+    assert sum(live.values()) == live_total(weights, 0.2)
+    assert live["3.weight"] == state["3.weight"].numel() == 32 * 16
+    assert live["11.weight"] == 10 * 16 // 2
+    assert state["11.weight"].shape == (10, 16)
+    assert state["7.weight"].numel() < 20 * 24  # units between the two go
+    assert state["1.weight"].shape[0] == 32  # its neurons are inputs of a layer that stays dense
+
+
+def test_inputs_stay_if_the_layer_that_reads_them_is_limited() -> None:
+    spec = PruneSpec(method="joint_input", epochs=2, exclude=["1"])
+
+    pruned = drain(PRUNERS["joint_input"].prune(trainer_for(perceptron(), 2), 0.2, spec))[1]
+
+    assert pruned.form.inputs is None
+    assert int(pruned.model.get_parameter("1.weight").count_nonzero()) == SIZES["1.weight"]
+    assert sum(_counts(pruned.masks).values()) == live_total(TOTAL, 0.2)
+
+
 @pytest.mark.parametrize(
     ("given", "sparsity", "error", "words"),
     [
@@ -88,8 +118,20 @@ def test_schedules_keep_layers_dense_at_every_step(schedule: str) -> None:
             SparsityError,
             r"but prune\.sparsity_of alone removes 1,843\..*at least 0\.67",
         ),
-        ({"exclude": ["1"], "granularity": "filter"}, 0.1, SpecError, "granularity 'filter' cannot keep single layers"),
-        ({"exclude": ["1"], "method": "east", "epochs": 2}, 0.1, SpecError, "'east' cannot keep single layers"),
+        ({"exclude": ["3"], "granularity": "filter"}, 0.1, SparsityError, r"0 groups.*prune\.exclude.*at most 0\.0"),
+        (
+            {"exclude": ["1"], "granularity": "filter"},
+            0.24,
+            SparsityError,
+            r"one unit in each of its 1 groups of filters and neurons, and the layers.*has 2090\..* at most 0\.2316",
+        ),
+        ({"sparsity_of": {"1": 0.9}, "granularity": "filter"}, 0.5, SparsityError, "alone removes 1,843"),
+        (
+            {"exclude": ["1"], "method": "east", "epochs": 2},
+            0.5,
+            SparsityError,
+            r"keep 2048 of them, and each layer must keep one\. Choose a sparsity from 0\.0 to 0\.2463",
+        ),
     ],
 )
 def test_what_is_impossible_is_refused_with_the_numbers(

@@ -30,14 +30,15 @@ from safs.errors import SpecError
 from safs.pruning.axes.distributions import DISTRIBUTIONS, live_total
 from safs.pruning.axes.schedules import IterativeOptions, iterative
 from safs.pruning.eval_mode import evaluating
-from safs.pruning.layer_limits import LayerLimits
+from safs.pruning.held_zeros import sparsity_beyond, start_masks
+from safs.pruning.layer_limits import NO_LIMITS, LayerLimits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import split_evenly
 from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
-from safs.pruning.selection.choose_masks import NO_LIMITS, Scores, choose_masks
-from safs.pruning.selection.selector import check_selection, limits_of, scored
+from safs.pruning.selection.choose_masks import Scores, choose_masks
+from safs.pruning.selection.selector import check_selection, limits_of, remaining_sparsity, scored
 from safs.spec.options import Options
 from safs.spec.pruning import PruneSpec
 
@@ -74,7 +75,9 @@ def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     options = pruning_options(spec, ApOptions)
     parameters = prunable_parameters(trainer.model)
     start = {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
-    masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in parameters.items()}
+    first = start_masks(trainer.model, spec)
+    masks = first or {name: torch.ones_like(one, dtype=torch.bool) for name, one in parameters.items()}
+    limits, sparsity = limits_of(trainer.model, spec, first), remaining_sparsity(sparsity, first)
     weights, least_moved, qualified = _count(masks), 0, False
     rounds = _rounds(options, sparsity, trainer.epochs)
     *trainings, last = split_evenly(trainer.epochs, rounds + 1)
@@ -83,7 +86,7 @@ def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
         yield from trainer.train(epochs, masks=masks)
         live = live_total(weights, iterative(done / rounds, sparsity, IterativeOptions(rounds=rounds)))
         layers = set(parameters) if options.everywhere else layers_that_read_no_negatives(trainer)
-        masks, chosen = _prune_once(trainer, spec, options, layers, masks, before, live)
+        masks, chosen = _prune_once(trainer, spec, options, layers, masks, before, live, limits, first)
         least_moved, qualified = least_moved + chosen, qualified or bool(layers)
         if options.rewind:
             trainer.model.load_state_dict(start)
@@ -115,7 +118,8 @@ def check(task: PruningTask) -> None:
     options = pruning_options(task.spec, ApOptions)
     check_axes(task.spec, schedule="iterative", granularity="weight")
     check_selection(task)
-    rounds = _rounds(options, task.sparsity, task.spec.epochs)
+    weights = sum(parameter.numel() for parameter in prunable_parameters(task.model).values())
+    rounds = _rounds(options, sparsity_beyond(task.sparsity, weights, sum(task.held.values())), task.spec.epochs)
     if task.spec.epochs < rounds + 1:
         advice = "Raise it." if options.rounds is None else "Raise it, or lower prune.options.rounds."
         raise SpecError(
@@ -135,6 +139,7 @@ def remove_least_moved(
     distribution: str,
     spared: Scores,
     limits: LayerLimits = NO_LIMITS,
+    start: Masks | None = None,
 ) -> Masks:
     """Returns masks of exactly ``live`` weights: ``kept`` without the candidates that moved least.
 
@@ -144,6 +149,7 @@ def remove_least_moved(
     Args:
         moved: how far each weight moved, not below 0.
         spared: a score, such as the one that chose ``kept``.
+        start: masks of the weights that may be kept; None: all of them.
     """
     tiers = {name: mask.int() + (mask & ~candidates[name]).int() for name, mask in kept.items()}
     values = {name: torch.where(tier == 1, moved[name], spared[name]) for name, tier in tiers.items()}
@@ -154,6 +160,7 @@ def remove_least_moved(
         distribution=distribution if by_layer else "global",
         granularity="weight",
         limits=limits,
+        start=start,
     )
 
 
@@ -197,19 +204,28 @@ def _published_rounds(sparsity: float) -> int:
 
 
 def _prune_once(
-    trainer: Trainer, spec: PruneSpec, options: ApOptions, layers: set[str], masks: Masks, before: Scores, live: int
+    trainer: Trainer,
+    spec: PruneSpec,
+    options: ApOptions,
+    layers: set[str],
+    masks: Masks,
+    before: Scores,
+    live: int,
+    limits: LayerLimits,
+    first: Masks | None,
 ) -> tuple[Masks, int]:
     """Returns the masks after a round, and the number of weights removed by movement, from ``layers``."""
     parameters = prunable_parameters(trainer.model)
     scores = scored(trainer, spec, masks)
     share = round(options.activate * (_count(masks) - live))
-    limits = limits_of(trainer.model, spec)
-    kept = choose_masks(scores, live + share, distribution=spec.distribution, granularity="weight", limits=limits)
+    kept = choose_masks(
+        scores, live + share, distribution=spec.distribution, granularity="weight", limits=limits, start=first
+    )
     sign = 1 if options.control else -1
     candidates = {name: (one.detach().sign() == sign) & (name in layers) for name, one in parameters.items()}
     moved = {name: (one.detach() - before[name]).abs() for name, one in parameters.items()}
     left = remove_least_moved(
-        kept, candidates, moved, live, distribution=spec.distribution, spared=scores, limits=limits
+        kept, candidates, moved, live, distribution=spec.distribution, spared=scores, limits=limits, start=first
     )
     return left, _count({name: mask & candidates[name] & ~left[name] for name, mask in kept.items()})
 

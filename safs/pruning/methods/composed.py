@@ -13,7 +13,7 @@ from safs.pruning.axes.schedules import PRUNING_SCHEDULES, IterativeOptions, ite
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
-from safs.pruning.selection.selector import Selector, check_selection, scored, selector
+from safs.pruning.selection.selector import Selector, check_selection, remaining_sparsity, scored, selector
 from safs.spec.options import Options
 from safs.spec.pruning import PruneSpec
 
@@ -38,6 +38,7 @@ def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
 
 def compose(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selector) -> Steps:
     """Prunes by the job's score and schedule, with the selector ``chosen``."""
+    sparsity = remaining_sparsity(sparsity, chosen.start)
     if spec.schedule == "one_shot":
         return _one_shot(trainer, sparsity, spec, chosen)
     return (yield from (_iterative if spec.schedule == "iterative" else _gradual)(trainer, sparsity, spec, chosen))
@@ -142,8 +143,8 @@ def _gradual(trainer: Trainer, sparsity: float, spec: PruneSpec, chosen: Selecto
     steps = trainer.epochs * trainer.steps_per_epoch
     every = max(1, steps // UPDATES)
     parameters = prunable_parameters(trainer.model)
-    masks = _everything(parameters) if trainer.masks is None else trainer.masks
-    now = since = _sparsity(masks)
+    masks = trainer.masks or chosen.start or _everything(parameters)
+    now = since = _sparsity(masks, chosen.start)
 
     def wanted_at(progress: float) -> float:
         own = schedule.sparsity_at(progress, sparsity, options)
@@ -195,8 +196,10 @@ def with_regrowth(scores: dict[str, Tensor], masks: Masks, gradients: dict[str, 
     }
 
 
-def _sparsity(masks: Masks) -> float:
-    return 1 - sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
+def _sparsity(masks: Masks, start: Masks | None) -> float:
+    """Returns the fraction of the weights of ``start`` that ``masks`` prune; ``start`` None: of all weights."""
+    weights = sum(mask.numel() if start is None else int(start[name].sum()) for name, mask in masks.items())
+    return 1 - sum(int(mask.sum()) for mask in masks.values()) / weights
 
 
 def _is_pattern(spec: PruneSpec) -> bool:

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from safs.errors import SpecError
 from safs.pruning.axes.distributions import live_counts, live_total, sparsity_that_leaves
+from safs.pruning.held_zeros import refuse_keep_zeros
 from safs.pruning.largest import keep_largest
 from safs.pruning.layer_limits import check_limits, layer_limits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
@@ -25,6 +26,8 @@ from safs.spec.pruning import PruneSpec
 
 UPDATES = 40
 """Number of updates in trainings of up to 4,000 steps; in longer ones connections move every 100 steps."""
+FROM_SCRATCH = "pruning method {!r} starts from new random weights, at positions that move"
+"""The reason why no zero of the dense network can be kept."""
 LONGEST_PAUSE = 100
 """Most steps between two updates, as in RigL's experiments."""
 
@@ -71,7 +74,10 @@ def check(task: PruningTask) -> None:
     pruning_options(spec, DynamicOptions)
     check_axes(spec, score="magnitude", schedule="dynamic", granularity="weight")
     check_epochs(spec, 1)
-    _live_counts(_shapes(prunable_parameters(task.model)), task.sparsity, spec)
+    refuse_keep_zeros(spec, FROM_SCRATCH.format(spec.method))
+    shapes = _shapes(prunable_parameters(task.model))
+    check_limits(shapes, task.sparsity, layer_limits(spec, shapes))
+    limited_counts(shapes, task.sparsity, spec)
 
 
 def check_axes(spec: PruneSpec, **fixed: str) -> None:
@@ -175,7 +181,7 @@ def pause(steps: int, every: int | None) -> int:
 def _train(trainer: Trainer, sparsity: float, spec: PruneSpec, growth: Growth) -> Steps:
     options = pruning_options(spec, DynamicOptions)
     parameters = prunable_parameters(trainer.model)
-    live = _live_counts(_shapes(parameters), sparsity, spec)
+    live = limited_counts(_shapes(parameters), sparsity, spec)
     connections = Connections(parameters, live, growth, torch.Generator(trainer.device).manual_seed(trainer.seed))
     moving = int(options.until * trainer.epochs * trainer.steps_per_epoch)
     every = pause(moving, options.every)
@@ -190,12 +196,16 @@ def _train(trainer: Trainer, sparsity: float, spec: PruneSpec, growth: Growth) -
     return Pruned(trainer.model, connections.masks)
 
 
-def _live_counts(shapes: Mapping[str, torch.Size], sparsity: float, spec: PruneSpec) -> dict[str, int]:
-    """Returns the live weights of each layer: of limited layers as ``spec`` says, of others by the distribution."""
+def limited_counts(shapes: Mapping[str, torch.Size], sparsity: float, spec: PruneSpec) -> dict[str, int]:
+    """Returns the live weights of each layer: of limited layers as ``spec`` says, of others by the distribution.
+
+    Raises:
+        SpecError: a pattern of ``spec`` matches no layer, or a layer is both excluded and given a sparsity.
+        SparsityError: a layer would be left without weights.
+    """
     limits = layer_limits(spec, shapes)
     if not limits.zeros:
         return live_counts(shapes, sparsity, spec.distribution)
-    check_limits(shapes, sparsity, limits)
     live = live_total(sum(shape.numel() for shape in shapes.values()), sparsity)
     fixed = limits.live_at(shapes, live)
     free = {name: shape for name, shape in shapes.items() if name not in fixed}

@@ -16,13 +16,23 @@ from safs.activations.dyrelu import DyReLU, dynamic_relus
 from safs.activations.surgery import rewire
 from safs.errors import SparsityError
 from safs.models.form import Form, apply_form
-from safs.pruning.axes.distributions import live_counts, live_total, sparsity_that_leaves
+from safs.pruning.axes.distributions import live_total, sparsity_that_leaves
 from safs.pruning.axes.schedules import CyclicOptions, cyclic
-from safs.pruning.layer_limits import refuse_limits
+from safs.pruning.held_zeros import refuse_keep_zeros
+from safs.pruning.layer_limits import layer_limits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.method_options import pruning_options
 from safs.pruning.methods.composed import check_epochs
-from safs.pruning.methods.dynamic import LONGEST_PAUSE, Connections, by_gradient, check_axes, cosine, pause
+from safs.pruning.methods.dynamic import (
+    FROM_SCRATCH,
+    LONGEST_PAUSE,
+    Connections,
+    by_gradient,
+    check_axes,
+    cosine,
+    limited_counts,
+    pause,
+)
 from safs.pruning.methods.weight_sharing import shareable
 from safs.pruning.protocol import Hooks, Pruned, PruningTask, Steps, Trainer
 from safs.spec.pruning import PruneSpec
@@ -76,11 +86,11 @@ def east(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """
     options = pruning_options(spec, EastOptions)
     model, generator = trainer.model, torch.Generator(trainer.device).manual_seed(trainer.seed)
-    form, target = _plan(model, sparsity, options)
+    form, target = _plan(model, sparsity, options, spec)
     _draw_scales(apply_form(form, model), form, generator)
     parameters = prunable_parameters(model)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
-    connections = Connections(parameters, live_counts(shapes, target, "erk"), by_gradient, generator)
+    connections = Connections(parameters, limited_counts(shapes, target, spec), by_gradient, generator)
     relus = dynamic_relus(model, trainer.example, trainer.seed) if options.dyrelu else {}
     through = rewire(model, modules=relus)
     steps = trainer.epochs * trainer.steps_per_epoch
@@ -95,7 +105,7 @@ def east(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     def update(step: int) -> Masks | None:
         _phase_out(relus, options, (step + 1) / steps)
         if step in cycles:
-            return connections.move(0.0, live_counts(shapes, cyclic(cycles[step], target, swing), "erk"))
+            return connections.move(0.0, limited_counts(shapes, cyclic(cycles[step], target, swing), spec))
         if step in cycling or step % every or step == 0:
             return None
         return connections.move(cosine(options.drop, options.drop_end, step / steps))
@@ -118,8 +128,8 @@ def check(task: PruningTask) -> None:
     options = pruning_options(spec, EastOptions)
     check_axes(spec, score="magnitude", distribution="erk", schedule="cyclic", granularity="weight")
     check_epochs(spec, 1)
-    refuse_limits(spec, "pruning method 'east'")
-    _plan(task.model, task.sparsity, options)
+    refuse_keep_zeros(spec, FROM_SCRATCH.format(spec.method))
+    _plan(task.model, task.sparsity, options, spec)
 
 
 def cycle_steps(begin: int, end: int, cycles: int) -> dict[int, float]:
@@ -137,22 +147,34 @@ def cycle_steps(begin: int, end: int, cycles: int) -> dict[int, float]:
     return {begin + ceil(length * cycles * done / updates) - 1: done / updates for done in range(1, updates + 1)}
 
 
-def _plan(model: nn.Module, sparsity: float, options: EastOptions) -> tuple[Form, float]:
-    """Returns which weights are shared, and the sparsity of the unshared ones that keeps as many live weights."""
+def _plan(model: nn.Module, sparsity: float, options: EastOptions, spec: PruneSpec) -> tuple[Form, float]:
+    """Returns which weights are shared, and the sparsity of the unshared ones that keeps as many live weights.
+
+    Layers that ``spec`` excludes or gives a sparsity of their own neither share their weights nor use those of others.
+    """
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(model).items()}
-    shared = shareable(model, options.share_ratio) if options.share else {}
-    left = [shape.numel() for name, shape in shapes.items() if name not in shared]
+    limits = layer_limits(spec, shapes)
+    shared = {
+        name: owner
+        for name, owner in (shareable(model, options.share_ratio) if options.share else {}).items()
+        if name not in limits.zeros and owner not in limits.zeros
+    }
+    left = {name: shape.numel() for name, shape in shapes.items() if name not in shared}
     total = sum(shape.numel() for shape in shapes.values())
     live = live_total(total, sparsity)
-    if not len(left) <= live <= sum(left):
-        lowest, highest = sparsity_that_leaves(sum(left), total), sparsity_that_leaves(len(left), total)
+    kept = sum(left[name] - zeros for name, zeros in limits.zeros.items())
+    free = [size for name, size in left.items() if name not in limits.zeros]
+    least, most = kept + len(free), kept + sum(free)
+    if not least <= live <= most:
+        lowest, highest = sparsity_that_leaves(most, total), sparsity_that_leaves(least, total)
+        fixed = f", prune.exclude and prune.sparsity_of keep {kept} of them," if limits.zeros else ""
         raise SparsityError(
-            f"sparsity {sparsity} keeps {live} weights; east has {sum(left)} in {len(left)} layers, with shared ones "
-            f"counted once, and each layer must keep one. Choose a sparsity from {lowest} to {highest}"
-            f"{', or the option share: false' if live > sum(left) else ''}.",
+            f"sparsity {sparsity} keeps {live} weights; east has {most} in {len(left)} layers, with shared ones "
+            f"counted once,{fixed} and each layer must keep one. Choose a sparsity from {lowest} to {highest}"
+            f"{', or the option share: false' if live > most and shared else ''}.",
             field="sparsity",
         )
-    return Form(shared=shared), 1 - live / sum(left)
+    return Form(shared=shared), 1 - live / sum(left.values())
 
 
 @torch.no_grad()

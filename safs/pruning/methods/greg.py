@@ -47,7 +47,7 @@ from safs.pruning.methods.penalty import (
     spread_behind_norms,
 )
 from safs.pruning.protocol import Hooks, PruningTask, Steps, Trainer
-from safs.pruning.selection.selector import check_selection, scored, selector
+from safs.pruning.selection.selector import check_selection, remaining_sparsity, scored, selector
 from safs.spec.options import Options
 from safs.spec.pruning import PruneSpec
 
@@ -100,11 +100,12 @@ def greg1(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     """
     (growing,) = _ramps(spec, pruning_options(spec, Greg1Options), trainer.epochs, trainer.steps_per_epoch)
     chosen = selector(trainer.model, trainer.example, spec)
-    masks = chosen.choose(scored(trainer, spec), sparsity)
+    masks = chosen.choose(scored(trainer, spec), remaining_sparsity(sparsity, chosen.start))
     norms = norms_behind(trainer)
     penalty = Penalty(dict(trainer.model.named_parameters()), pulled_down(trainer.model, masks, norms))
-    yield from trainer.train(trainer.epochs, hooks=Hooks(after_backward=lambda step: penalty.add(growing.at(step))))
-    return chosen.finish(masks, _notes(trainer, masks, norms))
+    hooks = Hooks(after_backward=lambda step: penalty.add(growing.at(step)))
+    yield from trainer.train(trainer.epochs, masks=chosen.start, hooks=hooks)
+    return chosen.finish(masks, _notes(trainer, masks, norms, chosen.start))
 
 
 def greg2(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
@@ -131,13 +132,13 @@ def greg2(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
             penalty.add(picking.at(step))
             return
         if masks is None:
-            masks = chosen.choose(scored(trainer, spec), sparsity)
+            masks = chosen.choose(scored(trainer, spec), remaining_sparsity(sparsity, chosen.start))
             penalty = Penalty(parameters, pulled_down(trainer.model, masks, norms), kept=masks)
         penalty.add(growing.at(step - picking.steps), -options.recover)
 
-    yield from trainer.train(trainer.epochs, hooks=Hooks(after_backward=penalise))
+    yield from trainer.train(trainer.epochs, masks=chosen.start, hooks=Hooks(after_backward=penalise))
     assert masks is not None  # _ramps ensures that there are steps after the choice
-    return chosen.finish(masks, _notes(trainer, masks, norms))
+    return chosen.finish(masks, _notes(trainer, masks, norms, chosen.start))
 
 
 def check(task: PruningTask) -> None:
@@ -205,10 +206,14 @@ def _linear(delta: float | None, every: int, start: float, ceiling: float, steps
     return LinearRamp(delta or (ceiling - start) / max(1, steps // every), every, ceiling, start)
 
 
-def _notes(trainer: Trainer, masks: Masks, norms: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns notes on how far the removed weights and filters had shrunk before the removal."""
+def _notes(trainer: Trainer, masks: Masks, norms: Mapping[str, str], start: Masks | None) -> tuple[str, ...]:
+    """Returns notes on how far the removed weights and filters had shrunk before the removal.
+
+    Args:
+        start: masks of the weights that were not zero at the start; None: all of them.
+    """
     weights = {name: one.detach().abs() for name, one in prunable_parameters(trainer.model).items()}
-    removed = torch.cat([weights[name][~mask] for name, mask in masks.items()])
+    removed = torch.cat([weights[name][~mask & start[name] if start else ~mask] for name, mask in masks.items()])
     kept = torch.cat([weights[name][mask] for name, mask in masks.items()])
     notes = []
     if len(removed):

@@ -8,21 +8,23 @@ stages train the smaller network on the reduced images.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from safs.inputs import InputSelection
-from safs.pruning.layer_limits import refuse_limits
+from safs.pruning.held_zeros import refuse_keep_zeros
+from safs.pruning.layer_limits import LayerLimits, check_limits, layer_limits
 from safs.pruning.masks import Masks, prunable_parameters
 from safs.pruning.methods.composed import check_schedule, compose
 from safs.pruning.methods.dynamic import check_axes
 from safs.pruning.protocol import Pruned, PruningTask, Steps, Trainer
-from safs.pruning.removal.choose_units import Removal, check_removal, choose_units
+from safs.pruning.removal.choose_units import Removal, check_removal, choose_units, free_groups
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.constants import norms_behind, shift
 from safs.pruning.removal.coupling import find_groups
-from safs.pruning.removal.input_units import NAME, find_inputs, mean_and_deviation
+from safs.pruning.removal.input_units import NAME, Inputs, find_inputs, mean_and_deviation
+from safs.pruning.removal.units import UnitGroup
 from safs.pruning.selection.choose_masks import Scores
-from safs.pruning.selection.selector import check_score
+from safs.pruning.selection.selector import UNITS_ARE_WHOLE, check_score, limits_of
 from safs.spec.pruning import PruneSpec
 
 
@@ -32,7 +34,11 @@ def prune(trainer: Trainer, sparsity: float, spec: PruneSpec) -> Steps:
     Perceptrons lose pixels. Convolutional networks lose channels, since all pixels share their weights; the channel of
     grey images stays. How the authors select inputs of convolutional networks is not known to us.
     """
-    return (yield from compose(trainer, sparsity, spec, _InputSelector(trainer, spec.distribution)))
+    return (
+        yield from compose(
+            trainer, sparsity, spec, _InputSelector(trainer, spec.distribution, limits_of(trainer.model, spec))
+        )
+    )
 
 
 def check(task: PruningTask) -> None:
@@ -45,13 +51,26 @@ def check(task: PruningTask) -> None:
     """
     spec = task.spec
     check_axes(spec, granularity="filter")
-    refuse_limits(spec, "pruning method 'joint_input'")
+    refuse_keep_zeros(spec, UNITS_ARE_WHOLE)
     check_score(spec)
     check_schedule(spec)
-    inputs = find_inputs(task.model, task.example)
-    groups = (*((inputs.group,) if inputs else ()), *find_groups(task.model, task.example))
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(task.model).items()}
-    check_removal(groups, shapes, task.sparsity)
+    limits = layer_limits(spec, shapes)
+    check_limits(shapes, task.sparsity, limits)
+    _, groups = _free_inputs_and_groups(task.model, task.example, limits)
+    check_removal(groups, shapes, task.sparsity, limits)
+
+
+def _free_inputs_and_groups(
+    model: nn.Module, example: Tensor, limits: LayerLimits
+) -> tuple[Inputs | None, tuple[UnitGroup, ...]]:
+    """Returns the inputs that can be removed, and all groups of units, those of the inputs first.
+
+    Inputs that a layer of ``limits`` reads, and units with weights in it, stay.
+    """
+    inputs = find_inputs(model, example)
+    own = free_groups([] if inputs is None else [inputs.group], limits)
+    return inputs if own else None, (*own, *free_groups(find_groups(model, example), limits))
 
 
 class _InputSelector:
@@ -62,10 +81,11 @@ class _InputSelector:
     first. This is our addition; fasterai takes the weights as they are.
     """
 
-    def __init__(self, trainer: Trainer, distribution: str) -> None:
-        self._trainer, self._distribution = trainer, distribution
-        self._inputs = find_inputs(trainer.model, trainer.example)
-        self._groups = (*((self._inputs.group,) if self._inputs else ()), *find_groups(trainer.model, trainer.example))
+    start: Masks | None = None
+
+    def __init__(self, trainer: Trainer, distribution: str, limits: LayerLimits) -> None:
+        self._trainer, self._distribution, self._limits = trainer, distribution, limits
+        self._inputs, self._groups = _free_inputs_and_groups(trainer.model, trainer.example, limits)
         if self._inputs is not None:
             self._mean, self._deviation = mean_and_deviation(trainer, self._inputs.kind)
         self._removal: Removal | None = None
@@ -74,7 +94,7 @@ class _InputSelector:
         scaled = dict(scores)
         for slot in self._inputs.group.consumers if self._inputs else ():
             scaled[slot.name] = scores[slot.name] * _along_inputs(self._deviation, scores[slot.name])
-        self._removal = choose_units(self._groups, scaled, sparsity, self._distribution)
+        self._removal = choose_units(self._groups, scaled, sparsity, self._distribution, self._limits)
         return self._removal.masks
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:

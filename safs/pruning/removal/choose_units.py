@@ -4,7 +4,7 @@ Removing a unit removes its rows and the columns that read it. Whole units are r
 weights, fewer than one unit has, are removed as single weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from safs.errors import SparsityError, SpecError
 from safs.pruning.axes.distributions import Shapes, live_total, sparsity_that_leaves
+from safs.pruning.largest import keep_largest
+from safs.pruning.layer_limits import NO_LIMITS, LayerLimits
 from safs.pruning.masks import Masks
 from safs.pruning.removal.ranking import removal_order, unit_scores
 from safs.pruning.removal.remainder import drop_single_weights
@@ -30,16 +32,22 @@ class Removal:
 
 
 def choose_units(
-    groups: Sequence[UnitGroup], scores: Mapping[str, Tensor], sparsity: float, distribution: str = "global"
+    groups: Sequence[UnitGroup],
+    scores: Mapping[str, Tensor],
+    sparsity: float,
+    distribution: str = "global",
+    limits: LayerLimits = NO_LIMITS,
 ) -> Removal:
     """Chooses the units of the lowest scores until exactly ``live_total`` of all prunable weights are left.
 
     A unit's score is ``unit_scores``; ``distribution`` says how units of different groups compare
     (``safs.pruning.removal.ranking``). The choice of units ends at the first one with more weights than may still be
     removed; the rest are the single weights of the lowest scores. Every group keeps a unit.
-    ``safs.pruning.removal.remainder`` says which weights every layer, row and unit keeps.
+    ``safs.pruning.removal.remainder`` says which weights every layer, row and unit keeps. Layers of ``limits`` keep
+    their units, and lose the single weights of the lowest scores.
 
     Args:
+        groups: groups without units in layers of ``limits`` (``free_groups``).
         scores: prunable parameter name -> score of each weight, not below 0, for all prunable parameters in the
             model's order; the absolute weights for magnitude pruning.
 
@@ -49,10 +57,11 @@ def choose_units(
         UnknownNameError: no such distribution.
     """
     shapes = {name: score.shape for name, score in scores.items()}
-    check_removal(groups, shapes, sparsity)
+    check_removal(groups, shapes, sparsity, limits)
     _check_finite(scores)
     size = _Size(shapes)
-    live = live_total(size.live, sparsity)
+    limited = limits.live_at(shapes, live_total(size.live, sparsity))
+    live = live_total(size.live, sparsity) + sum(prod(shapes[name]) - count for name, count in limited.items())
     ranking = sorted(
         (key, place, unit)
         for place, group in enumerate(groups)
@@ -68,24 +77,38 @@ def choose_units(
         removed[group.name].append(unit)
     units = {name: tuple(sorted(numbers)) for name, numbers in removed.items()}
     masks = unit_masks(groups, units, scores)
-    drop_single_weights(masks, scores, groups, units, size.live - live)
-    return Removal(units, masks)
+    free = {name: mask for name, mask in masks.items() if name not in limited}
+    drop_single_weights(free, {name: scores[name] for name in free}, groups, units, size.live - live)
+    own = {name: keep_largest(scores[name].flatten(), count).view_as(scores[name]) for name, count in limited.items()}
+    return Removal(units, {name: (free | own)[name] for name in scores})
 
 
-def check_removal(groups: Sequence[UnitGroup], shapes: Shapes, sparsity: float) -> None:
+def check_removal(
+    groups: Sequence[UnitGroup], shapes: Shapes, sparsity: float, limits: LayerLimits = NO_LIMITS
+) -> None:
     """Raises the SparsityError of ``choose_units``, which follows from the shapes of the prunable parameters alone."""
     size = _Size(shapes)
     total = size.live
+    limited = limits.live_at(shapes, live_total(total, sparsity))
     for group in groups:
         for unit in range(1, group.units):
             size.remove(group, unit, at_least=0)
-    if live_total(total, sparsity) < size.live:
+    least = size.live - sum(prod(shapes[name]) - count for name, count in limited.items())
+    if live_total(total, sparsity) < least:
+        kept = ", and the layers of prune.exclude and prune.sparsity_of their units," if limits.zeros else ""
         raise SparsityError(
             f"sparsity {sparsity} leaves {live_total(total, sparsity)} of {total} weights, but with one unit in each "
-            f"of its {len(groups)} groups of filters and neurons the network has {size.live}. Choose a sparsity of at "
-            f"most {sparsity_that_leaves(size.live, total)}, or prune.granularity: weight.",
+            f"of its {len(groups)} groups of filters and neurons{kept} the network has {least}. Choose a sparsity of "
+            f"at most {sparsity_that_leaves(least, total)}, or prune.granularity: weight.",
             field="sparsity",
         )
+
+
+def free_groups(groups: Iterable[UnitGroup], limits: LayerLimits) -> tuple[UnitGroup, ...]:
+    """Returns the groups whose units have no weight in a layer of ``limits``, neither in a row nor in a column."""
+    return tuple(
+        group for group in groups if not any(slot.name in limits.zeros for slot in (*group.producers, *group.consumers))
+    )
 
 
 def unit_masks(groups: Sequence[UnitGroup], units: Units, like: Mapping[str, Tensor]) -> Masks:

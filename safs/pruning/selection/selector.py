@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from safs.errors import UnknownNameError
 from safs.pruning.axes.distributions import live_total
+from safs.pruning.axes.granularity import Pattern, granularity_named
 from safs.pruning.axes.scores import SCORES, ScoreInput
-from safs.pruning.layer_limits import LayerLimits, layer_limits, refuse_limits
+from safs.pruning.held_zeros import refuse_keep_zeros, sparsity_beyond, start_masks, zeros_of
+from safs.pruning.layer_limits import NO_LIMITS, LayerLimits, check_limits, layer_limits
 from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.protocol import Pruned, PruningTask, Trainer
-from safs.pruning.removal.choose_units import Removal, check_removal, choose_units
+from safs.pruning.removal.choose_units import Removal, check_removal, choose_units, free_groups
 from safs.pruning.removal.compaction import shrink
 from safs.pruning.removal.coupling import find_groups
 from safs.pruning.selection.choose_masks import Scores, check_choice, choose_masks
@@ -19,13 +21,23 @@ from safs.spec.pruning import PruneSpec
 
 FILTER = "filter"
 """Name of the granularity that makes networks physically smaller."""
+UNITS_ARE_WHOLE = "filters and neurons are removed as a whole, and zeros in those that stay would not be counted"
+"""The reason why ``filter`` cannot keep zeros."""
 
 
 class Selector(Protocol):
     """A granularity's way to prune a network."""
 
+    @property
+    def start(self) -> Masks | None:
+        """Masks of the weights that pruning may keep, in training too; None: all of them."""
+
     def choose(self, scores: Scores, sparsity: float) -> Masks:
-        """Returns masks of exactly this sparsity that keep the highest scores; the model is left as it is."""
+        """Returns masks of exactly this sparsity that keep the highest scores; the model is left as it is.
+
+        Args:
+            sparsity: fraction of the weights of ``start``.
+        """
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
         """Returns the pruned network, with zeros in place or physically smaller.
@@ -43,8 +55,9 @@ def selector(model: nn.Module, example: Tensor, spec: PruneSpec) -> Selector:
         CompactionError: the granularity is ``filter`` and the network cannot be made smaller.
     """
     if spec.granularity == FILTER:
-        return UnitSelector(model, example, spec.distribution)
-    return MaskSelector(model, spec.distribution, spec.granularity, limits_of(model, spec))
+        return UnitSelector(model, example, spec.distribution, limits_of(model, spec))
+    start = start_masks(model, spec)
+    return MaskSelector(model, spec.distribution, spec.granularity, limits_of(model, spec, start), start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +68,17 @@ class MaskSelector:
     distribution: str
     granularity: str
     limits: LayerLimits
+    start: Masks | None
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
-        live = live_total(sum(score.numel() for score in scores.values()), sparsity)
+        weights = sum(self.limits.sizes({name: score.shape for name, score in scores.items()}).values())
         return choose_masks(
-            scores, live, distribution=self.distribution, granularity=self.granularity, limits=self.limits
+            scores,
+            live_total(weights, sparsity),
+            distribution=self.distribution,
+            granularity=self.granularity,
+            limits=self.limits,
+            start=self.start,
         )
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
@@ -73,13 +92,15 @@ class UnitSelector:
     ``groups`` are the groups of the model; ``removal`` is the result of the last ``choose``.
     """
 
-    def __init__(self, model: nn.Module, example: Tensor, distribution: str) -> None:
-        self._model, self._example, self._distribution = model, example, distribution
-        self.groups = find_groups(model, example)
+    start: Masks | None = None
+
+    def __init__(self, model: nn.Module, example: Tensor, distribution: str, limits: LayerLimits = NO_LIMITS) -> None:
+        self._model, self._example, self._distribution, self._limits = model, example, distribution, limits
+        self.groups = free_groups(find_groups(model, example), limits)
         self.removal: Removal | None = None
 
     def choose(self, scores: Scores, sparsity: float) -> Masks:
-        self.removal = choose_units(self.groups, scores, sparsity, self._distribution)
+        self.removal = choose_units(self.groups, scores, sparsity, self._distribution, self._limits)
         return self.removal.masks
 
     def finish(self, masks: Masks, notes: tuple[str, ...] = ()) -> Pruned:
@@ -89,9 +110,21 @@ class UnitSelector:
         return Pruned(self._model, left, form, (*notes, f"{gone:,} of {units:,} filters and neurons were removed."))
 
 
-def limits_of(model: nn.Module, spec: PruneSpec) -> LayerLimits:
-    """Returns the layers of ``model`` that ``spec`` excludes or gives a sparsity of their own."""
-    return layer_limits(spec, {name: parameter.shape for name, parameter in prunable_parameters(model).items()})
+def limits_of(model: nn.Module, spec: PruneSpec, start: Masks | None = None) -> LayerLimits:
+    """Returns the layers of ``model`` that ``spec`` excludes or gives a sparsity of their own.
+
+    Args:
+        start: masks of the weights that may be kept; None: all of them.
+    """
+    shapes = {name: parameter.shape for name, parameter in prunable_parameters(model).items()}
+    return layer_limits(spec, shapes, zeros_of(start))
+
+
+def remaining_sparsity(sparsity: float, start: Masks | None) -> float:
+    """Returns the fraction of the weights of ``start`` that are pruned at ``sparsity``, a fraction of all weights."""
+    return sparsity_beyond(
+        sparsity, sum(mask.numel() for mask in (start or {}).values()), sum(zeros_of(start).values())
+    )
 
 
 def scored(trainer: Trainer, spec: PruneSpec, masks: Masks | None = None) -> dict[str, Tensor]:
@@ -105,15 +138,23 @@ def check_selection(task: PruningTask) -> None:
     check_score(spec)
     shapes = {name: parameter.shape for name, parameter in prunable_parameters(task.model).items()}
     if spec.granularity == FILTER:
-        refuse_limits(spec, "granularity 'filter'")
-        check_removal(find_groups(task.model, task.example), shapes, task.sparsity)
+        refuse_keep_zeros(spec, UNITS_ARE_WHOLE)
+        limits = layer_limits(spec, shapes)
+        check_limits(shapes, task.sparsity, limits)
+        check_removal(free_groups(find_groups(task.model, task.example), limits), shapes, task.sparsity, limits)
         return
+    if isinstance(granularity_named(spec.granularity), Pattern):
+        refuse_keep_zeros(
+            spec,
+            f"granularity {spec.granularity!r} keeps the same number of weights in every block, and a block can have "
+            "fewer that are not zero",
+        )
     check_choice(
         shapes,
         task.sparsity,
         distribution=spec.distribution,
         granularity=spec.granularity,
-        limits=layer_limits(spec, shapes),
+        limits=layer_limits(spec, shapes, task.held),
     )
 
 

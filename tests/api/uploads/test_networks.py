@@ -125,6 +125,12 @@ def test_another_number_of_classes_is_a_mismatch(http: httpx.Client) -> None:
 
     assert (refused["code"], refused["errors"][0]["field"]) == ("network_mismatch", "model.network")
     assert "7 classes, and the data set has 10" in refused["detail"]
+    assert "set model.head: reset" in refused["detail"]
+
+    model = {"network": other["id"], "head": "reset"}
+    accepted = http.post("/v1/jobs?validate_only=true", json=JOB | {"model": model})
+    assert (accepted.status_code, accepted.json()["classes"]) == (200, 10)
+    assert accepted.json()["layers"][-1]["shape"] == [10, 16]
 
 
 def test_weights_alone_are_no_network(http: httpx.Client) -> None:

@@ -326,6 +326,23 @@ def test_a_sparsity_with_more_weights_than_are_unique_is_refused():
     check(task_for(SmallResNet(), 0.1, PruneSpec(method="east", options={"share": False})))
 
 
+def test_limited_layers_share_no_weight_and_keep_what_the_job_says():
+    limits = {"exclude": ["stage.3.conv1"], "sparsity_of": {"stage.1.conv2": 0.5}}
+    spec = PruneSpec(method="east", epochs=4, **limits)
+    check(task_for(SmallResNet(), 0.7, spec))
+    trainer = trainer_of(WatchingTrainer, SmallResNet(), 4)
+
+    _, pruned = drain(east(trainer, 0.7, spec))
+
+    live = per_layer(pruned.masks)
+    assert live["stage.3.conv1.weight"] == 9 * 64
+    assert live["stage.1.conv2.weight"] == 9 * 64 // 2
+    assert sum(live.values()) == WEIGHTS - round(0.7 * WEIGHTS)
+    # Without limits, the blocks 2 and 3 use the weights of block 1.
+    assert pruned.form.shared == {"stage.2.conv1.weight": "stage.1.conv1.weight"}
+    assert all(bool(masks["stage.3.conv1.weight"].all()) for _, masks in updates(trainer))
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
