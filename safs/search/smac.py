@@ -10,6 +10,7 @@ from itertools import islice
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from ConfigSpace import Configuration, ConfigurationSpace
@@ -24,7 +25,7 @@ from smac.model.random_forest import RandomForest
 from smac.runhistory import StatusType, TrialInfo, TrialValue
 
 from safs.search.history import CRASH_LOSS, kept
-from safs.search.strategy import NO_OPTIONS, REDRAWS, Proposals, plain_config, point_of
+from safs.search.strategy import NO_OPTIONS, REDRAWS, Point, Proposals, plain_config, point_of
 from safs.spec.options import NoOptions
 from safs.trials import Candidate, Outcome
 
@@ -75,7 +76,7 @@ class Smac:
     def repeat(self, recorded: Candidate) -> Candidate | None:
         selector = self._smac.intensifier.config_selector
         assert isinstance(selector, Selector)
-        selector.given = Configuration(self._smac.scenario.configspace, values=recorded.config)
+        selector.given = _Known(self._smac.scenario.configspace, values=recorded.config)
         return self.ask()
 
     def tell(self, candidate: Candidate, outcome: Outcome) -> None:
@@ -85,7 +86,7 @@ class Smac:
 
     def _foreign(self, candidate: Candidate) -> TrialInfo:
         """Register a trial that SMAC did not propose, so that SMAC will not propose it."""
-        config = Configuration(self._smac.scenario.configspace, values=candidate.config)
+        config = _Known(self._smac.scenario.configspace, values=candidate.config)
         self._smac.intensifier.config_selector._processed_configs.append(config)
         if not self._smac.intensifier._tf_instances:  # Before the first ask SMAC has not drawn its seed yet.
             self._smac.intensifier.__post_init__()
@@ -159,7 +160,7 @@ class Selector(ConfigSelector):
                 except StopIteration:
                     return
                 # The vector of a point that is read from a record differs in its last digits from the one drawn.
-                config = Configuration(self._scenario.configspace, values=plain_config(drawn), origin=drawn.origin)
+                config = _Known(self._scenario.configspace, values=plain_config(drawn), origin=drawn.origin)
             else:
                 self._processed_configs.append(config)
             self._points += 1
@@ -241,19 +242,38 @@ class Maximizer(AbstractAcquisitionMaximizer):
         return list(islice(neighbours, MOVES))
 
 
+class _Known(Configuration):
+    """A point that is compared by a key. SMAC compares points by the thousand, and ConfigSpace value by value."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._key = point_of(plain_config(self))
+        self._hash = super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Configuration) and self._key == _point(other)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 class _Seen(list[Configuration]):
     """A list of points that finds a point by its hash. SMAC compares a proposal with all earlier ones, one by one."""
 
     def __init__(self, configs: Iterable[Configuration]) -> None:
         super().__init__(configs)
-        self._points = {point_of(plain_config(config)) for config in self}
+        self._points = {_point(config) for config in self}
 
     def append(self, config: Configuration) -> None:
         super().append(config)
-        self._points.add(point_of(plain_config(config)))
+        self._points.add(_point(config))
 
     def __contains__(self, config: object) -> bool:
-        return isinstance(config, Configuration) and point_of(plain_config(config)) in self._points
+        return isinstance(config, Configuration) and _point(config) in self._points
+
+
+def _point(config: Configuration) -> Point:
+    return config._key if isinstance(config, _Known) else point_of(plain_config(config))
 
 
 def _key(config: Configuration) -> bytes:
