@@ -1,4 +1,4 @@
-"""The points of a front are as accurate as jobs of their own at the same sparsities."""
+"""The points of a front are at least as accurate as jobs of their own at the same sparsities."""
 
 from pathlib import Path
 from statistics import fmean, stdev
@@ -14,6 +14,7 @@ from search_spaces import SPACES
 
 SPARSITIES = [0.9, 0.95, 0.98]
 SEEDS = (0, 1, 2)
+SGD = {"optimizer": "sgd", "learning_rate": 3e-2, "momentum": 0.9}
 LEAST_DEVIATION = 0.01
 """Differences below a point are noise, however close the seeds are to each other."""
 
@@ -26,7 +27,7 @@ def accuracies(folder: Path, cache: FolderCache, sparsity: float | list[float], 
         "sparsity": sparsity,
         "preset": "quick",
         "train": {"epochs": 10},
-        "prune": {"schedule": "cubic", "distribution": "global", "epochs": 4, "recipe": {"optimizer": "adam"}},
+        "prune": {"schedule": "cubic", "distribution": "global", "epochs": 4, "recipe": SGD},
         "joint": {"trials": 4, "epochs": 4},
         "final": {"epochs": 8, "candidates": ["default", "joint"]},
         "deploy": {"formats": []},
@@ -48,7 +49,7 @@ def accuracies(folder: Path, cache: FolderCache, sparsity: float | list[float], 
 
 
 @pytest.mark.exhaustive
-def test_a_point_differs_from_its_own_job_by_no_more_than_one_deviation(tmp_path: Path) -> None:
+def test_a_point_is_no_more_than_one_deviation_below_its_own_job(tmp_path: Path) -> None:
     cache = FolderCache(tmp_path / "cache")
     fronts = [accuracies(tmp_path / "front", cache, SPARSITIES, seed) for seed in SEEDS]
     alone = [[accuracies(tmp_path / "own", cache, one, seed)[0] for one in SPARSITIES] for seed in SEEDS]
@@ -56,4 +57,4 @@ def test_a_point_differs_from_its_own_job_by_no_more_than_one_deviation(tmp_path
     for place, sparsity in enumerate(SPARSITIES):
         points, own = [front[place] for front in fronts], [jobs[place] for jobs in alone]
         print(f"{sparsity:g}: {fmean(points):.1%} ± {stdev(points):.1%}, own {fmean(own):.1%} ± {stdev(own):.1%}")
-        assert abs(fmean(points) - fmean(own)) <= max(stdev(own), stdev(points), LEAST_DEVIATION)
+        assert fmean(own) - fmean(points) <= max(stdev(own), stdev(points), LEAST_DEVIATION)
