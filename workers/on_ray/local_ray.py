@@ -19,6 +19,7 @@ from safs.errors import SafsError
 
 TOKEN, TOKEN_FILE, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 NICENESS = "RAY_worker_niceness"
+WAITING = "OMP_WAIT_POLICY"
 LONGEST_SOCKET_BYTES = 107
 """Longest path of a Unix socket, in bytes."""
 
@@ -30,7 +31,7 @@ class RayFolderTooLong(SafsError):
 
 
 def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
-    """Start a local Ray and connect this process to it.
+    """Start a local Ray and connect this process to it. Its workers inherit the environment of this process.
 
     Args:
         cpus: number of cores that Ray offers.
@@ -43,6 +44,9 @@ def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
     _check_temporary_folder()
     _require_token()
     os.environ.setdefault(NICENESS, str(niceness))  # Ray's node manager reads it when it starts; its default is 15.
+    # By default a thread keeps its core busy while it waits for another one, which then gets no core where other
+    # programs want them, too (decision 050).
+    os.environ.setdefault(WAITING, "PASSIVE")
     with _loopback_only():
         ray.init(
             "local",  # Any other address may join a Ray that another user has started on this machine.
