@@ -111,7 +111,7 @@ def postgresql_url(migrated_postgresql_url: str) -> Iterator[str]:
     database = Database(migrated_postgresql_url)
     with database.begin() as tx:
         tx.execute(text("SET LOCAL lock_timeout = '20s'"))
-        tx.execute(text("TRUNCATE jobs, artifacts, api_keys, counters, chores, runners CASCADE"))
+        tx.execute(text("TRUNCATE jobs, artifacts, api_keys, counters, chores, runners, ended_sessions CASCADE"))
     database.dispose()
 
 

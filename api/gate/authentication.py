@@ -82,9 +82,9 @@ class Authentication:
     async def _authenticate_session(self, request: Request, session: Session) -> Caller:
         if request.method not in SAFE_METHODS:
             require_same_origin(request)
-        key = (await self._key_cache.find_prefix(session.prefix)).key
+        key = (await self._key_cache.find_session(session.prefix, session.id)).key
         if key is None or key.state is not KeyState.ACTIVE:
-            raise UnauthorizedError("the key of this session is no longer valid; sign in with another key")
+            raise UnauthorizedError("this session was signed out, or its key is no longer valid; sign in again")
         request.state.key, request.state.session = key, session
         return Caller(key)
 

@@ -8,14 +8,14 @@ from hashlib import sha256
 
 from starlette.concurrency import run_in_threadpool
 
-from store import api_keys
+from store import api_keys, ended_sessions
 from store.api_keys import ApiKey, KeyState
 from store.errors import DatabaseUnavailable, KeyNotFound
 from store.session import Database, Transaction
 
 TTL_S = 1.0
-"""Seconds a lookup is cached. A revoked or expired key can keep working for that long, and so can requests without a
-key after the first key was created."""
+"""Seconds a lookup is cached. A revoked or expired key can keep working for that long, and so can a session that signed
+out at another process, and requests without a key after the first key was created."""
 MAX_STALE_S = 600.0
 """Seconds an expired cache entry can still be used for ``/metrics`` while the database is unavailable."""
 
@@ -61,9 +61,9 @@ class KeyCache:
         name = None if token is None else sha256(token.encode()).digest()  # keeps tokens out of memory
         return await self._cached(name, partial(self._read, token), allow_stale)
 
-    async def find_prefix(self, prefix: str, *, allow_stale: bool = False) -> KeyLookup:
-        """Look up the key of a session by its prefix, as ``find`` does by a token."""
-        return await self._cached(prefix.encode(), partial(self._read_prefix, prefix), allow_stale)
+    async def find_session(self, prefix: str, session_id: str) -> KeyLookup:
+        """Look up the key of a browser's session, as ``find`` does by a token. A session that signed out has no key."""
+        return await self._cached(session_id.encode(), partial(self._read_session, prefix, session_id), False)
 
     async def _cached(self, name: bytes | None, read: Callable[[], KeyLookup], allow_stale: bool) -> KeyLookup:
         now = self._clock()
@@ -89,8 +89,11 @@ class KeyCache:
 
         return self._database.query(ask)
 
-    def _read_prefix(self, prefix: str) -> KeyLookup:
+    def _read_session(self, prefix: str, session_id: str) -> KeyLookup:
+        def ask(tx: Transaction) -> ApiKey | None:
+            return None if ended_sessions.has_ended(tx, session_id) else api_keys.get(tx, prefix)
+
         try:
-            return KeyLookup(self._database.query(lambda tx: api_keys.get(tx, prefix)), any_key=True)
+            return KeyLookup(self._database.query(ask), any_key=True)
         except KeyNotFound:
             return KeyLookup(None, any_key=True)  # a session is begun with a key

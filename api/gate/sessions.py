@@ -58,6 +58,11 @@ class Sessions:
         self._secret, self._idle_s, self._lives_s, self._clock = cache(secret), idle_s, lives_s, clock
         self._ended: dict[str, float] = {}
 
+    @property
+    def lives_s(self) -> float:
+        """Seconds after its start at which a session ends."""
+        return self._lives_s
+
     def start(self, prefix: str) -> Session:
         """A new session for the key with this prefix."""
         now = int(self._clock())
@@ -78,7 +83,7 @@ class Sessions:
         return replace(session, used_at=now) if now - session.used_at >= RENEWED_EVERY_S else None
 
     def end(self, session: Session) -> None:
-        """Refuse the session from now on, in this process, even if somebody has kept its cookie."""
+        """Refuse the session from now on in this process; others learn of it from ``store.ended_sessions``."""
         now = self._clock()
         self._ended = {one: until for one, until in self._ended.items() if until > now}
         self._ended[session.id] = now + self._lives_s

@@ -51,6 +51,7 @@ def _parts(static: StaticFiles) -> dict[str, Any]:
         "imports": _json({"imports": modules}),
         "page": f"safs/{PAGE}",
         "style": Markup("\n".join(static.files[name].content.decode() for name in _STYLES)),
+        "dark": Markup(static.files["style/dark.css"].content.decode()),
         "icon": f"data:image/svg+xml;base64,{b64encode(static.files['icon.svg'].content).decode()}",
         "plotly": b64encode(static.files[PLOTLY].gzipped).decode(),
     }

@@ -10,7 +10,7 @@ from api.errors import RateLimitedError, UnauthorizedError
 from api.gate.access import SIGN_IN, SIGN_OUT
 from api.gate.rate_limit import RateLimiter
 from api.gate.sessions import Sessions, no_cookie, require_same_origin
-from store import api_keys
+from store import api_keys, ended_sessions
 from store.api_keys import ApiKey, KeyState
 from store.session import Database
 
@@ -45,10 +45,16 @@ def sign_in_routes(database: Database, sessions: Sessions, limiter: Callable[[],
         require_same_origin(request)
         session = sessions.read(request)
         if session is not None:
+            await run_in_threadpool(_end, database, session.id, sessions.lives_s)
             sessions.end(session)
         return Response(status_code=204, headers={"Set-Cookie": no_cookie(request)})
 
     return router
+
+
+def _end(database: Database, session_id: str, lives_s: float) -> None:
+    with database.begin() as tx:
+        ended_sessions.end(tx, session_id, lives_s=lives_s)
 
 
 def _take(limiter: RateLimiter, who: str, per_minute: int) -> None:

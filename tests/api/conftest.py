@@ -152,9 +152,14 @@ def api_database_url(sqlite_url: str) -> str:
 @pytest.fixture
 def settings(tmp_path: Path, api_database_url: str) -> ApiSettings:
     """A home of its own; event streams that are quick to notice and quick to give signs of life."""
+    return settings_of(tmp_path / "home", api_database_url)
+
+
+def settings_of(home: Path, database_url: str) -> ApiSettings:
+    """Settings of tests: no estimates, small uploads, and event streams that look and speak often."""
     return ApiSettings(
-        home=tmp_path / "home",
-        database_url=api_database_url,
+        home=home,
+        database_url=database_url,
         free_disk_bytes=0,
         upload_limit_bytes=1_000_000,
         estimate_limit_s=0,
@@ -164,10 +169,10 @@ def settings(tmp_path: Path, api_database_url: str) -> ApiSettings:
 
 
 class GateClock:
-    """A monotonic clock in seconds that moves only when the test sets it forward."""
+    """A clock in seconds that moves only when the test sets it."""
 
-    def __init__(self) -> None:
-        self.now_s = 0.0
+    def __init__(self, now_s: float = 0.0) -> None:
+        self.now_s = now_s
 
     def __call__(self) -> float:
         return self.now_s

@@ -6,5 +6,7 @@
   } catch {
     // Storage can be forbidden; the system's theme applies then.
   }
-  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  if (theme !== "light" && theme !== "dark") return;
+  document.documentElement.dataset.theme = theme;
+  document.getElementById("dark").media = theme === "dark" ? "all" : "not all";
 })();

@@ -14,24 +14,16 @@ from store import api_keys, tables
 from store.api_keys import KeyState, Scope
 from store.errors import DatabaseUnavailable
 from store.session import Database
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.api.conftest import GateClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> GateClock:
+    return GateClock(100.0)
 
 
 @pytest.fixture
-def key_cache(sqlite_database: Database, clock: Clock) -> KeyCache:
+def key_cache(sqlite_database: Database, clock: GateClock) -> KeyCache:
     return KeyCache(sqlite_database, ttl_s=1.0, clock=clock)
 
 
@@ -72,7 +64,7 @@ def find(key_cache: KeyCache, token: str | None, *, allow_stale: bool = False) -
 
 
 def test_a_key_is_looked_up_once_in_a_while(
-    key_cache: KeyCache, clock: Clock, token: str, sqlite_database: Database
+    key_cache: KeyCache, clock: GateClock, token: str, sqlite_database: Database
 ) -> None:
     with questions(sqlite_database) as sent:
         first = find(key_cache, token)
@@ -84,7 +76,7 @@ def test_a_key_is_looked_up_once_in_a_while(
 
 
 def test_a_revoked_key_is_known_as_revoked_when_its_time_is_over(
-    key_cache: KeyCache, clock: Clock, token: str, sqlite_database: Database
+    key_cache: KeyCache, clock: GateClock, token: str, sqlite_database: Database
 ) -> None:
     find(key_cache, token)
     with sqlite_database.begin() as tx:
@@ -114,7 +106,7 @@ def test_a_caller_without_a_key_is_not_taken_for_another(key_cache: KeyCache, to
     assert find(key_cache, "") == KeyLookup(None, any_key=True)
 
 
-def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, sqlite_database: Database) -> None:
+def test_a_database_that_fails_is_asked_again_at_once(clock: GateClock, token: str, sqlite_database: Database) -> None:
     class Failing(KeyCache):
         broken = True
 
@@ -133,7 +125,7 @@ def test_a_database_that_fails_is_asked_again_at_once(clock: Clock, token: str, 
 
 @pytest.mark.parametrize("is_sent", [True, False], ids=["a key", "no key"])
 def test_while_the_database_is_away_its_last_answer_holds_for_ten_minutes_for_who_takes_an_old_one(
-    key_cache: KeyCache, clock: Clock, sqlite_database: Database, request: pytest.FixtureRequest, is_sent: bool
+    key_cache: KeyCache, clock: GateClock, sqlite_database: Database, request: pytest.FixtureRequest, is_sent: bool
 ) -> None:
     sent = request.getfixturevalue("token") if is_sent else None
     known = find(key_cache, sent)
@@ -165,7 +157,7 @@ def test_while_the_database_is_away_nobody_is_known_who_was_not_before(
 
 
 def test_a_key_that_turned_out_revoked_or_gone_is_forgotten(
-    key_cache: KeyCache, clock: Clock, token: str, sqlite_database: Database
+    key_cache: KeyCache, clock: GateClock, token: str, sqlite_database: Database
 ) -> None:
     with sqlite_database.begin() as tx:
         other = api_keys.create(tx, "vision", [Scope.READ])[1]

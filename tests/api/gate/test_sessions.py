@@ -1,7 +1,6 @@
 """Sessions of browsers: how they begin and end, and which requests they do not allow."""
 
 from pathlib import Path
-from time import sleep
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,7 +12,7 @@ from api.gate.sessions import RENEWED_EVERY_S, Sessions, read_secret
 from api.settings import ApiSettings
 from store import api_keys
 from store.session import Database
-from tests.api.conftest import MINIMAL, MakeKey, from_this_machine
+from tests.api.conftest import MINIMAL, GateClock, MakeKey, from_this_machine
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 IDLE_S, LIVES_S = 1000.0, 5000.0
@@ -29,20 +28,14 @@ def sign_in(http: TestClient, token: str) -> str:
     return answer.headers["set-cookie"]
 
 
-class Clock:
-    now_s = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
+@pytest.fixture
+def clock() -> GateClock:
+    """Seconds since 1970."""
+    return GateClock(1_000_000.0)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sessions(clock: Clock) -> Sessions:
+def sessions(clock: GateClock) -> Sessions:
     return Sessions(lambda: b"s" * 32, idle_s=IDLE_S, lives_s=LIVES_S, clock=clock)
 
 
@@ -52,7 +45,7 @@ def request_with(cookie: str = "", scheme: str = "http") -> Request:
     return Request(scope)
 
 
-def test_a_session_ends_when_it_is_idle_and_in_the_end_anyway(sessions: Sessions, clock: Clock) -> None:
+def test_a_session_ends_when_it_is_idle_and_in_the_end_anyway(sessions: Sessions, clock: GateClock) -> None:
     begun = clock.now_s
     session = sessions.start("0123abcd")
     cookie = sessions.cookie(session, request_with())
@@ -72,7 +65,7 @@ def test_a_session_ends_when_it_is_idle_and_in_the_end_anyway(sessions: Sessions
     assert sessions.read(request_with(used)) is None
 
 
-def test_a_cookie_in_use_is_replaced_at_most_once_a_minute(sessions: Sessions, clock: Clock) -> None:
+def test_a_cookie_in_use_is_replaced_at_most_once_a_minute(sessions: Sessions, clock: GateClock) -> None:
     session = sessions.start("0123abcd")
     clock.now_s += RENEWED_EVERY_S - 1
     assert sessions.renewed(session) is None
@@ -82,7 +75,7 @@ def test_a_cookie_in_use_is_replaced_at_most_once_a_minute(sessions: Sessions, c
     assert (newer.id, newer.started_at) == (session.id, session.started_at)
 
 
-def test_a_changed_cookie_is_no_session(sessions: Sessions, clock: Clock) -> None:
+def test_a_changed_cookie_is_no_session(sessions: Sessions, clock: GateClock) -> None:
     cookie = sessions.cookie(sessions.start("0123abcd"), request_with()).partition(";")[0]
     stranger = Sessions(lambda: b"t" * 32, idle_s=IDLE_S, lives_s=LIVES_S, clock=clock)
 
@@ -133,6 +126,20 @@ def test_a_copied_cookie_is_refused_after_the_sign_out(http: TestClient, make_ke
     assert http.get("/v1/me", headers={"Cookie": copied}).status_code == 401
 
 
+def test_a_copied_cookie_is_refused_by_all_processes_after_the_sign_out(
+    settings: ApiSettings, gate_clock: GateClock, http: TestClient, make_key: MakeKey
+) -> None:
+    copied = sign_in(http, token_of(make_key("vision", "read"))).partition(";")[0]
+    with from_this_machine(create_app(settings)) as another:
+        before = another.get("/v1/me", headers={"Cookie": copied}).status_code
+        http.post("/sign-out", headers=OURS)
+        gate_clock.now_s += TTL_S + 0.1
+        after = another.get("/v1/me", headers={"Cookie": copied})
+
+    assert (before, after.status_code) == (200, 401)
+    assert "signed out" in after.json()["detail"]
+
+
 def test_a_page_of_another_origin_can_neither_use_a_session_nor_begin_one(http: TestClient, make_key: MakeKey) -> None:
     token = token_of(make_key("vision", "submit", "read"))
     sites = [{"Sec-Fetch-Site": site} for site in ("cross-site", "same-site", "none")]
@@ -147,13 +154,15 @@ def test_a_page_of_another_origin_can_neither_use_a_session_nor_begin_one(http: 
     assert http.post("/v1/jobs", json=MINIMAL, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 202
 
 
-def test_a_session_ends_with_its_key(http: TestClient, make_key: MakeKey, app_database: Database) -> None:
+def test_a_session_ends_with_its_key(
+    gate_clock: GateClock, http: TestClient, make_key: MakeKey, app_database: Database
+) -> None:
     token = token_of(make_key("vision", "read"))
     sign_in(http, token)
     before = http.get("/v1/me").status_code
     with app_database.begin() as tx:
         api_keys.revoke(tx, token.split("_")[1])
-    sleep(TTL_S)  # a lookup is cached for so long
+    gate_clock.now_s += TTL_S + 0.1
 
     assert (before, http.get("/v1/me").status_code) == (200, 401)
     refused = http.post("/sign-in", json={"key": token}, headers=OURS)

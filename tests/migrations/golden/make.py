@@ -18,7 +18,19 @@ from safs.events.kinds import Stage, StageStarted, event_data, event_kind
 from safs.events.plan import plan_stages
 from safs.events.progress import Tracker
 from safs.spec.job import JobSpec
-from store import api_keys, attempts, counters, events, idempotency, incoming, outputs, queue, trials, uploads
+from store import (
+    api_keys,
+    attempts,
+    counters,
+    ended_sessions,
+    events,
+    idempotency,
+    incoming,
+    outputs,
+    queue,
+    trials,
+    uploads,
+)
 from store.api_keys import Scope
 from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
@@ -57,6 +69,7 @@ def fill(database: Database, store: ArtifactStore, folder: Path) -> dict[str, st
         _, token = api_keys.create(tx, OWNER, [Scope.SUBMIT, Scope.READ])
         revoked, _ = api_keys.create(tx, OWNER, [Scope.ADMIN], lives_s=3600)
         api_keys.revoke(tx, revoked.prefix)
+        ended_sessions.end(tx, "0" * 32, lives_s=3600)
         upload = uploads.create(tx, weights, "dense.safetensors", tensors=1, owner=OWNER)
         begun = incoming.begin(tx, "photos.zip", 2_000_000, OWNER)
         incoming.add_part(tx, begun.id, 1, weights)

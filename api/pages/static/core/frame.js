@@ -3,6 +3,8 @@ import { get, onReachable, post, ROOT } from "./api.js";
 import { setText, show } from "./dom.js";
 
 const THEMES = ["auto", "light", "dark"];
+/** When the dark style sheet holds, for each theme. */
+const DARK_MEDIA = { auto: "(prefers-color-scheme: dark)", light: "not all", dark: "all" };
 const LABELS = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" };
 
 /** The element that a page fills. */
@@ -40,6 +42,7 @@ function theme() {
 function setTheme(wanted) {
   if (wanted === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = wanted;
+  document.getElementById("dark").media = DARK_MEDIA[wanted];
   try {
     localStorage.setItem("safs-theme", wanted);
   } catch {
@@ -59,10 +62,12 @@ document.getElementById("theme").addEventListener("click", () => {
   setTheme(THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length]);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraws.forEach((redraw) => redraw()));
+document.getElementById("dark").addEventListener("load", () => redraws.forEach((redraw) => redraw()));
 showTheme();
 
+const banner = document.getElementById("connection");
+
 onReachable((reachable) => {
-  const banner = document.getElementById("connection");
   setText(banner, "The service does not answer. This page shows what was last known and keeps trying.");
   show(banner, !reachable);
 });
@@ -73,8 +78,13 @@ caller.then((found) => {
   const out = document.getElementById("sign-out");
   show(out, found.key !== null);
   out.addEventListener("click", async () => {
-    await post("/sign-out").catch(() => null);
-    location.assign(`${ROOT}/sign-in`);
+    try {
+      await post("/sign-out");
+      location.assign(`${ROOT}/sign-in`);
+    } catch (error) {
+      setText(banner, `You are still signed in: ${error.message}`);
+      show(banner, true);
+    }
   });
   for (const link of document.querySelectorAll("[data-admin]")) show(link, found.scopes.includes("admin"));
 });
