@@ -17,7 +17,7 @@ from migrations import upgrade
 from safs.errors import NetworkTooLargeError
 from tests.api.conftest import running
 from tests.api.uploads.corpus import WEIGHTS
-from tests.models.declared.corpus import GOOD, header
+from tests.models.declared.good_document import GOOD, header
 from tests.models.declared.networks import Own
 
 OCTETS = {"Content-Type": "application/octet-stream"}

@@ -15,7 +15,8 @@ import torch
 from safs.errors import NetworkError
 from safs.models.declared.checking import check_header
 from safs.models.declared.operations import operations
-from tests.models.declared.corpus import GOOD, HOSTILE, TENSORS, good, header
+from tests.models.declared.corpus import HOSTILE
+from tests.models.declared.good_document import GOOD, TENSORS, good, header
 
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 7, 2**31, -(2**31), 2**31 + 1, 2**63, 0.5, -1e30, 1e38, "", "a", "inf",

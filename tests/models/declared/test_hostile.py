@@ -11,7 +11,8 @@ import pytest
 
 from safs.errors import NetworkError
 from safs.models.declared.checking import check_header
-from tests.models.declared.corpus import FILES, GOOD, HOSTILE, good, header
+from tests.models.declared.corpus import FILES, HOSTILE
+from tests.models.declared.good_document import GOOD, good, header
 
 ROOT = Path(__file__).parents[3]
 MANY = "FUZZ_EXAMPLES" in os.environ

@@ -15,7 +15,7 @@ from safs.models.declared.document import from_content
 from safs.models.declared.file import write
 from safs.models.declared.indices import check_indices
 from safs.spec.job import JobSpec
-from tests.models.declared.corpus import call, good
+from tests.models.declared.good_document import call, good
 
 TABLE = {"tensor": "table"}
 SCALE = torch.ones(4, 1, 1)
