@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 
 import pytest
-from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
 
 from store import jobs
@@ -12,6 +11,7 @@ from store.records import JobState
 from tests.api.conftest import ScriptedRunner
 from tests.api.pages.conftest import Tab
 from tests.api.pages.test_access import REPORT
+from tests.api.test_importances import run_trials
 
 
 def open_job(page: Page, url: str, job_id: str) -> None:
@@ -99,18 +99,12 @@ def test_a_job_that_does_not_exist_is_no_empty_page(tab: Tab, url: str) -> None:
     expect(tab.page.get_by_role("heading", name="There is no such job")).to_be_visible()
 
 
-def test_what_decides_a_search_is_told(
-    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner, http: TestClient
-) -> None:
+@pytest.mark.exhaustive  # tests/api/test_importances.py is the plain part
+def test_what_decides_a_search_is_told(tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner) -> None:
     job_id = submit()
     runner.start()
-    for number in range(12):
-        config = {"optimizer": ("adam", "sgd")[number % 2], "momentum": 0.5 + number / 100}
-        runner.trial("tune", number, [0.5 + 0.2 * (number % 2) + number / 1000], config=config)
+    run_trials(runner)
     runner.succeed()
-    shares = http.get(f"/v1/jobs/{job_id}/importances/tune").json()
-
-    assert (shares["trials"], set(shares["shares"])) == (12, {"optimizer", "momentum"})
     open_job(tab.page, url, job_id)
     tab.page.get_by_role("heading", name="Recipe").scroll_into_view_if_needed()
     expect(tab.page.locator("figure[data-name=optimizer]")).to_contain_text("explains")
