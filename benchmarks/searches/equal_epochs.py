@@ -22,11 +22,11 @@ class Line:
     label: str
     variant: str
     row: str | None
-    """Row of the report; None is the finalist with the best validation accuracy."""
+    """Row of the report; None is the result: the finalist with the best validation accuracy."""
 
     def accuracy(self, run: Run) -> float:
         """Test accuracy of the line in a run of its variant."""
-        return run.test[self.row or run.final]
+        return run.test[self.row or run.result]
 
 
 LINES = (
@@ -61,7 +61,7 @@ def equal_epochs_table(runs: Sequence[Run]) -> str:
         cells = [f"{fmean(_epochs(line, run) for run in own):.0f}"]
         for name in distributions:
             here = _by_seed(own, name, line.accuracy)
-            paper = _by_seed([run for run in runs if run.variant == PAPER], name, lambda run: run.test[run.final])
+            paper = _by_seed([run for run in runs if run.variant == PAPER], name, lambda run: run.test[run.result])
             cells += [spread(here.values(), len(paper)), interval(here, paper)]
         lines.append([line.label, *cells])
     head, *rest = ["| " + " | ".join(cells) + " |" for cells in lines]
@@ -85,7 +85,7 @@ def interval(own: Mapping[int, float], others: Mapping[int, float]) -> str:
 
 def _epochs(line: Line, run: Run) -> int:
     """Epochs after the dense training: of the search, the pruning and the line's own final training."""
-    searched = 0 if line.row == "default" else run.searched
+    searched = 0 if line.row == "default" else sum(step.trained for step in run.steps)
     return searched + run.pruning_epochs + run.setting.final_epochs
 
 

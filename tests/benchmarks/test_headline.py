@@ -210,3 +210,16 @@ def test_the_headline_pairs_differences_by_seed_and_says_the_commit() -> None:
     assert cells["one-shot, joint search"][3].removesuffix(" |") == "+11.0 (+8.5 to +13.5)"
     assert cells["one-shot, the paper's schedule"][2] == "50.0 ± 1.0"
     assert cells["one-shot, default protocol"][1] == "6"
+
+
+def test_the_better_of_two_recipes_counts_with_the_epochs_that_compared_them() -> None:
+    rows = {"dense": 0.9, "pruned": 0.1, "default": 0.4, "hyperparameters": 0.5}
+    compared = {"tune_alone": [trial(0, 2, 0.3), trial(1, 2, 0.4)]}
+    runs = [run_of(report(name, 0, rows, compared)) for name in ("two-recipes", "gradual")]
+
+    lines = equal_epochs_table([replace(run, version=Version("abc", "1")) for run in runs]).splitlines()
+
+    cells = {row.split(" | ")[0].removeprefix("| "): row.split(" | ") for row in lines[4:]}
+    assert cells["one-shot, the better of two recipes"][1:3] == ["10", "49.0"]  # 2 trials of 2, and the final training
+    assert cells["gradual, the better of two recipes"][2] == "49.0"
+    assert cells["gradual, default protocol, no search"][2] == "39.0"
