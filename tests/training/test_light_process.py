@@ -9,7 +9,18 @@ from sklearn.datasets import load_digits
 from safs.data import digits
 from safs.spec.data import DataSpec
 
-HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "pandas", "smac", "ray.tune", "fastapi")
+HEAVY = (
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "triton",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "smac",
+    "ray.tune",
+    "fastapi",
+)
 TRAIN = """
 import sys
 from safs import data

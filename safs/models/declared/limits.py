@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Interpreter, Node
-from torch.utils.flop_counter import FlopCounterMode
 
 from safs.errors import NetworkError, NetworkTooLargeError
 from safs.graphs import GraphNetwork, graph_of
@@ -43,6 +42,8 @@ def _run(document: Document, network: GraphNetwork, batch: int, training: bool, 
     mode = "train" if training else "eval"
     measured = _Measured(network.train(training), training, batch)
     images = torch.empty(batch, document.channels, document.image_size, document.image_size, device="meta")
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, which other processes need not have
+
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         logits = _refusing(mode, lambda: measured.run(images))
