@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import yaml
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
@@ -40,6 +41,23 @@ def test_a_job_goes_from_the_form_to_its_download(tab: Tab, url: str, http: Test
     with page.expect_download() as download:
         page.get_by_role("link", name="checkpoint.safetensors").click()
     assert download.value.path().read_bytes() == FILES["checkpoint"][0]
+
+
+@pytest.mark.exhaustive
+def test_several_sparsities_are_given_with_commas(tab: Tab, url: str, http: TestClient) -> None:
+    tab.expected = (422,)
+    page = tab.page
+    open_form(page, url)
+    page.get_by_role("textbox", name="sparsity").fill("0.9, 1.5")
+    expect(page.locator("#field-sparsity-error")).to_contain_text("less than 1")
+
+    page.get_by_role("textbox", name="sparsity").fill("0.9, 95%")
+    expect(page.locator("#field-sparsity-error")).to_be_hidden()
+    page.get_by_role("button", name="Start job").click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("lenet5")
+    (job,) = http.get("/v1/jobs").json()["items"]
+    assert (job["spec"]["sparsity"], job["spec"]["front"]) == (0.95, [0.9, 0.95])
 
 
 def test_errors_stand_at_their_fields_while_one_types(tab: Tab, url: str) -> None:

@@ -5,7 +5,13 @@ import { count } from "../core/format.js";
 const FEWEST = -4;
 const STEPS = 400;
 
-/** A field for the sparsity; the slider is logarithmic, because 99% and 99.9% differ by a factor of ten. */
+/** The number in `text`, as a fraction or in percent; the text itself if it is no number. */
+function fraction(text) {
+  const value = Number(text.replace("%", "")) / (text.endsWith("%") ? 100 : 1);
+  return Number.isNaN(value) ? text : Number(value.toPrecision(12));
+}
+
+/** A field for the sparsity, or for several with commas between them; the slider is logarithmic, because 99% and 99.9% differ by a factor of ten. */
 export function sparsityControl(field, onInput) {
   const slider = h("input", { type: "range", id: "sparsity-slider", min: 0, max: STEPS, step: 1, "aria-label": "Share of the weights to remove, logarithmic" });
   const number = h("input", { id: "field-sparsity", inputmode: "decimal", autocomplete: "off", "aria-describedby": "field-sparsity-help field-sparsity-error" });
@@ -29,8 +35,7 @@ export function sparsityControl(field, onInput) {
   function read() {
     const text = number.value.trim();
     if (text === "") return undefined;
-    const value = Number(text.replace("%", "")) / (text.endsWith("%") ? 100 : 1);
-    return Number.isNaN(value) ? text : Number(value.toPrecision(12));
+    return text.includes(",") ? text.split(",").map((one) => fraction(one.trim())) : fraction(text);
   }
 
   function place() {
