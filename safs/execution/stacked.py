@@ -195,7 +195,8 @@ class _Stack:
             resume=snapshots or None,
             recorder=recorder,
         )
-        self._spent_s = time.perf_counter() - began
+        self._spent_s = dict.fromkeys(positions, (time.perf_counter() - began) / len(positions))
+        """Seconds of each training: its share of the stack's, so that those of all are the stack's together."""
 
     @property
     def finished(self) -> bool:
@@ -204,7 +205,9 @@ class _Stack:
     def epoch(self) -> Advance:
         began = time.perf_counter()
         done = self._session.step()
-        self._spent_s += time.perf_counter() - began
+        left = [position for position in self.positions if position not in self.outcomes]
+        for position in left:
+            self._spent_s[position] += (time.perf_counter() - began) / len(left)
         for place, (position, training) in enumerate(zip(self.positions, self._trainings, strict=True)):
             if position not in self.outcomes:
                 self._end(place, position, training)
@@ -217,12 +220,12 @@ class _Stack:
         curve = tuple(member.curve)
         if member.error is not None or member.best is None:
             error = "no epoch ended" if member.error is None else member.error.message
-            self.outcomes[position] = Outcome(inf, {}, self._spent_s, curve, error)
+            self.outcomes[position] = Outcome(inf, {}, self._spent_s[position], curve, error)
             return
         left = reason_to_leave(training, len(curve), member.one_class_epochs, session.steps_done)
         if left is None and not session.finished:
             return
-        self.outcomes[position] = outcome_of(member.best, self._spent_s, curve, left)
+        self.outcomes[position] = outcome_of(member.best, self._spent_s[position], curve, left)
         if left is None and len(curve) < training.epochs:
             self.snapshots[position] = session.snapshot(place)
 

@@ -1,5 +1,6 @@
 """Runs of several trainings as one: the same outcomes as alone, wherever they can be stacked or not."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -90,11 +91,13 @@ def outcomes(run: StackedRun, count: int) -> Sequence[Outcome]:
 
 def test_trainings_as_one_have_the_outcomes_that_they_have_alone(context: Context) -> None:
     given = trainings()
+    began = time.perf_counter()
     run = StackedRun(context, given, "cpu")
 
     done = finished(run)
 
     assert run.reason is None
+    assert 0 < sum(outcome.seconds for outcome in outcomes(run, 4)) <= time.perf_counter() - began
     assert sorted((position, metrics.epoch) for position, metrics in done) == [(p, e) for p in range(4) for e in (1, 2)]
     for outcome, training in zip(outcomes(run, 4), given, strict=True):
         assert_same(outcome, alone(context, training))

@@ -109,7 +109,7 @@ class StackedSession:
             losses = self._train_epoch()
         with self._data.autocast():
             scores = evaluate_stack(self._rows.network, self._data)
-        seconds = time.perf_counter() - started
+        seconds = (time.perf_counter() - started) / len(self._alive)  # Together they are those of the stack.
         made: dict[int, EpochMetrics] = {}
         improved: list[int] = []
         for row, (position, loss, scored) in enumerate(zip(self._alive, losses, scores, strict=True)):
