@@ -16,8 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.matrix.networks import HUGGING_FACE, NAMED
-from benchmarks.matrix.table import write_table
+from benchmarks.matrix.table import ALL, write_table
 
 RESULTS = Path("benchmarks/results/matrix.jsonl")
 
@@ -30,9 +29,7 @@ def main() -> None:
         return
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
     done = {result["name"] for result in read(arguments.results)}
-    names = arguments.names or [
-        name for name in (*NAMED, *(f"transformers/{kind}" for kind in HUGGING_FACE)) if name not in done
-    ]
+    names = arguments.names or [name for name in ALL if name not in done]
     for name in names:
         result = measure(name, arguments.limit)
         with arguments.results.open("a") as file:

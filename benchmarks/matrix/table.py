@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.matrix.networks import HUGGING_FACE, NAMED
+
+ALL = (*NAMED, *(f"transformers/{kind}" for kind in HUGGING_FACE))
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
 COLUMNS = ("sites", "search", "unstructured", "filter", "capture")
 """Measurements, in the order of the table."""
@@ -17,7 +20,7 @@ def write_table(results: Sequence[Mapping[str, Any]], page: Path) -> None:
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """One row for each network, the totals, and a list of what fails."""
+    """One row for each network, the totals, what fails and why, and the networks that were not measured."""
     lines = [
         "| network | pixels | traced by | sites | search | 95% | filter 30% | capture |",
         "|---|---|---|---|---|---|---|---|",
@@ -28,12 +31,17 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         counts = " | ".join(f"{sum(_ok(result, what) for result in chosen)} of {len(chosen)}" for what in COLUMNS)
         lines.append(f"| **{label}** | | | {counts} |")
     failures = [line for result in results for line in _failures(result)]
-    return "\n".join([*lines, "", *failures])
+    measured = {result["name"] for result in results}
+    missing = [f"`{name}`" for name in ALL if name not in measured]
+    left = [f"- Not measured: {', '.join(missing)}."] if missing else []
+    return "\n".join([*lines, "", *failures, *left])
 
 
 def _row(result: Mapping[str, Any]) -> str:
     sites = str(result.get("number_of_sites", "no"))
-    capture = f"{result['capture']['seconds']:g} s" if _ok(result, "capture") else "no"
+    seconds = result.get("capture", {}).get("seconds")
+    captured = "yes" if seconds is None else f"{seconds:g} s"
+    capture = captured if _ok(result, "capture") else "no"
     cells = [sites, *("yes" if _ok(result, what) else "no" for what in COLUMNS[1:-1]), capture]
     return f"| `{result['name']}` | {result.get('image_size', '')} | {result.get('route', '')} | {' | '.join(cells)} |"
 

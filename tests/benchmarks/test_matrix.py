@@ -47,6 +47,7 @@ def test_the_table_has_a_row_for_each_network_totals_and_reasons(tmp_path: Path)
     assert "- `timm/a`, filter: it fails" in text
     assert "| `transformers/b` |  |  | 2 | no | no | no | no |" in text
     assert "- `transformers/b`: it took longer than 900 s" in text
+    assert "- Not measured: `torchvision/alexnet`, " in text
     assert "old" not in text
 
 
