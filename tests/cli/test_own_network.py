@@ -1,8 +1,11 @@
 """Networks in files of the user: ``--model net.py:build`` and ``safs convert``."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -75,6 +78,38 @@ def test_run_takes_a_network_from_a_file(net: Path, tmp_path: Path, safs: Callab
     assert done.exit_code == 0, done.output
     assert (tmp_path / "result" / "network.json").exists()
     assert safs("verify", str(tmp_path / "result")).exit_code == 0
+
+
+@pytest.mark.exhaustive
+def test_run_takes_a_network_and_arrays_from_files(net: Path, tmp_path: Path, safs: Callable[..., Result]) -> None:
+    own_arrays(tmp_path / "parts.npz")
+    (tmp_path / "job.yaml").write_text(JOB.replace("dataset: digits, ", "") + ONE_SHOT)
+    files = ("--model", f"{net}:build", "--data", str(tmp_path / "parts.npz"))
+
+    done = safs("run", str(tmp_path / "job.yaml"), *files, "-o", str(tmp_path / "result"))
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "result" / "network.json").exists()
+
+
+def test_submit_takes_a_network_and_arrays_from_files(
+    net: Path, tmp_path: Path, safs: Callable[..., Result], api: Any
+) -> None:
+    own_arrays(tmp_path / "parts.npz")
+    files = ("--model", f"{net}:build", "--data", str(tmp_path / "parts.npz"))
+
+    done = safs("submit", *files, "--sparsity", "0.95", "--json", "--url", api.url)
+
+    assert done.exit_code == 0, done.output
+    spec = json.loads(done.stdout)["spec"]
+    assert spec["model"]["network"].startswith("upload_")
+    assert (spec["data"]["dataset"], spec["sparsity"]) == ("upload", 0.95)
+
+
+def own_arrays(path: Path) -> None:
+    """Write images of 8 x 8 pixels and labels of ten classes."""
+    images = np.random.default_rng(0).integers(0, 255, (200, 8, 8), dtype=np.uint8)
+    np.savez(path, x=images, y=np.arange(200) % 10)
 
 
 def test_run_converts_weights_of_torch_save(tmp_path: Path, safs: Callable[..., Result]) -> None:

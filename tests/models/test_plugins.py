@@ -52,6 +52,25 @@ def test_a_job_takes_a_plugin_by_its_name(installed: Path) -> None:
     assert (found.blueprint.identity, found.weights) == ("plugin/small", 64 * 16 + 160)
 
 
+def test_an_installed_package_gives_plugins_by_its_entry_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "packaged_networks.py").write_text(SOURCE)
+    metadata = tmp_path / "packaged_networks-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: packaged-networks\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[safs.models]\npackaged = packaged_networks:small\n")
+    before = plugins.sources_digest()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    model = models.build("plugin/packaged", channels=1, classes=10, image_size=8)
+
+    assert "packaged" in plugins.plugin_names()
+    assert [tuple(weight.shape) for weight in model.parameters() if weight.dim() > 1] == [(16, 64), (10, 16)]
+    assert plugins.sources_digest() != before
+    sys.modules.pop("packaged_networks", None)
+
+
 def test_plugins_are_listed_and_what_is_not_public_is_unknown(installed: Path) -> None:
     assert {"plugin/small", "plugin/broken"} <= set(models.known_architectures())
     with pytest.raises(UnknownNameError, match="plugin/small"):
