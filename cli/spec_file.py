@@ -66,7 +66,7 @@ def read_spec(path: str) -> Spec:
     try:
         spec = _Loader(text).get_single_data()
         if not isinstance(spec, dict):
-            raise CommandError(f"{where} must hold a mapping with at least model, data and sparsity")
+            raise CommandError(f"{where} must hold a mapping with at least model, data, and sparsity or target")
         _check(spec, where, "", 0, [MAX_VALUES])
     except yaml.YAMLError as error:
         raise CommandError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
@@ -105,10 +105,17 @@ def one_or_several(values: Sequence[float] | None) -> float | list[float] | None
 def override(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> Spec:
     """``spec`` with the options that were given. An option's name is a dotted path; None means not given.
 
+    Of ``sparsity`` and ``target``, the one that is given replaces the other one of ``spec``.
+
     >>> override({"model": {"architecture": "mlp"}, "seed": 1}, {"model.architecture": "lenet5", "seed": None})
     {'model': {'architecture': 'lenet5'}, 'seed': 1}
+    >>> override({"sparsity": 0.9}, {"sparsity": None, "target": {"flops": 0.3}})
+    {'target': {'flops': 0.3}}
     """
     merged = dict(spec)
+    for name, other in (("sparsity", "target"), ("target", "sparsity")):
+        if flags.get(name) is not None:
+            merged.pop(other, None)
     for name, value in flags.items():
         if value is None:
             continue
@@ -119,6 +126,24 @@ def override(spec: Mapping[str, Any], flags: Mapping[str, Any]) -> Spec:
         else:
             merged[key] = value
     return merged
+
+
+def parsed_target(text: str | None) -> Spec | None:
+    """The target in ``COST=VALUE``, such as ``flops=0.3``; None for None. The spec says which costs there are.
+
+    >>> parsed_target("bytes=100000")
+    {'bytes': 100000}
+
+    Raises:
+        CommandError: it is not of this form.
+    """
+    if text is None:
+        return None
+    cost, _, value = text.partition("=")
+    try:
+        return {cost.strip(): int(value) if value.strip().isdecimal() else float(value)}
+    except ValueError:
+        raise CommandError(f"--target is {text!r}; write a cost and a number, such as flops=0.3") from None
 
 
 def _text(path: str, where: str) -> str:

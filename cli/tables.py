@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.lineage import lineage, reuse
 from cli.terminal import styled, visible
 from safs.client import RemoteJob
-from safs.client.display import network_name
+from safs.client.display import goal, network_name
 from safs.events.durations import span
 from safs.events.faults import survived
 from safs.report import ComparisonRow, FrontRow
@@ -104,7 +104,7 @@ def job_table(job: RemoteJob) -> Table:
         "state": job.state,
         "network": network_name(spec),
         "data": spec["data"]["dataset"],
-        "sparsity": sparsities(spec),
+        "sparsity": goal(spec),
         "pruning": pruning(spec["prune"]),
         "preset": spec["preset"],
         "seed": str(spec["seed"]),
@@ -130,8 +130,8 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "data": _data(found.get("data")),
         "warnings": " ".join(found["data"]["warnings"]) or None if found.get("data") else None,
         "notes": " ".join(found.get("notes", [])) or None,
-        "weights": f"{found['live']:,} of {found['weights']:,} are kept at sparsity {spec['sparsity']:g}",
-        "front": sparsities(spec) if spec.get("front") else None,
+        "weights": _kept(found),
+        "front": goal(spec) if spec.get("front") else None,
         "pruning": pruning(spec["prune"]),
         "activations": f"{len(found['sites'])} calls, {len(found['operators'])} candidates at each",
         "will take": found["estimate"]["summary"],
@@ -139,6 +139,11 @@ def check_table(found: Mapping[str, Any]) -> Table:
         "queued": "nothing: this was a dry run",
     }
     return facts_table(facts)
+
+
+def _kept(found: Mapping[str, Any]) -> str:
+    kept = f"{found['live']:,} of {found['weights']:,} are kept at sparsity {found['sparsity']:g}"
+    return f"about {kept}, for the target {goal(found['spec'])}" if found["spec"].get("target") else kept
 
 
 def _data(preview: Mapping[str, Any] | None) -> str | None:
@@ -264,7 +269,7 @@ def _cells(job: RemoteJob) -> dict[str, str | Text]:
         "state": styled(job.state, STATE_STYLES.get(job.state, "")),
         "network": network_name(spec),
         "data": spec["data"]["dataset"],
-        "sparsity": sparsities(spec),
+        "sparsity": goal(spec),
         "test": percent(result.get("test_accuracy")),
     }
 
@@ -300,15 +305,6 @@ def _fitting(columns: dict[str, list[Text]], width: int) -> Table:
 
 def _gpu_hours(hours: float | None) -> str | None:
     return None if hours is None else f"{hours:.2g}"
-
-
-def sparsities(spec: Mapping[str, Any]) -> str:
-    """The sparsity of a job, or those of its front.
-
-    >>> sparsities({"sparsity": 0.99}), sparsities({"sparsity": 0.99, "front": [0.9, 0.99]})
-    ('0.99', '0.9, 0.99')
-    """
-    return ", ".join(f"{one:g}" for one in spec.get("front") or [spec["sparsity"]])
 
 
 def _table(*columns: str, numbers_from: int | None = None) -> Table:

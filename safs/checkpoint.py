@@ -13,7 +13,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Verification:
     """Hash of checkpoint.safetensors, hexadecimal; for a compact checkpoint, of the one that it was made from."""
     sparsity: SparsityReport
     target: float
-    """Sparsity that the job asked for."""
+    """Sparsity that the job asked for, or that reaches its target."""
     architecture: str
 
 
@@ -102,8 +102,8 @@ def verify(directory: str | Path) -> Verification:
     """
     opened = open_result(directory)
     config, sparsity = opened.config, opened.network.sparsity()
-    _check_counts(sparsity, config.live_weights, config.spec.sparsity)
-    return Verification(config.sha256[_WEIGHTS], sparsity, config.spec.sparsity, config.model.architecture)
+    _check_counts(sparsity, config.live_weights, config.asked)
+    return Verification(config.sha256[_WEIGHTS], sparsity, config.asked, config.model.architecture)
 
 
 def hold_zeros(network: nn.Module) -> list[RemovableHandle]:
@@ -151,7 +151,7 @@ def _pruned(tensor: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _Target(BaseModel):
-    sparsity: float
+    sparsity: float | None
 
 
 class ResultConfig(BaseModel):
@@ -163,6 +163,21 @@ class ResultConfig(BaseModel):
     scalars: Scalars
     live_weights: dict[str, int]
     sha256: dict[str, str]
+    sparsity: float | None = None
+    """The sparsity of the result; None in folders of versions that wrote it into ``spec`` alone."""
+
+    @model_validator(mode="after")
+    def _has_a_sparsity(self) -> "ResultConfig":
+        if self.sparsity is None and self.spec.sparsity is None:
+            raise ValueError("it has no sparsity")
+        return self
+
+    @property
+    def asked(self) -> float:
+        """Sparsity that the job asked for, or that reaches its target."""
+        asked = self.spec.sparsity if self.sparsity is None else self.sparsity
+        assert asked is not None
+        return asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ from safs.spec.pruning import PruneSpec
 from safs.spec.searches import SearchSpec
 from safs.spec.starts import starts_of
 from safs.starting_weights import CheckedStart, check_start
+from safs.spec.target import TargetSpec
+from safs.targets.reach import expected_sparsity
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS
 from safs.training.session import steps_per_epoch
@@ -64,8 +66,10 @@ class Preflight:
     """Number of prunable weights."""
     parameters: int
     """Numbers in the state of the dense network: weights, biases, norms and buffers."""
+    sparsity: float
+    """The job's sparsity; with a target, the one at which it is expected to be reached, by shapes alone."""
     live: int
-    """Prunable weights that are left at the target sparsity."""
+    """Prunable weights that are left at ``sparsity``."""
     data: DataInfo
     notes: tuple[str, ...] = ()
     """Sentences about what was mended in the weights, and about defaults that differ from what the data suggests."""
@@ -89,9 +93,9 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     _check_memory(blueprint, parameters)
     with _blamed_on("model.weights"):
         start = check_start(spec, blueprint, model, weights)
-    with _blamed_on("sparsity"):
+    with _blamed_on("sparsity" if spec.target is None else "target"):
         setting = _setting(spec, blueprint, model, info.train, start)
-        for sparsity in spec.front or [spec.sparsity]:
+        for sparsity in spec.sparsities if spec.target is None else [setting.sparsity]:
             PRUNERS[spec.prune.method].check(replace(setting, sparsity=sparsity))
     with _blamed_on("model.architecture"):
         sites = find_sites(model)
@@ -105,7 +109,9 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
     return Preflight(
         blueprint=blueprint,
         starts={
-            name: start for name, start in starts_of(spec.prune).items() if _can_prune(replace(setting, spec=start))
+            name: start
+            for name, start in starts_of(spec.prune).items()
+            if _can_prune(replace(setting, spec=start), spec.target)
         },
         sites=sites,
         operators=operators,
@@ -114,7 +120,8 @@ def check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> Pre
         layers=layers,
         weights=total,
         parameters=parameters,
-        live=live_total(total, spec.sparsity),
+        sparsity=setting.sparsity if spec.sparsity is None else spec.sparsity,
+        live=live_total(total, setting.sparsity if spec.sparsity is None else spec.sparsity),
         data=info,
         notes=(*start.notes, *_notes(spec, info, blueprint)),
     )
@@ -131,9 +138,9 @@ def _check_front(spec: JobSpec, weights: int) -> None:
             )
 
 
-def _can_prune(task: PruningTask) -> bool:
+def _can_prune(task: PruningTask, target: TargetSpec | None) -> bool:
     try:
-        PRUNERS[task.spec.method].check(task)
+        PRUNERS[task.spec.method].check(task if target is None else _aimed_at(target, task))
     except SafsError:
         return False
     return True
@@ -141,7 +148,12 @@ def _can_prune(task: PruningTask) -> bool:
 
 def _setting(spec: JobSpec, blueprint: Blueprint, model: nn.Module, images: int, start: CheckedStart) -> PruningTask:
     steps = steps_per_epoch(images, spec.data.batch_size)
-    return PruningTask(model, _example(blueprint), max(spec.front or [spec.sparsity]), spec.prune, steps, start.held)
+    task = PruningTask(model, _example(blueprint), max(spec.sparsities), spec.prune, steps, start.held)
+    return task if spec.target is None else _aimed_at(spec.target, task)
+
+
+def _aimed_at(target: TargetSpec, task: PruningTask) -> PruningTask:
+    return replace(task, sparsity=expected_sparsity(task, target))
 
 
 def _example(blueprint: Blueprint) -> Tensor:

@@ -23,6 +23,7 @@ from safs.search import STRATEGIES
 from safs.spec.job import JobSpec
 from safs.spec.options import described
 from safs.spec.pruning import PruneSearchSpec
+from safs.spec.target import TargetSpec
 
 DOCS = Path(__file__).parent.parent / "docs"
 METHODS = (DOCS / "methods.md").read_text()
@@ -153,8 +154,9 @@ def fields_of(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from fields_of(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-        if field.annotation == PruneSearchSpec | None:
-            yield from fields_of(PruneSearchSpec, f"{prefix}{name}.")
+        for optional in (PruneSearchSpec, TargetSpec):
+            if field.annotation == optional | None:
+                yield from fields_of(optional, f"{prefix}{name}.")
 
 
 def kinds_of(error: type[SafsError]) -> Iterator[type[SafsError]]:

@@ -332,3 +332,26 @@ def test_starts_that_cannot_reach_the_sparsity_are_left_out() -> None:
 
 def test_a_job_whose_only_search_is_for_a_pruning_is_accepted() -> None:
     assert checked({"preset": "quick", "final": {"candidates": ["one_shot", "default"]}}).starts
+
+
+def test_a_target_is_checked_at_the_sparsity_that_its_layers_shapes_suggest() -> None:
+    found = checked({"sparsity": None, "target": {"flops": 0.3}, "prune": {"distribution": "uniform"}})
+
+    assert found.sparsity == pytest.approx(0.7, abs=1e-3)
+    assert found.live == pytest.approx(0.3 * found.weights, abs=50)
+
+
+def test_a_target_that_no_sparsity_reaches_is_refused_with_the_nearest() -> None:
+    error = refused({"sparsity": None, "target": {"bytes": 1000}})
+
+    assert isinstance(error, SparsityError)
+    assert (error.code, error.field) == ("impossible_sparsity", "target.bytes")
+    assert re.search(
+        r"bytes 1000 cannot be reached: .* about [\d,]+ bytes are left. Choose at least \d+", error.message
+    )
+
+
+def test_starts_that_cannot_reach_the_target_are_left_out() -> None:
+    change = {"sparsity": None, "target": {"flops": 0.001}, "preset": "quick", "prune": {"search": {"starts": 4}}}
+
+    assert {start.distribution for start in checked(change).starts.values()} == {"global", "lamp"}

@@ -127,7 +127,10 @@ class JobCheck(BaseModel):
     test: int = Field(description="Number of images in the test split.")
     notes: list[str] = Field(description="Sentences about files of the data set that are not used.")
     weights: int = Field(description="Number of prunable weights.")
-    live: int = Field(description="Number of weights left at the target sparsity.")
+    sparsity: float = Field(
+        description="The job's sparsity; with `target`, about the one at which it is reached, by the layers' shapes."
+    )
+    live: int = Field(description="Number of weights left at `sparsity`.")
     layers: list[PrunedLayer] = Field(description="Layers whose weights are pruned, in the order of the state dict.")
     sites: list[Site] = Field(description="Calls of activation functions in the network.")
     operators: list[str] = Field(description="Candidate operators at every site.")
@@ -147,6 +150,7 @@ class JobCheck(BaseModel):
             test=found.data.test,
             notes=list(found.data.notes),
             weights=found.weights,
+            sparsity=found.sparsity,
             live=found.live,
             layers=[PrunedLayer(name=name, shape=list(shape)) for name, shape in found.layers.items()],
             sites=[Site(path=site.path, own=site.original) for site in found.sites],

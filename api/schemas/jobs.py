@@ -16,8 +16,8 @@ FILLED_BY_PRESET = ("train", "prune", "activations", "tune", "joint", "final")
 """Sections that can be null, as in a YAML file that leaves them empty: the preset fills them."""
 
 
-def _require_three_fields(schema: dict[str, Any]) -> None:
-    schema["required"] = ["model", "data", "sparsity"]
+def _require_two_fields(schema: dict[str, Any]) -> None:
+    schema["required"] = ["model", "data"]
     for section in FILLED_BY_PRESET:
         schema["properties"][section] = {"anyOf": [schema["properties"][section], {"type": "null"}]}
 
@@ -25,10 +25,11 @@ def _require_three_fields(schema: dict[str, Any]) -> None:
 class JobRequest(JobSpec):
     """A job: prune a network to a sparsity, then find the activation functions and hyperparameters that suit it.
 
-    Only `model`, `data` and `sparsity` are required. `preset` fills all other fields; given values take precedence.
+    Only `model`, `data`, and exactly one of `sparsity` and `target` are required. `preset` fills all other fields;
+    given values take precedence.
     """
 
-    model_config = ConfigDict(json_schema_extra=_require_three_fields)
+    model_config = ConfigDict(json_schema_extra=_require_two_fields)
 
 
 class JobError(Response):

@@ -28,6 +28,13 @@ def run(
         Path | None,
         typer.Option(help="Dense weights to start from: safetensors, .pt, .pth or .ckpt.", callback=expanded),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Cost in place of a sparsity: flops=0.3, latency=0.5 (fractions of the dense network's) or bytes=N.",
+            metavar="COST=VALUE",
+        ),
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     in_flight: Annotated[
         int | None,
@@ -70,7 +77,7 @@ def run(
     from tempfile import TemporaryDirectory
 
     from cli.own_network import capture_for, with_network, with_readable_weights
-    from cli.spec_file import one_or_several, override, read_spec, with_local_files
+    from cli.spec_file import one_or_several, override, parsed_target, read_spec, with_local_files
     from safs.spec.job import JobSpec
 
     flags = {
@@ -78,6 +85,7 @@ def run(
         "data.upload": None if data is None else str(data),
         "model.weights": None if weights is None else str(weights),
         "sparsity": one_or_several(sparsity),
+        "target": parsed_target(target),
         "preset": preset,
     }
     given = override(with_local_files(read_spec(spec), spec) if spec else {}, flags)

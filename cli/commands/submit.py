@@ -23,6 +23,13 @@ def submit(
         list[float] | None,
         typer.Option(help="Fraction of the weights to remove, such as 0.99; repeat it for several sparsities."),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Cost in place of a sparsity: flops=0.3, latency=0.5 (fractions of the dense network's) or bytes=N.",
+            metavar="COST=VALUE",
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(help="Pruning method, such as magnitude, greg1, rigl; `safs catalog methods` lists all."),
@@ -67,7 +74,7 @@ def submit(
     """
     from cli.errors import CommandError
     from cli.own_network import load_network, names_a_file, parsed_input
-    from cli.spec_file import one_or_several, override, read_spec
+    from cli.spec_file import one_or_several, override, parsed_target, read_spec
     from cli.terminal import print_json, stderr, stdout
     from safs.client import Client
 
@@ -75,6 +82,7 @@ def submit(
         "model.architecture": None if names_a_file(model) else model,
         "data.dataset": dataset,
         "sparsity": one_or_several(sparsity),
+        "target": parsed_target(target),
         "prune.method": method,
         "preset": preset,
         "seed": seed,

@@ -37,6 +37,20 @@ def network_name(spec: Mapping[str, Any]) -> str:
     return str(model["architecture"] or f"own network ({model.get('network')})")
 
 
+def goal(spec: Mapping[str, Any]) -> str:
+    """The sparsity of a job spec, the sparsities of its front, or its target.
+
+    >>> goal({"sparsity": 0.99}), goal({"sparsity": 0.99, "front": [0.9, 0.99]})
+    ('0.99', '0.9, 0.99')
+    >>> goal({"sparsity": None, "target": {"flops": 0.3, "bytes": None, "latency": None}})
+    'flops 0.3'
+    """
+    target = spec.get("target")
+    if not target:
+        return ", ".join(f"{one:g}" for one in spec.get("front") or [spec["sparsity"]])
+    return " ".join(f"{name} {value:.15g}" for name, value in target.items() if value is not None)
+
+
 def as_html(view: Mapping[str, Any]) -> str:
     """A table of the job for a notebook; all text is escaped."""
     spec = view["spec"]
@@ -46,7 +60,7 @@ def as_html(view: Mapping[str, Any]) -> str:
         "progress": progress_line(view),
         "network": network_name(spec),
         "data": spec["data"]["dataset"],
-        "sparsity": spec["sparsity"],
+        "sparsity": goal(spec),
         "error": (view["error"] or {}).get("message"),
     }
     rows = "".join(

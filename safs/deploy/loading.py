@@ -1,6 +1,7 @@
 """Load a result for inference, by torch or by the runtime for sparse networks."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -9,6 +10,9 @@ from safs.deploy.torch_graph import traced
 from safs.errors import MissingExtraError
 from safs.inputs import WithSelectedInputs
 from safs.registry import Registry
+
+if TYPE_CHECKING:
+    from safs.deploy.sparse.runtime import SparseNetwork  # needs the extra sparse
 
 RUNTIMES: Registry[str] = Registry(
     "runtime",
@@ -41,11 +45,21 @@ def load(directory: str | Path, *, runtime: str = "torch") -> nn.Module:
     """
     if RUNTIMES[runtime] is RUNTIMES["torch"]:
         return checkpoint.load(directory)
+    opened = checkpoint.open_result(directory)
+    network = sparse_network(opened.model)
+    inputs = opened.config.model.form.inputs
+    return network if inputs is None else WithSelectedInputs(network, inputs).eval()
+
+
+def sparse_network(model: nn.Module) -> "SparseNetwork":
+    """``model`` for the runtime ``sparse``.
+
+    Raises:
+        ExportError: torch.fx cannot trace it.
+        MissingExtraError: numba is not installed.
+    """
     try:
         from safs.deploy.sparse.runtime import SparseNetwork
     except ModuleNotFoundError as error:
         raise MissingExtraError("the runtime sparse", "numba", "sparse") from error
-    opened = checkpoint.open_result(directory)
-    network = SparseNetwork(traced(opened.model))
-    inputs = opened.config.model.form.inputs
-    return network if inputs is None else WithSelectedInputs(network, inputs).eval()
+    return SparseNetwork(traced(model))

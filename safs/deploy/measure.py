@@ -1,28 +1,24 @@
 """The cost of a result in use: bytes in each format, and milliseconds on this CPU."""
 
-import platform
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor, nn
 
 from safs.checkpoint import OpenedResult, load, open_result
 from safs.compact.file import bound
 from safs.deploy.equality import Equality, Images, check_equality
 from safs.deploy.export import export
 from safs.deploy.formats import FORMATS
+from safs.deploy.latency import cpu_name, logits, medians
 from safs.deploy.loading import load as load_with_runtime
 from safs.errors import MissingExtraError, SafsError
 
 BATCHES = (1, 32)
-_RUNS, _WARM_UPS = 7, 1
 _PACKAGES = {
     "compact": ("constriction",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -111,7 +107,7 @@ def measure_deployment(directory: Path, formats: Sequence[str], runtime: str, im
         checkpoint_bytes=(directory / FORMATS["torch"].files[1]).stat().st_size,
         bound_bytes=round(bound(state, opened.config.live_weights, bits=32)),
         formats=sizes,
-        cpu=_cpu() if times else None,
+        cpu=cpu_name() if times else None,
         threads=torch.get_num_threads(),
         times=times,
         error=error,
@@ -132,31 +128,7 @@ def _time(directory: Path, opened: OpenedResult, batch: int, images: Images) -> 
     inputs = images.tensor.repeat(repeats, 1, 1, 1)[:batch].contiguous()
     dense, sparse = load(directory), load_with_runtime(directory, runtime="sparse")
     channels_last = inputs.contiguous(memory_format=torch.channels_last)
-    runs = [partial(_logits, dense, inputs), partial(_logits, dense, channels_last), partial(_logits, sparse, inputs)]
+    runs = [partial(logits, dense, inputs), partial(logits, dense, channels_last), partial(logits, sparse, inputs)]
     equality = check_equality(runs[0](), runs[2](), Images(inputs, images.source), "the runtime sparse")
-    nchw, nhwc, sparse_s = _medians(runs)
+    nchw, nhwc, sparse_s = medians(runs)
     return BatchTime(batch, 1e3 * min(nchw, nhwc), 1e3 * sparse_s, equality)
-
-
-@torch.inference_mode()
-def _logits(network: nn.Module, images: Tensor) -> Tensor:
-    logits: Tensor = network(images)
-    return logits
-
-
-def _medians(runs: Sequence[Callable[[], object]]) -> list[float]:
-    """Median seconds of each function. They take turns, so that a disturbance meets all of them."""
-    times: list[list[float]] = [[] for _ in runs]
-    for turn in range(_WARM_UPS + _RUNS):
-        for run, measured in zip(runs, times, strict=True):
-            begun = time.perf_counter()
-            run()
-            if turn >= _WARM_UPS:
-                measured.append(time.perf_counter() - begun)
-    return [median(measured) for measured in times]
-
-
-def _cpu() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())

@@ -139,7 +139,7 @@ class StageCosts:
     def _report(self) -> Seconds:
         """The time to score all networks on validation and test, and to measure some by layer."""
         pace, final = self._paces[Kind.LEARNABLE], self._spec.final
-        scored = 1 + (1 + len(final.candidates) * final.repeats) * len(self._spec.front or [self._spec.sparsity])
+        scored = 1 + (1 + len(final.candidates) * final.repeats) * len(self._spec.sparsities)
         score_s = (self._validation + self._test) * pace.validation_s + 2 * pace.start_s
         measure_s = self._validation * (pace.validation_s + pace.step.median_s) + pace.start_s
         seconds = scored * score_s * self._in_rounds(scored) + MEASURED * measure_s * self._in_rounds(MEASURED)

@@ -58,21 +58,21 @@ def plan_stages(spec: JobSpec) -> tuple[StagePlan, ...]:
 
 def _plan_pruning(spec: JobSpec) -> StagePlan:
     """The plan of the pruning to all sparsities, and once more in one shot for the baseline."""
-    front = spec.front or [spec.sparsity]
+    front = spec.sparsities
     trials = len(front) + (FinalCandidate.ONE_SHOT in spec.final.candidates)
     return StagePlan(Stage.PRUNE, trials, spec.prune.epochs, sum(pruning_epochs(spec.prune, front)))
 
 
 def _epochs_to_search(spec: JobSpec) -> list[int]:
     """Epochs of each step of the pruning to the sparsity of the search."""
-    front = [one for one in spec.front or [spec.sparsity] if one <= spec.sparsity]
+    front = [one for one in spec.sparsities if one <= (spec.sparsity or 0.0)]
     steps = pruning_epochs(spec.prune, front)
     return steps if passes_sparsities(spec.prune) else steps[-1:]
 
 
 def _plan_front(spec: JobSpec) -> StagePlan:
     """The plan of the points of a front beside the search's; with ``accuracy_floor``, at most so many."""
-    final, front = spec.final, spec.front or [spec.sparsity]
+    final, front = spec.final, spec.sparsities
     trainings = final.repeats * len(set(final.candidates) - {FinalCandidate.ONE_SHOT})
     extra = BISECTIONS if spec.accuracy_floor is not None else 0
     points = len(front) - 1 + extra

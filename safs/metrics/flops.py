@@ -45,13 +45,21 @@ def count_flops(model: nn.Module, prunable: Mapping[str, nn.Parameter], image: T
     Args:
         prunable: parameters of ``model``, each once. A parameter that several layers share gets the operations of all.
     """
+    dense, by_weight = dense_flops(model, prunable, image)
+    layers = {name: LayerFlops(flops, _scaled(flops, prunable[name])) for name, flops in by_weight.items()}
+    return FlopReport(dense, dense - sum(layer.dense - layer.sparse for layer in layers.values()), layers)
+
+
+def dense_flops(model: nn.Module, prunable: Mapping[str, nn.Parameter], image: Tensor) -> tuple[int, dict[str, int]]:
+    """As ``count_flops``, with zeros counted as weights: all operations, and those of each prunable weight.
+
+    Model and image can be on the meta device.
+    """
     counter = FlopCounterMode(display=False)
     # Gradients are on: without them nn.MultiheadAttention takes a fused path whose operations PyTorch does not count.
     with in_mode(model, False), torch.enable_grad(), counter, _ByWeight(counter, model, prunable) as by_weight:
         model(image)
-    layers = {name: LayerFlops(dense, _scaled(dense, prunable[name])) for name, dense in by_weight.flops.items()}
-    dense = counter.get_total_flops()
-    return FlopReport(dense, dense - sum(layer.dense - layer.sparse for layer in layers.values()), layers)
+    return counter.get_total_flops(), by_weight.flops
 
 
 def _scaled(flops: int, weight: Tensor) -> int:
@@ -90,5 +98,9 @@ class _ByWeight(TorchDispatchMode):
 
 
 def _address(tensor: Tensor) -> int:
-    """Address of the storage that ``tensor`` is a view of: a transposed weight is still that weight."""
-    return tensor.untyped_storage().data_ptr()
+    """Address of the storage that ``tensor`` is a view of: a transposed weight is still that weight.
+
+    It is that of the storage's object, since the data of all storages on the meta device have the address 0.
+    """
+    address: int = tensor.untyped_storage()._cdata
+    return address

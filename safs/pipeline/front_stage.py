@@ -25,10 +25,18 @@ class Point:
     pruned: PrunedNetwork
     finalists: Sequence[Finalist]
     winner: Finalist
+    one_shot: PrunedNetwork | None = None
+    """The network that the candidate ``one_shot`` started from; None if it did not compete."""
+
+    @property
+    def start(self) -> PrunedNetwork:
+        """The network that the winner started from. With a target, each pruning has a sparsity of its own."""
+        is_one_shot = self.winner.name == FinalCandidate.ONE_SHOT
+        return self.one_shot if is_one_shot and self.one_shot is not None else self.pruned
 
     @property
     def sparsity(self) -> float:
-        return self.pruned.sparsity
+        return self.start.sparsity
 
 
 def points_of(
@@ -40,7 +48,7 @@ def points_of(
         trainings: final trainings at the sparsity of the search.
         finalists: their results.
     """
-    searched = Point(starts.chosen, finalists, best_finalist(finalists))
+    searched = Point(starts.chosen, finalists, best_finalist(finalists), starts.one_shot)
     if job.spec.front is None:
         return [searched]
     stage = _FrontStage(job, {name: one for name, one in trainings.items() if name != FinalCandidate.ONE_SHOT})

@@ -14,6 +14,7 @@ from safs.execution.training import Training
 from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of, with_advice
+from safs.pipeline.targets import Sparsities
 from safs.pruning.pruners import PRUNERS
 from safs.reuse.cached_executor import KeyedWork
 from safs.reuse.keys import key_of
@@ -36,6 +37,8 @@ class PruningStep:
     """The pruning, with the epochs of this step."""
     before: int = 0
     """Epochs of the steps before it."""
+    estimated: float | None = None
+    """Estimated cost at the sparsity, in the unit of the job's target; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class PrunedNetwork:
     trained: Trained
     """Outcome and network of the last step."""
     start: PrunedStart
+    estimated: float | None = None
+    """Estimated cost at the sparsity, in the unit of the job's target; None if it has none."""
 
     @property
     def network(self) -> Network:
@@ -85,20 +90,23 @@ def pruned_starts(job: JobContext, dense: KeyedNetwork, context: Context) -> Sta
     Args:
         context: trainings from the dense network.
     """
-    spec, at = job.spec, PrunedStart(context, dense.key)
-    best = _best_start(job, dense, context) if job.preflight.starts else spec.prune
+    spec, at, sparsities = job.spec, PrunedStart(context, dense.key), Sparsities(job, dense, context)
+    best = _best_start(job, dense, context, sparsities) if job.preflight.starts else spec.prune
     chosen, baseline = best.model_copy(update={"search": None}), one_shot(spec.prune)
     compares = FinalCandidate.ONE_SHOT in spec.final.candidates and chosen != baseline
-    steps = _steps(chosen, spec.front or [spec.sparsity])
+    found, found_baseline = sparsities.of(chosen), sparsities.of(baseline) if compares else None
+    steps = _steps(chosen, spec.front or [found.sparsity], found.estimated)
     with job.stage_log.stage(Stage.PRUNE, trials=len(steps) + compares, epochs=chosen.epochs) as record:
         from_dense = steps[:1] if passes_sparsities(chosen) else steps
-        extra = [PruningStep(len(steps), spec.sparsity, baseline)] if compares else []
+        extra = []
+        if found_baseline is not None:
+            extra = [PruningStep(len(steps), found_baseline.sparsity, baseline, estimated=found_baseline.estimated)]
         made = prune(job, record, [*from_dense, *extra], at)
         front = {pruned.sparsity: pruned for pruned in made[: len(from_dense)]}
         for step, before in zip(steps[len(from_dense) :], steps[len(from_dense) - 1 :], strict=False):
             (front[step.sparsity],) = prune(job, record, [step], front[before.sparsity].start)
-        _report(job, record, front[spec.sparsity])
-    return Starts(front[spec.sparsity], made[-1] if compares else None, front, at)
+        _report(job, record, front[found.sparsity])
+    return Starts(front[found.sparsity], made[-1] if compares else None, front, at)
 
 
 def prune(
@@ -117,14 +125,14 @@ def prune(
     return [_pruned(step, work.key, trained, start) for step, work, trained in zip(steps, works, results, strict=True)]
 
 
-def _best_start(job: JobContext, dense: KeyedNetwork, context: Context) -> PruneSpec:
+def _best_start(job: JobContext, dense: KeyedNetwork, context: Context, sparsities: Sparsities) -> PruneSpec:
     """Compare the pruned starts; return the pruning of the best one.
 
     Raises:
         TrainingError: all of them broke down.
     """
     spec, recipe = job.spec, recipe_of(job.spec.train)
-    starts, section = job.preflight.starts, comparison_of(spec.prune)
+    starts, section = sparsities.reaching(job.preflight.starts), comparison_of(spec.prune)
     space = job.spaces.starts(list(starts), spec.seed)
     firsts: list[Config] = [{"start": name} for name in starts]
 
@@ -135,7 +143,7 @@ def _best_start(job: JobContext, dense: KeyedNetwork, context: Context) -> Prune
         prune = starts[str(candidate.config["start"])]
         span = (candidate.horizon or candidate.epochs) - prune.epochs
         training = Training({}, recipe, span, candidate.seed, until=candidate.epochs - prune.epochs)
-        return PrunedTraining(_pruning(job, prune, spec.sparsity), training)
+        return PrunedTraining(_pruning(job, prune, sparsities.of(prune).sparsity), training)
 
     with job.stage_log.stage(Stage.PRUNE_SEARCH, trials=len(starts), epochs=section.epochs) as record:
         key = key_of(
@@ -145,7 +153,7 @@ def _best_start(job: JobContext, dense: KeyedNetwork, context: Context) -> Prune
             in_flight=job.executor.slots,
             seed=spec.seed,
             starts=starts,
-            sparsity=spec.sparsity,
+            sparsity={name: sparsities.of(start).sparsity for name, start in starts.items()},
             recipe=recipe,
         )
         trials = job.executor.search(record, key, make, plan, context)
@@ -165,12 +173,12 @@ def _longest(trials: list[Trial]) -> list[Trial]:
     return [trial for trial in sound if trial.candidate.epochs == most]
 
 
-def _steps(spec: PruneSpec, sparsities: Sequence[float]) -> list[PruningStep]:
+def _steps(spec: PruneSpec, sparsities: Sequence[float], estimated: float | None) -> list[PruningStep]:
     """The steps of a pruning to ascending sparsities."""
     steps: list[PruningStep] = []
     for number, (sparsity, epochs) in enumerate(zip(sparsities, pruning_epochs(spec, sparsities), strict=True)):
         before = steps[-1].before + steps[-1].spec.epochs if steps and passes_sparsities(spec) else 0
-        steps.append(PruningStep(number, sparsity, spec.model_copy(update={"epochs": epochs}), before))
+        steps.append(PruningStep(number, sparsity, spec.model_copy(update={"epochs": epochs}), before, estimated))
     return steps
 
 
@@ -189,7 +197,8 @@ def _pruned(step: PruningStep, key: str, trained: Trained, start: PrunedStart) -
     if trained.network is None:
         raise TrainingError(f"pruning by {step.spec.method!r} broke down: {with_advice(trained.outcome)}")
     spec = step.spec.model_copy(update={"epochs": step.before + step.spec.epochs})
-    return PrunedNetwork(spec, step.sparsity, trained, PrunedStart(after_pruning(start.context, trained.network), key))
+    after = PrunedStart(after_pruning(start.context, trained.network), key)
+    return PrunedNetwork(spec, step.sparsity, trained, after, step.estimated)
 
 
 def _report(job: JobContext, record: StageRecord, pruned: PrunedNetwork) -> None:

@@ -17,9 +17,10 @@ from safs.execution.training import Training, score
 from safs.networks import Network
 from safs.pipeline import report
 from safs.pipeline.front_stage import Point, recommended
-from safs.pipeline.layer_metrics import measure
+from safs.pipeline.layer_metrics import Measurements, measure
 from safs.pipeline.pruning_stages import pruning_of
 from safs.pipeline.state import JobContext
+from safs.pipeline.targets import Found, deployed_for, measured_latency, target_section
 from safs.report import draw_picture
 from safs.result_folder import NETWORK, PICTURE, POINT_FOLDERS, REPORT, point_folder
 from safs.spec.front import DEFAULT_DROP
@@ -86,14 +87,18 @@ def _write(job: JobContext, dense: Network, points: Sequence[Point], folder: Pat
         for entry in chosen.deployment.formats:
             if entry.error is not None:
                 job.stage_log(Note(f"the result has no export as {entry.format}: {entry.error}", "warning"))
+        own = measurements[list(measured).index(result.winner.name.value)]
+        cost = _cost(job, dense, result, chosen.deployment, own)
+        target = target_section(job, Found(result.sparsity, result.start.estimated), cost)
         sparsity = chosen.verified.sparsity
         record.summary = f"sparsity {sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = report.report(spec, job.preflight, job.stage_log, chosen.rows, result.winner, result.sparsity, sparsity)
     summary["prune"] = chosen.prune
+    summary["target"] = target
     summary["layers"] = dict(zip(measured, map(asdict, measurements), strict=True))
     summary["deploy"] = asdict(chosen.deployment)
     if spec.front:
-        summary["front"] = [_as_json(one, spec.sparsity, recommended=one is chosen) for one in written]
+        summary["front"] = [_as_json(one, spec.sparsity or 0.0, recommended=one is chosen) for one in written]
     summary |= beside_actual(job.estimate, job.stage_log, job.before_s)
     report.write(summary, folder / REPORT.filename)
     draw_picture(summary, folder / PICTURE.filename)
@@ -136,12 +141,14 @@ def _write_point(job: JobContext, point: Point, rows: list[report.Row], folder: 
     """
     folder.mkdir(exist_ok=True)
     winner, spec = point.winner, job.spec
-    alone = spec.model_copy(
-        update={"sparsity": point.sparsity, "front": None, "accuracy_drop": None, "accuracy_floor": None}
-    )
+    alone = spec
+    if spec.front:
+        changes = {"sparsity": point.sparsity, "front": None, "accuracy_drop": None, "accuracy_floor": None}
+        alone = spec.model_copy(update=changes)
     prune = pruning_of(job, winner.name, point.pruned)
     details = {
         "spec": alone.model_dump(mode="json"),
+        "sparsity": point.sparsity,
         "prune": prune,
         "recipe": winner.training.recipe.model_dump(mode="json"),
         "learnable_scalars": winner.training.learnable,
@@ -153,10 +160,22 @@ def _write_point(job: JobContext, point: Point, rows: list[report.Row], folder: 
     }
     checkpoint.save(folder, winner.network, details)
     verified = checkpoint.verify(folder)
-    deployment = measure_deployment(
-        folder, spec.deploy.formats, spec.deploy.runtime, compared_images(job.splits.validation)
-    )
+    deployment = measure_deployment(folder, *deployed_for(spec), compared_images(job.splits.validation))
     return _Written(point, rows, verified, deployment, prune)
+
+
+def _cost(
+    job: JobContext, dense: Network, result: Point, deployment: Deployment, measurements: Measurements
+) -> float | None:
+    """The measured cost of the result in the unit of the job's target; None if there is no target or no measurement."""
+    match job.spec.target and job.spec.target.measure:
+        case "flops":
+            return measurements.totals.flops_sparse / measurements.totals.flops_dense
+        case "bytes":
+            return next(entry.size_bytes for entry in deployment.formats if entry.format == "compact")
+        case "latency":
+            return measured_latency(job, dense, result.winner.network)
+    return None
 
 
 def _as_json(written: _Written, searched: float, *, recommended: bool) -> dict[str, Any]:

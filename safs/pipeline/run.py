@@ -21,6 +21,7 @@ from safs.pipeline.result_stage import Result, write_result
 from safs.pipeline.search_stages import final_trainings
 from safs.pipeline.spaces import Spaces
 from safs.pipeline.state import JobContext
+from safs.pipeline.targets import deployed_for
 from safs.preflight import Preflight, check
 from safs.result_folder import check_writable
 from safs.reuse.cache import Cache, NoCache
@@ -69,7 +70,7 @@ def run_job(
     report = _with_deadline(report, spec.resources.time_limit_s)
     stage_log = StageLog(report, faults)
     preflight = preflight or check(spec, data_root=data_root, weights=dense_weights)
-    check_deployable(spec.deploy.formats, spec.deploy.runtime)
+    check_deployable(*deployed_for(spec))
     check_writable(out_dir, 4 * preflight.parameters + REPORT_BYTES)
     splits = data.load(
         spec.data,

@@ -13,15 +13,15 @@ NO_GAIN = 1.05
 
 
 def deployed(report: Mapping[str, Any]) -> list[str]:
-    """Two sentences about the sizes and the times in a report.json, or fewer if it has less.
+    """Sentences about the target, the sizes and the times in a report.json, as far as it has them.
 
     >>> deployed({"deploy": {"checkpoint_bytes": 1000, "formats": [], "times": [], "error": None}})
     []
     """
-    section = report.get("deploy")
-    if section is None:
-        return []
-    return [line for line in (_sizes(section), _times(section)) if line]
+    section, target = report.get("deploy"), report.get("target")
+    lines = [] if target is None else [_target(target)]
+    lines += [] if section is None else [_sizes(section), _times(section)]
+    return [line for line in lines if line]
 
 
 def draw_sizes(axes: "Axes", section: Mapping[str, Any]) -> None:
@@ -67,6 +67,21 @@ def size_text(size: int) -> str:
     if size < 1000:
         return f"{size} bytes"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    """The cost of the result beside the job's target.
+
+    >>> _target({"measure": "flops", "asked": 0.3, "estimated": 0.29, "measured": 0.31, "reached": False, "cpu": None,
+    ...     "sparsity": 0.95})
+    'target: flops 0.3 was missed: 0.31 measured, 0.29 estimated at sparsity 0.95'
+    """
+    measured = "nothing" if target["measured"] is None else f"{target['measured']:,.6g}"
+    on = "" if target["cpu"] is None else f" on {target['cpu']}"
+    return (
+        f"target: {target['measure']} {target['asked']:,.6g} was {'reached' if target['reached'] else 'missed'}: "
+        f"{measured} measured{on}, {target['estimated']:,.6g} estimated at sparsity {target['sparsity']:g}"
+    )
 
 
 def _sizes(section: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """JobSpec: everything that a user can ask for, and nothing that a machine decides.
 
-Only ``model``, ``data`` and ``sparsity`` are required. ``preset`` fills in the rest, and given values override it. The
-types check shapes and ranges. ``safs.preflight`` checks names and combinations, which needs torch; this module does not
-import torch.
+``model``, ``data``, and one of ``sparsity`` and ``target`` are required. ``preset`` fills in the rest, and given values
+override it. The types check shapes and ranges. ``safs.preflight`` checks names and combinations, which needs torch;
+this module does not import torch.
 """
 
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from safs.spec.data import DataSpec
 from safs.spec.deploy import DeploySpec
@@ -19,13 +20,14 @@ from safs.spec.presets import fill
 from safs.spec.pruning import PruneSpec
 from safs.spec.resources import ResourcesSpec
 from safs.spec.searches import ActivationsSpec, JointSpec, TuneSpec
+from safs.spec.target import TargetSpec
 from safs.spec.training import TrainSpec
 
 
 def _or_a_list(schema: dict[str, Any]) -> None:
     """The field takes a list, too, which the model turns into ``front``."""
-    number = {name: schema.pop(name) for name in ("type", "minimum", "exclusiveMaximum")}
-    schema["anyOf"] = [number, {"type": "array", "items": dict(number), "minItems": 2, "maxItems": 20}]
+    number, null = schema["anyOf"]
+    schema["anyOf"] = [number, {"type": "array", "items": dict(number), "minItems": 2, "maxItems": 20}, null]
 
 
 class JobSpec(Section):
@@ -39,10 +41,13 @@ class JobSpec(Section):
 
     model: ModelSpec
     data: DataSpec
-    sparsity: float = Field(ge=0, lt=1, json_schema_extra=_or_a_list)
+    target: TargetSpec | None = None
+    """Cost of the result in place of ``sparsity``: operations, bytes or time. Exactly one of the two is given."""
+    sparsity: float | None = Field(None, ge=0, lt=1, validate_default=True, json_schema_extra=_or_a_list)
     """Fraction of the prunable weights (conv and linear; no biases, no norms) that are exactly zero at the end.
 
-    A list is a front: the highest is the sparsity, and the whole list is ``front``.
+    A list is a front: the highest is the sparsity, and the whole list is ``front``. Null if ``target`` is given; the
+    job then finds the sparsity.
     """
     front: Sparsities | None = None
     """Sparsities that each get a result, of one dense training and one search. The search runs at ``sparsity``, which
@@ -72,10 +77,26 @@ class JobSpec(Section):
     name: Label | None = None
     """Label for people."""
 
+    @property
+    def sparsities(self) -> list[float]:
+        """The sparsities that each get a result; 0 stands for the one that reaches a target."""
+        return self.front or [self.sparsity or 0.0]
+
+    @field_validator("sparsity")
+    @classmethod
+    def _sparsity_or_target(cls, sparsity: float | None, info: ValidationInfo) -> float | None:
+        if sparsity is None and info.data.get("target", "") is None:
+            raise PydanticCustomError("missing", "Field required, unless target is given")
+        if sparsity is not None and info.data.get("target") is not None:
+            raise ValueError("give either sparsity or target")
+        return sparsity
+
     @field_validator("front")
     @classmethod
     def _search_runs_on_the_front(cls, front: list[float] | None, info: ValidationInfo) -> list[float] | None:
         sparsity = info.data.get("sparsity")
+        if front is not None and info.data.get("target") is not None:
+            raise ValueError("a front has several sparsities, and a target takes one; give either front or target")
         if front is not None and sparsity is not None and sparsity not in front:
             raise ValueError(f"sparsity, at which the search runs, must be one of front; {sparsity} is not")
         return front

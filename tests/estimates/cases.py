@@ -19,6 +19,7 @@ FOUND = Preflight(
     operators=("relu", "swish"),
     weights=100,
     parameters=120,
+    sparsity=0.9,
     live=10,
     data=DataInfo(channels=1, image_size=28, classes=10, train=1000, validation=200, test=300),
 )

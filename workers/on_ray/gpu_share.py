@@ -113,7 +113,7 @@ def largest_training(spec: JobSpec, blueprint: Blueprint) -> tuple[Context, Trai
     operator = largest_operator(candidate_operators(sites, spec.activations.operators))
     recipe = Recipe(optimizer="adam", learning_rate=1e-5)
     training = Training({site.path: operator for site in sites}, recipe, EPOCHS, seed=0, learnable=True)
-    return synthetic_context(blueprint, spec.data.batch_size, spec.sparsity), training
+    return synthetic_context(blueprint, spec.data.batch_size, spec.sparsity or 0.0), training
 
 
 def data_bytes(info: DataInfo, blueprint: Blueprint) -> int:

@@ -118,6 +118,20 @@ class SparseConvolution:
             self._geometries[key] = replace(source, height=rows, width=columns)
         return self._geometries[key]
 
+    def arrays(self, source: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(begins, offsets, weights, bias) of ``kernel.CONVOLUTIONS``, for a source of this geometry."""
+        return self._begins, self._offsets_in(source), self._weights, self._bias
+
+    @property
+    def phases(self) -> tuple[tuple[int, int], ...]:
+        """(first row, first column) of the phases that are the channels of the source, if there is a stride."""
+        return self._phases
+
+    @property
+    def step(self) -> int:
+        """The stride."""
+        return self._shape.stride[0]
+
     def _output_size(self, height: int, width: int) -> tuple[int, int]:
         sizes = [
             (size + 2 * padding - dilation * (kernel - 1) - 1) // step + 1

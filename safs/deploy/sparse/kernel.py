@@ -170,6 +170,9 @@ def _convolution(tile: int) -> Any:
     return convolve
 
 
+LARGE_TILE = TILES[0]
+run_large_tile, run_small_tile = (_tile_of(tile // LANES) for tile in TILES)
+"""The inner loops, for functions that numba compiles; ``_tile_of`` says what they take."""
 CONVOLUTIONS = {tile: _convolution(tile) for tile in TILES}
 """Tile -> function that computes a range of tiles of a range of output channels.
 

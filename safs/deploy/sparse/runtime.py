@@ -16,8 +16,10 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from safs.deploy.equality import TOLERANCE
+from safs.deploy.sparse.chain import Chain
+from safs.deploy.sparse.graph import steps_of
 from safs.deploy.sparse.planes import Memory, Planes, pixel_mask, to_images, to_planes
-from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Step, steps_of
+from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Step, inputs_of, last_uses
 from safs.deploy.torch_graph import TracedNetwork
 
 Value: TypeAlias = Any
@@ -26,7 +28,12 @@ Way: TypeAlias = str
 """``dense``, ``channels_last``, ``sparse`` or ``csr``."""
 Plan: TypeAlias = tuple[Way, ...]
 """The way of each step."""
+Engine: TypeAlias = str
+"""``steps`` runs layer after layer in Python on all threads, ``chain`` runs sparse layers as programs on one thread."""
+Run: TypeAlias = Callable[[Tensor], Tensor]
 _REPEATS = 3
+_SPARSE_DENSITY = 0.3
+"""Density up to which a linear layer between sparse ones is sparse too, so that the program is not interrupted."""
 _MARGIN = 0.9
 """Share of its dense time that a layer must stay below to run in another way: a change of layout takes time too."""
 
@@ -36,8 +43,9 @@ class Timings:
     """Measurements for one batch size."""
 
     plan: Plan
+    engine: Engine
     seconds: float
-    """One run of the network by the plan."""
+    """One run of the network by the plan and the engine."""
     dense_seconds: float
     """One run with every layer dense."""
     ways: dict[str, Way] = field(default_factory=dict)
@@ -48,8 +56,8 @@ class SparseNetwork(nn.Module):
     """A network for inference on CPUs, with the same outputs up to rounding.
 
     At the first batch of a size, each convolution and linear layer is timed in each way that it has, and then the whole
-    network with the fastest ways and with every layer dense. The faster of these is kept for this size, so it is never
-    slower than dense. The weights are copies; threads take turns.
+    network with the fastest ways, with every layer sparse and with every layer dense. The fastest of these is kept for
+    this size, so it is never slower than dense. The weights are copies; threads take turns.
     """
 
     def __init__(self, network: TracedNetwork) -> None:
@@ -58,22 +66,24 @@ class SparseNetwork(nn.Module):
             warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)  # that they are in beta
             self.steps, self.output = steps_of(network)
         self.input = next(node for node in network.graph.nodes if node.op == "placeholder")
-        self._last_use = _last_uses(self.steps, self.output)
+        self._last_use = last_uses(self.steps, self.output)
         self._lock = threading.Lock()
         self._memory = Memory()
         self.timings: dict[tuple[int, ...], Timings] = {}
         """Shape of a batch, and number of threads -> its measurements."""
+        self._runs: dict[tuple[int, ...], Run] = {}
         self.pad = max((s.sparse.pad for s in self.steps if isinstance(s, Convolution) and s.sparse), default=0)
         self.eval()
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """float32 [batch, channels, height, width] -> logits [batch, classes]."""
-        with self._lock, _without_notices():
+        with self._lock:
             key = (*images.shape, torch.get_num_threads())
             if key not in self.timings:
-                self.timings[key] = self._timed(images)
-            return self._run(images, self.timings[key].plan)
+                with _without_notices():
+                    self.timings[key], self._runs[key] = self._timed(images)
+            return self._runs[key](images)
 
     @torch.inference_mode()
     def run(self, images: Tensor, plan: Plan) -> Tensor:
@@ -89,25 +99,57 @@ class SparseNetwork(nn.Module):
             self._run(images, self.plan("dense"), keep=values)
         return values
 
+    @torch.inference_mode()
+    def layer_seconds(self, images: Tensor) -> float:
+        """The sum of the times of all steps, each measured by itself in its fastest way."""
+        values: dict[Node, Value] = {}
+        with self._lock, _without_notices():
+            self._run(images, self.plan("dense"), keep=values)
+            return sum(min(self._seconds_by_way(step, values).values()) for step in self.steps)
+
     def plan(self, way: Way) -> Plan:
         """The plan in which every step that has ``way`` uses it, and the others are dense."""
         return tuple(way if way in _ways(step) else "dense" for step in self.steps)
 
-    def _timed(self, images: Tensor) -> Timings:
-        values: dict[Node, Value] = {}
-        dense = self.plan("dense")
-        self._run(images, dense, keep=values)
-        fastest = tuple(self._fastest(step, values) for step in self.steps)
-        expected = self._run(images, dense)
-        plans = [plan for plan in {fastest, self.plan("sparse")} - {dense} if self._is_right(plan, images, expected)]
-        seconds = {plan: _seconds(partial(self._run, images, plan)) for plan in (dense, *plans)}
-        best = min(seconds, key=lambda plan: seconds[plan])
-        ways = {str(step.node): way for step, way in zip(self.steps, best, strict=True) if len(_ways(step)) > 1}
-        return Timings(best, seconds[best], seconds[dense], ways)
+    @torch.inference_mode()
+    def chain(self, images: Tensor, plan: Plan) -> Run:
+        """The function of batches of this shape by a given plan, with the sparse layers as programs."""
+        with self._lock, _without_notices():
+            return self._chain(plan, self._values(images))
 
-    def _is_right(self, plan: Plan, images: Tensor, expected: Tensor) -> bool:
-        """True if the plan computes what the dense layers compute; warns if not."""
-        difference = (self._run(images, plan) - expected).abs().nan_to_num(inf).max()
+    def _values(self, images: Tensor) -> dict[Node, Value]:
+        values: dict[Node, Value] = {}
+        self._run(images, self.plan("dense"), keep=values)
+        return values
+
+    def _chain(self, plan: Plan, values: dict[Node, Value]) -> Run:
+        return Chain(self.steps, plan, (self.input, self.output), values, self.pad)
+
+    def _timed(self, images: Tensor) -> tuple[Timings, Run]:
+        values, dense = self._values(images), self.plan("dense")
+        fastest = tuple(self._fastest(step, values) for step in self.steps)
+        linear = tuple(
+            "sparse" if isinstance(step, Linear) and step.density <= _SPARSE_DENSITY else way
+            for step, way in zip(self.steps, fastest, strict=True)
+        )
+        runs: dict[tuple[Engine, Plan], Run] = {
+            ("steps", plan): partial(self._run, plan=plan)
+            for plan in (dense, self.plan("channels_last"), fastest, self.plan("sparse"))
+        }
+        for plan in (linear, self.plan("sparse")):
+            if "sparse" in plan:
+                runs["chain", plan] = self._chain(plan, values)
+        expected = runs["steps", dense](images)
+        right = {key: run for key, run in runs.items() if key[1] == dense or self._is_right(run, images, expected)}
+        seconds = {key: _seconds(partial(run, images)) for key, run in right.items()}
+        best = min(seconds, key=lambda key: seconds[key])
+        engine, plan = best
+        ways = {str(step.node): way for step, way in zip(self.steps, plan, strict=True) if len(_ways(step)) > 1}
+        return Timings(plan, engine, seconds[best], seconds["steps", dense], ways), right[best]
+
+    def _is_right(self, run: Run, images: Tensor, expected: Tensor) -> bool:
+        """True if ``run`` computes what the dense layers compute; warns if not."""
+        difference = (run(images) - expected).abs().nan_to_num(inf).max()
         largest = expected.abs().nan_to_num(0.0, 0.0, 0.0).max()
         if bool(expected.isfinite().all()) and not bool(difference <= TOLERANCE * largest):
             warnings.warn(
@@ -120,22 +162,26 @@ class SparseNetwork(nn.Module):
         return True
 
     def _fastest(self, step: Step, values: dict[Node, Value]) -> Way:
-        ways = _ways(step)
-        if len(ways) == 1:
+        if len(_ways(step)) == 1:
             return "dense"
-        inputs = {node: values[node] for node in _inputs(step)}
+        seconds = self._seconds_by_way(step, values)
+        best = min(seconds, key=lambda way: seconds[way])
+        return best if seconds[best] < _MARGIN * seconds["dense"] else "dense"
+
+    def _seconds_by_way(self, step: Step, values: dict[Node, Value]) -> dict[Way, float]:
+        ways = _ways(step)
+        inputs = {node: values[node] for node in inputs_of(step)}
         if isinstance(step, Convolution) and "sparse" in ways:
             assert step.sparse is not None
             if not step.sparse.takes(*inputs[step.input].shape[2:]):
                 ways = tuple(way for way in ways if way != "sparse")
         seconds = {}
-        for way in ways:
+        for way in (way for way in ways if not (isinstance(step, Linear) and way == "sparse")):
             given = inputs
             if way == "sparse":
                 given = {node: to_planes(value, self.pad) for node, value in inputs.items()}
             seconds[way] = _seconds(partial(self._compute, step, given, way))
-        best = min(seconds, key=lambda way: seconds[way])
-        return best if seconds[best] < _MARGIN * seconds["dense"] else "dense"
+        return seconds
 
     def _run(self, images: Tensor, plan: Plan, keep: dict[Node, Value] | None = None) -> Tensor:
         values: dict[Node, Value] = {self.input: images}
@@ -164,7 +210,7 @@ class SparseNetwork(nn.Module):
                 )
             case Linear():
                 x = _images(values[step.input])
-                return step.csr(x) if way == "csr" else step.dense(x)
+                return step.csr(x) if way in ("csr", "sparse") else step.dense(x)
             case Elementwise():
                 x = values[step.input]
                 if not isinstance(x, Planes):
@@ -203,33 +249,8 @@ def _ways(step: Step) -> tuple[Way, ...]:
         case Convolution():
             return ("dense", "channels_last", "sparse")
         case Linear():
-            return ("dense", "csr")
+            return ("dense", "csr", "sparse")
     return ("dense",)
-
-
-def _inputs(step: Step) -> Iterator[Node]:
-    match step:
-        case Convolution():
-            yield step.input
-            if step.residual is not None:
-                yield step.residual
-        case Linear() | Elementwise():
-            yield step.input
-        case Addition():
-            yield step.input
-            yield step.other
-        case _:
-            yield from step.node.all_input_nodes
-
-
-def _last_uses(steps: list[Step], output: Node) -> dict[Node, list[Node]]:
-    """Step's node -> nodes whose values are not needed after it."""
-    last = {node: step.node for step in steps for node in _inputs(step)}
-    uses: dict[Node, list[Node]] = {}
-    for node, user in last.items():
-        if node is not output:
-            uses.setdefault(user, []).append(node)
-    return uses
 
 
 def _images(value: Value) -> Value:

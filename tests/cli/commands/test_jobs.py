@@ -49,6 +49,21 @@ def test_submit_prints_the_id_and_flags_win_over_the_file(safs: Safs, api: "Api"
     assert re.search(r"state +queued *\n", shown)
 
 
+def test_a_target_on_the_command_line_takes_the_place_of_the_files_sparsity(
+    safs: Safs, api: "Api", tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text("{model: {architecture: lenet5}, data: {dataset: digits}, sparsity: 0.5}")
+    job = ("submit", "--spec", str(tmp_path / "job.yaml"), "--url", api.url)
+
+    checked = safs(*job, "--target", "flops=0.3", "--dry-run").stdout
+    shown = safs("show", safs(*job, "--target", "bytes=20000").stdout.strip(), "--url", api.url).stdout
+    wrong = safs(*job, "--target", "flops")
+
+    assert re.search(r"about [\d,]+ of 61,470 are kept at sparsity 0\.\d+, for the target flops 0\.3", checked)
+    assert re.search(r"sparsity +bytes 20000 *\n", shown)
+    assert "such as flops=0.3" in str(wrong.exception)
+
+
 def test_a_dry_run_checks_and_estimates_the_job_and_queues_nothing(safs: Safs, api: "Api") -> None:
     before = safs("jobs", "--limit", "1", "--url", api.url).stdout
 

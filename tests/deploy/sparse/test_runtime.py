@@ -52,6 +52,11 @@ def check(folder: Path, count: int = 3) -> None:
         actual = network.run(x, network.plan(way))
         # The classifier of vit_b_16 starts at zero, so its outputs are denormal numbers.
         assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max() + 1e-30, way
+    chain = network.chain(x, network.plan("sparse"))
+    for given in (x, x.flip(0), x):  # Memory that is used again holds values of the batch before.
+        with torch.inference_mode():
+            wanted, actual = opened.model(given), chain(given)
+        assert (actual - wanted).abs().max() <= 1e-5 * wanted.abs().max() + 1e-30
 
 
 @pytest.mark.parametrize("name", ["lenet", *NETWORKS])

@@ -10,6 +10,12 @@ export function sparsity(fraction) {
   return isNumber(fraction) ? `${Number((100 * fraction).toFixed(4))}%` : "";
 }
 
+/** What a job spec asks for: its sparsity, or its target: "99%", "flops 0.3". */
+export function goal(spec) {
+  const [cost] = Object.entries(spec.target ?? {}).filter(([, value]) => value !== null);
+  return cost ? cost.join(" ") : sparsity(spec.sparsity);
+}
+
 /** The network of a job spec: its architecture, or that it is the user's own. */
 export function network(spec) {
   return spec.model.architecture || "own network";

@@ -2,7 +2,7 @@
 import { post, ROOT } from "../core/api.js";
 import { fill, h, setAttribute, setText, show } from "../core/dom.js";
 import { setTitle } from "../core/frame.js";
-import { age, count, duration, moment, network, percent, points, sparsity } from "../core/format.js";
+import { age, count, duration, goal, moment, network, percent, points, sparsity } from "../core/format.js";
 import { badge, progressBar, stageLabel } from "../core/states.js";
 
 const TILES = ["best", "default", "gain", "live", "time"];
@@ -32,7 +32,7 @@ export function headerPanel(model, onChange) {
 
   function update() {
     const { job } = model;
-    const name = job.name || `${network(job.spec)} at ${sparsity(job.spec.sparsity)}`;
+    const name = job.name || `${network(job.spec)} at ${goal(job.spec)}`;
     setTitle(name);
     setText(title, name);
     state.update(job.state);
@@ -82,7 +82,7 @@ function showNumbers(tiles, model) {
     tiles.best.set("Best trial", percent(best?.accuracy ?? progress?.best_accuracy), best ? `validation, ${stageLabel(best.stage).toLowerCase()} ${best.number}` : "validation accuracy");
     tiles.default.set("Default protocol", percent(baseline), baseline === null ? "not trained yet" : "validation accuracy");
     tiles.gain.set("Gain", "", "known at the end");
-    tiles.live.set("Target", sparsity(job.spec.sparsity), model.stages.get("prune")?.summary?.split(",").slice(0, 2).join(",").replace(/ are left$/, " left") ?? "sparsity");
+    tiles.live.set("Target", goal(job.spec), model.stages.get("prune")?.summary?.split(",").slice(0, 2).join(",").replace(/ are left$/, " left") ?? "sparsity");
   }
   showTime(tiles.time, job);
 }
@@ -99,7 +99,7 @@ function showFacts(node, job) {
   const { spec } = job;
   const parts = [
     `${network(spec)} on ${spec.data.dataset}`,
-    `${sparsity(spec.sparsity)} by ${spec.prune.method}`,
+    `${goal(spec)} by ${spec.prune.method}`,
     `preset ${spec.preset}`,
     `seed ${spec.seed}`,
     job.owner ? `by ${job.owner}` : null,

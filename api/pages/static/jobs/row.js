@@ -1,7 +1,7 @@
 // One job as a row of the list.
 import { ROOT } from "../core/api.js";
 import { fill, h, setAttribute, setText } from "../core/dom.js";
-import { age, duration, moment, network, percent, points, sparsity } from "../core/format.js";
+import { age, duration, goal, moment, network, percent, points } from "../core/format.js";
 import { badge, FINAL, progressBar, stageLabel } from "../core/states.js";
 
 const MOST_SOURCES = 2;
@@ -62,7 +62,7 @@ export function jobRow(job, chosen, onChoice) {
     setText(name, now.name || network(now.spec));
     setText(cells.network, network(now.spec));
     setText(cells.data, now.spec.data.dataset);
-    setText(cells.sparsity, sparsity(now.spec.sparsity));
+    setText(cells.sparsity, goal(now.spec));
     setText(cells.owner, now.owner);
     setText(cells.age, age(now.created_at));
     setAttribute(cells.age, "title", moment(now.created_at));

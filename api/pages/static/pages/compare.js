@@ -3,7 +3,7 @@ import { chart, plain } from "../chart/plotly.js";
 import { get, ROOT } from "../core/api.js";
 import { fill, h } from "../core/dom.js";
 import { main } from "../core/frame.js";
-import { count, duration, network, percent, points, sparsity } from "../core/format.js";
+import { count, duration, goal, network, percent, points, sparsity } from "../core/format.js";
 import { badge } from "../core/states.js";
 import { isRanked, Trials } from "../job/trials.js";
 import { toPairs } from "../form/spec.js";
@@ -123,5 +123,5 @@ function frontFigure(jobs, names, ink) {
 }
 
 function nameOf(job) {
-  return job.name || `${network(job.spec)} at ${sparsity(job.spec.sparsity)}`;
+  return job.name || `${network(job.spec)} at ${goal(job.spec)}`;
 }
