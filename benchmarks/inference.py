@@ -58,7 +58,7 @@ def runtimes(network: nn.Module, images: Tensor, folder: Path) -> dict[str, Runt
     found["onnxruntime"] = _onnxruntime(network, images, folder / "network.onnx")
     if (openvino := _openvino(folder / "network.onnx")) is not None:
         found["OpenVINO"] = openvino
-    return found | {"sparse": SparseNetwork(traced(network))}
+    return found | {"sparse": SparseNetwork(traced(network), network)}
 
 
 def milliseconds(found: dict[str, Runtime], images: Tensor, clock: Callable[[], float]) -> dict[str, float]:

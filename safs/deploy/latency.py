@@ -1,10 +1,8 @@
-"""The time of one image on this machine's CPU: by PyTorch, by the sparse runtime, and by its layers one by one."""
+"""The time of images on this machine's CPU, by PyTorch and by the sparse runtime."""
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -23,14 +21,14 @@ def dense_seconds(network: nn.Module, images: Tensor) -> float:
     return min(medians([partial(logits, network, images), partial(logits, network, channels_last)]))
 
 
-def layer_seconds(network: nn.Module, images: Tensor) -> float:
-    """Seconds of ``images`` by the sparse runtime, estimated as the sum over the layers, each in its fastest way.
+def sparse_seconds(network: nn.Module, images: Tensor) -> float:
+    """Seconds of ``images`` by the sparse runtime, with each layer in the way that is fastest on this machine.
 
     Raises:
         ExportError: torch.fx cannot trace the network.
         MissingExtraError: the extra ``sparse`` is not installed.
     """
-    seconds: float = sparse_network(network).layer_seconds(images)
+    seconds: float = sparse_network(network, alone=True).seconds(images)
     return seconds
 
 
@@ -70,13 +68,6 @@ def medians(runs: Sequence[Callable[[], object]]) -> list[float]:
             if turn >= _WARM_UPS:
                 measured.append(clock() - begun)
     return [median(measured) for measured in times]
-
-
-def cpu_name() -> str:
-    """Name of this machine's CPU."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 @torch.inference_mode()

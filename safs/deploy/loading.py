@@ -51,8 +51,18 @@ def load(directory: str | Path, *, runtime: str = "torch") -> nn.Module:
     return network if inputs is None else WithSelectedInputs(network, inputs).eval()
 
 
-def sparse_network(model: nn.Module) -> "SparseNetwork":
+def engine_of(network: nn.Module) -> str:
+    """How a network that ``load`` returned for the runtime ``sparse`` ran the batches of the shape that it saw last."""
+    inner = network.network if isinstance(network, WithSelectedInputs) else network
+    engine: str = list(inner.timings.values())[-1].engine  # type: ignore[union-attr, operator]  # a SparseNetwork
+    return engine
+
+
+def sparse_network(model: nn.Module, *, alone: bool = False) -> "SparseNetwork":
     """``model`` for the runtime ``sparse``.
+
+    Args:
+        alone: True to leave onnxruntime and the timings on disk aside.
 
     Raises:
         ExportError: torch.fx cannot trace it.
@@ -62,4 +72,4 @@ def sparse_network(model: nn.Module) -> "SparseNetwork":
         from safs.deploy.sparse.runtime import SparseNetwork
     except ModuleNotFoundError as error:
         raise MissingExtraError("the runtime sparse", "numba", "sparse") from error
-    return SparseNetwork(traced(model))
+    return SparseNetwork(traced(model), model=None if alone else model)

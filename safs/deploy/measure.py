@@ -11,10 +11,12 @@ import torch
 
 from safs.checkpoint import OpenedResult, load, open_result
 from safs.compact.file import bound
+from safs.deploy.cpu import cpu_name
 from safs.deploy.equality import Equality, Images, check_equality
 from safs.deploy.export import export
 from safs.deploy.formats import FORMATS
-from safs.deploy.latency import cpu_name, logits, medians
+from safs.deploy.latency import logits, medians
+from safs.deploy.loading import engine_of
 from safs.deploy.loading import load as load_with_runtime
 from safs.errors import MissingExtraError, SafsError
 
@@ -49,6 +51,8 @@ class BatchTime:
     sparse_ms: float
     """The runtime ``sparse``."""
     equality: Equality
+    engine: str
+    """How the runtime ``sparse`` runs these batches (``safs.deploy.sparse.runtime.ENGINES``)."""
 
     @property
     def gain(self) -> float:
@@ -131,4 +135,4 @@ def _time(directory: Path, opened: OpenedResult, batch: int, images: Images) -> 
     runs = [partial(logits, dense, inputs), partial(logits, dense, channels_last), partial(logits, sparse, inputs)]
     equality = check_equality(runs[0](), runs[2](), Images(inputs, images.source), "the runtime sparse")
     nchw, nhwc, sparse_s = medians(runs)
-    return BatchTime(batch, 1e3 * min(nchw, nhwc), 1e3 * sparse_s, equality)
+    return BatchTime(batch, 1e3 * min(nchw, nhwc), 1e3 * sparse_s, equality, engine_of(sparse))

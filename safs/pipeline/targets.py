@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from safs.compact.coding import encode
-from safs.deploy.latency import cpu_name, dense_seconds, latency_ratio, layer_seconds
+from safs.deploy.cpu import cpu_name
+from safs.deploy.latency import dense_seconds, latency_ratio, sparse_seconds
 from safs.deploy.source import compared_images
 from safs.errors import SafsError
 from safs.events.kinds import Note, Stage
@@ -162,7 +163,7 @@ def _cost_of(
         case "latency":
             image = compared_images(job.splits.validation).tensor[:1]
             whole = dense_seconds(assemble(dense), image)
-            return lambda live: layer_seconds(assemble(chooser.network(live)), image) / whole
+            return lambda live: sparse_seconds(assemble(chooser.network(live)), image) / whole
 
 
 class _Chooser:

@@ -96,10 +96,15 @@ def _times(section: Mapping[str, Any]) -> str:
     if not section["times"]:
         return f"the sparse runtime could not be measured: {section['error']}" if section["error"] else ""
     parts = [
-        f"batch {entry['batch']} {entry['sparse_ms']:.3g} ms, dense {entry['dense_ms']:.3g} ms ({_gain(entry)})"
+        f"batch {entry['batch']} {entry['sparse_ms']:.3g} ms{_engine(entry)}, dense {entry['dense_ms']:.3g} ms "
+        f"({_gain(entry)})"
         for entry in section["times"]
     ]
     return f"sparse runtime: {'; '.join(parts)}; {section['cpu']}, {section['threads']} thread(s)"
+
+
+def _engine(entry: Mapping[str, Any]) -> str:
+    return " by onnxruntime, dense" if entry.get("engine") == "onnxruntime" else ""
 
 
 def _gain(entry: Mapping[str, Any]) -> str:

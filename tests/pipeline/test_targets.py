@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from safs.checkpoint import verify
+from safs.deploy.sparse import runtime
 from safs.errors import SparsityError
 from safs.events.kinds import Event, Note, Stage, StageStarted
 from safs.execution.serial import SerialExecutor
@@ -68,8 +69,16 @@ def test_the_measured_cost_of_the_result_is_within_the_target(
     assert "reached" in deployed(result.report)[0]
 
 
+@pytest.fixture
+def no_timings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings of the sparse runtime go to a folder of the test, and no network is exported to try onnxruntime."""
+    monkeypatch.setenv("SAFS_TIMINGS", str(tmp_path / "timings"))
+    monkeypatch.setattr(runtime, "is_installed", lambda: False)
+
+
 @pytest.mark.exhaustive
-def test_a_latency_is_estimated_by_layers_and_measured_on_the_result(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_timings")
+def test_a_latency_is_estimated_and_measured_on_the_result(tmp_path: Path) -> None:
     result = _run(tmp_path, {"target": {"latency": 0.95}})
 
     target = result.report["target"]
@@ -80,6 +89,7 @@ def test_a_latency_is_estimated_by_layers_and_measured_on_the_result(tmp_path: P
 
 
 @pytest.mark.exhaustive
+@pytest.mark.usefixtures("no_timings")
 def test_an_unreachable_latency_ends_the_job_before_it_prunes(tmp_path: Path) -> None:
     events: list[Event] = []
 

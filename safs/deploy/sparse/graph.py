@@ -17,7 +17,7 @@ from torch.fx import Node
 from safs.activations.module import Activation
 from safs.deploy.sparse.activation import FusedActivation, fused
 from safs.deploy.sparse.convolution import ConvolutionShape, SparseConvolution
-from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Other, Pooling, Step
+from safs.deploy.sparse.steps import FEATURES, Addition, Convolution, Elementwise, Linear, Other, Pooling, Step, as_rows
 from safs.deploy.torch_graph import TracedNetwork
 from safs.models.shared_weights import SharedConv2d, SharedLinear
 
@@ -136,12 +136,13 @@ def _layer(node: Node, network: TracedNetwork, inside: set[Node]) -> _Layer | No
 
 def _linear(node: Node, layer: _Layer, modules: Mapping[str, nn.Module], inside: set[Node]) -> Linear:
     weight, bias, last = layer.weight, layer.bias, layer.last
+    node.meta[FEATURES] = weight.shape[1]
     following = _only_user(last)
     norm = None if following is None else _module(following, modules)
     if following is not None and isinstance(norm, nn.BatchNorm1d) and norm.running_mean is not None:
         weight, bias, last = *_folded(weight, bias, norm), following
         inside.add(following)
-    return Linear(last, _argument(node), weight, bias, weight.to_sparse_csr())
+    return Linear(last, _argument(node), weight, bias, as_rows(weight))
 
 
 def _convolution(

@@ -3,33 +3,40 @@
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
-from torch.fx.node import map_arg
 
 from safs.deploy.equality import TOLERANCE
 from safs.deploy.sparse.chain import Chain
+from safs.deploy.sparse.dead_channels import without_dead_channels
+from safs.deploy.sparse.dense_engine import is_installed, onnxruntime_run
 from safs.deploy.sparse.graph import steps_of
-from safs.deploy.sparse.planes import Memory, Planes, pixel_mask, to_images, to_planes
-from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Step, inputs_of, last_uses
+from safs.deploy.sparse.planes import to_planes
+from safs.deploy.sparse.step_by_step import Plan, StepByStep, Value, Way
+from safs.deploy.sparse.steps import Convolution, Linear, Step, inputs_of
+from safs.deploy.sparse.timing_files import digest, file_for, folder, read, write
 from safs.deploy.torch_graph import TracedNetwork
 
-Value: TypeAlias = Any
-"""A tensor, ``Planes``, or what a network computes from shapes."""
-Way: TypeAlias = str
-"""``dense``, ``channels_last``, ``sparse`` or ``csr``."""
-Plan: TypeAlias = tuple[Way, ...]
-"""The way of each step."""
 Engine: TypeAlias = str
-"""``steps`` runs layer after layer in Python on all threads, ``chain`` runs sparse layers as programs on one thread."""
+"""Name in ``ENGINES``."""
+ENGINES: Mapping[Engine, str] = MappingProxyType(
+    {
+        "steps": "layer after layer in Python, on all threads",
+        "chain": "sparse layers in a row as programs, on one thread",
+        "onnxruntime": "the whole network, dense",
+    }
+)
+_CLEAR_GAIN = 5
+"""Gain over torch's dense layers from which onnxruntime, which takes seconds to prepare, is not tried."""
 Run: TypeAlias = Callable[[Tensor], Tensor]
 _REPEATS = 3
 _SPARSE_DENSITY = 0.3
@@ -58,54 +65,56 @@ class SparseNetwork(nn.Module):
     At the first batch of a size, each convolution and linear layer is timed in each way that it has, and then the whole
     network with the fastest ways, with every layer sparse and with every layer dense. The fastest of these is kept for
     this size, so it is never slower than dense. The weights are copies; threads take turns.
+
+    Args:
+        model: the module of ``network``, to run it in onnxruntime where that is installed and faster. With it, timings
+            are kept on disk (``timing_files``).
     """
 
-    def __init__(self, network: TracedNetwork) -> None:
+    def __init__(self, network: TracedNetwork, model: nn.Module | None = None) -> None:
         super().__init__()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)  # that they are in beta
-            self.steps, self.output = steps_of(network)
+        self._model = (model,)  # in a tuple, since it is no part of this module
+        self._digest = None if model is None else digest(str(network.graph), network.tensors)
+        steps, self.output = steps_of(network)
+        self.steps = without_dead_channels(steps, self.output)
         self.input = next(node for node in network.graph.nodes if node.op == "placeholder")
-        self._last_use = last_uses(self.steps, self.output)
         self._lock = threading.Lock()
-        self._memory = Memory()
         self.timings: dict[tuple[int, ...], Timings] = {}
         """Shape of a batch, and number of threads -> its measurements."""
         self._runs: dict[tuple[int, ...], Run] = {}
         self.pad = max((s.sparse.pad for s in self.steps if isinstance(s, Convolution) and s.sparse), default=0)
+        self._stepwise = StepByStep(self.steps, (self.input, self.output), self.pad)
         self.eval()
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """float32 [batch, channels, height, width] -> logits [batch, classes]."""
         with self._lock:
-            key = (*images.shape, torch.get_num_threads())
+            key = self._key(images)
             if key not in self.timings:
                 with _without_notices():
-                    self.timings[key], self._runs[key] = self._timed(images)
+                    self.timings[key], self._runs[key] = self._recalled(images) or self._timed(images)
             return self._runs[key](images)
 
     @torch.inference_mode()
     def run(self, images: Tensor, plan: Plan) -> Tensor:
         """The logits by a given plan."""
         with self._lock, _without_notices():
-            return self._run(images, plan)
+            return self._stepwise.run(images, plan)
 
     @torch.inference_mode()
     def values(self, images: Tensor) -> dict[Node, Value]:
         """The value of every node, computed with dense layers."""
         values: dict[Node, Value] = {}
         with self._lock, _without_notices():
-            self._run(images, self.plan("dense"), keep=values)
+            self._stepwise.run(images, self.plan("dense"), keep=values)
         return values
 
     @torch.inference_mode()
-    def layer_seconds(self, images: Tensor) -> float:
-        """The sum of the times of all steps, each measured by itself in its fastest way."""
-        values: dict[Node, Value] = {}
-        with self._lock, _without_notices():
-            self._run(images, self.plan("dense"), keep=values)
-            return sum(min(self._seconds_by_way(step, values).values()) for step in self.steps)
+    def seconds(self, images: Tensor) -> float:
+        """The time of a batch in the way that is fastest on this machine."""
+        self.forward(images)
+        return self.timings[self._key(images)].seconds
 
     def plan(self, way: Way) -> Plan:
         """The plan in which every step that has ``way`` uses it, and the others are dense."""
@@ -119,33 +128,78 @@ class SparseNetwork(nn.Module):
 
     def _values(self, images: Tensor) -> dict[Node, Value]:
         values: dict[Node, Value] = {}
-        self._run(images, self.plan("dense"), keep=values)
+        self._stepwise.run(images, self.plan("dense"), keep=values)
         return values
 
     def _chain(self, plan: Plan, values: dict[Node, Value]) -> Run:
         return Chain(self.steps, plan, (self.input, self.output), values, self.pad)
 
+    def _key(self, images: Tensor) -> tuple[int, ...]:
+        return (*images.shape, torch.get_num_threads())
+
     def _timed(self, images: Tensor) -> tuple[Timings, Run]:
+        """Measure the candidates, keep the timings on disk, and return the fastest."""
         values, dense = self._values(images), self.plan("dense")
+        expected = self._stepwise.run(images, dense)
+        seconds: dict[tuple[Engine, Plan], float] = {}
+        runs: dict[tuple[Engine, Plan], Run] = {}
+
+        def measure(engine: Engine, plan: Plan) -> None:
+            run = self._runner(engine, plan, images, values)
+            if run is not None and ((plan == dense and engine == "steps") or self._is_right(run, images, expected)):
+                runs[engine, plan], seconds[engine, plan] = run, _seconds(partial(run, images))
+
+        for engine, plan in self._candidates(values):
+            measure(engine, plan)
+        if min(seconds.values()) > seconds["steps", dense] / _CLEAR_GAIN:
+            measure("onnxruntime", dense)
+        engine, plan = best = min(seconds, key=lambda key: seconds[key])
+        timings = Timings(plan, engine, seconds[best], seconds["steps", dense], self._ways_of(plan))
+        if self._digest is not None:
+            kept = {"engine": engine, "plan": plan, "seconds": timings.seconds, "dense_seconds": timings.dense_seconds}
+            write(file_for(self._digest, self._key(images)), kept)
+        return timings, runs[best]
+
+    def _recalled(self, images: Tensor) -> tuple[Timings, Run] | None:
+        """The timings on disk; None if there are none, or if what was fastest then computes something else now."""
+        kept = None if self._digest is None else read(file_for(self._digest, self._key(images)))
+        if kept is None:
+            return None
+        values, dense = self._values(images), self.plan("dense")
+        engine, plan = str(kept.get("engine")), tuple(map(str, kept.get("plan", ())))
+        if engine not in ENGINES or len(plan) != len(self.steps):
+            return None
+        run = self._runner(engine, plan, images, values)
+        if run is None or not self._is_right(run, images, self._stepwise.run(images, dense)):
+            return None
+        seconds, dense_seconds = float(kept["seconds"]), float(kept["dense_seconds"])
+        return Timings(plan, engine, seconds, dense_seconds, self._ways_of(plan)), run
+
+    def _candidates(self, values: dict[Node, Value]) -> list[tuple[Engine, Plan]]:
+        """Engines and plans for the whole network; the first is dense."""
+        dense, sparse = self.plan("dense"), self.plan("sparse")
         fastest = tuple(self._fastest(step, values) for step in self.steps)
         linear = tuple(
             "sparse" if isinstance(step, Linear) and step.density <= _SPARSE_DENSITY else way
             for step, way in zip(self.steps, fastest, strict=True)
         )
-        runs: dict[tuple[Engine, Plan], Run] = {
-            ("steps", plan): partial(self._run, plan=plan)
-            for plan in (dense, self.plan("channels_last"), fastest, self.plan("sparse"))
-        }
-        for plan in (linear, self.plan("sparse")):
-            if "sparse" in plan:
-                runs["chain", plan] = self._chain(plan, values)
-        expected = runs["steps", dense](images)
-        right = {key: run for key, run in runs.items() if key[1] == dense or self._is_right(run, images, expected)}
-        seconds = {key: _seconds(partial(run, images)) for key, run in right.items()}
-        best = min(seconds, key=lambda key: seconds[key])
-        engine, plan = best
-        ways = {str(step.node): way for step, way in zip(self.steps, plan, strict=True) if len(_ways(step)) > 1}
-        return Timings(plan, engine, seconds[best], seconds["steps", dense], ways), right[best]
+        steps: list[tuple[Engine, Plan]] = [
+            ("steps", plan) for plan in dict.fromkeys((dense, self.plan("channels_last"), fastest, sparse))
+        ]
+        return steps + [("chain", plan) for plan in dict.fromkeys((linear, sparse)) if "sparse" in plan]
+
+    def _runner(self, engine: Engine, plan: Plan, images: Tensor, values: dict[Node, Value]) -> Run | None:
+        if engine == "chain":
+            return self._chain(plan, values)
+        if engine == "onnxruntime":
+            model = self._model[0]
+            if model is None or self._digest is None or not is_installed():
+                return None
+            return onnxruntime_run(model, images, folder() / f"{self._digest}.onnx")
+        return partial(self._stepwise.run, plan=plan)
+
+    def _ways_of(self, plan: Plan) -> dict[str, Way]:
+        return {str(step.node): way for step, way in zip(self.steps, plan, strict=True) if len(_ways(step)) > 1}
 
     def _is_right(self, run: Run, images: Tensor, expected: Tensor) -> bool:
         """True if ``run`` computes what the dense layers compute; warns if not."""
@@ -180,66 +234,8 @@ class SparseNetwork(nn.Module):
             given = inputs
             if way == "sparse":
                 given = {node: to_planes(value, self.pad) for node, value in inputs.items()}
-            seconds[way] = _seconds(partial(self._compute, step, given, way))
+            seconds[way] = _seconds(partial(self._stepwise.compute, step, given, way))
         return seconds
-
-    def _run(self, images: Tensor, plan: Plan, keep: dict[Node, Value] | None = None) -> Tensor:
-        values: dict[Node, Value] = {self.input: images}
-        for step, way in zip(self.steps, plan, strict=True):
-            values[step.node] = self._compute(step, values, way)
-            if keep is None:
-                for node in self._last_use.get(step.node, ()):
-                    self._drop(values.pop(node), values)
-        if keep is not None:
-            keep.update(values)
-        logits: Tensor = _images(values[self.output])
-        return logits
-
-    def _drop(self, value: Value, values: dict[Node, Value]) -> None:
-        """Use the memory of a value again, unless another value has it too."""
-        if isinstance(value, Planes):
-            others = (other.data for other in values.values() if isinstance(other, Planes))
-            if all(other is not value.data for other in others):
-                self._memory.give_back(value)
-
-    def _compute(self, step: Step, values: dict[Node, Value], way: Way) -> Value:
-        match step:
-            case Convolution():
-                return self._convolve(
-                    step, values[step.input], values.get(step.residual) if step.residual else None, way
-                )
-            case Linear():
-                x = _images(values[step.input])
-                return step.csr(x) if way in ("csr", "sparse") else step.dense(x)
-            case Elementwise():
-                x = values[step.input]
-                if not isinstance(x, Planes):
-                    return step.function(x)
-                y = step.function(x.data)
-                return Planes(y if step.keeps_zero else y.mul_(pixel_mask(x.geometry)), x.geometry)
-            case Addition():
-                x, other = values[step.input], values[step.other]
-                if isinstance(x, Planes) and isinstance(other, Planes) and x.geometry == other.geometry:
-                    return Planes(x.data + other.data, x.geometry)
-                return _images(x) + _images(other)
-        arguments, named = map_arg((step.node.args, step.node.kwargs), lambda node: _images(values[node]))
-        return step.run(*arguments, **named)
-
-    def _convolve(self, step: Convolution, x: Value, residual: Value | None, way: Way) -> Value:
-        size = (x.geometry.height, x.geometry.width) if isinstance(x, Planes) else x.shape[2:]
-        if way != "sparse" or step.sparse is None or not step.sparse.takes(*size):
-            other = None if residual is None else _images(residual)
-            return step.dense(_images(x), other, channels_last=way == "channels_last")
-        if residual is None:
-            return step.sparse(x, None, step.fused, pad=self.pad, memory=self._memory)
-        source = step.sparse.source(x, max(self.pad, step.sparse.pad))
-        geometry = step.sparse.output_geometry(x, source.geometry)
-        if not isinstance(residual, Planes):
-            residual = to_planes(residual, geometry.pad)
-        if residual.geometry == geometry:
-            return step.sparse.apply(source, geometry, residual, step.fused, self._memory)
-        y = _images(step.sparse(x, pad=self.pad)).add_(_images(residual))
-        return y if step.activation is None else step.activation(y)
 
 
 def _ways(step: Step) -> tuple[Way, ...]:
@@ -251,10 +247,6 @@ def _ways(step: Step) -> tuple[Way, ...]:
         case Linear():
             return ("dense", "csr", "sparse")
     return ("dense",)
-
-
-def _images(value: Value) -> Value:
-    return to_images(value) if isinstance(value, Planes) else value
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -1,5 +1,6 @@
 """The steps of a network: convolutions with what is folded into them, linear layers, and everything else as it is."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -13,6 +14,8 @@ from safs.activations.module import Activation
 from safs.deploy.sparse.activation import FusedActivation
 from safs.deploy.sparse.convolution import ConvolutionShape, SparseConvolution
 
+FEATURES = "features"
+"""Entry of a node's ``meta``: number of inputs of the linear layer that it calls."""
 _POINTWISE = ConvolutionShape((1, 1), (0, 0), (1, 1))
 
 
@@ -132,6 +135,13 @@ class Other:
 
 
 Step: TypeAlias = Convolution | Linear | Elementwise | Addition | Other
+
+
+def as_rows(weight: Tensor) -> Tensor:
+    """The weight as a CSR tensor, without PyTorch's notice that these are in beta."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR", category=UserWarning)
+        return weight.to_sparse_csr()
 
 
 def inputs_of(step: Step) -> Iterator[Node]:
