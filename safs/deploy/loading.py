@@ -52,9 +52,9 @@ def load(directory: str | Path, *, runtime: str = "torch") -> nn.Module:
 
 
 def engine_of(network: nn.Module) -> str:
-    """How a network that ``load`` returned for the runtime ``sparse`` ran the batches of the shape that it saw last."""
+    """The engine that ran the last new batch shape in a network that ``load`` returned for the runtime ``sparse``."""
     inner = network.network if isinstance(network, WithSelectedInputs) else network
-    engine: str = list(inner.timings.values())[-1].engine  # type: ignore[union-attr, operator]  # a SparseNetwork
+    engine: str = list(inner.timings.values())[-1].engine  # type: ignore[operator]  # a SparseNetwork
     return engine
 
 

@@ -52,7 +52,7 @@ class BatchTime:
     """The runtime ``sparse``."""
     equality: Equality
     engine: str
-    """How the runtime ``sparse`` runs these batches (``safs.deploy.sparse.runtime.ENGINES``)."""
+    """The engine of the runtime ``sparse`` for these batches, a name in ``safs.deploy.sparse.runtime.ENGINES``."""
 
     @property
     def gain(self) -> float:
