@@ -33,8 +33,8 @@ from safs.spec.options import parse_options
 from safs.spec.pruning import PruneSpec
 from safs.spec.searches import SearchSpec
 from safs.spec.starts import starts_of
-from safs.starting_weights import CheckedStart, check_start
 from safs.spec.target import TargetSpec
+from safs.starting_weights import CheckedStart, check_start
 from safs.targets.reach import expected_sparsity
 from safs.training.learning_rate_schedules import SCHEDULES
 from safs.training.optimizers import OPTIMIZERS

@@ -33,7 +33,7 @@ from safs.spec.job import JobSpec
 from safs.spec.pruning import PruneSpec
 from safs.spec.target import TargetSpec
 from safs.targets.costs import Shape, live_in, shape_of
-from safs.targets.reach import least_live, most_live, unreachable
+from safs.targets.reach import least_live, most_live, most_weights, unreachable
 from safs.training.pruning_trainer import few_batches
 
 TOLERANCES = {"flops": 0.02, "bytes": 0.02, "latency": 0.15}
@@ -74,7 +74,7 @@ class Sparsities:
         if target is None:
             assert self._job.spec.sparsity is not None
             return Found(self._job.spec.sparsity)
-        axes = {"score", "distribution", "granularity", "exclude", "sparsity_of", "method"}
+        axes = {"score", "distribution", "granularity", "exclude", "sparsity_of", "keep_zeros", "method"}
         key = key_of(
             start=self._dense.key,
             prune=prune.model_dump(mode="json", include=axes),
@@ -131,15 +131,16 @@ def _find(job: JobContext, dense: Network, prune: PruneSpec, target: TargetSpec,
     chooser = _Chooser(dense, prune, context, job.spec.seed)
     with torch.device("meta"):
         bare = dense.blueprint.build()
-    task = PruningTask(bare, torch.zeros(chooser.example.shape, device="meta"), 0.0, prune, 1)
+    held = {name: int((dense.state[name] == 0).sum()) for name in prunable_parameters(bare)} if prune.keep_zeros else {}
+    task = PruningTask(bare, torch.zeros(chooser.example.shape, device="meta"), 0.0, prune, 1, held)
     least, aim = least_live(task), _AIMS[target.measure] * target.value
     cost = _cost_of(target, dense, chooser, shape_of(bare, task.example), job)
     if (nearest := cost(least)) > target.value:
         raise unreachable(target, nearest, f" on {cpu_name()}" if target.measure == "latency" else "")
     if target.measure == "latency":
-        live = _by_halving_logarithms(lambda number: cost(number) <= aim, least, chooser.weights)
+        live = _by_halving_logarithms(lambda number: cost(number) <= aim, least, most_weights(task))
     else:
-        live = most_live(lambda number: cost(number) <= aim, least, chooser.weights + 1)
+        live = most_live(lambda number: cost(number) <= aim, least, most_weights(task) + 1)
     return Found(sparsity_that_leaves(live, chooser.weights), cost(live))
 
 

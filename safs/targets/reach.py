@@ -40,7 +40,7 @@ def expected_sparsity(task: PruningTask, target: TargetSpec) -> float:
     if target.measure != "latency":
         _check_reachable(task, target, shape, _fewest(task, shapes, least))
     cost = shape.bytes_left if target.bytes is not None else shape.flops_left
-    live = most_live(lambda number: cost(_spread(task, shapes, number)) <= target.value, least, weights)
+    live = most_live(lambda number: cost(_spread(task, shapes, number)) <= target.value, least, most_weights(task) + 1)
     return sparsity_that_leaves(live, weights)
 
 
@@ -52,7 +52,8 @@ def least_live(task: PruningTask) -> int:
     """
     shapes = _shapes(task)
     weights = sum(map(prod, shapes.values()))
-    PRUNERS[task.spec.method].check(replace(task, sparsity=0.0))
+    most = most_weights(task)
+    PRUNERS[task.spec.method].check(replace(task, sparsity=sparsity_that_leaves(most, weights)))
     if task.spec.granularity == FILTER:
         groups = find_groups(task.model, task.example)
 
@@ -70,7 +71,12 @@ def least_live(task: PruningTask) -> int:
             return True
         return False
 
-    return most_live(fails, 0, weights) + 1
+    return most_live(fails, 0, most) + 1
+
+
+def most_weights(task: PruningTask) -> int:
+    """The number of weights that ``task`` leaves at its lowest sparsity: all but the zeros that it keeps."""
+    return sum(map(prod, _shapes(task).values())) - sum(task.held.values())
 
 
 def most_live(holds: Callable[[int], bool], low: int, high: int) -> int:
@@ -121,7 +127,7 @@ def _fewest(task: PruningTask, shapes: Shapes, least: int) -> dict[str, int]:
 
 def _spread(task: PruningTask, shapes: Shapes, live: int) -> dict[str, int]:
     """``live`` weights by layer, as far as the distribution follows from shapes; else in equal shares."""
-    fixed = layer_limits(task.spec, shapes).live_at(shapes, live)
+    fixed = layer_limits(task.spec, shapes, task.held).live_at(shapes, live)
     free = {name: shape for name, shape in shapes.items() if name not in fixed}
     left = min(max(live - sum(fixed.values()), len(free)), sum(map(prod, free.values())))
     counts = DISTRIBUTIONS[task.spec.distribution].live_counts if task.spec.granularity != FILTER else None
