@@ -4,13 +4,14 @@
 
 Networks have fresh weights, masks by magnitude (ERK) and their own activations. Each time is the median of seven runs
 after two, and the runtimes take turns, so that a disturbance meets all of them. OpenVINO is measured where it is
-installed.
+installed. The sparse runtime keeps its timings in ``SAFS_TIMINGS``.
 """
 
 import argparse
 import platform
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -25,6 +26,8 @@ from safs.networks import Blueprint, Network, assemble
 from safs.pruning.axes.distributions import live_total
 from safs.pruning.masks import apply_masks, prunable_parameters
 from safs.pruning.selection.choose_masks import choose_masks
+from safs.pruning.selection.selector import selector
+from safs.spec.pruning import PruneSpec
 
 NETWORKS = {
     "lenet5": Blueprint("lenet5", 1, 28, 10),
@@ -40,11 +43,17 @@ RUNS, WARM_UPS = 7, 2
 Runtime = Callable[[Tensor], object]
 
 
-def pruned(blueprint: Blueprint, sparsity: float) -> nn.Module:
-    """The network with ERK masks by magnitude, in eval mode."""
+def pruned(blueprint: Blueprint, sparsity: float, granularity: str = "weight") -> nn.Module:
+    """The network with ERK masks by magnitude, or without the filters of the smallest weights, in eval mode."""
     model = blueprint.build(seed=0)
     parameters = prunable_parameters(model)
     scores = {name: weight.detach().abs() for name, weight in parameters.items()}
+    if granularity == "filter":
+        example = torch.zeros(1, blueprint.channels, blueprint.image_size, blueprint.image_size)
+        chosen = selector(model, example, PruneSpec(granularity="filter"))
+        removed = chosen.finish(chosen.choose(scores, sparsity))
+        state = dict(removed.model.state_dict())
+        return assemble(Network(replace(blueprint, form=removed.form), state, removed.masks)).requires_grad_(False)
     live = live_total(sum(score.numel() for score in scores.values()), sparsity)
     masks = choose_masks(scores, live, distribution="erk", granularity="weight")
     apply_masks(parameters, masks)
@@ -74,19 +83,22 @@ def milliseconds(found: dict[str, Runtime], images: Tensor, clock: Callable[[], 
     return {name: median(measured) for name, measured in times.items()}
 
 
-def rows(names: list[str], sparsities: list[float], batches: list[int], clock: Callable[[], float]) -> Iterator[str]:
+def rows(
+    names: list[str], sparsities: list[float], batches: list[int], clock: Callable[[], float], granularity: str
+) -> Iterator[str]:
     """Rows of the table."""
     for name in names:
         blueprint = NETWORKS[name]
         for sparsity in sparsities:
-            network = pruned(blueprint, sparsity)
+            network = pruned(blueprint, sparsity, granularity)
             for batch in batches:
                 images = torch.randn(batch, blueprint.channels, blueprint.image_size, blueprint.image_size)
                 with TemporaryDirectory() as folder:
                     found = milliseconds(runtimes(network, images, Path(folder)), images, clock)
                 best = min(value for runtime, value in found.items() if runtime != "sparse")
                 cells = [f"{found[column]:.2f}" if column in found else "" for column in COLUMNS]
-                yield f"| {name} | {sparsity:.0%} | {batch} | {' | '.join(cells)} | {best / found['sparse']:.2f} |"
+                label = name if granularity == "weight" else f"{name}, {granularity}"
+                yield f"| {label} | {sparsity:.0%} | {batch} | {' | '.join(cells)} | {best / found['sparse']:.2f} |"
 
 
 COLUMNS = ("torch", "torch NHWC", "onnxruntime", "OpenVINO", "sparse")
@@ -122,13 +134,14 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: CPU time of this process")
+    parser.add_argument("--granularity", choices=("weight", "filter"), default="weight")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = next((line.split(": ")[1] for line in _cpu_lines() if line.startswith("model name")), platform.machine())
     print(f"{model}, {given.threads} thread(s), {given.clock} time, {torch.backends.cpu.get_cpu_capability()}")
     print(f"| network | sparsity | batch | {' | '.join(COLUMNS)} | gain |")
     print("|---" * (4 + len(COLUMNS)) + "|")
-    for row in rows(given.networks, given.sparsities, given.batches, CLOCKS[given.clock]):
+    for row in rows(given.networks, given.sparsities, given.batches, CLOCKS[given.clock], given.granularity):
         print(row, flush=True)
 
 

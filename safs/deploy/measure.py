@@ -1,7 +1,7 @@
 """The cost of a result in use: bytes in each format, and milliseconds on this CPU."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from safs.deploy.formats import FORMATS
 from safs.deploy.latency import logits, medians
 from safs.deploy.loading import engine_of
 from safs.deploy.loading import load as load_with_runtime
+from safs.deploy.memory import peak_bytes
 from safs.errors import MissingExtraError, SafsError
 
 BATCHES = (1, 32)
@@ -53,6 +54,10 @@ class BatchTime:
     equality: Equality
     engine: str
     """The engine of the runtime ``sparse`` for these batches, a name in ``safs.deploy.sparse.runtime.ENGINES``."""
+    dense_bytes: int | None = None
+    """Peak memory of the network and its activations by PyTorch; None where it could not be measured."""
+    sparse_bytes: int | None = None
+    """Peak memory by the runtime ``sparse``, which keeps dense weights for other batch sizes."""
 
     @property
     def gain(self) -> float:
@@ -105,6 +110,11 @@ def measure_deployment(directory: Path, formats: Sequence[str], runtime: str, im
     if runtime == "sparse":
         try:
             times = tuple(_time(directory, opened, batch, images) for batch in BATCHES)
+            memory = (peak_bytes(directory, name, BATCHES) for name in ("torch", "sparse"))
+            times = tuple(
+                replace(time, dense_bytes=dense, sparse_bytes=sparse)
+                for time, dense, sparse in zip(times, *memory, strict=True)
+            )
         except SafsError as failure:
             error = failure.message
     return Deployment(

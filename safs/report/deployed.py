@@ -100,7 +100,15 @@ def _times(section: Mapping[str, Any]) -> str:
         f"({_gain(entry)})"
         for entry in section["times"]
     ]
-    return f"sparse runtime: {'; '.join(parts)}; {section['cpu']}, {section['threads']} thread(s)"
+    line = f"sparse runtime: {'; '.join(parts)}; {section['cpu']}, {section['threads']} thread(s)"
+    return line + _memory(section["times"][-1])
+
+
+def _memory(entry: Mapping[str, Any]) -> str:
+    dense, sparse = entry.get("dense_bytes"), entry.get("sparse_bytes")
+    if dense is None or sparse is None:
+        return ""
+    return f"; memory at batch {entry['batch']} {size_text(sparse)}, dense {size_text(dense)}"
 
 
 def _engine(entry: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from safs.deploy.equality import Images
 from safs.deploy.formats import FORMATS
 from safs.deploy.loading import RUNTIMES
 from safs.deploy.measure import check_deployable, measure_deployment
+from safs.deploy.memory import peak_bytes
 from safs.errors import ExportError, MissingExtraError
 from safs.spec.deploy import Format, Runtime
 from tests.deploy.results import write_result
@@ -49,6 +50,12 @@ def test_times_are_measured_for_a_batch_of_one_and_of_32(result: Path) -> None:
     assert all(entry.equality.relative_difference < 1e-4 for entry in found.times)
     assert found.times[0].gain == found.times[0].dense_ms / found.times[0].sparse_ms
     assert found.cpu
+    # A checkpoint of 0.25 MB and the activations of 32 images; torch's own buffers and threads vary.
+    assert all(0 < (size or 0) < 300e6 for entry in found.times for size in (entry.dense_bytes, entry.sparse_bytes))
+
+
+def test_memory_that_cannot_be_measured_is_none(tmp_path: Path) -> None:
+    assert peak_bytes(tmp_path / "missing", "torch", [1, 32]) == [None, None]
 
 
 def test_a_failed_export_or_runtime_is_told_and_nothing_is_lost(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
