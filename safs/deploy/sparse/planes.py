@@ -48,15 +48,19 @@ class Geometry:
         return self.guard + _up(self.images * self.plane, TILES[0]) + self.guard + LANES
 
     @cached_property
+    def length(self) -> int:
+        """Values from the first pixel to the last."""
+        return (self.images - 1) * self.plane + (self.height - 1) * self.pitch + self.width
+
+    @cached_property
     def tile(self) -> int:
         """The tile that computes the fewest vectors; each tile costs about one more."""
-        length = self.images * self.plane
-        return min(TILES, key=lambda tile: -(-length // tile) * (tile // LANES + 1))
+        return min(TILES, key=lambda tile: -(-self.length // tile) * (tile // LANES + 1))
 
     @cached_property
     def tiles(self) -> int:
         """Number of tiles."""
-        return -(-self.images * self.plane // self.tile)
+        return -(-self.length // self.tile)
 
 
 @dataclass(frozen=True, slots=True)
