@@ -62,10 +62,12 @@ def test_an_installed_package_gives_plugins_by_its_entry_points(
     (metadata / "entry_points.txt").write_text("[safs.models]\npackaged = packaged_networks:small\n")
     before = plugins.sources_digest()
     monkeypatch.syspath_prepend(tmp_path)
+    plugins._entry_points.cache_clear()
 
     model = models.build("plugin/packaged", channels=1, classes=10, image_size=8)
 
     assert "packaged" in plugins.plugin_names()
+    plugins._entry_points.cache_clear()
     assert [tuple(weight.shape) for weight in model.parameters() if weight.dim() > 1] == [(16, 64), (10, 16)]
     assert plugins.sources_digest() != before
     sys.modules.pop("packaged_networks", None)
