@@ -51,6 +51,10 @@ class Seconds(NamedTuple):
     high: float
 
 
+REPORT_STARTS = Seconds(2.5, 1.0, 8.0)
+"""Seconds that a report takes for any network: it imports matplotlib, and the parts of torch that count operations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slots:
     """The resources that trainings run on."""
@@ -143,7 +147,8 @@ class StageCosts:
         score_s = (self._validation + self._test) * pace.validation_s + 2 * pace.start_s
         measure_s = self._validation * (pace.validation_s + pace.step.median_s) + pace.start_s
         seconds = scored * score_s * self._in_rounds(scored) + MEASURED * measure_s * self._in_rounds(MEASURED)
-        return Seconds(seconds, 0.5 * seconds, 2 * seconds)
+        fixed = REPORT_STARTS
+        return Seconds(fixed.expected + seconds, fixed.low + 0.5 * seconds, fixed.high + 2 * seconds)
 
 
 def _joined(paces: Sequence[Pace]) -> Pace:

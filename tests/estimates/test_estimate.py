@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from safs.estimates.estimate import Estimate, estimate
-from safs.estimates.stage_costs import CROWD, MEASURED, Slots
+from safs.estimates.stage_costs import CROWD, MEASURED, REPORT_STARTS, Slots
 from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing, Untimed
 from safs.events.kinds import Stage
@@ -31,7 +31,7 @@ def test_stages_cost_their_trainings_at_the_pace_of_their_kind() -> None:
             Stage.PRUNE: 0.0,
             Stage.ACTIVATIONS: 4 * (1.0 + 3 * operators),
             Stage.FINAL: 2 * (1.0 + 5 * (own + operators) / 2),
-            Stage.REPORT: 4 * (5 * 0.03 + 2.0) + MEASURED * (2 * (0.03 + 0.2) + 1.0),
+            Stage.REPORT: REPORT_STARTS.expected + 4 * (5 * 0.03 + 2.0) + MEASURED * (2 * (0.03 + 0.2) + 1.0),
         }
     )
     assert made.seconds == pytest.approx(sum(seconds or 0.0 for seconds in _seconds(made).values()))
