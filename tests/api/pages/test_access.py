@@ -25,7 +25,10 @@ REPORT = {
         for name in ("dense", "pruned", "default", "joint")
     ],
     "sparsity": {"weights": 1000, "live": 10, "layers": [{"name": "conv1.weight", "weights": 1000, "live": 10}]},
-    "sites": [{"path": "conv1", "own": "relu", "chosen": "swish", "scalars": {}}],
+    "sites": [
+        {"path": path, "own": "relu", "chosen": chosen, "scalars": {}}
+        for path, chosen in (("conv1", "swish"), ("conv2", "relu"))
+    ],
     "layers": {
         name: {
             "layers": [
@@ -69,8 +72,9 @@ def finished(submit: Callable[..., str], runner: ScriptedRunner, monkeypatch: py
     """The id of a job with trials of two stages and a report."""
     job_id = submit(name="a finished job")
     runner.start()
-    for number in range(8):
-        runner.trial("activations", number, [0.5, 0.55 + number / 100])
+    for number, operator in enumerate(("relu", "swish", "tanh", "gelu", "elu", "acon", "symlog", "softplus")):
+        config = {"conv1": operator, "conv2": "relu"}
+        runner.trial("activations", number, [0.5, 0.55 + number / 100], config=config)
         runner.trial("tune", number, [0.5, 0.65 + number / 100])
     monkeypatch.setitem(FILES, "report", (json.dumps(REPORT).encode(), "application/json"))
     runner.succeed()

@@ -48,7 +48,7 @@ def test_the_file_shows_the_page_without_the_service_and_loads_nothing(tab: Tab,
     expect(page.get_by_role("row", name="Activation search 3")).to_contain_text("63.00%")
     expect(page.get_by_role("img", name="Activation map of 4 trials")).to_be_visible()
     sizes = page.get_by_role("region", name="Sizes by format")
-    expect(sizes.get_by_role("row", name="compact")).to_contain_text("24 KiB10.0% of the checkpoint9 of 9")
+    expect(sizes.get_by_role("row", name="compact")).to_contain_text("24 KiB10.0%9 of 9")
     expect(sizes.get_by_role("row", name="onnx")).to_contain_text("<b>no</b> operator")
     expect(page.get_by_role("region", name="Milliseconds by batch")).to_contain_text("323.00 ms1.50 ms2.00 ×8 of 9")
     page.get_by_role("heading", name="Layers").scroll_into_view_if_needed()

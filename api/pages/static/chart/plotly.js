@@ -3,7 +3,8 @@ import { h } from "../core/dom.js";
 import { isDark, onTheme } from "../core/frame.js";
 import { inks } from "./canvas.js";
 
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "sendDataToCloud"] };
+// Without a pointer that hovers, the bar of buttons would always cover the legend.
+const CONFIG = { displayModeBar: matchMedia("(hover: none)").matches ? false : "hover", displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "sendDataToCloud"] };
 
 let loading = null;
 

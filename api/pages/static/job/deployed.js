@@ -5,8 +5,8 @@ import { bytes, count, percent } from "../core/format.js";
 
 /** The panel of sizes and times, for jobs whose report has them. */
 export function deployedPanel(model) {
-  const body = h("div");
-  const node = h("section", { class: "card", "aria-labelledby": "deployed", hidden: true }, h("header", {}, h("h2", { id: "deployed" }, "Size and speed"), h("span", { class: "hint" }, "the result as it leaves")), body);
+  const body = h("div", { class: "pair" });
+  const node = h("section", { class: "card wide", "aria-labelledby": "deployed", hidden: true }, h("header", {}, h("h2", { id: "deployed" }, "Size and speed"), h("span", { class: "hint" }, "the result as it leaves")), body);
   let drawn = null;
   return {
     node,
@@ -21,13 +21,13 @@ export function deployedPanel(model) {
 }
 
 function sizes(jobId, found) {
-  const share = (size) => `${percent(size / found.checkpoint_bytes)} of the checkpoint`;
+  const share = (size) => percent(size / found.checkpoint_bytes);
   const rows = [
-    [h("span", {}, "checkpoint.safetensors"), bytes(found.checkpoint_bytes), "dense tensors with zeros", ""],
+    [h("span", {}, "checkpoint.safetensors"), bytes(found.checkpoint_bytes), share(found.checkpoint_bytes), ""],
     ...found.formats.map((one) => [exported(jobId, one.format), bytes(one.size_bytes), one.error ?? share(one.size_bytes), agreement(one.equality)]),
   ];
-  if (found.bound_bytes) rows.push([h("span", { class: "muted" }, "entropy of masks and weights"), bytes(found.bound_bytes), share(found.bound_bytes), ""]);
-  return table("Sizes by format", ["Format", "Size", "", "Same predictions"], rows);
+  if (found.bound_bytes) rows.push([h("span", { class: "muted" }, "bound by entropy"), bytes(found.bound_bytes), share(found.bound_bytes), ""]);
+  return table("Sizes by format", ["Format", "Size", "Of the checkpoint", "Same predictions"], rows);
 }
 
 /** A link that makes the file at its first use; a report in a file has no service to ask. */
@@ -43,10 +43,8 @@ function agreement(equality) {
 function times(found) {
   if (!found.times.length) return [];
   const rows = found.times.map((one) => [h("span", {}, count(one.batch)), milliseconds(one.dense_ms), milliseconds(one.sparse_ms), `${(one.dense_ms / one.sparse_ms).toFixed(2)} ×`, agreement(one.equality)]);
-  return [
-    table("Milliseconds by batch", ["Batch", "PyTorch", "Sparse runtime", "Speed", "Same predictions"], rows),
-    h("p", { class: "muted" }, `Measured on ${found.cpu} with ${count(found.threads)} thread${found.threads === 1 ? "" : "s"}.`),
-  ];
+  const measured = `Measured on ${found.cpu} with ${count(found.threads)} thread${found.threads === 1 ? "" : "s"}.`;
+  return [h("div", {}, table("Milliseconds by batch", ["Batch", "PyTorch", "Sparse runtime", "Speed", "Same predictions"], rows), h("p", { class: "muted" }, measured))];
 }
 
 function milliseconds(value) {
@@ -57,6 +55,6 @@ function table(label, heads, rows) {
   return h(
     "div",
     { class: "scroll flat", tabindex: "0", role: "region", "aria-label": label },
-    h("table", { class: "grid small" }, h("thead", {}, h("tr", {}, ...heads.map((head, at) => h("th", { scope: "col", class: at ? "number" : null }, head || h("span", { class: "hidden-text" }, "Share"))))), h("tbody", {}, ...rows.map(([first, ...others]) => h("tr", {}, h("th", { scope: "row" }, first), ...others.map((one) => h("td", { class: "number" }, one)))))),
+    h("table", { class: "grid small" }, h("thead", {}, h("tr", {}, ...heads.map((head, at) => h("th", { scope: "col", class: at ? "number" : null }, head)))), h("tbody", {}, ...rows.map(([first, ...others]) => h("tr", {}, h("th", { scope: "row" }, first), ...others.map((one) => h("td", { class: "number" }, one)))))),
   );
 }

@@ -75,7 +75,7 @@ function draw() {
 function head([name, kind, orders]) {
   if (!orders) return h("th", { scope: "col", class: kind }, name);
   const mark = h("span", { "aria-hidden": "true" });
-  const cell = h("th", { scope: "col", class: kind }, h("button", { type: "button", class: "sort", onclick: () => filters.sortBy(orders) }, name, mark));
+  const cell = h("th", { scope: "col", class: kind }, h("button", { type: "button", class: "sort", title: `Sort all jobs by ${name.toLowerCase()}`, onclick: () => filters.sortBy(orders) }, name, mark));
   heads.push({ cell, mark, orders });
   return cell;
 }
