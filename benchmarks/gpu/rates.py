@@ -24,7 +24,7 @@ def rates(network: str, size: Size, device: str) -> dict[str, Callable[[], float
         "bfloat16": lambda: _alone(bfloat16, size, device),
         "channels-last": lambda: _channels_last(context, size, device),
         "channels-last and bfloat16": lambda: _channels_last(bfloat16, size, device),
-        "stack of 1": lambda: _stacked(context, size, device, recorded=False),
+        "stack of 2": lambda: _stacked(context, size, device, recorded=False),
         "stack of 1, recorded": lambda: _stacked(context, size, device, recorded=True),
         "forward and backward of one batch": lambda: _resident(context, size, device),
     }
@@ -52,7 +52,7 @@ def _channels_last(context: Context, size: Size, device: str) -> float:
 def _stacked(context: Context, size: Size, device: str, *, recorded: bool) -> float:
     if recorded and device != "cuda":
         raise RuntimeError("steps are recorded on a GPU only")
-    # A recorder makes a stack of a single training, too.
+    # Without a recorder a single training is no stack.
     count = 1 if recorded else 2
     run = StackedRun(
         context, trials(context.blueprint, count, 3), device, recorder=CudaRecorder() if recorded else None

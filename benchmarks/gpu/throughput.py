@@ -10,7 +10,6 @@ import torch
 from benchmarks.gpu.problems import NETWORKS, Size, problem, trials, wait
 from safs.execution.stacked import StackedRun
 from safs.execution.training import TrainingRun
-from workers.on_ray.capacity import pack
 from workers.on_ray.gpu_probe import CudaMeter, Meter, Probe, measure
 
 IMAGES = 60_000
@@ -71,6 +70,8 @@ def probed(network: str, size: Size, device: str, meter: Meter, sizes: tuple[int
 
 def describe(probe: Probe, size: Size, cores: int) -> dict[str, object]:
     """The result of the probe, and the trials an hour that follow from it."""
+    from workers.on_ray.capacity import pack  # imports ray, which a machine with a GPU may lack
+
     processes = round(1 / pack(probe, cores=cores))
     stack = probe.best_stack(processes)
     alone = _trials_per_hour(1, size, probe.epoch_s)
