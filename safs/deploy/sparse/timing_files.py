@@ -21,7 +21,7 @@ _SOURCES = Path(__file__).parent
 
 def folder() -> Path:
     """The folder of the timings."""
-    if (given := os.environ.get("SAFS_TIMINGS")) is not None:
+    if given := os.environ.get("SAFS_TIMINGS"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "safs" / "timings"
 
