@@ -69,7 +69,8 @@ def test_another_network_another_shape_and_other_threads_are_measured_by_themsel
     assert len(list(timings_folder.glob("*.json"))) == 3
 
 
-def test_a_kernel_that_became_wrong_is_found_though_the_file_chose_it(result: Path, timings_folder: Path) -> None:
+def test_a_kernel_that_became_wrong_is_found_though_the_file_chose_it(tmp_path: Path, timings_folder: Path) -> None:
+    result = write_result(tmp_path)  # at a high sparsity, the outputs may not depend on the convolutions
     network = _load(result)
     network(images(LENET))
     (file,) = timings_folder.glob("*.json")
