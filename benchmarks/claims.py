@@ -51,7 +51,7 @@ class Claim:
     architecture: str
     sparsity: float
     arms: Mapping[str, Mapping[str, Any]]
-    """Name -> section ``prune``, without epochs and recipe."""
+    """Name -> section ``prune``, without epochs and recipe; with ``tuning``, another number of epochs after pruning."""
 
 
 _STATIC = {"method": "set", "options": {"drop": 0.0}}
@@ -70,6 +70,7 @@ CLAIMS = {
         0.99,
         {
             "one-shot": {"distribution": "global"},
+            "one-shot, equal fine-tuning": {"distribution": "global", "tuning": TUNING},
             "greg1": {"method": "greg1", "distribution": "global"},
             "greg2": {"method": "greg2", "distribution": "global"},
             "cubic": {"schedule": "cubic", "distribution": "global"},
@@ -148,13 +149,15 @@ def _measure(name: str, seed: int, results: Path) -> None:
 def _arm(
     claim: Claim, section: Mapping[str, Any], recipe: Recipe, dense: Context, splits: Splits, seed: int
 ) -> dict[str, float]:
+    section = dict(section)
+    wanted = section.pop("tuning", None)
     spec = PruneSpec.model_validate(section)
     if spec.schedule != "one_shot":
         epochs = PRUNING + DENSE if PRUNERS[spec.method].from_scratch else PRUNING
         spec = PruneSpec.model_validate({**section, "epochs": epochs, "recipe": recipe.model_dump()})
     pruned = _network(_do(Pruning(spec, claim.sparsity, recipe, seed), dense))
     tuning = TUNING + (PRUNING if spec.schedule == "one_shot" else 0)
-    tuned = _do(Training({}, recipe, tuning, seed), after_pruning(dense, pruned))
+    tuned = _do(Training({}, recipe, wanted or tuning, seed), after_pruning(dense, pruned))
     network = _network(tuned)
     return {
         "validation": tuned.outcome.metrics["accuracy"],
