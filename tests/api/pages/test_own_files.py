@@ -12,6 +12,9 @@ from tests.api.pages.test_new_job import open_form
 from tests.api.uploads.data_sets import blobs, folders, npz, zipped
 from tests.models.declared.networks import Own
 
+CHECK_MS = 120_000
+"""Milliseconds in which a network is checked, in a process that imports PyTorch, on a busy machine."""
+
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,15 +34,15 @@ def test_a_captured_network_shows_its_layers_and_sites_before_it_is_queued(
     open_form(page, url)
     choose(page, "or your own network (file)", network)
 
-    expect(page.get_by_text("own.safetensors:")).to_be_visible()
+    expect(page.get_by_text("own.safetensors:")).to_be_visible(timeout=CHECK_MS)
     expect(page.locator("#field-model-architecture")).to_have_value("")
     layers = page.get_by_role("region", name="Layers, whose weights are pruned")
-    expect(layers.locator("tbody tr")).to_have_count(3)
+    expect(layers.locator("tbody tr")).to_have_count(3, timeout=CHECK_MS)
     expect(layers).to_contain_text("4 × 1 × 3 × 3")
     sites = page.get_by_role("region", name="Sites, in the order of their calls")
     assert sites.locator("tbody th").all_inner_texts() == ["relu", "act"]
     page.get_by_role("button", name="Start job").click()
-    expect(page.locator(".badge").first).to_have_text("○queued")
+    expect(page.locator(".badge").first).to_have_text("○queued", timeout=CHECK_MS)
 
     (job,) = http.get("/v1/jobs").json()["items"]
     assert job["spec"]["model"]["network"].startswith("upload_")
