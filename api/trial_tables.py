@@ -8,6 +8,7 @@ from typing import Any
 
 from safs.events.kinds import Stage
 from store.records import Json, TrialState
+from store.trial_columns import NAMES
 
 OPERATOR_OF = "operator:"
 """Prefix of a site in the config of a trial that searches operators and hyperparameters together."""
@@ -15,18 +16,9 @@ OPERATOR_OF = "operator:"
 Columns = Mapping[str, Sequence[Any]]
 """The columns of ``store.trial_columns.read``."""
 
-_PLAIN = (
-    "number",
-    "epochs",
-    "seed",
-    "horizon",
-    "continues",
-    "loss",
-    "accuracy",
-    "cross_entropy",
-    "best_epoch",
-    "seconds",
-)
+_CODED = frozenset({"stage", "state", "config", "error", "left", "recalled", "started_at", "finished_at"})
+_PLAIN = tuple(name for name in NAMES if name not in _CODED)
+"""The columns that are passed on as they are."""
 _TABLE = ("stage", "number", "state", *_PLAIN[1:], "error", "left", "recalled", "started_at", "finished_at")
 """The columns of the CSV, without those of the configs."""
 
