@@ -14,7 +14,7 @@ def test_runners_are_listed_with_their_jobs_and_resources(
     job_id = submit()
     resources = {"cores": {"total": 2.0, "free": 1.5}, "gpus": {"total": 1.0, "free": 0.75}}
     with runner.database.begin() as tx:
-        for name in ("scripted", "host:2"):
+        for name in ("scripted", "spare:2"):
             runners.announce(tx, name, version="1.0", cluster="10.0.0.1:6379", resources=resources, expires_s=60)
     runner.start()
     runner.enter("dense")
@@ -22,7 +22,7 @@ def test_runners_are_listed_with_their_jobs_and_resources(
     busy, idle = http.get("/v1/runners").json()
 
     assert (busy["name"], busy["state"], busy["job_id"], busy["stage"]) == ("scripted", "busy", job_id, "dense")
-    assert (idle["name"], idle["state"], idle["job_id"], idle["stage"]) == ("host:2", "idle", None, None)
+    assert (idle["name"], idle["state"], idle["job_id"], idle["stage"]) == ("spare:2", "idle", None, None)
     assert (idle["resources"], idle["cluster"], idle["version"]) == (resources, "10.0.0.1:6379", "1.0")
     assert 0 <= idle["seen_s"] < 60
 
