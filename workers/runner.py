@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
+from typing import Self
 
 from safs.data import uploaded
 from safs.errors import Cancelled
@@ -45,7 +46,7 @@ LONGEST_BACKOFF_S = 30.0
 
 
 class Runner:
-    """Runs one job at a time.
+    """Runs one job at a time, and keeps its workers for the next one until it is closed.
 
     Args:
         stopping: set to stop the runner; its job returns to the queue.
@@ -67,6 +68,16 @@ class Runner:
         self._artifacts = artifact_store(settings)
         self._janitor = Janitor(database, self._artifacts, settings)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers that are kept for a next job."""
+        self._ray.close()
+
     def run_forever(self) -> None:
         """Claim and run jobs until ``stopping`` is set.
 
@@ -74,10 +85,8 @@ class Runner:
         It waits, twice as long after each failure in a row and up to ``LONGEST_BACKOFF_S``, and tries again. The lease
         of a job that could not be ended expires, and the next attempt ends it.
         """
-        try:
+        with self:
             self._run_until_stopped()
-        finally:
-            self._ray.close()
 
     def _run_until_stopped(self) -> None:
         failures = 0

@@ -1,12 +1,14 @@
 """A runner with a real database, a real Ray, and artifacts on disk."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+import ray
 
 from safs.checkpoint import verify
 from safs.result_folder import RESULT_FILES
@@ -17,6 +19,7 @@ from store.artifacts.stored_files import ArtifactStore
 from store.records import Job, JobState
 from store.session import Database
 from tests.pipeline.jobs import TINY
+from tests.waiting import wait_until
 from workers.runner import Runner
 from workers.settings import WorkerSettings
 
@@ -24,12 +27,25 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 ALONE: dict[str, Any] = {"resources": {"trials_in_parallel": 1}}
 """One process for the trainings, since each takes seconds to start."""
+RunOne = Callable[[WorkerSettings, Database, Event], bool]
 ENDLESS = TINY | ALONE | {"train": {"epochs": 10_000}}
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> WorkerSettings:
     return WorkerSettings(home=tmp_path, cpus=2, heartbeat_s=0.1, lease_s=3600, poll_s=0.05)
+
+
+@pytest.fixture
+def run_one() -> Iterator[RunOne]:
+    """Function (settings, database, stopping) that runs the next job; all cores are free after the test."""
+    with ExitStack() as runners:
+
+        def run(settings: WorkerSettings, database: Database, stopping: Event) -> bool:
+            return runners.enter_context(Runner(settings, database, stopping)).run_one()
+
+        yield run
+    wait_until(lambda: ray.available_resources().get("CPU") == 2)
 
 
 def _submit(database: Database, spec: dict[str, Any]) -> str:
@@ -44,11 +60,11 @@ def _job(database: Database, job_id: str) -> Job:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # tests/cli/commands/test_up.py: SQLite
 def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
-    database: Database, settings: WorkerSettings, tmp_path: Path
+    database: Database, settings: WorkerSettings, run_one: RunOne, tmp_path: Path
 ) -> None:
     job_id = _submit(database, TINY)
 
-    worked = Runner(settings, database, Event()).run_one()
+    worked = run_one(settings, database, Event())
 
     job = _job(database, job_id)
     assert worked
@@ -77,12 +93,12 @@ def test_a_job_runs_to_its_end_and_its_stored_files_pass_verification(
 
 @pytest.mark.exhaustive
 def test_each_point_of_a_front_is_stored_and_passes_verification(
-    database: Database, settings: WorkerSettings, tmp_path: Path
+    database: Database, settings: WorkerSettings, run_one: RunOne, tmp_path: Path
 ) -> None:
     changes = {"sparsity": [0.8, 0.95], "final": {"epochs": 1, "candidates": ["default", "activations"]}}
     job_id = _submit(database, JobSpec.model_validate(TINY | ALONE | changes).model_dump(mode="json"))
 
-    Runner(settings, database, Event()).run_one()
+    run_one(settings, database, Event())
 
     assert _job(database, job_id).state == JobState.SUCCEEDED
     with database.read() as tx:
@@ -98,7 +114,9 @@ def test_each_point_of_a_front_is_stored_and_passes_verification(
         assert verify(folder).target == sparsity
 
 
-def _run_until(database: Database, settings: WorkerSettings, job_id: str, then: Callable[[Event], None]) -> None:
+def _run_until(
+    database: Database, settings: WorkerSettings, run_one: RunOne, job_id: str, then: Callable[[Event], None]
+) -> None:
     """Run the job; call ``then`` with the stop event once the start of its first training is in the database."""
     stopping, ended = Event(), Event()
 
@@ -112,14 +130,14 @@ def _run_until(database: Database, settings: WorkerSettings, job_id: str, then: 
     watcher = Thread(target=watch)
     watcher.start()
     try:
-        Runner(settings, database, stopping).run_one()
+        run_one(settings, database, stopping)
     finally:
         ended.set()
         watcher.join()
 
 
 def test_a_job_that_is_cancelled_during_a_training_ends_as_cancelled(
-    sqlite_database: Database, settings: WorkerSettings
+    sqlite_database: Database, settings: WorkerSettings, run_one: RunOne
 ) -> None:
     job_id = _submit(sqlite_database, ENDLESS)
 
@@ -127,18 +145,18 @@ def test_a_job_that_is_cancelled_during_a_training_ends_as_cancelled(
         with sqlite_database.begin() as tx:
             queue.request_cancel(tx, job_id)
 
-    _run_until(sqlite_database, settings, job_id, cancel)
+    _run_until(sqlite_database, settings, run_one, job_id, cancel)
 
     assert _job(sqlite_database, job_id).state is JobState.CANCELLED
 
 
 @pytest.mark.exhaustive  # tests/chaos/test_leases.py stops a runner that trains in its own process.
 def test_a_stopped_runner_returns_its_job_to_the_queue_and_the_attempt_does_not_count(
-    sqlite_database: Database, settings: WorkerSettings
+    sqlite_database: Database, settings: WorkerSettings, run_one: RunOne
 ) -> None:
     job_id = _submit(sqlite_database, ENDLESS)
 
-    _run_until(sqlite_database, settings, job_id, lambda stopping: stopping.set())
+    _run_until(sqlite_database, settings, run_one, job_id, lambda stopping: stopping.set())
 
     job = _job(sqlite_database, job_id)
     assert (job.state, job.attempt) == (JobState.QUEUED, 0)
