@@ -37,7 +37,8 @@ types: setup
 imports: setup
 	$(BIN)/lint-imports
 
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# The tests start many processes, which would compile the sources anew each time if this variable forbade to keep them.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 browser: ## Install Chromium for the tests of the pages, where that is possible without a question
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \

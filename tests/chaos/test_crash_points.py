@@ -127,6 +127,9 @@ def test_a_runner_that_dies_while_it_hands_its_job_back_has_not_handed_it_back(
     assert check(sqlite_home, job_id, left, undisturbed).attempt == 2
 
 
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"], indirect=True
+)
 @pytest.mark.parametrize("point", ["submit.before_commit", "submit.after_commit"])
 def test_a_submission_in_which_the_api_dies_is_stored_whole_or_not_at_all_and_can_be_sent_again(
     point: str, home: Home, undisturbed: Ended
@@ -149,7 +152,16 @@ def test_a_submission_in_which_the_api_dies_is_stored_whole_or_not_at_all_and_ca
     check(home, answer.json()["id"], {}, undisturbed)
 
 
-@pytest.mark.parametrize("point", ["upload.before_commit", "upload.after_commit", "checkpoint.before_rename"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "upload.before_commit",
+        *(
+            pytest.param(name, marks=pytest.mark.exhaustive)
+            for name in ("upload.after_commit", "checkpoint.before_rename")
+        ),
+    ],
+)
 def test_an_upload_in_which_the_api_dies_is_stored_whole_or_not_at_all(point: str, sqlite_home: Home) -> None:
     content = save({"w": torch.arange(1000.0)})
     sent: dict[str, Any] = {"content": content, "headers": {"Content-Type": "application/octet-stream"}}

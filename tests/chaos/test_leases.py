@@ -16,6 +16,9 @@ SHORT = {"lease_s": 2.0, "heartbeat_s": 0.5}
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"], indirect=True
+)
 def test_a_runner_that_is_stopped_past_its_lease_and_continued_writes_nothing_more(home: Home) -> None:
     job_id = home.submit()
     first = home.runner(holds=(3,), **SHORT)
@@ -59,6 +62,9 @@ def test_a_runner_that_is_killed_is_noticed_and_its_job_taken_over_by_the_defaul
     second.kill()
 
 
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("sqlite", marks=pytest.mark.exhaustive), "postgresql"], indirect=True
+)
 def test_two_runners_run_each_of_three_jobs_once(home: Home) -> None:
     ids = [home.submit(seed=seed) for seed in range(3)]
 

@@ -103,7 +103,8 @@ def submitted(client: Client, request: pytest.FixtureRequest) -> dict[str, tuple
 
 
 @pytest.mark.parametrize(
-    "name", ["written here", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("timm", "transformers"))]
+    "name",
+    [pytest.param(name, marks=pytest.mark.exhaustive) for name in NETWORKS],  # test_readme.py has one, too
 )
 def test_a_network_comes_back_with_the_outputs_of_its_own_class(
     submitted: dict[str, tuple[nn.Module, RemoteJob]], name: str, tmp_path: Path

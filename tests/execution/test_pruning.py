@@ -88,7 +88,13 @@ class Case:
 
 
 CASES = [
-    *(Case(architecture, method) for architecture in SMALL for method in PRUNERS),
+    *(Case(architecture, method) for architecture in ("mlp", "narrow_resnet18") for method in PRUNERS),
+    Case("lenet5", "magnitude"),
+    *(
+        pytest.param(Case("lenet5", method), marks=pytest.mark.exhaustive)
+        for method in PRUNERS
+        if method != "magnitude"
+    ),
     *(Case(architecture, method, "filter") for architecture in SMALL for method in ("magnitude", "greg1")),
     *(Case("lenet5", "magnitude", granularity) for granularity in ("input_channel", "column", "row")),
     *(Case(architecture, "magnitude", "2:4", 0.5) for architecture in SMALL),

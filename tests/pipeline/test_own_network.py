@@ -57,7 +57,7 @@ def run(file: Path, folder: Path, cache: Any = None, **sections: Any) -> tuple[R
     [
         {},
         {"granularity": "filter"},
-        {"method": "set", "epochs": 1},
+        pytest.param({"method": "set", "epochs": 1}, marks=pytest.mark.exhaustive),
         pytest.param({"method": "rigl", "epochs": 1}, marks=pytest.mark.exhaustive),
         pytest.param({"method": "east", "epochs": 1}, marks=pytest.mark.exhaustive),
         pytest.param({"method": "greg1", "epochs": 1}, marks=pytest.mark.exhaustive),

@@ -30,7 +30,11 @@ SPACES = {
 }
 SLOW = {"smac", "gp", "hyperband"}
 """Strategies that take a tenth of a second or more to propose a candidate."""
-CASES = [(name, stage) for name, entry in STRATEGIES.items() for stage in entry.stages]
+CASES = [
+    pytest.param(name, stage, marks=pytest.mark.exhaustive if name == "gp" and stage != "tune" else ())
+    for name, entry in STRATEGIES.items()
+    for stage in entry.stages
+]
 each_case = pytest.mark.parametrize(("name", "stage"), CASES)
 
 

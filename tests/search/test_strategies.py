@@ -30,7 +30,11 @@ SPACES = {
     "tune": fine_tuning_space(TrainSpec(), seed=5),
     "joint": _joined(),
 }
-CASES = [(name, stage) for name, entry in STRATEGIES.items() for stage in entry.stages]
+CASES = [
+    pytest.param(name, stage, marks=pytest.mark.exhaustive if name == "gp" and stage != "tune" else ())
+    for name, entry in STRATEGIES.items()
+    for stage in entry.stages
+]
 each_case = pytest.mark.parametrize(("name", "stage"), CASES)
 
 
