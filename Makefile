@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup ## Prune LeNet-5 to 99% on real digits, search, tune, and show what was gained (about 4 minutes)
 	@$(BIN)/safs demo --output demo-output
 
-test: setup lint types imports unit ## Lint, types, import rules and tests (about 10 minutes after the set-up)
+test: setup lint types imports unit ## Lint, types, import rules and tests (about 7 minutes after the set-up)
 
 test-all: setup lint types imports unit-all ## All that test does, and every entry of every registry (see docs/development.md)
 

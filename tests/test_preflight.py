@@ -315,13 +315,6 @@ def test_a_network_that_cannot_be_traced_is_refused_with_the_line(monkeypatch: p
     assert re.search(r"test_preflight\.py:\d+: ", error.message)
 
 
-def test_a_network_that_torch_fx_alone_cannot_trace_is_captured() -> None:
-    found = checked({"model": {"architecture": "timm/nest_tiny"}})
-
-    assert found.blueprint.declared is not None
-    assert found.sites
-
-
 def test_starts_that_cannot_reach_the_sparsity_are_left_out() -> None:
     search = {"starts": 3, "schedules": ["cubic"], "distributions": ["global", "uniform"]}
 

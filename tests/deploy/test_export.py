@@ -31,7 +31,9 @@ def images(count: int = 5) -> Tensor:
     return torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "format", [pytest.param(name, marks=pytest.mark.exhaustive if name == "pt2" else ()) for name in FORMATS]
+)
 def test_an_export_has_the_files_of_its_format_and_equal_outputs(result: Path, tmp_path: Path, format: str) -> None:
     written = export(result, format, tmp_path / "out")
 

@@ -42,6 +42,7 @@ def test_the_size_is_between_the_bound_and_the_checkpoint(result: Path) -> None:
     assert (found.times, found.cpu, found.error) == ((), None, None)
 
 
+@pytest.mark.exhaustive  # It times networks for seconds.
 def test_times_are_measured_for_a_batch_of_one_and_of_32(result: Path) -> None:
     found = measure_deployment(result, [], "sparse", IMAGES)
 

@@ -15,6 +15,7 @@ PATIENCE_S = 500.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(PATIENCE_S + 100)]
 
 
+@pytest.mark.exhaustive  # test_readme.py runs such lines, too.
 def test_the_quickstart_runs_as_it_stands(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/quickstart.md").read_text(), re.MULTILINE | re.DOTALL)
     monkeypatch.setenv("SAFS_URL", address)

@@ -90,6 +90,7 @@ def test_the_result_gives_the_outputs_of_the_users_class_with_the_trained_weight
     assert torch.allclose(network(IMAGES), own(IMAGES), atol=1e-6)
 
 
+@pytest.mark.exhaustive  # tests/pipeline/test_reuse.py has the stages.
 def test_a_second_job_on_the_same_network_reuses_the_pruned_one(file: Path, tmp_path: Path) -> None:
     cache = FolderCache(tmp_path / "cache")
     _, first = run(file, tmp_path / "first", cache, prune={"method": "set", "epochs": 1})

@@ -197,7 +197,7 @@ class _Attempt(NoCache):
         return [Trial(event.candidate, event.outcome) for event in done]
 
 
-@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_a_second_attempt_repeats_no_trial_and_ends_with_the_same_bytes(tmp_path: Path, slots: int) -> None:
     for name in ("whole", "second"):
         (tmp_path / name).mkdir()

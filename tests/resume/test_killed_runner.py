@@ -153,6 +153,7 @@ def test_a_search_whose_runner_is_killed_resumes_as_if_nothing_had_happened(
     assert not [event for event in told if "resumed exactly" in event.data.get("message", "")]
 
 
+@pytest.mark.exhaustive  # The search resumes as that of a named network does.
 def test_a_job_on_an_own_network_resumes_on_the_same_graph(
     one: Attempts, tmp_path: Path, migrated_sqlite_file: Path
 ) -> None:

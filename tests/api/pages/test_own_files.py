@@ -82,6 +82,7 @@ def test_a_file_that_is_refused_says_why_at_its_field(tab: Tab, url: str, tmp_pa
     expect(page.locator("#field-data-dataset")).to_have_value("digits")
 
 
+@pytest.mark.exhaustive  # tests/api/uploads/test_parts.py has the parts.
 def test_a_large_file_is_sent_in_parts_that_continue_after_a_broken_connection(
     tab: Tab, url: str, http: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,7 @@ def test_a_job_takes_an_uploaded_network(http: httpx.Client, uploaded: dict[str,
             "unsupported_operation",
             "aten.adaptive_avg_pool2d.default",
         ),
-        (lambda network: captured(Large(), 64), "network_too_large", "GFLOP"),
+        pytest.param(lambda network: captured(Large(), 64), "network_too_large", "GFLOP", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_network_that_is_refused_leaves_nothing(
@@ -118,6 +118,7 @@ def test_what_does_not_go_with_the_network_is_refused(
     assert (refused["status"], refused["code"], refused["errors"][0]["field"]) == (422, code, field)
 
 
+@pytest.mark.exhaustive  # The next test refuses other mismatches.
 def test_another_number_of_classes_is_a_mismatch(http: httpx.Client) -> None:
     other = upload(http, captured(Own(classes=7), 8))
 

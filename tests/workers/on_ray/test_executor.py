@@ -172,6 +172,7 @@ def _context() -> Context:
     return Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, 256))
 
 
+@pytest.mark.exhaustive  # tests/execution has stacks in one process.
 def test_a_search_in_stacks_finds_the_trials_of_a_search_without(executor: RayExecutor) -> None:
     operators = ("tanh", "swish", "relu", "elu", "gelu")
     proposed = [Candidate(number, {"relu1": name}, 1, seed=0) for number, name in enumerate(operators)]
