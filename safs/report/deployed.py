@@ -29,7 +29,7 @@ def draw_sizes(axes: "Axes", section: Mapping[str, Any]) -> None:
     written = [(entry["format"], entry["size_bytes"]) for entry in section["formats"] if entry["size_bytes"]]
     bars = [("checkpoint", section["checkpoint_bytes"], GREY)]
     bars += [(name, size, GREEN) for name, size in written]
-    bars += [("entropy bound", section["bound_bytes"], BLUE)]
+    bars += [("entropy\nbound", section["bound_bytes"], BLUE)]
     for place, (_, size, colour) in enumerate(bars):
         axes.barh(place, size / 1000, height=0.6, color=colour)
         axes.text(1.02 * size / 1000, place, size_text(size), va="center", fontsize=9, color=DARK)
@@ -42,7 +42,7 @@ def draw_sizes(axes: "Axes", section: Mapping[str, Any]) -> None:
 def draw_times(axes: "Axes", section: Mapping[str, Any]) -> None:
     """Draw the milliseconds of a batch, by PyTorch and by the sparse runtime."""
     if not section["times"]:
-        say(axes, section["error"] or "not part of this job")
+        say(axes, section["error"] or "not timed; deploy.runtime: sparse times it")
         return
     labels = []
     for place, entry in enumerate(section["times"]):
