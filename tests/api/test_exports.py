@@ -1,5 +1,6 @@
 """Exports over HTTP: made once, served like the other files, and problems that say what is wrong."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -117,6 +118,18 @@ def test_an_export_that_fails_is_a_problem_and_can_be_requested_again(
     assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert str(error) in refused.json()["detail"]
     assert http.get(f"{job}/exports/onnx").status_code == 200
+
+
+def test_a_request_that_missed_the_end_of_an_export_gets_its_file(
+    http: TestClient, job: str, exporter: FakeExporter, app: Any
+) -> None:
+    exports: Exports = app.state.services.exports
+    http.get(f"{job}/exports/onnx")
+
+    again = asyncio.run(exports.make(job.rpartition("/")[2], "onnx", None))
+
+    assert again.name == "export-onnx"
+    assert exporter.calls == 1
 
 
 def test_an_export_that_takes_long_is_busy_and_ready_later(
