@@ -1,6 +1,7 @@
 """A service for the commands: the real API in its own process, and a stand-in for the runner."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,15 @@ from tests.waiting import wait_until
 
 REPORT = Path(__file__).parent.parent / "report" / "report.json"
 RESULT = {"checkpoint": b"weights", "config": b"{}", "report": REPORT.read_bytes(), "picture": b"\x89PNG"}
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_left() -> Iterator[None]:
+    """Remove the log handlers of a command that ran in this process: they write to its output, which is closed."""
+    yield
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture
