@@ -3,7 +3,7 @@
     python -m benchmarks.thread_waits --busy 4
 
 Prints milliseconds a step (median of ``--repeats`` alternating child processes) beside ``--busy`` processes that want
-the cores, too. OpenMP reads ``OMP_WAIT_POLICY`` when a process starts.
+the cores, too. OpenMP reads its variables when a process starts.
 """
 
 import argparse
@@ -37,7 +37,12 @@ for _ in range(steps):
     step()
 print((time.perf_counter() - started) / steps)
 """
-WAYS = {"1 thread": (1, None), "2 threads, busy": (2, None), "2 threads, asleep": (2, "PASSIVE")}
+WAYS: dict[str, tuple[int, dict[str, str]]] = {
+    "1 thread": (1, {}),
+    "2 threads, busy": (2, {}),
+    "2 threads, busy for 1000 spins": (2, {"GOMP_SPINCOUNT": "1000"}),
+    "2 threads, asleep": (2, {"OMP_WAIT_POLICY": "PASSIVE"}),
+}
 SIZES = {"lenet5": 28, "resnet18": 32}
 
 
@@ -59,12 +64,10 @@ def _busy(count: int) -> Iterator[None]:
 
 
 def _seconds(way: str, network: str, steps: int) -> float:
-    threads, policy = WAYS[way]
+    threads, given = WAYS[way]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
-    if policy is not None:
-        environment["OMP_WAIT_POLICY"] = policy
     command = [sys.executable, "-c", STEP, str(threads), network, str(SIZES[network]), str(steps)]
-    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    return float(subprocess.run(command, env=environment | given, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:
@@ -78,7 +81,7 @@ def main() -> None:
         for network in given.networks:
             runs = [{way: _seconds(way, network, given.steps) for way in WAYS} for _ in range(given.repeats)]
             for way in WAYS:
-                print(f"{network:10} {way:18} {1e3 * median(run[way] for run in runs):8.1f} ms a step")
+                print(f"{network:10} {way:31} {1e3 * median(run[way] for run in runs):8.1f} ms a step")
 
 
 if __name__ == "__main__":

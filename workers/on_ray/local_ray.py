@@ -19,7 +19,7 @@ from safs.errors import SafsError
 
 TOKEN, TOKEN_FILE, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 NICENESS = "RAY_worker_niceness"
-WAITING = "OMP_WAIT_POLICY"
+SPINS = "GOMP_SPINCOUNT"
 LONGEST_SOCKET_BYTES = 107
 """Longest path of a Unix socket, in bytes."""
 
@@ -45,8 +45,8 @@ def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
     _require_token()
     os.environ.setdefault(NICENESS, str(niceness))  # Ray's node manager reads it when it starts; its default is 15.
     # By default a thread keeps its core busy while it waits for another one, which then gets no core where other
-    # programs want them, too (decision 050).
-    os.environ.setdefault(WAITING, "PASSIVE")
+    # programs want them, too. It waits so for some microseconds now, then it sleeps (decision 050).
+    os.environ.setdefault(SPINS, "1000")
     with _loopback_only():
         ray.init(
             "local",  # Any other address may join a Ray that another user has started on this machine.
