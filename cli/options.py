@@ -33,3 +33,10 @@ OutputFolder = Annotated[
         "--output", "-o", help="Folder for the result; created if missing.", file_okay=False, callback=expanded
     ),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="Cost in place of a sparsity: flops=0.3, latency=0.5 (fractions of the dense network's) or bytes=N.",
+        metavar="COST=VALUE",
+    ),
+]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.options import AsJson, OutputFolder, expanded
+from cli.options import AsJson, OutputFolder, Target, expanded
 
 
 def run(
@@ -28,13 +28,7 @@ def run(
         Path | None,
         typer.Option(help="Dense weights to start from: safetensors, .pt, .pth or .ckpt.", callback=expanded),
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="Cost in place of a sparsity: flops=0.3, latency=0.5 (fractions of the dense network's) or bytes=N.",
-            metavar="COST=VALUE",
-        ),
-    ] = None,
+    target: Target = None,
     preset: Annotated[str | None, typer.Option(help="Budget: quick, balanced (the default) or paper.")] = None,
     in_flight: Annotated[
         int | None,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import DEFAULT_URL, AsJson, Url, expanded
+from cli.options import DEFAULT_URL, AsJson, Target, Url, expanded
 
 
 def submit(
@@ -23,13 +23,7 @@ def submit(
         list[float] | None,
         typer.Option(help="Fraction of the weights to remove, such as 0.99; repeat it for several sparsities."),
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            help="Cost in place of a sparsity: flops=0.3, latency=0.5 (fractions of the dense network's) or bytes=N.",
-            metavar="COST=VALUE",
-        ),
-    ] = None,
+    target: Target = None,
     method: Annotated[
         str | None,
         typer.Option(help="Pruning method, such as magnitude, greg1, rigl; `safs catalog methods` lists all."),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -53,10 +54,9 @@ def trainings(**settings: object) -> list[Training]:
         Recipe(optimizer=name, learning_rate=3e-3, schedule="cosine") for name in ("sgd", "adam", "sgd", "nadam")
     ]
     operators = ["tanh", "swish", "acon", "symlog"]
-    given = {"epochs": 2, "seed": 0, "learnable": True} | settings
+    given: dict[str, Any] = {"epochs": 2, "seed": 0, "learnable": True} | settings
     return [
-        Training(dict.fromkeys(SITES, name), recipe, **given)  # type: ignore[arg-type]
-        for name, recipe in zip(operators, recipes, strict=True)
+        Training(dict.fromkeys(SITES, name), recipe, **given) for name, recipe in zip(operators, recipes, strict=True)
     ]
 
 

@@ -95,7 +95,8 @@ class _Indices(Interpreter):
             assert isinstance(table, nn.Embedding)
             yield from self._known_index(node.args[0], table.num_embeddings, 0)
             return
-        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+        operation: Any = node.target
+        names = [argument.name for argument in operation._schema.arguments]
         given: dict[str, Any] = {**dict(zip(names, args, strict=False)), **kwargs}
         nodes: dict[str, Any] = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
         if node.target is _aten.index.Tensor:
