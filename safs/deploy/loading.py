@@ -53,9 +53,11 @@ def load(directory: str | Path, *, runtime: str = "torch") -> nn.Module:
 
 def engine_of(network: nn.Module) -> str:
     """The engine that ran the last new batch shape in a network that ``load`` returned for the runtime ``sparse``."""
+    from safs.deploy.sparse.runtime import SparseNetwork  # needs the extra [sparse]
+
     inner = network.network if isinstance(network, WithSelectedInputs) else network
-    engine: str = list(inner.timings.values())[-1].engine  # type: ignore[operator]  # a SparseNetwork
-    return engine
+    assert isinstance(inner, SparseNetwork)
+    return list(inner.timings.values())[-1].engine
 
 
 def sparse_network(model: nn.Module, *, alone: bool = False) -> "SparseNetwork":
