@@ -33,6 +33,12 @@ OutputFolder = Annotated[
         "--output", "-o", help="Folder for the result; created if missing.", file_okay=False, callback=expanded
     ),
 ]
+PointSparsity = Annotated[
+    float | None,
+    typer.Option(
+        "--sparsity", help="Point of the result's front, by its sparsity. By default the recommended one.", min=0, max=1
+    ),
+]
 Target = Annotated[
     str | None,
     typer.Option(

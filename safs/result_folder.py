@@ -3,6 +3,7 @@
 Imports no torch, so the API, the command and the client can read it.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from types import MappingProxyType
 
-from safs.errors import OutputError
+from safs.errors import CheckpointError, OutputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ RESULT_FILES: Mapping[str, ResultFile] = MappingProxyType(
 )
 """Artifact name, as in ``GET /v1/jobs/{id}/checkpoint`` -> its file."""
 
-POINT_FOLDERS = "sparsity-*"
+_POINT_PREFIX = "sparsity-"
+POINT_FOLDERS = f"{_POINT_PREFIX}*"
 """Pattern of the folders of a front's points. Each holds the checkpoint and the config of one sparsity."""
 POINT_PARTS = ("checkpoint", "config")
 """Artifacts that each point of a front has of its own."""
@@ -55,7 +57,32 @@ def point_folder(sparsity: float) -> str:
     >>> point_folder(0.95)
     'sparsity-0.95'
     """
-    return POINT_FOLDERS.replace("*", str(sparsity))
+    return f"{_POINT_PREFIX}{sparsity}"
+
+
+def folder_of_point(directory: Path, sparsity: float | None) -> Path:
+    """The folder of one point of the result in ``directory``, which is that folder itself for its recommended point.
+
+    Args:
+        sparsity: sparsity of the point; None is the recommended one.
+
+    Raises:
+        CheckpointError: the result has no such point; the message names those that it has.
+    """
+    if sparsity is None:
+        return directory
+    if (own := directory / point_folder(sparsity)).is_dir():
+        return own
+    try:
+        config = json.loads((directory / CONFIG.filename).read_bytes())
+        recommended = config.get("sparsity", config["spec"].get("sparsity"))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{directory} is no result folder: it has no readable {CONFIG.filename}.") from error
+    if sparsity == recommended:
+        return directory
+    points = [path.name.removeprefix(_POINT_PREFIX) for path in directory.glob(POINT_FOLDERS) if path.is_dir()]
+    known = ", ".join(sorted(points)) if points else recommended
+    raise CheckpointError(f"{directory} has no point at sparsity {sparsity}; it has {known}.")
 
 
 def point_part(part: str, sparsity: float) -> str:

@@ -1,6 +1,7 @@
 """Result files of a succeeded job, and its exports."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
@@ -28,7 +29,15 @@ _FILE_PROBLEMS = (
     "job_not_finished",
     "range_not_satisfiable",
 )
-_EXPORT_PROBLEMS = ("unknown_name", "export_failed", "missing_extra", "busy", "out_of_space", "output_unavailable")
+_EXPORT_PROBLEMS = (
+    "unknown_name",
+    "invalid_request",
+    "export_failed",
+    "missing_extra",
+    "busy",
+    "out_of_space",
+    "output_unavailable",
+)
 _BYTES = {"type": "string", "format": "binary"}
 _OBJECT = {"type": "object", "additionalProperties": True}
 _HEADERS = {
@@ -116,15 +125,16 @@ async def get_export(
     request: Request,
     job_id: str,
     format: Annotated[str, Path(description=f"One of {', '.join(FORMATS)}.")],
+    sparsity: PointDep = None,
 ) -> Response:
     """Returns the result in a form that runs elsewhere, as docs/formats.md describes. The first request makes it, which
     takes seconds, and checks that it computes what the result computes; later requests get the same file. A format with
-    several files comes as a zip."""
+    several files comes as a zip. With `sparsity`, a point of the job's front is exported."""
     entry = FORMATS[format]
-    name = artifact_name(format)
-    found = await to_thread.run_sync(_find_result, services, caller, job_id, name, limiter=services.slow_threads)
+    find = partial(_find_export, services, caller, job_id, format, sparsity)
+    point, found = await to_thread.run_sync(find, limiter=services.slow_threads)
     if found is None:
-        found = await services.exports.make(job_id, format, caller.owner)
+        found = await services.exports.make(job_id, format, caller.owner, point)
     args = (services, request, found, entry.download)
     return await to_thread.run_sync(_file_response, *args, limiter=services.slow_threads)
 
@@ -161,6 +171,11 @@ def _find(services: Services, caller: Caller, job_id: str, name: str, sparsity: 
     job, files = _result(services, caller, job_id, name)
     if name not in files:
         raise _no_result(job, name)
+    return _at(job, files, name, sparsity)
+
+
+def _at(job: Job, files: Mapping[str, JobArtifact], name: str, sparsity: float | None) -> JobArtifact:
+    """The file ``name`` of the point at ``sparsity``, or of the recommended one."""
     if sparsity is None or (job.spec.get("front") is None and sparsity == job.spec["sparsity"]):
         return files[name]
     if (own := point_part(name, sparsity)) not in files:
@@ -168,12 +183,16 @@ def _find(services: Services, caller: Caller, job_id: str, name: str, sparsity: 
     return files[own]
 
 
-def _find_result(services: Services, caller: Caller, job_id: str, name: str) -> JobArtifact | None:
-    """The file of this name; None if the job has a result, and this file was not made yet."""
-    job, files = _result(services, caller, job_id, name)
+def _find_export(
+    services: Services, caller: Caller, job_id: str, format: str, sparsity: float | None
+) -> tuple[float | None, JobArtifact | None]:
+    """The sparsity of the exported point, None for the recommended one; and the export, None if it was not made yet."""
+    job, files = _result(services, caller, job_id, artifact_name(format))
     if "checkpoint" not in files:
-        raise _no_result(job, name)
-    return files.get(name)
+        raise _no_result(job, artifact_name(format))
+    checkpoint = _at(job, files, "checkpoint", sparsity)
+    point = None if checkpoint.sha256 == files["checkpoint"].sha256 else sparsity
+    return point, files.get(artifact_name(format, point))
 
 
 def _result(services: Services, caller: Caller, job_id: str, name: str) -> tuple[Job, dict[str, JobArtifact]]:

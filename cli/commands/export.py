@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import AsJson, OutputFolder, expanded
+from cli.options import AsJson, OutputFolder, PointSparsity, expanded
 from safs.deploy.formats import FORMATS
 
 Format = StrEnum("Format", {name: name for name in FORMATS})  # type: ignore[misc]  # typer lists its members in the help
@@ -16,6 +16,7 @@ def export(
     directory: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="DIR", callback=expanded)],
     format: Annotated[Format, typer.Option("--format", "-f", help="Format to write; docs/formats.md describes each.")],
     output: OutputFolder = Path("export"),
+    sparsity: PointSparsity = None,
     with_normalisation: Annotated[
         bool, typer.Option("--with-normalisation", help="Let the network take raw pixels (onnx and pt2).")
     ] = False,
@@ -36,6 +37,7 @@ def export(
     Examples:
       safs export result --format onnx -o deploy
       safs export result --format compact --bfloat16 -o small
+      safs export result --format c -o lenet5-95 --sparsity 0.95
       safs export result --format torch -o plain --json
     """
     from cli.tables import export_table
@@ -45,7 +47,7 @@ def export(
     from safs.json_form import to_json
 
     options = ExportOptions(with_normalisation=with_normalisation, bfloat16=bfloat16)
-    written = write(directory, format.value, output, options=options, data_root=data_root)
+    written = write(directory, format.value, output, options=options, sparsity=sparsity, data_root=data_root)
     if as_json:
         print_json(to_json(written) | {"files": [str(file) for file in written.files]})
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_URL, AsJson, JobId, OutputFolder, Url
+from cli.options import DEFAULT_URL, AsJson, JobId, OutputFolder, PointSparsity, Url
 
 if TYPE_CHECKING:
     from safs.client import RemoteJob
@@ -132,9 +132,7 @@ def download(
         str | None,
         typer.Option("--format", "-f", help="Download an export instead: compact, onnx, pt2, torch or c."),
     ] = None,
-    sparsity: Annotated[
-        float | None, typer.Option(help="Point of the job's front to download. By default the recommended one.")
-    ] = None,
+    sparsity: PointSparsity = None,
     force: Annotated[bool, typer.Option("--force", help="Replace another job's result in the folder.")] = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
@@ -148,20 +146,17 @@ def download(
       safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-95 --sparsity 0.95
       safs download job_01kb2v9zq3n8f4x7c5m2d -o lenet5-99 --force
     """
-    from cli.errors import CommandError
     from cli.terminal import print_json, stdout
     from safs.client import Client
     from safs.deploy.formats import FORMATS
     from safs.result_folder import RESULT_FILES
 
-    if format is not None and sparsity is not None:
-        raise CommandError("--format exports the recommended point; leave out --sparsity")
     with Client(url) as client:
         found = client.job(job)
         if not force:
             _refuse_other_result(found, output, sparsity)
         if format is not None:
-            folder, entry = found.export(format, output), FORMATS[format]
+            folder, entry = found.export(format, output, sparsity=sparsity), FORMATS[format]
             if as_json:
                 print_json({"format": format, "files": [str(folder / name) for name in entry.files]})
             else:

@@ -145,9 +145,9 @@ class AsyncJob:
         """Downloads the files of the result, or of a point of its front, and returns their folder."""
         return await asyncio.to_thread(self.remote.download, directory, sparsity=sparsity)
 
-    async def export(self, format: str, directory: str | Path) -> Path:
-        """Downloads the result in another format and returns its folder."""
-        return await asyncio.to_thread(self.remote.export, format, directory)
+    async def export(self, format: str, directory: str | Path, *, sparsity: float | None = None) -> Path:
+        """Downloads the result, or a point of its front, in another format and returns its folder."""
+        return await asyncio.to_thread(self.remote.export, format, directory, sparsity=sparsity)
 
 
 async def _in_thread(items: Iterator[Item]) -> AsyncIterator[Item]:

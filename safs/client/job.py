@@ -177,34 +177,34 @@ class RemoteJob:
         folder = Path(directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         for part in RESULT_FILES:
-            at = sparsity if part in POINT_PARTS else None
-            self._fetch_part(part, folder, "" if at is None else f"?sparsity={at}")
+            self._fetch_part(part, folder, sparsity)
         self._fetch_page(folder)
         return folder
 
-    def export(self, format: str, directory: str | Path) -> Path:
+    def export(self, format: str, directory: str | Path, *, sparsity: float | None = None) -> Path:
         """Downloads the result in another format and returns its folder; ``~`` is expanded.
 
         The first request makes the export, which takes seconds.
 
         Args:
             format: a name of ``safs.deploy.formats.FORMATS``: compact, onnx, pt2, torch or c.
+            sparsity: a point of the job's front in place of the recommended one.
 
         Raises:
             UnknownNameError: there is no such format.
-            ServiceError: the job has no result (yet), or it cannot be exported in this format.
+            ServiceError: the job has no result (yet), or no such point, or it cannot be exported in this format.
         """
         entry = FORMATS[format]
         folder = Path(directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-        self._fetch(f"exports/{format}", folder / entry.download)
+        self._fetch(f"exports/{format}{_query(sparsity)}", folder / entry.download)
         if len(entry.files) > 1:
             with ZipFile(folder / entry.download) as archive:
                 for name in entry.files:
                     (folder / name).write_bytes(archive.read(name))
             (folder / entry.download).unlink()
         for part in entry.beside:
-            self._fetch_part(part, folder)
+            self._fetch_part(part, folder, sparsity)
         return folder
 
     def _fetch_page(self, folder: Path) -> None:
@@ -215,10 +215,11 @@ class RemoteJob:
             if error.code != "not_found":
                 raise
 
-    def _fetch_part(self, part: str, folder: Path, query: str = "") -> None:
+    def _fetch_part(self, part: str, folder: Path, sparsity: float | None) -> None:
+        """Downloads a file of the result; of the point at ``sparsity`` if each point has its own."""
         file = RESULT_FILES[part]
         try:
-            self._fetch(part + query, folder / file.filename)
+            self._fetch(part + _query(sparsity if part in POINT_PARTS else None), folder / file.filename)
         except ServiceError as error:
             if not file.optional or error.code != "no_result":
                 raise
@@ -246,6 +247,11 @@ class RemoteJob:
                 arriving.begin(response.headers.get("ETag", ""))
             for chunk in response.iter_bytes():  # as they arrive, so that they are not fetched again
                 arriving.file.write(chunk)
+
+
+def _query(sparsity: float | None) -> str:
+    """The query of a request for the point at ``sparsity``, or for the recommended one."""
+    return "" if sparsity is None else f"?sparsity={sparsity}"
 
 
 class _Arriving:

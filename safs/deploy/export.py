@@ -14,7 +14,7 @@ from safs.deploy.formats import FORMATS
 from safs.deploy.source import Source, open_source
 from safs.deploy.torch_graph import traced
 from safs.errors import ExportError, OutputError
-from safs.result_folder import CHECKPOINT, check_writable
+from safs.result_folder import CHECKPOINT, check_writable, folder_of_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ def export(
     directory: str | Path,
     *,
     options: ExportOptions = ExportOptions(),  # frozen
+    sparsity: float | None = None,
     data_root: Path | None = None,
     images: Images | None = None,
 ) -> Export:
@@ -56,12 +57,13 @@ def export(
     Args:
         format: a name of ``FORMATS``.
         directory: created if it is missing.
+        sparsity: a point of the result's front in place of the recommended one.
         data_root: folder of the data sets that are files. The export is compared with the result on the job's
             validation split, and on random images if its data set is not there.
         images: normalised images to compare on instead.
 
     Raises:
-        CheckpointError: the result is incomplete or altered.
+        CheckpointError: the result is incomplete or altered, or has no such point.
         UnknownNameError: there is no such format.
         MissingExtraError: the format needs a package that is not installed.
         ExportError: the format does not support the network or an option, or the outputs differ.
@@ -70,7 +72,7 @@ def export(
     entry, write = FORMATS[format], _WRITERS[FORMATS[format].name]
     _check_options(format, options)
     directory = Path(directory).expanduser()
-    source = open_source(result, data_root, images)
+    source = open_source(folder_of_point(Path(result).expanduser(), sparsity), data_root, images)
     checkpoint_bytes = sum(tensor.nbytes for tensor in source.opened.network.state.values())
     check_writable(directory, checkpoint_bytes)
     try:

@@ -24,10 +24,11 @@ from tests.deploy.results import write_result
 
 
 class FakeExporter:
-    """Writes the format's name, and the names of the files that it was given."""
+    """Writes the format's name, and the names of the files that it was given, whose contents it keeps."""
 
     def __init__(self) -> None:
         self.calls = 0
+        self.contents: list[dict[str, bytes]] = []
         self.error: Exception | None = None
         self.may_end = threading.Event()
         self.may_end.set()
@@ -37,7 +38,8 @@ class FakeExporter:
         assert self.may_end.wait(60)
         if self.error is not None:
             raise self.error
-        target.write_text(f"{format} of {', '.join(sorted(files))}")
+        self.contents.append({name: path.read_bytes() for name, path in files.items()})
+        target.write_text(f"{format} of {', '.join(sorted(files))}" + f", export {self.calls}" * (self.calls > 1))
 
 
 @pytest.fixture

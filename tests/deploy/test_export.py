@@ -116,6 +116,32 @@ def test_a_compact_folder_is_loaded_and_verified(result: Path, tmp_path: Path) -
     assert torch.equal(safs.load(tmp_path)(images()), safs.load(result)(images()))
 
 
+def test_a_point_of_a_front_is_exported_by_its_sparsity(result: Path, tmp_path: Path) -> None:
+    front = tmp_path / "front"
+    shutil.copytree(result, front)
+    for sparsity in (0.9, 0.8):
+        write_result(front / f"sparsity-{sparsity}", sparsity=sparsity)
+
+    export(front, "compact", tmp_path / "point", sparsity=0.8)
+    export(front, "compact", tmp_path / "recommended")
+
+    assert safs.verify(tmp_path / "point").target == 0.8
+    assert safs.verify(tmp_path / "recommended").target == 0.9
+    with pytest.raises(CheckpointError, match=r"has no point at sparsity 0\.5; it has 0\.8, 0\.9\."):
+        export(front, "compact", tmp_path / "none", sparsity=0.5)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_result_with_one_sparsity_has_that_point_alone(result: Path, tmp_path: Path) -> None:
+    export(result, "compact", tmp_path / "own", sparsity=0.9)
+
+    assert safs.verify(tmp_path / "own").target == 0.9
+    with pytest.raises(CheckpointError, match=r"has no point at sparsity 0\.5; it has 0\.9\."):
+        export(result, "compact", tmp_path / "none", sparsity=0.5)
+    with pytest.raises(CheckpointError, match="is no result folder"):
+        export(tmp_path, "compact", tmp_path / "none", sparsity=0.5)
+
+
 def test_a_compact_folder_can_be_exported_again(result: Path, tmp_path: Path) -> None:
     export(result, "compact", tmp_path / "small")
 

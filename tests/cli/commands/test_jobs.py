@@ -261,6 +261,37 @@ def test_another_jobs_result_is_replaced_only_by_force(
     assert json.loads((folder / "config.json").read_text()) == {"seed": 1}
 
 
+def test_a_repeated_sparsity_queues_a_front_and_each_of_its_points_is_downloaded(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen", tmp_path: Path
+) -> None:
+    job_id = submit("--sparsity", "0.9")  # beside the 0.99 of every job here
+    points = {f"checkpoint@{at}": b"weights at %g" % at for at in (0.9, 0.99)} | {
+        f"config@{at}": b'{"at": %g}' % at for at in (0.9, 0.99)
+    }
+    exported = {"export-compact@0.9": b"coded weights at 0.9"}
+    runner.succeed(runner.claim(job_id), RESULT | points | exported)
+
+    def download(folder: str, *options: str) -> Result:
+        return safs("download", job_id, "-o", str(tmp_path / folder), "--sparsity", *options, "--url", api.url)
+
+    shown = safs("show", job_id, "--url", api.url).stdout
+    point, export = download("point", "0.9"), download("export", "0.9", "--format", "compact", "--json")
+    missing, wrong = download("none", "0.95"), download("none", "1.5")
+    other = download("point", "0.99")
+
+    assert re.search(r"sparsity +0\.9, 0\.99 *\n", shown)
+    assert point.exit_code == 0
+    assert (tmp_path / "point" / "checkpoint.safetensors").read_bytes() == b"weights at 0.9"
+    assert json.loads(export.stdout)["format"] == "compact"
+    folder = tmp_path / "export"
+    assert (folder / "checkpoint.compact.safetensors").read_bytes() == b"coded weights at 0.9"
+    assert (folder / "config.json").read_bytes() == b'{"at": 0.9}'
+    assert "at sparsity 0.95; it has 0.9, 0.99" in str(missing.exception)
+    assert wrong.exit_code == 2
+    assert "--sparsity" in wrong.stderr
+    assert isinstance(other.exception, CommandError)  # the folder has another point
+
+
 def test_ctrl_c_in_following_says_that_the_job_goes_on(
     safs: Safs, api: "Api", submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
