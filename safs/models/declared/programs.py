@@ -7,9 +7,11 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from safs.errors import SurgeryError
-from safs.models.declared.capture import Capture, Names, assemble
+from safs.models.declared.assembly import assemble
+from safs.models.declared.capture import Capture
 from safs.models.declared.comparison import check_outputs
 from safs.models.declared.exported import Program, Step, steps_of
+from safs.models.declared.module_names import ModuleNames
 
 _FLAGS = {"aten.dropout.default": 2, "aten.feature_dropout.default": 2, "aten.alpha_dropout.default": 2}
 """Operation -> position of the argument that tells train mode from eval mode."""
@@ -25,7 +27,7 @@ def captured_from_program(exported: ExportedProgram) -> Capture:
     """
     images = _images(exported)
     module = exported.module()
-    names = Names(module)
+    names = ModuleNames(module)
 
     def read() -> Program:
         return steps_of(exported, names.tensor, names.constant, names.path)
