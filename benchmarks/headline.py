@@ -5,8 +5,8 @@
     python -m benchmarks.headline --variants joint-asha --sparsities 0.9 0.95 0.98 --distributions uniform global
     python -m benchmarks.headline --images 12000 --batch-size 64     the same on a subset of the images
     python -m benchmarks.headline --variants two-recipes paper paper-portfolio joint-asha-plain joint-asha gradual \\
-        gradual-search --distributions global uniform --images 10000 --batch-size 64 --epochs 8 10 10 \\
-        --seeds 0 1 2 3 4 --equal-epochs                             the headline: every way at equal epochs
+        gradual-search gradual-search-portfolio --distributions global uniform --images 10000 --batch-size 64 \\
+        --epochs 8 10 10 --seeds 0 1 2 3 4 --equal-epochs        the headline: every way at equal epochs
     python -m benchmarks.headline --architectures resnet18 --images 2000 --image-size 16 --epochs 2 1 2
     python -m benchmarks.headline --variants --tables docs/benchmarks.md --plot docs/images/headline.png
                                                                      measures nothing, writes what is in the docs

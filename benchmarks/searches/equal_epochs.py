@@ -39,6 +39,7 @@ LINES = (
     Line("gradual, default protocol, no search", "gradual", "default"),
     Line("gradual, the better of two recipes", "gradual", None),
     Line("chosen pruning, joint search without portfolio", "gradual-search", None),
+    Line("chosen pruning, joint search", "gradual-search-portfolio", None),
 )
 
 

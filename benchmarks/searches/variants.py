@@ -125,14 +125,22 @@ def _gradual(trial_epochs: int, budget: int) -> Section:
     return _two_recipes(trial_epochs, budget) | {"prune": GRADUAL | {"epochs": max(1, trial_epochs // 2)}}
 
 
-def _gradual_search(trial_epochs: int, budget: int) -> Section:
-    """The service's own way: a few starts, then the joint search with the rest of the budget, without a portfolio."""
-    epochs = max(1, trial_epochs // 2)
-    starts, longest = 4, epochs + 2
-    prune = {"epochs": epochs, "search": {"starts": starts, "epochs": longest}}
-    spent = starts * (epochs + 1) + starts // 2
-    sections = _without_portfolio(trial_epochs, max(1, budget - spent))
-    return sections | {"prune": prune, "final": {"candidates": ["one_shot", "default", "joint"]}}
+def _gradual_search(*, portfolio: bool) -> Callable[[int, int], Section]:
+    """The service's own way: a few starts, then the joint search with the rest of the budget."""
+
+    def sections(trial_epochs: int, budget: int) -> Section:
+        epochs = max(1, trial_epochs // 2)
+        starts, longest = 4, epochs + 2
+        prune = {"epochs": epochs, "search": {"starts": starts, "epochs": longest}}
+        spent = starts * (epochs + 1) + starts // 2
+        searched = _halving("asha", halving_cost)(trial_epochs, max(1, budget - spent))
+        return {
+            "joint": searched["joint"] | {"portfolio": portfolio},
+            "prune": prune,
+            "final": {"candidates": ["one_shot", "default", "joint"]},
+        }
+
+    return sections
 
 
 GRADUAL: Section = {"schedule": "cubic", "recipe": {"optimizer": "sgd", "learning_rate": 3e-2, "momentum": 0.9}}
@@ -144,7 +152,10 @@ VARIANTS: Mapping[str, Variant] = {
     "two-recipes": Variant("no search: the default recipe and one cycle, compared on validation", _two_recipes),
     "gradual": Variant("gradual pruning by SGD, then the same two recipes", _gradual),
     "gradual-search": Variant(
-        "the best of a few prunings, then both stages in one space, no portfolio", _gradual_search
+        "the best of a few prunings, then both stages in one space, no portfolio", _gradual_search(portfolio=False)
+    ),
+    "gradual-search-portfolio": Variant(
+        "the same beginning with a portfolio of good points, as quick and balanced do", _gradual_search(portfolio=True)
     ),
     "two-stage": Variant("LAHC, then SMAC, with trials of 0.4 of the length", _two_stages("lahc", "smac", share=0.4)),
     "joint-random": Variant(
