@@ -9,13 +9,20 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
-from safs.activations.module import Activation
 from safs.deploy.sparse.actions import Action, Values, finish, forget, in_python
-from safs.deploy.sparse.activation import FusedActivation, fused
+from safs.deploy.sparse.activation import FusedActivation
 from safs.deploy.sparse.convolution import SparseConvolution
 from safs.deploy.sparse.planes import Geometry, Memory, Planes, pixel_mask
 from safs.deploy.sparse.program import Pixels, Program, of_images, of_planes
-from safs.deploy.sparse.steps import Convolution, Elementwise, Linear, Other, Step, inputs_of, last_uses
+from safs.deploy.sparse.steps import (
+    Convolution,
+    Linear,
+    Other,
+    Step,
+    activation_behind,
+    inputs_of,
+    last_uses,
+)
 
 _NONE = FusedActivation()
 
@@ -47,7 +54,7 @@ class Chain:
             if step.node in skipped:
                 continue
             following = steps[place + 1] if place + 1 < len(steps) else None
-            activation = _activation_behind(step, following)
+            activation = activation_behind(step, following)
             if not self._builder.add(step, way, activation):
                 self._builder.add_in_python(step, way)
             elif activation is not None and isinstance(step, Linear):
@@ -282,12 +289,3 @@ class _Builder:
 
 def _features(images: int) -> Geometry:
     return Geometry(images, 1, 1, 0, 1, 1)
-
-
-def _activation_behind(step: Step, following: Step | None) -> FusedActivation | None:
-    """The activation that follows a linear layer and is alone in reading it."""
-    if not isinstance(step, Linear) or not isinstance(following, Elementwise) or following.input is not step.node:
-        return None
-    if len(step.node.users) > 1 or not isinstance(following.function, Activation):
-        return None
-    return fused(following.function)

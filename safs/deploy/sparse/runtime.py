@@ -1,7 +1,6 @@
 """A network that runs each layer in the way that is fastest on this machine: dense, or sparse."""
 
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,16 +19,20 @@ from safs.deploy.sparse.chain import Chain
 from safs.deploy.sparse.dead_channels import without_dead_channels
 from safs.deploy.sparse.dense_engine import is_installed, onnxruntime_run
 from safs.deploy.sparse.graph import steps_of
-from safs.deploy.sparse.planes import to_planes
+from safs.deploy.sparse.lanes.builder import UnfitStepError
+from safs.deploy.sparse.lanes.network import LaneNetwork
 from safs.deploy.sparse.step_by_step import Plan, StepByStep, Value, Way
-from safs.deploy.sparse.steps import Convolution, Linear, Step, inputs_of
+from safs.deploy.sparse.steps import Convolution, Linear
+from safs.deploy.sparse.timing import fastest, seconds_of
 from safs.deploy.sparse.timing_files import digest, file_for, folder, read, write
+from safs.deploy.sparse.ways import fastest_way, ways_of
 from safs.deploy.torch_graph import TracedNetwork
 
 Engine: TypeAlias = str
 """Name in ``ENGINES``."""
 ENGINES: Mapping[Engine, str] = MappingProxyType(
     {
+        "lanes": "the whole network, with aligned vectors of images or of parts of images",
         "steps": "layer after layer in Python, on all threads",
         "chain": "sparse layers in a row as programs, on one thread",
         "onnxruntime": "the whole network, dense",
@@ -38,11 +41,8 @@ ENGINES: Mapping[Engine, str] = MappingProxyType(
 _CLEAR_GAIN = 5
 """Gain over torch's dense layers from which onnxruntime, which takes seconds to prepare, is not tried."""
 Run: TypeAlias = Callable[[Tensor], Tensor]
-_REPEATS = 3
 _SPARSE_DENSITY = 0.3
 """Density up to which a linear layer between sparse ones is sparse too, so that the program is not interrupted."""
-_MARGIN = 0.9
-"""Share of its dense time that a layer must stay below to run in another way: a change of layout takes time too."""
 
 
 @dataclass(slots=True)
@@ -118,13 +118,19 @@ class SparseNetwork(nn.Module):
 
     def plan(self, way: Way) -> Plan:
         """The plan in which every step that has ``way`` uses it, and the others are dense."""
-        return tuple(way if way in _ways(step) else "dense" for step in self.steps)
+        return tuple(way if way in ways_of(step) else "dense" for step in self.steps)
 
     @torch.inference_mode()
     def chain(self, images: Tensor, plan: Plan) -> Run:
         """The function of batches of this shape by a given plan, with the sparse layers as programs."""
         with self._lock, _without_notices():
             return self._chain(plan, self._values(images))
+
+    @torch.inference_mode()
+    def lanes(self, images: Tensor) -> Run | None:
+        """The function of batches of this shape with every layer in lanes; None if the network has no form in lanes."""
+        with self._lock, _without_notices():
+            return self._in_lanes(self._values(images))
 
     def _values(self, images: Tensor) -> dict[Node, Value]:
         values: dict[Node, Value] = {}
@@ -133,6 +139,12 @@ class SparseNetwork(nn.Module):
 
     def _chain(self, plan: Plan, values: dict[Node, Value]) -> Run:
         return Chain(self.steps, plan, (self.input, self.output), values, self.pad)
+
+    def _in_lanes(self, values: dict[Node, Value]) -> Run | None:
+        try:
+            return LaneNetwork(self.steps, (self.input, self.output), values, torch.get_num_threads())
+        except UnfitStepError:
+            return None
 
     def _key(self, images: Tensor) -> tuple[int, ...]:
         return (*images.shape, torch.get_num_threads())
@@ -147,12 +159,13 @@ class SparseNetwork(nn.Module):
         def measure(engine: Engine, plan: Plan) -> None:
             run = self._runner(engine, plan, images, values)
             if run is not None and ((plan == dense and engine == "steps") or self._is_right(run, images, expected)):
-                runs[engine, plan], seconds[engine, plan] = run, _seconds(partial(run, images))
+                runs[engine, plan], seconds[engine, plan] = run, seconds_of(partial(run, images))
 
         for engine, plan in self._candidates(values):
             measure(engine, plan)
         if min(seconds.values()) > seconds["steps", dense] / _CLEAR_GAIN:
             measure("onnxruntime", dense)
+        seconds |= fastest({key: partial(run, images) for key, run in runs.items()}, seconds)
         engine, plan = best = min(seconds, key=lambda key: seconds[key])
         timings = Timings(plan, engine, seconds[best], seconds["steps", dense], self._ways_of(plan))
         if self._digest is not None:
@@ -178,7 +191,7 @@ class SparseNetwork(nn.Module):
     def _candidates(self, values: dict[Node, Value]) -> list[tuple[Engine, Plan]]:
         """Engines and plans for the whole network; the first is dense."""
         dense, sparse = self.plan("dense"), self.plan("sparse")
-        fastest = tuple(self._fastest(step, values) for step in self.steps)
+        fastest = tuple(fastest_way(step, values, self._stepwise, self.pad) for step in self.steps)
         linear = tuple(
             "sparse" if isinstance(step, Linear) and step.density <= _SPARSE_DENSITY else way
             for step, way in zip(self.steps, fastest, strict=True)
@@ -186,11 +199,14 @@ class SparseNetwork(nn.Module):
         steps: list[tuple[Engine, Plan]] = [
             ("steps", plan) for plan in dict.fromkeys((dense, self.plan("channels_last"), fastest, sparse))
         ]
-        return steps + [("chain", plan) for plan in dict.fromkeys((linear, sparse)) if "sparse" in plan]
+        programs: list[tuple[Engine, Plan]] = [("chain", plan) for plan in dict.fromkeys((linear, sparse))]
+        return steps + [("lanes", sparse)] + [(engine, plan) for engine, plan in programs if "sparse" in plan]
 
     def _runner(self, engine: Engine, plan: Plan, images: Tensor, values: dict[Node, Value]) -> Run | None:
         if engine == "chain":
             return self._chain(plan, values)
+        if engine == "lanes":
+            return self._in_lanes(values)
         if engine == "onnxruntime":
             model = self._model[0]
             if model is None or self._digest is None or not is_installed():
@@ -199,7 +215,7 @@ class SparseNetwork(nn.Module):
         return partial(self._stepwise.run, plan=plan)
 
     def _ways_of(self, plan: Plan) -> dict[str, Way]:
-        return {str(step.node): way for step, way in zip(self.steps, plan, strict=True) if len(_ways(step)) > 1}
+        return {str(step.node): way for step, way in zip(self.steps, plan, strict=True) if len(ways_of(step)) > 1}
 
     def _is_right(self, run: Run, images: Tensor, expected: Tensor) -> bool:
         """True if ``run`` computes what the dense layers compute; warns if not."""
@@ -214,51 +230,6 @@ class SparseNetwork(nn.Module):
             )
             return False
         return True
-
-    def _fastest(self, step: Step, values: dict[Node, Value]) -> Way:
-        if len(_ways(step)) == 1:
-            return "dense"
-        seconds = self._seconds_by_way(step, values)
-        best = min(seconds, key=lambda way: seconds[way])
-        return best if seconds[best] < _MARGIN * seconds["dense"] else "dense"
-
-    def _seconds_by_way(self, step: Step, values: dict[Node, Value]) -> dict[Way, float]:
-        ways = _ways(step)
-        inputs = {node: values[node] for node in inputs_of(step)}
-        if isinstance(step, Convolution) and "sparse" in ways:
-            assert step.sparse is not None
-            if not step.sparse.takes(*inputs[step.input].shape[2:]):
-                ways = tuple(way for way in ways if way != "sparse")
-        seconds = {}
-        for way in (way for way in ways if not (isinstance(step, Linear) and way == "sparse")):
-            given = inputs
-            if way == "sparse":
-                given = {node: to_planes(value, self.pad) for node, value in inputs.items()}
-            seconds[way] = _seconds(partial(self._stepwise.compute, step, given, way))
-        return seconds
-
-
-def _ways(step: Step) -> tuple[Way, ...]:
-    match step:
-        case Convolution(sparse=None):
-            return ("dense", "channels_last")
-        case Convolution():
-            return ("dense", "channels_last", "sparse")
-        case Linear():
-            return ("dense", "csr", "sparse")
-    return ("dense",)
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    """The shortest of a few runs: CPU time on one thread, which other programs disturb less, else wall time."""
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    run()
-    times = []
-    for _ in range(_REPEATS):
-        begun = clock()
-        run()
-        times.append(clock() - begun)
-    return min(times)
 
 
 @contextmanager

@@ -76,5 +76,5 @@ def _version(package: str) -> str:
 
 def _sources_digest() -> str:
     """Changes of this package can change what is fastest."""
-    sources = sorted(_SOURCES.glob("*.py"))
+    sources = sorted(_SOURCES.rglob("*.py"))
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()

@@ -38,7 +38,8 @@ def test_what_was_fastest_is_used_by_the_next_process_without_timing(
     expected = first(images(LENET))
     assert len(list(timings_folder.glob("*.json"))) == 1
 
-    monkeypatch.setattr(runtime, "_seconds", _never)
+    monkeypatch.setattr(runtime, "seconds_of", _never)
+    monkeypatch.setattr(runtime, "fastest", _never)
     second = _load(result)
 
     assert torch.allclose(second(images(LENET)), expected, atol=1e-5)
@@ -103,7 +104,8 @@ def test_onnxruntime_is_used_where_it_is_fastest_and_its_file_is_kept(
 ) -> None:
     monkeypatch.setattr(runtime, "is_installed", dense_engine.is_installed)
     monkeypatch.setattr(runtime, "_CLEAR_GAIN", float("inf"))
-    monkeypatch.setattr(runtime, "_seconds", _prefers_onnxruntime)
+    monkeypatch.setattr(runtime, "seconds_of", _prefers_onnxruntime)
+    monkeypatch.setattr(runtime, "fastest", lambda runs, seconds: seconds)
     network = _load(result)
 
     logits = network(images(LENET))
