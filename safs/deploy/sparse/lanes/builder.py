@@ -137,7 +137,7 @@ class Builder:
         return target
 
     def _finish(self, buffer: Buffer, activation: FusedActivation) -> None:
-        """What the convolution has not done of the activation, and the padding."""
+        """Apply the part of the activation that the convolution has not, and fill the padding."""
         if activation.function is not None:
             self._flush()
             first, count = buffer.position // 4, buffer.size // 4

@@ -140,7 +140,7 @@ def _emit_copy(context: Any, builder: Any, signature: Any, arguments: Any) -> An
 
 
 def _optional(builder: Any, condition: Any, otherwise: list[Any], compute: Any) -> list[Any]:
-    """What ``compute`` gives if ``condition`` is true, else ``otherwise``."""
+    """The values that ``compute`` gives if ``condition`` is true, else ``otherwise``."""
     before = builder.basic_block
     chosen, after = builder.append_basic_block("chosen"), builder.append_basic_block("after")
     builder.cbranch(condition, chosen, after)

@@ -88,7 +88,7 @@ def lanes_for(images: int, height: int, width: int, pad: int) -> Lanes:
 
 @lru_cache(maxsize=256)
 def borders(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
-    """How the padding of a channel is copied from its pixels: ``copies`` and ``masks``.
+    """Copies that fill the padding of a channel from its pixels: ``copies`` and ``masks``.
 
     ``copies`` (int32 [vectors, 3], in bytes) has the position of a vector of padding, the position of the vector that
     it is copied from, moved by some lanes, and the position of its mask in ``masks``. ``masks`` (int32 [masks, 16]) has

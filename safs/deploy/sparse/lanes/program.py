@@ -30,7 +30,7 @@ class Buffer:
     """Channels of activations in the block of memory."""
 
     position: int
-    """Of the first byte."""
+    """Position of the first byte."""
     channels: int
     lanes: Lanes
 
