@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from safs.data import digits, folder, npz, uploaded
+from safs.data import caltech101, digits, folder, npz, uploaded
 from safs.data.arrays import ArraySource, inspect_arrays, load_arrays
 from safs.data.cifar import CifarDataset
 from safs.data.imagenet16 import ImageNet16
@@ -87,6 +87,12 @@ DATASETS: Registry[DatasetEntry] = Registry(
         "cifar100": _in_memory("60,000 colour photographs of 32x32 pixels, 100 classes", CifarDataset("CIFAR100", 100)),
         "imagenet16": _in_memory("1,331,167 colour photographs of 16x16 pixels, 1,000 classes", ImageNet16(1000)),
         "imagenet16_120": _in_memory("the 157,700 photographs of ImageNet-16's first 120 classes", ImageNet16(120)),
+        "caltech101": DatasetEntry(
+            "8,677 colour photographs of 101 kinds of objects, of many sizes",
+            False,
+            caltech101.inspect,
+            caltech101.load,
+        ),
         "image_folder": DatasetEntry(
             "your own pictures under the data root, in one folder for each class", True, folder.inspect, folder.load
         ),

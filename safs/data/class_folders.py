@@ -1,7 +1,7 @@
 """Finds the pictures of an image_folder data set: its splits, its class folders, and the files that are not used."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +78,11 @@ class ClassFolders:
         )
 
 
-def find(spec: DataSpec, root: Path | None) -> ClassFolders:
+def find(spec: DataSpec, root: Path | None, left_out: Collection[str] = ()) -> ClassFolders:
     """Find the pictures under ``spec.path``; opens none of them.
+
+    Args:
+        left_out: names of folders that are no class.
 
     Raises:
         DataError: the folder does not follow the layout, a class has no pictures, or a link leads out of the root.
@@ -90,14 +93,15 @@ def find(spec: DataSpec, root: Path | None) -> ClassFolders:
     inside = folder if root is None else root.resolve()
     splits, others = _splits(folder)
     base = splits.get("train", folder)
-    classes = tuple(entry.name for entry in _folders(base))
+    classes = tuple(entry.name for entry in _folders(base) if entry.name not in left_out)
     if len(classes) < 2:
         count = f"{len(classes)} class folder{'' if len(classes) == 1 else 's'}"
         raise DataError(f"{base} has {count}; it needs one for each class, two or more.", field="data.path")
     skipped = _Skipped()
-    pool = _list(base, classes, inside, skipped, complete=True)
+    pool = _list(base, classes, inside, skipped, left_out, complete=True)
     validation, test = (
-        _list(splits[name], classes, inside, skipped) if name in splits else None for name in ("validation", "test")
+        _list(splits[name], classes, inside, skipped, left_out) if name in splits else None
+        for name in ("validation", "test")
     )
     notes = skipped.sentences()
     if others:
@@ -170,7 +174,15 @@ def is_system_file(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
-def _list(base: Path, classes: Sequence[str], inside: Path, skipped: _Skipped, *, complete: bool = False) -> Pictures:
+def _list(
+    base: Path,
+    classes: Sequence[str],
+    inside: Path,
+    skipped: _Skipped,
+    left_out: Collection[str],
+    *,
+    complete: bool = False,
+) -> Pictures:
     """All pictures of ``base``'s class folders, in the order of their names.
 
     Args:
@@ -181,6 +193,8 @@ def _list(base: Path, classes: Sequence[str], inside: Path, skipped: _Skipped, *
     empty: list[str] = []
     before = Counter(skipped.suffixes)
     for entry in _folders(base):
+        if entry.name in left_out:
+            continue
         if entry.name not in classes:
             raise DataError(
                 f"{entry} is not a class of the training pictures ({', '.join(classes)}).", field="data.path"

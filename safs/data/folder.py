@@ -4,6 +4,7 @@ The layout is ``train/<class>/*``, with ``val/`` and ``test/`` beside it or spli
 is split into all three. Pictures are scaled by their shorter side and cropped to the middle square.
 """
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median_low
@@ -29,9 +30,13 @@ MAX_WORKERS = 8
 """Largest number of decoding processes; below it, as many as torch has threads."""
 
 
-def inspect(spec: DataSpec, root: Path | None) -> DataInfo:
-    """List the files, and read the pictures' headers: the median size, and colour if any picture has colours."""
-    found = find(spec, root)
+def inspect(spec: DataSpec, root: Path | None, left_out: Collection[str] = ()) -> DataInfo:
+    """List the files, and read the pictures' headers: the median size, and colour if any picture has colours.
+
+    Args:
+        left_out: names of folders that are no class.
+    """
+    found = find(spec, root, left_out)
     counts = found.counts(spec)
     with ThreadPoolExecutor(MAX_WORKERS) as pool:  # Pillow and the file system release the GIL.
         headers = list(pool.map(_header, _evenly_spaced(found.files, HEADER_SAMPLES)))
@@ -49,9 +54,14 @@ def load(
     image_size: int,
     seed: int,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
+    left_out: Collection[str] = (),
 ) -> Splits:
-    """The three splits, decoded in advance if they take at most ``memory_limit_bytes`` as uint8."""
-    found = find(spec, root)
+    """The three splits, decoded in advance if they take at most ``memory_limit_bytes`` as uint8.
+
+    Args:
+        left_out: names of folders that are no class.
+    """
+    found = find(spec, root, left_out)
     check_channels(1 if channels == 1 else 3, channels)  # Decoding converts to grey or RGB.
     train, validation, test = (found.pool.take(part) for part in cut(found.pool.labels, found.counts(spec), seed))
     parts = (train, found.validation or validation, found.test or test)

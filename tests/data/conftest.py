@@ -115,6 +115,9 @@ def small_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
                 _write_imagenet16(tmp_path / "ImageNet16", lambda number: 1 + 211 * (number % 5))
             case "imagenet16_120":  # Every second image is of an unused class.
                 _write_imagenet16(tmp_path / "ImageNet16", lambda number: 500 if number % 2 else 20 * number + 1)
+            case "caltech101":
+                folder = tmp_path / "caltech101" / "101_ObjectCategories"
+                _write_pictures(folder, {"accordion": 24, "airplanes": 16, "BACKGROUND_Google": 9})
             case "image_folder":
                 _write_pictures(tmp_path / "mine", {"cat": 24, "dog": 16})
                 return DataSpec(dataset=name, path="mine"), tmp_path

@@ -10,7 +10,7 @@ from safs.spec.data import DataSpec
 CPU = torch.device("cpu")
 PUBLISHED_SIZES = {"cifar10", "cifar100"}
 """Data sets whose ``inspect`` gives the published sizes, since counting the images would read the pixels."""
-PHOTOGRAPHS = {"cifar10", "cifar100", "imagenet16", "imagenet16_120", "image_folder", "upload"}
+PHOTOGRAPHS = {"cifar10", "cifar100", "imagenet16", "imagenet16_120", "caltech101", "image_folder", "upload"}
 """Data sets with an augmentation."""
 
 
