@@ -10,6 +10,8 @@ from safs.trials import Config
 LEARNING_RATES = (1e-4, 1e-1)
 WEIGHT_DECAYS = (1e-6, 1e-1)
 MOMENTA = (0.1, 0.999)
+NOT_SEARCHED = frozenset({"multistep", "warm_up"})
+"""Schedules of published recipes: a trial has them only if ``train`` has."""
 
 FINE_TUNING = "fine_tuning"
 """Name of the space."""
@@ -32,7 +34,7 @@ def fine_tuning_space(train: TrainSpec, seed: int) -> ConfigurationSpace:
     - Every optimizer may have every schedule. In the paper only SGD has one, but one cycle of Adam up to 3e-2 was the
       best recipe that we measured for a network at 99% sparsity.
     - ``OPTIMIZERS`` names the optimizers that replace TAdam and Fromage, with the reasons.
-    - ``multistep`` and Nesterov momentum are not searched: a trial has them only if ``train`` has.
+    - ``NOT_SEARCHED`` and Nesterov momentum are not searched: a trial has them only if ``train`` has.
 
     Args:
         train: default protocol. Its optimizer and its schedule are registry names.
@@ -90,7 +92,7 @@ def values_of(recipe: Recipe) -> Config:
 
 
 def _schedules(train: TrainSpec) -> list[str]:
-    return [name for name in SCHEDULES if name != "multistep" or name == train.schedule]
+    return [name for name in SCHEDULES if name not in NOT_SEARCHED or name == train.schedule]
 
 
 def _rate_of(optimizer: str) -> str:

@@ -97,6 +97,16 @@ def _multistep(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
     return _by_share(optimizer, total, lambda step: 0.1 ** ((2 * step >= total) + (4 * step >= 3 * total)))
 
 
+def _warm_up(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
+    # The code of Liu et al. (2022), arXiv:2212.06145: up over 20,000 of 39,100 steps, down at epochs 25 and 32 of 50.
+    total = epochs * steps
+    return _by_share(
+        optimizer,
+        total,
+        lambda step: 0.001 + 0.999 * 2 * step / total if 2 * step < total else 0.1 if 100 * step < 64 * total else 0.01,
+    )
+
+
 def _halving(optimizer: Optimizer, epochs: int, steps: int) -> Schedule:
     total = epochs * steps
     return _by_share(optimizer, total, lambda step: 0.5 ** (10 * step // total))
@@ -129,6 +139,7 @@ SCHEDULES: Registry[ScheduleEntry] = Registry(
         ),
         "step": ScheduleEntry("a tenth after every quarter of the run", _step),
         "multistep": ScheduleEntry("a tenth at half and again at three quarters of the run", _multistep),
+        "warm_up": ScheduleEntry("up over half of the run, then a tenth, then a hundredth from 64%", _warm_up),
         "halving": ScheduleEntry("half after every tenth of the run", _halving),
         "linear": ScheduleEntry("from a tenth up to the whole in the first sixteenth", _linear),
         "plateau": ScheduleEntry("a twentieth once the training loss stalls for 1/25 of the epochs", _plateau),

@@ -89,6 +89,14 @@ def test_multistep_takes_a_tenth_at_half_and_at_three_quarters():
     assert [epoch for epoch in range(1, 250) if published[epoch] != published[epoch - 1]] == [125, 188]
 
 
+def test_warm_up_rises_over_half_of_the_run_and_falls_as_ap_is_published():
+    assert by_epoch("warm_up", 4) == pytest.approx([0.001, 0.5005, 0.1, 0.01])
+    published = by_epoch("warm_up", 50)  # Liu et al. (2022): epochs 25 and 32 of 50
+    assert published[24] == pytest.approx(0.001 + 0.999 * 0.96)
+    assert published[25:32] == pytest.approx([0.1] * 7)
+    assert published[32:] == pytest.approx([0.01] * 18)
+
+
 def test_halving_takes_half_after_every_tenth():
     assert by_epoch("halving", 20) == pytest.approx([0.5 ** (epoch // 2) for epoch in range(20)])
     published = by_epoch("halving", 200)  # SAFS's VGG-16: every 20 of 200 epochs
