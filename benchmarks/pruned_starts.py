@@ -2,11 +2,13 @@
 
     python -m benchmarks.pruned_starts                                       99%, two distributions, 3 seeds
     python -m benchmarks.pruned_starts --distributions lamp erk --seeds 0
+    python -m benchmarks.pruned_starts --architecture resnet20 --dataset digits --images 0 --image-size 8 \\
+        --distributions global --rows "one-shot; Adam 1e-3" "cubic by SGD 3e-2; cycle to 1e-2"
     python -m benchmarks.pruned_starts --seeds                               measures nothing, prints the table
 
-LeNet-5 on a part of Fashion-MNIST is trained for 8 epochs, then pruned and fine-tuned for 10 epochs in all. A measured
-cell is appended to the results file with the version of the sources that measured it, and is not measured again by the
-same version. Cells of other versions are not shown.
+A network (LeNet-5 on a part of Fashion-MNIST) is trained for 8 epochs, then pruned and fine-tuned for 10 epochs in all.
+A measured cell is appended to the results file with the version of the sources that measured it, and is not measured
+again by the same version. Cells of other versions are not shown. Each network and data set needs its own results file.
 """
 
 import argparse
@@ -109,12 +111,13 @@ def _read(results: Path) -> list[dict[str, Any]]:
 
 def _measure(seed: int, arguments: argparse.Namespace) -> None:
     known = {(cell["sparsity"], cell["distribution"], cell["seed"], cell["row"]) for cell in _read(arguments.results)}
-    cells = [(arguments.sparsity, name, seed, row) for name in arguments.distributions for row in ROWS]
+    cells = [(arguments.sparsity, name, seed, row) for name in arguments.distributions for row in arguments.rows]
     missing = [cell for cell in cells if cell not in known]
     if not missing:
         return
     splits = _images(seed, arguments)
-    context = Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, BATCH))
+    blueprint = Blueprint(arguments.architecture, 1, arguments.image_size, splits.classes)
+    context = Context(blueprint, TrainingData(splits.train, splits.validation, BATCH))
     dense = _network(_do(Training({}, ADAM, DENSE_EPOCHS, seed), context))
     for _, distribution, _, name in missing:
         measured = _cell(ROWS[name], distribution, seed, replace(context, start=dense.state), arguments.sparsity)
@@ -143,9 +146,9 @@ def _cell(row: Row, distribution: str, seed: int, dense: Context, sparsity: floa
 
 
 def _images(seed: int, arguments: argparse.Namespace) -> Splits:
-    scale = Scale("fashion_mnist", arguments.images, BATCH, 0.1, DENSE_EPOCHS, 1, EPOCHS)
+    scale = Scale(arguments.dataset, arguments.images, BATCH, 0.1, DENSE_EPOCHS, 1, EPOCHS)
     spec, root = prepare(scale, arguments.results.parent, arguments.data_root)
-    return data.load(spec, root=root, channels=1, image_size=28, seed=seed)
+    return data.load(spec, root=root, channels=1, image_size=arguments.image_size, seed=seed)
 
 
 def _do(work: Work, context: Context) -> Trained:
@@ -165,8 +168,12 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--sparsity", type=float, default=0.99, help="sparsity (default: 0.99)")
     add("--distributions", nargs="+", default=["global", "uniform"], help="distributions (default: global uniform)")
+    add("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help="rows (default: all)")
+    add("--architecture", default="lenet5", help="network (default: lenet5)")
+    add("--dataset", default="fashion_mnist", help="a data set that needs no path (default: fashion_mnist)")
+    add("--image-size", type=int, default=28, help="pixels a side (default: 28)")
     add("--seeds", nargs="*", type=int, default=[0, 1, 2], help="seeds (default: 0 1 2)")
-    add("--images", type=int, default=10_000, help="training and validation images (default: 10000)")
+    add("--images", type=int, default=10_000, help="training and validation images; 0 uses all (default: 10000)")
     add("--data-root", type=Path, help="folder of the data sets")
     add("--results", type=Path, default=Path("pruned-starts.jsonl"), help="results file (default: pruned-starts.jsonl)")
     return parser.parse_args()

@@ -52,7 +52,14 @@ def test_a_measured_cell_is_not_measured_again_by_the_same_version(
     reads = []
     monkeypatch.setattr(pruned_starts, "_images", lambda seed, _: reads.append(seed) or Splits(split, split, split, 10))
     monkeypatch.setattr(pruned_starts, "ROWS", {name: ROWS[name] for name in list(ROWS)[4:6]})
-    arguments = Namespace(sparsity=0.9, distributions=["global"], results=tmp_path / "results.jsonl", images=64)
+    arguments = Namespace(
+        sparsity=0.9,
+        distributions=["global"],
+        rows=list(pruned_starts.ROWS),
+        architecture="lenet5",
+        image_size=28,
+        results=tmp_path / "results.jsonl",
+    )
 
     pruned_starts._measure(0, arguments)
     pruned_starts._measure(0, arguments)
