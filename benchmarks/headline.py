@@ -140,7 +140,7 @@ def _arguments() -> argparse.Namespace:
     add(
         "--dataset",
         default="fashion_mnist",
-        help="a data set that needs no path, such as mnist or digits (default: fashion_mnist)",
+        help="a data set that needs no path, such as digits, or an npz file under --data-root (default: fashion_mnist)",
     )
     add("--images", type=int, default=0, help="number of training and validation images; 0 uses all (default: 0)")
     add("--image-size", type=int, help="pixels a side (default: the architecture's nearest size)")

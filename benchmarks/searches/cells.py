@@ -24,6 +24,7 @@ class Scale:
     """Data and numbers of epochs that all cells of a comparison share."""
 
     dataset: str
+    """Data set without a path, or the name of an ``.npz`` file under the data root."""
     images: int
     """Number of training and validation images; 0 uses all. All test images are always used."""
     batch_size: int
@@ -56,7 +57,8 @@ class Cell:
         >>> Cell("paper", "lenet5", 0.99, "uniform", 2).folder(scale)
         'paper_lenet5_fashion_mnist_0.99_uniform_2'
         """
-        images = f"{scale.dataset}-{scale.images}" if scale.images else scale.dataset
+        name = scale.dataset.removesuffix(".npz")
+        images = f"{name}-{scale.images}" if scale.images else name
         images += f"-{scale.image_size}px" if scale.image_size else ""
         return f"{self.variant}_{self.architecture}_{images}_{self.sparsity:g}_{self.distribution}_{self.seed}"
 
@@ -108,12 +110,13 @@ def prepare(scale: Scale, results: Path, data_root: Path | None) -> tuple[DataSp
         "validation_fraction": scale.validation_fraction,
         "image_size": scale.image_size,
     }
-    spec = DataSpec.model_validate({"dataset": scale.dataset, **common})
+    file = {"dataset": "npz", "path": scale.dataset} if scale.dataset.endswith(".npz") else {"dataset": scale.dataset}
+    spec = DataSpec.model_validate({**file, **common})
     if not scale.images:
         return spec, data_root
     root = results / DATA_FOLDER
     root.mkdir(parents=True, exist_ok=True)
-    name = f"{scale.dataset}-{scale.images}.npz"
+    name = f"{scale.dataset.removesuffix('.npz')}-{scale.images}.npz"
     if not (root / name).exists():
         whole = data.load(spec, root=data_root, channels=1, image_size=28, seed=0)
         np.savez(root / name, **_arrays(whole.train, scale.images), **_arrays(whole.test, None, "_test"))

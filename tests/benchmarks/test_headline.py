@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -162,6 +163,24 @@ def test_a_cell_runs_as_a_job_and_its_report_is_read(tmp_path: Path) -> None:
     assert [(one.variant, one.seed, one.searched) for one in found] == [(OURS, 0, 2)]
     assert found[0].setting.dataset == "digits"
     assert set(found[0].test) == {"dense", "pruned", "default", "joint"}
+
+
+def test_an_npz_file_can_be_the_data_set_and_a_part_of_it(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", x=draw.integers(0, 256, (60, 28, 28), dtype=np.uint8), y=np.arange(60) % 3)
+    whole = Scale("mine.npz", 0, 256, 0.1, 1, 1, 1)
+    part = replace(whole, images=20)
+    cell = Cell(OURS, "lenet5", 0.9, "global", 0)
+
+    data, root = prepare(whole, tmp_path / "results", tmp_path)
+    smaller, folder = prepare(part, tmp_path / "results", tmp_path)
+
+    assert (data.dataset, data.path, root) == ("npz", "mine.npz", tmp_path)
+    assert smaller.path == "mine-20.npz"
+    assert folder is not None
+    assert np.load(folder / "mine-20.npz")["x"].shape[0] == 20
+    assert cell.folder(whole) == f"{OURS}_lenet5_mine_0.9_global_0"
+    assert cell.folder(part) == f"{OURS}_lenet5_mine-20_0.9_global_0"
 
 
 def test_a_table_of_two_versions_is_refused_with_their_commits(tmp_path: Path) -> None:
