@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from api.deps import REQUEST_THREADS, Catalog, Check, Estimator, Services
+from api.checks.checker import Checker
+from api.deps import REQUEST_THREADS, Services
 from api.docs_page import add_docs_page
 from api.event_tail import Tail
 from api.exports import Exporter, Exports
@@ -47,14 +46,8 @@ from api.routes import metrics as metrics_routes
 from api.security_headers import CORS, SecurityHeaders
 from api.settings import ApiSettings
 from safs.deploy.in_subprocess import export_in_subprocess
-from safs.spec.job import JobSpec
 from store.artifacts.stored_files import artifact_store
 from store.session import Database
-
-if TYPE_CHECKING:
-    from safs.catalog import CatalogEntry
-    from safs.estimates import Estimate
-    from safs.preflight import Preflight
 
 _DESCRIPTION = """
 Submit a network and a sparsity, and download the best sparse checkpoint. The service prunes the network to exactly that
@@ -65,39 +58,16 @@ Every error response is `application/problem+json` (RFC 9457) with a stable `cod
 """
 
 
-# torch takes seconds to import, and 370 MB. So it is imported with the first job or the first look at the catalog.
-def _check(spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> "Preflight":
-    from safs.preflight import check
-
-    return check(spec, data_root=data_root, weights=weights)
-
-
-def _estimate(spec: JobSpec, found: "Preflight", *, limit_s: float) -> "Estimate":
-    from safs.estimates import estimate_in_subprocess
-
-    return estimate_in_subprocess(spec, found, limit_s=limit_s)
-
-
-def _catalog() -> "dict[str, list[CatalogEntry]]":
-    from safs.catalog import catalog
-
-    return catalog()
-
-
 def create_app(
     settings: ApiSettings,
     *,
-    check: Check = _check,
-    estimate: "Estimator | None" = None,
-    catalog: Catalog = _catalog,
+    checker: Checker | None = None,
     exporter: Exporter = export_in_subprocess,
 ) -> FastAPI:
     """Create the app for the database and artifacts in ``settings``. It connects at the first request.
 
     Args:
-        check: validates a job before it is queued.
-        estimate: estimates the duration of a job; None times its trainings in a subprocess.
-        catalog: lists the names that a job spec can use.
+        checker: checks jobs before they are queued; None checks them in a child process that imports torch.
         exporter: writes a result in another format.
     """
     database = Database(settings.database_url)
@@ -114,6 +84,7 @@ def create_app(
         to_thread.current_default_thread_limiter().total_tokens = REQUEST_THREADS
         yield
         await exports.drain()
+        checks.close()
         tail.close()
         await tail.drain()
         database.dispose()
@@ -129,10 +100,12 @@ def create_app(
         servers=[{"url": settings.root_path}] if settings.root_path else None,
     )
     artifacts = artifact_store(settings)
-    estimate = estimate or partial(_estimate, limit_s=settings.estimate_limit_s)
+    checks = checker or Checker.in_child_process(
+        idle_s=settings.check_idle_s, estimate_limit_s=settings.estimate_limit_s
+    )
     exports = Exports(database, artifacts, exporter, settings.data_folder)
     metrics = Metrics(database, settings.artifacts_folder, lambda: tail.listeners)
-    app.state.services = Services(settings, database, artifacts, tail, check, estimate, catalog, metrics, exports)
+    app.state.services = Services(settings, database, artifacts, tail, checks, metrics, exports)
     add_error_handlers(app)
     app.add_middleware(HeadRequests)
     app.add_middleware(

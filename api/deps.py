@@ -1,27 +1,20 @@
 """Dependencies that FastAPI injects into endpoints."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
+from typing import Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request
 
+from api.checks.checker import Checker
 from api.event_tail import EncodedEvent, Tail
 from api.exports import Exports
 from api.gate.access import Caller
 from api.gate.concurrency import ConcurrencyLimit
 from api.prometheus import Metrics
 from api.settings import ApiSettings
-from safs.spec.job import JobSpec
 from store.artifacts.stored_files import ArtifactStore
 from store.session import Database
-
-if TYPE_CHECKING:  # These import torch.
-    from safs.catalog import CatalogEntry
-    from safs.estimates import Estimate
-    from safs.preflight import Preflight
 
 MAX_UPLOADS = 8
 """Uploads received at the same time. Each holds a thread of ``Services.upload_threads`` until it ends."""
@@ -34,18 +27,6 @@ REQUEST_THREADS = 4
 database connections."""
 
 
-class Check(Protocol):
-    """The signature of ``safs.preflight.check``."""
-
-    def __call__(self, spec: JobSpec, *, data_root: Path | None, weights: Path | None) -> "Preflight": ...
-
-
-Estimator: TypeAlias = "Callable[[JobSpec, Preflight], Estimate]"
-"""The signature of ``safs.estimates.estimate_in_subprocess``."""
-Catalog: TypeAlias = "Callable[[], dict[str, list[CatalogEntry]]]"
-"""The signature of ``safs.catalog.catalog``: kind -> entries."""
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """Objects that live as long as the app."""
@@ -54,13 +35,11 @@ class Services:
     database: Database
     artifacts: ArtifactStore
     tail: Tail[EncodedEvent]
-    check: Check
-    estimate: Estimator
-    catalog: Catalog
+    checker: Checker
     metrics: Metrics
     exports: Exports
     checks: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit("job checks", 1, per_owner=1))
-    """One check at a time, because torch.fx patches ``nn.Module`` while it traces."""
+    """One check at a time, since each takes a core."""
     estimates: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit("estimates", 1, per_owner=1))
     """One estimate at a time, because two that run together slow each other down and would both be wrong."""
     uploads: ConcurrencyLimit = field(

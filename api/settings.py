@@ -61,6 +61,10 @@ class ApiSettings(StoreSettings):
     estimate_limit_s: float = Field(45.0, ge=0, le=50)
     """Maximum seconds to time a job for its estimate, 0 to 50; 0 disables timing. Clients wait up to 60 s for it."""
 
+    check_idle_s: float = Field(300.0, ge=0, le=86_400)
+    """Seconds without a check of a job after which the process that checks jobs ends and frees about 300 MB; 300 by
+    default. The next check then takes some seconds longer."""
+
     @property
     def data_folder(self) -> Path:
         """The folder of data sets as an absolute path."""

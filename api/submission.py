@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api import serializers
 from api.deps import Services
 from api.errors import UnknownUploadError
 from api.gate.access import Caller
+from api.schemas.checks import CheckedJob
 from api.settings import ApiSettings
 from safs.spec.job import JobSpec
 from store import idempotency, owner_limits, queue, uploads
@@ -21,30 +21,16 @@ from store.records import UploadKind
 from store.session import Transaction
 from telemetry import tracing
 
-if TYPE_CHECKING:  # These import torch.
-    from safs.data.preview import DataPreview
-    from safs.estimates import Estimate
-    from safs.preflight import Preflight
 
-
-def check(
-    services: Services, caller: Caller, spec: JobSpec, with_preview: bool
-) -> "tuple[Preflight, DataPreview | None]":
-    """The result of the checks, and the preview of the user's own data if it is wanted."""
-    from safs.data import uploaded  # imports torch
-    from safs.data.preview import preview
-
-    weights = None
+def check(services: Services, caller: Caller, spec: JobSpec, with_preview: bool) -> CheckedJob:
+    """The result of the checks, with a preview of the user's own data if it is wanted."""
+    weights = upload = None
     if (upload_id := spec.model.file) is not None:
         weights = _uploaded(services, caller, upload_id, _model_field(spec), UploadKind.WEIGHTS)
-    if spec.data.dataset != "upload" or spec.data.upload is None:
-        root = services.settings.data_folder
-        found = services.check(spec, data_root=root, weights=weights)
-        return found, preview(spec.data, root) if with_preview else None
-    file = _uploaded(services, caller, spec.data.upload, "data.upload", UploadKind.ARRAYS, UploadKind.PICTURES)
-    with uploaded.opened(file) as root:
-        found = services.check(spec, data_root=root, weights=weights)
-        return found, preview(spec.data, root) if with_preview else None
+    if spec.data.dataset == "upload" and spec.data.upload is not None:
+        upload = _uploaded(services, caller, spec.data.upload, "data.upload", UploadKind.ARRAYS, UploadKind.PICTURES)
+    root = services.settings.data_folder
+    return services.checker.check(spec, data_root=root, weights=weights, upload=upload, preview=with_preview)
 
 
 def _model_field(spec: JobSpec) -> str:
@@ -61,12 +47,6 @@ def _uploaded(services: Services, caller: Caller, upload_id: str, field: str, *k
             field=field,
         )
     return services.artifacts.intact_path(upload.sha256)
-
-
-def untimed(spec: JobSpec, found: "Preflight") -> "Estimate":
-    from safs.estimates import estimate_in_subprocess  # imports torch
-
-    return estimate_in_subprocess(spec, found, limit_s=0)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """CPU seconds and memory of the processes of a service: ``python -m benchmarks.footprint``.
 
 Each process is started by itself, brought to the state in its row, and asked for its CPU seconds and its memory.
-*Own* is what it shares with no other process (private pages), *whole* its proportional set size.
+*Own* is what it shares with no other process (private pages), *whole* its proportional set size. The process that
+checks jobs for the API is its child, and has a row.
 """
 
 import subprocess
@@ -9,10 +10,12 @@ import sys
 
 MEASURE = """
 import sys, time
-sizes = dict(line.split(":") for line in open("/proc/self/smaps_rollup").read().splitlines()[1:])
+pid = globals().get("pid", "self")
+sizes = dict(line.split(":") for line in open(f"/proc/{pid}/smaps_rollup").read().splitlines()[1:])
 own = sum(int(sizes[name].split()[0]) for name in ("Private_Clean", "Private_Dirty"))
 heavy = ("torch", "torch._dynamo", "torch._inductor", "sympy", "sklearn", "pandas", "smac", "ray.tune")
-print(time.process_time(), own, int(sizes["Pss"].split()[0]), *[name for name in heavy if name in sys.modules])
+cpu_s = sum(map(int, open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[11:13])) / 100
+print(cpu_s, own, int(sizes["Pss"].split()[0]), *[name for name in heavy if name in sys.modules])
 """
 START = "import workers.on_ray.trial_actor\n"
 TRAIN = (
@@ -49,11 +52,18 @@ client = TestClient(create_app(settings), base_url="http://127.0.0.1:8000", clie
 client.__enter__()
 assert client.get("/v1/jobs").status_code == 200
 """
+CHECKED = """
+assert client.get("/v1/catalog").status_code == 200
+job = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
+assert client.post("/v1/jobs?validate_only=true", json=job).status_code == 200
+assert client.post("/v1/jobs", json=job).status_code == 202
+"""
 PROCESSES = {
     "worker, started": START,
     "worker, after an epoch of lenet5 on digits": TRAIN,
     "API, after a list of jobs": API,
-    "API, after the catalog": API + 'assert client.get("/v1/catalog").status_code == 200\n',
+    "API, after the catalog, and a job with its estimate": API + CHECKED,
+    "its process that checks jobs": API + CHECKED + "pid = client.app.state.services.checker._process.pid\n",
 }
 
 

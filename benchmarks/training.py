@@ -1,10 +1,13 @@
-"""Images per second of ``TrainingSession`` and of a plain PyTorch DataLoader loop.
+"""Images per second of ``TrainingSession``, of a plain PyTorch DataLoader loop, and of forward and backward alone.
 
-Both train the same network on the same real images (Fashion-MNIST if its files are found, else scikit-learn's digits)
+All train the same network on the same real images (Fashion-MNIST if its files are found, else scikit-learn's digits)
 with the same batch size and Adam. The plain loop is that of torchvision's examples: PIL images, ToTensor, Normalize,
 DataLoader, ``loss.item()``. The session is compared with the plain loop's fastest number of workers. In addition, the
 session applies the masks of a network pruned to 99%, and evaluates one batch of validation images in each epoch. The
-two run in turn, after one epoch of warm-up each.
+third program only runs forward and backward, on resident batches: they are normalised and on the device. All three run
+in turn, after one epoch of warm-up each.
+
+With ``--clock cpu`` the CPU time of this process is measured instead of wall time, as other programs disturb it less.
 
     python -m benchmarks.training --help
 """
@@ -32,10 +35,11 @@ from safs import models
 from safs.data import TensorSplit, inspect, load
 from safs.errors import DataError
 from safs.pruning.axes.distributions import live_total
-from safs.pruning.masks import Masks, prunable_parameters
+from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.selection.choose_masks import choose_masks
 from safs.spec.data import DataSpec
 from safs.spec.training import Recipe
+from safs.training.layout import to_fast_layout
 from safs.training.session import TrainingSession
 from safs.training.settings import TrainingData, TrainingSettings
 
@@ -63,9 +67,10 @@ def main() -> None:
     contests = [
         Contest("lenet5", 1, 28, arguments.lenet5_images),
         Contest("resnet18", 3, 32, arguments.resnet18_images),
+        Contest("mlp", 1, 28, arguments.mlp_images),
     ]
     table = Table(title=f"Images per second, median of {arguments.repetitions} (lowest to highest)")
-    for heading in ("network", "images", "plain DataLoader loop", "workers", "TrainingSession", "ratio of medians"):
+    for heading in ("network", "images", "plain loop", "workers", "resident", "session", "gain", "over resident"):
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for contest in contests:
         if contest.images:
@@ -81,13 +86,18 @@ def parse_arguments() -> argparse.Namespace:
     add, device = parser.add_argument, "cuda" if torch.cuda.is_available() else "cpu"
     add("--lenet5-images", type=int, default=8192, help="images in an epoch; 0 skips lenet5 (default: 8192)")
     add("--resnet18-images", type=int, default=128, help="images in an epoch; 0 skips resnet18 (default: 128)")
+    add("--mlp-images", type=int, default=8192, help="images in an epoch; 0 skips mlp (default: 8192)")
     add("--batch-size", type=int, default=128, help="images in a batch (default: 128)")
     add("--repetitions", type=int, default=5, help="timed epochs of each (default: 5)")
     add("--workers", type=int, nargs="+", default=[0, 2], help="numbers of DataLoader workers (default: 0 2)")
     add("--device", default=device, help="cpu, cuda, cuda:1 ... (default: cuda if available)")
     add("--threads", type=int, default=0, help="torch's threads; 0 uses torch's default (default: 0)")
+    add("--clock", choices=("wall", "cpu"), default="wall", help="time to measure (default: wall)")
     add("--data-root", type=Path, default=None, help="data root, the folder of data sets")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.clock == "cpu" and any(arguments.workers):
+        parser.error("--clock cpu measures this process alone, so it needs --workers 0")
+    return arguments
 
 
 def choose_data(root: Path | None) -> DataSpec:
@@ -107,19 +117,22 @@ def measure(contest: Contest, spec: DataSpec, arguments: argparse.Namespace, dev
         f"plain {workers}": plain_epoch(contest, train, arguments.batch_size, workers, device)
         for workers in arguments.workers
     }
+    epochs["resident"] = resident_epoch(contest, train, arguments.batch_size, device)
     epochs["session"] = session_epoch(contest, train, validation, arguments, device)
     rates: dict[str, list[float]] = {name: [] for name in epochs}
+    now_s = time.perf_counter if arguments.clock == "wall" else time.process_time
     for repetition in range(arguments.repetitions + 1):
         for name, epoch in epochs.items():
-            started = time.perf_counter()
+            started = now_s()
             epoch()
             if repetition:  # The first repetition is a warm-up.
-                rates[name].append(len(train) / (time.perf_counter() - started))
-    session = rates.pop("session")
+                rates[name].append(len(train) / (now_s() - started))
+    session, resident = rates.pop("session"), rates.pop("resident")
     best = max(rates, key=lambda name: median(rates[name]))
-    ratio = median(session) / median(rates[best])
+    gain, over_resident = median(session) / median(rates[best]), median(resident) / median(session)
     workers = best.removeprefix("plain ")
-    return [contest.architecture, str(len(train)), spread(rates[best]), workers, spread(session), f"{ratio:.2f}"]
+    shown = (spread(rates[best]), workers, spread(resident), spread(session), f"{gain:.2f}", f"{over_resident:.2f}")
+    return [contest.architecture, str(len(train)), *shown]
 
 
 def take_images(contest: Contest, spec: DataSpec, root: Path | None) -> tuple[TensorSplit, TensorSplit]:
@@ -154,6 +167,20 @@ def session_epoch(
 
     def epoch() -> None:
         session.step()
+
+    return epoch
+
+
+def resident_epoch(contest: Contest, train: TensorSplit, batch_size: int, device: torch.device) -> Callable[[], None]:
+    """A function that runs one epoch forward and backward over batches that are ready, in the session's layout."""
+    model = to_fast_layout(build(contest, train.classes).to(device), device).train()
+    apply_masks(dict(model.named_parameters()), _masks(model))
+    batches = list(train.on(device).batches(batch_size, device=device))
+
+    def epoch() -> None:
+        for images, labels in batches:
+            model.zero_grad(set_to_none=True)
+            torch.autograd.backward(F.cross_entropy(model(images), labels))
 
     return epoch
 

@@ -50,6 +50,26 @@ def _rebuild(kind: type[SafsError], state: dict[str, object]) -> SafsError:
     return error
 
 
+def error_of(code: str, message: str, field: str | None) -> SafsError:
+    """The error with this ``code``, which another process raised; a plain ``SafsError`` if no error has the code.
+
+    >>> error_of("invalid_spec", "no trials", "tune.trials")
+    SpecError('no trials')
+    """
+    error = _rebuild(_kinds(SafsError).get(code, SafsError), {"message": legible(message), "field": field})
+    if error.code != code:
+        error.code = code
+    return error
+
+
+def _kinds(root: type[SafsError]) -> dict[str, type[SafsError]]:
+    """Code -> the class that has it and is the nearest to ``root``."""
+    found = {root.code: root}
+    for kind in root.__subclasses__():
+        found = _kinds(kind) | found
+    return found
+
+
 def legible(message: str) -> str:
     r"""Escape NUL and lone surrogates, which databases and JSON cannot hold.
 

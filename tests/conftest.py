@@ -19,7 +19,7 @@ from sqlalchemy import URL, create_engine, text
 
 from migrations import upgrade
 from store.session import Database
-from tests import scheduling
+from tests import checks_in_process, scheduling
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _files_with(fixture: str, items: list[pytest.Item]) -> set[Path]:
     return {item.path for item in items if fixture in getattr(item, "fixturenames", ())}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checks_in_this_process() -> Iterator[None]:
+    """Apps that are created in this process check jobs here, as torch is imported anyway.
+
+    ``tests/api/checks`` and all tests that start a service check them in a process of its own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.checks.checker.Checker.in_child_process", lambda **_: checks_in_process.checker())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,21 @@ from fastapi import APIRouter
 from api.deps import ServicesDep
 from api.errors import UnknownKindError
 from api.problems import problem_responses
-from api.schemas.catalog import Catalog, CatalogEntry, CatalogKind
+from api.schemas.catalog import Catalog, CatalogKind
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
 
 
-@router.get("", summary="List the names of all kinds", responses=problem_responses())
+@router.get("", summary="List the names of all kinds", responses=problem_responses("not_ready"))
 def get_catalog(services: ServicesDep) -> Catalog:
     """Returns models, data sets, operators, pruning methods, strategies, presets and all other names, by kind."""
-    known = services.catalog().items()
-    return Catalog({kind: [CatalogEntry.model_validate(entry) for entry in entries] for kind, entries in known})
+    return Catalog(dict(services.checker.catalog()))
 
 
-@router.get("/{kind}", summary="List the names of one kind", responses=problem_responses("unknown_kind"))
+@router.get("/{kind}", summary="List the names of one kind", responses=problem_responses("unknown_kind", "not_ready"))
 def get_catalog_kind(services: ServicesDep, kind: str) -> CatalogKind:
     """Returns the names of one kind, each with a one-line summary."""
-    known = services.catalog()
+    known = services.checker.catalog()
     if kind not in known:
         raise UnknownKindError(f"the catalog has no kind {kind!r:.100}. Known: {', '.join(known)}.")
-    return CatalogKind(kind=kind, items=[CatalogEntry.model_validate(entry) for entry in known[kind]])
+    return CatalogKind(kind=kind, items=known[kind])

@@ -14,7 +14,7 @@ from api.problems import problem_responses
 from api.routes.job_examples import JOB_EXAMPLES
 from api.schemas.checks import JobCheck
 from api.schemas.jobs import Job, JobPage, JobRequest
-from api.submission import check, enqueue, idempotent_request, stored_answer, untimed
+from api.submission import check, enqueue, idempotent_request, stored_answer
 from store import jobs, queue
 from store.api_keys import OWNER_PATTERN
 from store.idempotency import Answer
@@ -67,7 +67,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
                 },
             },
         },
-        **problem_responses(*REFUSALS, "idempotency_conflict", "quota_exceeded", "busy"),
+        **problem_responses(*REFUSALS, "idempotency_conflict", "quota_exceeded", "busy", "not_ready"),
     },
 )
 async def submit_job(
@@ -102,17 +102,17 @@ async def submit_job(
     async with services.checks.slot(caller.owner):
         if request is not None and (earlier := await run_in_threadpool(stored_answer, services, request)) is not None:
             return _accepted(earlier, replayed=True)
-        found, data = await to_thread.run_sync(
-            check, services, caller, spec, validate_only, limiter=services.slow_threads
-        )
+        found = await to_thread.run_sync(check, services, caller, spec, validate_only, limiter=services.slow_threads)
     if validate_only and not timed:
-        return as_json(JobCheck.of(spec, found, untimed(spec, found), data))
+        reason = "the request asked for no timing"
+        counted = await to_thread.run_sync(services.checker.untimed, spec, found, reason, limiter=services.slow_threads)
+        return as_json(JobCheck.of(spec, found, counted))
     if validate_only:
         async with services.estimates.slot(caller.owner):
             if await http_request.is_disconnected():  # while the request waited for the slot
                 return Response(status_code=CLIENT_CLOSED_REQUEST)
-            estimate = await to_thread.run_sync(services.estimate, spec, found, limiter=services.slow_threads)
-        return as_json(JobCheck.of(spec, found, estimate, data))
+            estimate = await to_thread.run_sync(services.checker.estimate, spec, found, limiter=services.slow_threads)
+        return as_json(JobCheck.of(spec, found, estimate))
     answer, replayed = await run_in_threadpool(enqueue, services, caller, spec, request)
     return _accepted(answer, replayed=replayed)
 

@@ -1,17 +1,12 @@
 """Bodies of the check of a job that is not queued: sites, preview of the data, estimate."""
 
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
 from api.schemas.base import Response
 from safs.events.kinds import Stage
 from safs.spec.job import JobSpec
-
-if TYPE_CHECKING:  # These import torch.
-    from safs.data.preview import DataPreview as OwnData
-    from safs.estimates import Estimate as JobEstimate
-    from safs.preflight import Preflight
 
 
 class Site(Response):
@@ -125,7 +120,10 @@ class JobCheck(BaseModel):
     train: int = Field(description="Number of images in the training split.")
     validation: int = Field(description="Number of images in the validation split.")
     test: int = Field(description="Number of images in the test split.")
-    notes: list[str] = Field(description="Sentences about files of the data set that are not used.")
+    notes: list[str] = Field(
+        description="Sentences about files of the data set that are not used, weights that were mended, and defaults "
+        "that differ from what the data suggest."
+    )
     weights: int = Field(description="Number of prunable weights.")
     sparsity: float = Field(
         description="The job's sparsity; with `target`, about the one at which it is reached, by the layers' shapes."
@@ -138,23 +136,28 @@ class JobCheck(BaseModel):
     data: DataPreview | None = Field(description="Preview of your own data; null for a data set of the catalog.")
 
     @classmethod
-    def of(cls, spec: JobSpec, found: "Preflight", estimate: "JobEstimate", data: "OwnData | None") -> Self:
-        """The check of ``spec`` that found ``found``."""
-        return cls(
-            spec=spec,
-            channels=found.blueprint.channels,
-            image_size=found.blueprint.image_size,
-            classes=found.blueprint.classes,
-            train=found.data.train,
-            validation=found.data.validation,
-            test=found.data.test,
-            notes=list(found.data.notes),
-            weights=found.weights,
-            sparsity=found.sparsity,
-            live=found.live,
-            layers=[PrunedLayer(name=name, shape=list(shape)) for name, shape in found.layers.items()],
-            sites=[Site(path=site.path, own=site.original) for site in found.sites],
-            operators=list(found.operators),
-            estimate=Estimate.model_validate(estimate.as_json()),
-            data=None if data is None else DataPreview.model_validate(data),
-        )
+    def of(cls, spec: JobSpec, checked: "CheckedJob", estimate: dict[str, Any]) -> Self:
+        """The check of ``spec`` that found ``checked``, with ``Estimate.as_json`` of ``safs.estimates``."""
+        found = {name: getattr(checked, name) for name in CheckedJob.model_fields if name != "preflight"}
+        return cls(spec=spec, estimate=Estimate.model_validate(estimate), **found)
+
+
+class CheckedJob(BaseModel):
+    """The findings of the checks of a job. ``JobCheck`` describes the fields that both have."""
+
+    channels: int
+    image_size: int
+    classes: int
+    train: int
+    validation: int
+    test: int
+    notes: list[str]
+    weights: int
+    sparsity: float
+    live: int
+    layers: list[PrunedLayer]
+    sites: list[Site]
+    operators: list[str]
+    data: DataPreview | None
+    preflight: dict[str, Any]
+    """The ``safs.preflight.Preflight`` as JSON, for the estimate."""

@@ -21,7 +21,7 @@ from benchmarks.matrix.networks import Subject, subject
 from safs.activations.surgery import find_sites
 from safs.blueprints import traceable
 from safs.errors import SafsError
-from safs.estimates.__main__ import images
+from safs.estimates.on_this_machine import images
 from safs.execution.pruning import Pruning
 from safs.execution.runs import begin
 from safs.execution.training import Training

@@ -6,7 +6,7 @@
 from safs.estimates.actual import beside_actual
 from safs.estimates.before_run import estimate_before_run
 from safs.estimates.estimate import Estimate, StageEstimate
-from safs.estimates.in_subprocess import estimate_in_subprocess
+from safs.estimates.on_this_machine import estimate_on_this_machine, estimate_untimed
 from safs.estimates.workload import Count, StageWorkload, workload
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "StageWorkload",
     "beside_actual",
     "estimate_before_run",
-    "estimate_in_subprocess",
+    "estimate_on_this_machine",
+    "estimate_untimed",
     "workload",
 ]

@@ -4,7 +4,7 @@ A multiplication and an addition are two operations. PyTorch counts matrix produ
 activations, pooling and sums count as zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from safs.modes import in_mode
 
@@ -55,11 +54,10 @@ def dense_flops(model: nn.Module, prunable: Mapping[str, nn.Parameter], image: T
 
     Model and image can be on the meta device.
     """
-    counter = FlopCounterMode(display=False)
     # Gradients are on: without them nn.MultiheadAttention takes a fused path whose operations PyTorch does not count.
-    with in_mode(model, False), torch.enable_grad(), counter, _ByWeight(counter, model, prunable) as by_weight:
+    with in_mode(model, False), torch.enable_grad(), _ByWeight(model, prunable) as by_weight:
         model(image)
-    return counter.get_total_flops(), by_weight.flops
+    return by_weight.all_flops, by_weight.flops
 
 
 def _scaled(flops: int, weight: Tensor) -> int:
@@ -67,25 +65,36 @@ def _scaled(flops: int, weight: Tensor) -> int:
 
 
 class _ByWeight(TorchDispatchMode):
-    """Assigns the operations that ``counter`` counts to the weight that an operation reads, plain or standardised.
+    """Counts operations, and assigns them to the weight that an operation reads, plain or standardised.
 
     Operations are assigned by weight and not by module, because attention reads the weight of its output projection
     without calling that module, and a traced forward pass calls no modules other than PyTorch's own.
     """
 
-    def __init__(self, counter: FlopCounterMode, model: nn.Module, prunable: Mapping[str, nn.Parameter]) -> None:
+    def __init__(self, model: nn.Module, prunable: Mapping[str, nn.Parameter]) -> None:
+        from torch.utils.flop_counter import FlopCounterMode  # imports triton, which takes 0.1 s
+
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.all_flops = 0
         self.flops = dict.fromkeys(prunable, 0)
-        self._counter = counter
+        self._formulas = FlopCounterMode(display=False).flop_registry
         self._constants: list[Tensor] = [*model.parameters(), *model.buffers()]
         self._weights = {_address(constant): set[str]() for constant in self._constants}
         """Memory address of a tensor that does not depend on the image -> the prunable weights it was computed from."""
         self._weights |= {_address(weight): {name} for name, weight in prunable.items()}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Leave out the wrapper for ``torch.compile``, which nothing here uses: it imports torch._dynamo, inductor and
+        sympy, which takes a second of CPU. ``FlopCounterMode`` itself has it, so its formulas alone are used."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
-        before = self._counter.get_total_flops()
-        result = func(*args, **(kwargs or {}))
-        spent = self._counter.get_total_flops() - before
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        formula: Callable[..., int] = self._formulas.get(func._overloadpacket, _nothing)
+        spent = formula(*args, **kwargs, out_val=result)
+        self.all_flops += spent
         read = {_address(value) for value in args if isinstance(value, Tensor)}
         weights = set[str]().union(*(self._weights.get(address, ()) for address in read))
         for name in weights if spent else ():
@@ -95,6 +104,10 @@ class _ByWeight(TorchDispatchMode):
             self._constants += made  # Kept alive, so that no other tensor reuses their memory.
             self._weights |= {_address(constant): weights for constant in made}
         return result
+
+
+def _nothing(*_: Any, **__: Any) -> int:
+    return 0
 
 
 def _address(tensor: Tensor) -> int:

@@ -9,9 +9,11 @@ import torch
 from fastapi.testclient import TestClient
 from safetensors.torch import save, save_file
 
+from api.checks.checker import Checker
 from api.settings import ApiSettings
 from safs import models
 from tests.api.conftest import from_this_machine
+from tests.checks_in_process import InThisProcess
 
 MINIMAL: dict[str, Any] = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
 NUMBERS = {
@@ -209,10 +211,12 @@ def test_a_callers_request_id_is_kept_where_it_is_harmless(http: TestClient) -> 
 def test_a_defect_says_nothing_of_the_inside(settings: ApiSettings) -> None:
     from api.app import create_app
 
-    def broken(*_: object, **__: object) -> Any:
-        raise RuntimeError("password is hunter2")
+    class Broken(InThisProcess):
+        def ask(self, body: bytes, *, limit_s: float, kind: bytes = b"-") -> bytes:
+            raise RuntimeError("password is hunter2")
 
-    with from_this_machine(create_app(settings, check=broken)) as http:
+    checker = Checker(Broken(), estimate_limit_s=0)
+    with from_this_machine(create_app(settings, checker=checker)) as http:
         response = http.post("/v1/jobs", json=MINIMAL)
 
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")

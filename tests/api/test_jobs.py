@@ -4,19 +4,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.checks.answers import PREFLIGHT
+from api.checks.checker import Checker
+from api.schemas.checks import CheckedJob
 from api.settings import ApiSettings
-from safs.estimates import Estimate
 from safs.estimates.estimate import estimate
 from safs.estimates.stage_costs import Slots
 from safs.estimates.stopwatch import Lap
 from safs.estimates.timing import Kind, Pace, Timing
-from safs.preflight import Preflight
 from safs.spec.job import JobSpec
 from tests.api.conftest import from_this_machine
+from tests.checks_in_process import InThisProcess
 
 Submit = Callable[..., str]
 MINIMAL = {"model": {"architecture": "lenet5"}, "data": {"dataset": "digits"}, "sparsity": 0.99}
@@ -62,6 +65,19 @@ def test_validate_only_says_what_was_found_and_queues_nothing(http: TestClient) 
     assert http.get("/v1/jobs").json()["items"] == []
 
 
+def test_validate_only_has_the_notes_of_the_checks(http: TestClient, settings: ApiSettings) -> None:
+    settings.data_folder.mkdir(parents=True)
+    images = np.zeros((60, 300, 300), np.uint8)
+    images[::2] += 100
+    np.savez(settings.data_folder / "large.npz", x=images, y=np.arange(60) % 2)
+    own = {"data": {"dataset": "npz", "path": "large.npz"}, "model": {"architecture": "mlp"}}
+
+    found = http.post("/v1/jobs?validate_only=true", json=MINIMAL | own).json()
+
+    note = "Images of 300 pixels a side are resized to 256; set data.image_size for another size."
+    assert found["notes"] == [note]
+
+
 def test_validate_only_counts_what_would_be_trained_also_where_timing_is_turned_off(http: TestClient) -> None:
     response = http.post("/v1/jobs?validate_only=true", json=MINIMAL | {"preset": "paper"})
 
@@ -75,10 +91,12 @@ def test_validate_only_counts_what_would_be_trained_also_where_timing_is_turned_
 
 
 def test_validate_only_without_timing_starts_no_estimate(settings: ApiSettings) -> None:
-    def never(*_: Any) -> Any:
-        raise AssertionError("the trainings were timed")
+    class NeverTimes(Checker):
+        def estimate(self, spec: JobSpec, checked: CheckedJob) -> dict[str, Any]:
+            raise AssertionError("the trainings were timed")
 
-    with from_this_machine(create_app(settings, estimate=never)) as http:
+    checker = NeverTimes(InThisProcess(), estimate_limit_s=10)
+    with from_this_machine(create_app(settings, checker=checker)) as http:
         check = http.post("/v1/jobs?validate_only=true&timed=false", json=MINIMAL).json()
 
     assert check["live"] == 615
@@ -89,11 +107,13 @@ def test_validate_only_without_timing_starts_no_estimate(settings: ApiSettings) 
 def test_validate_only_says_how_long_the_job_will_take(settings: ApiSettings) -> None:
     pace = Pace(Lap(0.09, 0.1, 0.12), validation_s=0.05, start_s=1.0)
 
-    def timed(spec: JobSpec, found: Preflight) -> Estimate:
-        timing = Timing(dict.fromkeys(Kind, pace), "NVIDIA H100", "GPU-1")
-        return estimate(spec, found, [timing], Slots(at_once=4, gpus=0.25))
+    class Timed(Checker):
+        def estimate(self, spec: JobSpec, checked: CheckedJob) -> dict[str, Any]:
+            timing = Timing(dict.fromkeys(Kind, pace), "NVIDIA H100", "GPU-1")
+            found = PREFLIGHT.validate_python(checked.preflight)
+            return estimate(spec, found, [timing], Slots(at_once=4, gpus=0.25)).as_json()
 
-    with from_this_machine(create_app(settings, estimate=timed)) as http:
+    with from_this_machine(create_app(settings, checker=Timed(InThisProcess(), estimate_limit_s=10))) as http:
         answer = http.post("/v1/jobs?validate_only=true", json=MINIMAL).json()["estimate"]
 
     assert answer["low_s"] < answer["seconds"] < answer["high_s"]
@@ -103,7 +123,7 @@ def test_validate_only_says_how_long_the_job_will_take(settings: ApiSettings) ->
     assert answer["summary"].startswith("about ")
 
 
-def test_jobs_are_checked_one_at_a_time_because_tracing_patches_torch(http: TestClient) -> None:
+def test_jobs_of_many_requests_at_once_are_checked(http: TestClient) -> None:
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: http.post("/v1/jobs", json=MINIMAL).status_code, range(6)))
 

@@ -14,11 +14,13 @@ from sqlalchemy import event, text
 
 from api import prometheus
 from api.app import create_app
+from api.checks.checker import Checker
 from api.gate import authentication
 from api.gate.key_cache import KeyCache
 from api.settings import ApiSettings
 from store.session import Database
 from tests.api.conftest import from_this_machine
+from tests.checks_in_process import InThisProcess
 
 
 @pytest.fixture
@@ -142,10 +144,11 @@ def test_what_was_read_is_kept_for_a_few_seconds(
 
 
 def test_a_broken_endpoint_is_counted_as_500(settings: ApiSettings) -> None:
-    def breaks() -> Any:
-        raise RuntimeError("boom")
+    class Broken(InThisProcess):
+        def ask(self, body: bytes, *, limit_s: float, kind: bytes = b"-") -> bytes:
+            raise RuntimeError("boom")
 
-    with from_this_machine(create_app(settings, catalog=breaks)) as http:
+    with from_this_machine(create_app(settings, checker=Checker(Broken(), estimate_limit_s=0))) as http:
         http.get("/v1/catalog")
 
         assert requests(http)["GET", "/v1/catalog", "500"] == 1

@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.checks.checker import Checker
 from api.settings import ApiSettings
 from tests.api.conftest import MINIMAL, MakeKey, from_this_machine
 from tests.api.endpoints import endpoints
+from tests.checks_in_process import InThisProcess, with_catalog
 
 PAGE = "https://safs.example.org"
 
@@ -20,7 +22,7 @@ PAGE = "https://safs.example.org"
 @pytest.fixture
 def app(settings: ApiSettings) -> FastAPI:
     """Hide timm: the tests request every endpoint, and its names take long to list."""
-    return create_app(settings, catalog=lambda: {"models": []})
+    return create_app(settings, checker=with_catalog({"models": []}))
 
 
 def check(response: Any) -> None:
@@ -44,10 +46,11 @@ def test_every_answer_has_them_good_or_bad(app: FastAPI, http: TestClient, make_
 
 
 def test_an_unexpected_error_has_them_too_and_tells_nothing_of_the_inside(settings: ApiSettings) -> None:
-    def broken(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("a secret of the inside")
+    class Broken(InThisProcess):
+        def ask(self, body: bytes, *, limit_s: float, kind: bytes = b"-") -> bytes:
+            raise RuntimeError("a secret of the inside")
 
-    with from_this_machine(create_app(settings, check=broken)) as http:
+    with from_this_machine(create_app(settings, checker=Checker(Broken(), estimate_limit_s=0))) as http:
         response = http.post("/v1/jobs", json=MINIMAL)
 
     check(response)

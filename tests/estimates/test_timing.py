@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from safs.data import TensorSplit
-from safs.estimates.__main__ import images
+from safs.estimates.on_this_machine import images
 from safs.estimates.timing import Kind, Timing, Trainings, Untimed, time_trainings
 from safs.networks import Blueprint, Network
 from safs.spec.training import Recipe

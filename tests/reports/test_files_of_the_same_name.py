@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from api.checks.checker import PROGRAM, Checker
+from api.checks.process import ForkServer
 from cli.child_process import Child
-from safs.estimates import estimate_in_subprocess
-from safs.preflight import check
 from safs.spec.job import JobSpec
 from tests.planted import imported, plant
 from tests.waiting import wait_until
@@ -33,10 +33,14 @@ def test_a_child_of_safs_imports_none_of_the_users_files(folder: Path, tmp_path:
     assert imported(folder) == []
 
 
-def test_an_estimate_imports_none_of_the_users_files(folder: Path) -> None:
+def test_a_check_with_its_estimate_imports_none_of_the_users_files(folder: Path) -> None:
     spec = JobSpec.model_validate({"model": {"architecture": "mlp"}, "data": {"dataset": "digits"}, "sparsity": 0.9})
 
-    made = estimate_in_subprocess(spec, check(spec, data_root=None, weights=None), limit_s=250.0)
+    checker = Checker(ForkServer(PROGRAM, idle_s=600.0), estimate_limit_s=250.0)
 
-    assert made.untimed is None
+    found = checker.check(spec, data_root=None, weights=None, upload=None, preview=False)
+    made = checker.estimate(spec, found)
+    checker.close()
+
+    assert made["untimed"] is None
     assert imported(folder) == []

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from safs.errors import SpecError
-from safs.estimates import estimate_in_subprocess
 from safs.preflight import LARGEST_DEFAULT_SIZE, check
 from safs.spec.job import JobSpec
 
@@ -57,13 +56,3 @@ def test_a_network_whose_training_fits_no_machine_is_refused(pictures: Path, mon
     with pytest.raises(SpecError, match=r"805,\d+,\d+ parameters takes about 12\.9 GB .*data\.image_size") as refused:
         check(_job({}, {"image_size": 1024}), data_root=pictures, weights=None)
     assert refused.value.field == "model.architecture"
-
-
-def test_the_process_that_estimates_has_a_memory_limit(pictures: Path) -> None:
-    job = _job({}, {"image_size": 512})
-    preflight = check(job, data_root=pictures, weights=None)
-
-    estimate = estimate_in_subprocess(job, preflight, limit_s=250.0, memory_bytes=2**28)
-
-    assert estimate.seconds is None
-    assert "memory" in str(estimate.untimed)

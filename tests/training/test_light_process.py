@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -46,6 +47,36 @@ print([name for name in sys.argv[1:] if name in sys.modules])
 
 def test_trainings_with_every_optimizer_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", TRAIN, *HEAVY], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+COMPILER = ("torch._dynamo", "torch._inductor", "sympy", "sklearn", "smac", "ray")
+JOB = """
+import sys
+from pathlib import Path
+from safs.execution.serial import SerialExecutor
+from safs.pipeline.run import run_job
+from safs.spec.job import JobSpec
+from search_spaces import SPACES
+
+spec = JobSpec.model_validate({
+    "model": {"architecture": "lenet5"}, "data": {"dataset": "digits", "batch_size": 256}, "sparsity": 0.9,
+    "train": {"epochs": 1}, "prune": {"search": None}, "joint": {"trials": 2, "epochs": 1}, "final": {"epochs": 1},
+    "preset": "quick",
+})
+run_job(
+    spec, spaces=SPACES, executor=SerialExecutor(), report=lambda event: None, data_root=None, dense_weights=None,
+    out_dir=Path(sys.argv[1]),
+)
+print([name for name in sys.argv[2:] if name in sys.modules])
+"""
+
+
+def test_a_whole_job_with_its_report_imports_no_compiler(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", JOB, str(tmp_path), *COMPILER], capture_output=True, text=True, check=True
+    )
 
     assert done.stdout == "[]\n"
 

@@ -15,6 +15,7 @@ from store import api_keys
 from store.session import Database
 from tests.api.conftest import GateClock, MakeKey, from_this_machine
 from tests.api.endpoints import endpoints
+from tests.checks_in_process import with_catalog
 
 OPEN = {"/livez", "/readyz"}
 ASKED_FOR = {"GET": "read", "POST": "submit", "PUT": "submit"}
@@ -23,7 +24,7 @@ ASKED_FOR = {"GET": "read", "POST": "submit", "PUT": "submit"}
 @pytest.fixture
 def app(settings: ApiSettings) -> FastAPI:
     """Hide timm: the tests request every endpoint, and its names take long to list."""
-    return create_app(settings, catalog=lambda: {"models": []})
+    return create_app(settings, checker=with_catalog({"models": []}))
 
 
 def problem(response: Any) -> tuple[int, str]:

@@ -116,7 +116,9 @@ def test_an_upload_that_only_just_moves_is_given_up(
     assert "fewer than 10,000 bytes per second" in problem["detail"]
 
 
-def test_estimates_whose_callers_have_gone_are_not_made(settings: ApiSettings, make_key: MakeKey) -> None:
+def test_estimates_whose_callers_have_gone_are_not_made(
+    settings: ApiSettings, make_key: MakeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[int] = []
     going = threading.Event()
 
@@ -133,7 +135,7 @@ def test_estimates_whose_callers_have_gone_are_not_made(settings: ApiSettings, m
             httpx.post(check, json=MINIMAL, headers=alice, trust_env=False, timeout=timeout_s)
 
     with running(settings) as (url, server):
-        object.__setattr__(server.config.app.state.services, "estimate", estimate)
+        monkeypatch.setattr(server.config.app.state.services.checker, "estimate", estimate)
         first = threading.Thread(target=ask, args=(60,))
         first.start()
         wait_until(lambda: made)

@@ -26,9 +26,8 @@ def broken_url(settings: ApiSettings) -> Iterator[str]:
     def fail(*_: object, **__: object) -> Any:
         raise RuntimeError("nobody expects this")
 
-    services = server.config.app.state.services  # type: ignore[union-attr]
-    object.__setattr__(services, "check", fail)
-    object.__setattr__(services, "catalog", fail)
+    checker = server.config.app.state.services.checker  # type: ignore[union-attr]
+    checker.check = checker.catalog = fail
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
