@@ -1,7 +1,7 @@
 """The pruning of a job: the search for a pruned start, the pruning itself, and the one-shot baseline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safs.errors import TrainingError
@@ -14,7 +14,7 @@ from safs.execution.training import Training
 from safs.execution.work import Context, Trained
 from safs.networks import Network
 from safs.pipeline.state import JobContext, KeyedNetwork, PrunedStart, recipe_of, with_advice
-from safs.pipeline.targets import Sparsities
+from safs.pipeline.targets import Checked, Found, Sparsities, nearest
 from safs.pruning.pruners import PRUNERS
 from safs.reuse.cached_executor import KeyedWork
 from safs.reuse.keys import key_of
@@ -53,6 +53,8 @@ class PrunedNetwork:
     start: PrunedStart
     estimated: float | None = None
     """Estimated cost at the sparsity, in the unit of the job's target; None if it has none."""
+    checked: tuple[Checked, ...] = ()
+    """Measured costs of this pruning and of those that it corrects, in their order; empty without a target."""
 
     @property
     def network(self) -> Network:
@@ -105,8 +107,16 @@ def pruned_starts(job: JobContext, dense: KeyedNetwork, context: Context) -> Sta
         front = {pruned.sparsity: pruned for pruned in made[: len(from_dense)]}
         for step, before in zip(steps[len(from_dense) :], steps[len(from_dense) - 1 :], strict=False):
             (front[step.sparsity],) = prune(job, record, [step], front[before.sparsity].start)
-        _report(job, record, front[found.sparsity])
-    return Starts(front[found.sparsity], made[-1] if compares else None, front, at)
+        pruned, in_one_shot = front[found.sparsity], made[-1] if compares else None
+        if spec.target is not None:
+            number = len(steps) + compares
+            pruned = _to_target(job, record, sparsities, pruned, found, at, number)
+            front = {pruned.sparsity: pruned}
+            if in_one_shot is not None and found_baseline is not None:
+                number += len(pruned.checked) - 1
+                in_one_shot = _to_target(job, record, sparsities, in_one_shot, found_baseline, at, number)
+        _report(job, record, pruned)
+    return Starts(pruned, in_one_shot, front, at)
 
 
 def prune(
@@ -123,6 +133,35 @@ def prune(
     works = [_work(job, step, start) for step in steps]
     results = job.executor.train(record, works, start.context)
     return [_pruned(step, work.key, trained, start) for step, work, trained in zip(steps, works, results, strict=True)]
+
+
+def _to_target(
+    job: JobContext,
+    record: StageRecord,
+    sparsities: Sparsities,
+    pruned: PrunedNetwork,
+    found: Found,
+    dense: PrunedStart,
+    number: int,
+) -> PrunedNetwork:
+    """``pruned``, or a network that is pruned again because the cost of ``pruned`` misses the job's target.
+
+    Args:
+        found: sparsity of ``pruned``.
+        number: number of the next trial of the stage.
+    """
+    target = job.spec.target
+    assert target is not None
+    made, checked, again = [pruned], list[Checked](), found
+    while True:
+        last = made[-1]
+        cost, correction = sparsities.check(pruned.spec, again, KeyedNetwork(last.network, last.start.key), checked)
+        checked.append(cost)
+        if correction is None:
+            return replace(made[nearest(target, checked)], checked=tuple(checked))
+        again, step = correction, PruningStep(number, correction.sparsity, pruned.spec, 0, correction.estimated)
+        made += prune(job, record, [step], dense)
+        number += 1
 
 
 def _best_start(job: JobContext, dense: KeyedNetwork, context: Context, sparsities: Sparsities) -> PruneSpec:
@@ -189,7 +228,7 @@ def _pruning(job: JobContext, prune: PruneSpec, sparsity: float) -> Pruning:
 def _work(job: JobContext, step: PruningStep, start: PrunedStart) -> KeyedWork:
     pruning = _pruning(job, step.spec, step.sparsity)
     key = key_of(start=start.key, batches=job.precise_batches, work=pruning)
-    config: Config = {} if job.spec.front is None else {"sparsity": step.sparsity}
+    config: Config = {} if job.spec.front is None and job.spec.target is None else {"sparsity": step.sparsity}
     return KeyedWork(key, Task(Candidate(step.number, config, step.spec.epochs, job.spec.seed), pruning))
 
 

@@ -20,7 +20,8 @@ from safs.pipeline.front_stage import Point, recommended
 from safs.pipeline.layer_metrics import Measurements, measure
 from safs.pipeline.pruning_stages import pruning_of
 from safs.pipeline.state import JobContext
-from safs.pipeline.targets import Found, deployed_for, measured_latency, target_section
+from safs.pipeline.target_costs import measured_latency
+from safs.pipeline.targets import Found, deployed_for, target_section
 from safs.report import draw_picture
 from safs.result_folder import NETWORK, PICTURE, POINT_FOLDERS, REPORT, point_folder
 from safs.spec.front import DEFAULT_DROP
@@ -89,7 +90,7 @@ def _write(job: JobContext, dense: Network, points: Sequence[Point], folder: Pat
                 job.stage_log(Note(f"the result has no export as {entry.format}: {entry.error}", "warning"))
         own = measurements[list(measured).index(result.winner.name.value)]
         cost = _cost(job, dense, result, chosen.deployment, own)
-        target = target_section(job, Found(result.sparsity, result.start.estimated), cost)
+        target = target_section(job, Found(result.sparsity, result.start.estimated), cost, result.start.checked)
         sparsity = chosen.verified.sparsity
         record.summary = f"sparsity {sparsity.sparsity:.4%}, verified from the bytes on disk"
     summary = report.report(spec, job.preflight, job.stage_log, chosen.rows, result.winner, result.sparsity, sparsity)

@@ -1,47 +1,40 @@
 """The sparsity of each pruning of a job: the one that the job gives, or the one that reaches its target.
 
 The sparsity for a target is found on the dense network: its weights are chosen in one shot at one sparsity after the
-other, and the cost of what is left is estimated layer by layer. The cost of the result is measured at the end.
+other, and the cost of what is left is estimated layer by layer. The cost of the pruned network is measured. If it
+misses the target, the sparsity is corrected. The cost of the result is measured at the end.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from safs.compact.coding import encode
 from safs.deploy.cpu import cpu_name
-from safs.deploy.latency import dense_seconds, latency_ratio, sparse_seconds
-from safs.deploy.source import compared_images
 from safs.errors import SafsError
 from safs.events.kinds import Note, Stage
 from safs.execution.work import Context
-from safs.networks import Network, assemble
+from safs.networks import Network
 from safs.pipeline.state import JobContext, KeyedNetwork
-from safs.pruning.axes.distributions import sparsity_that_leaves
-from safs.pruning.axes.scores import SCORES, ScoreInput
-from safs.pruning.masks import Masks, prunable_parameters
-from safs.pruning.protocol import PruningTask
-from safs.pruning.selection.selector import FILTER, Selector, selector
+from safs.pipeline.target_costs import AIMS, EstimatedCosts, measured_cost
 from safs.reuse.keys import key_of
 from safs.spec.job import JobSpec
 from safs.spec.pruning import PruneSpec
 from safs.spec.target import TargetSpec
-from safs.targets.costs import Shape, live_in, shape_of
-from safs.targets.reach import least_live, most_live, most_weights, unreachable
-from safs.training.pruning_trainer import few_batches
 
 TOLERANCES = {"flops": 0.02, "bytes": 0.02, "latency": 0.15}
-"""Measure -> fraction by which the measured cost may exceed the target."""
-_AIMS = {"flops": 1.0, "bytes": 0.99, "latency": 0.95}
-"""Measure -> fraction of the target that is aimed at: training changes the values of weights, and times vary."""
-_STEPS_OF_LATENCY = 8
-"""Sparsities at which layers are timed, at most."""
+"""Measure -> fraction by which the measured cost of the result may exceed the target."""
+_KEPT = {"flops": (0.95, 1.02), "bytes": (0.94, 0.99), "latency": (0.7, 1.15)}
+"""Measure -> lowest and highest cost of a pruned network that is kept, as fractions of the target.
+
+A network far below the target is pruned again too, since more weights would fit. Training after the pruning spreads the
+values of the weights, which adds about 3% to the bytes."""
+CORRECTIONS = 2
+"""Prunings at a corrected sparsity, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +44,18 @@ class Found:
     sparsity: float
     estimated: float | None = None
     """Estimated cost at this sparsity, in the unit of the target; None if the job gives the sparsity."""
+    scale: float = 1.0
+    """Factor of the estimates, by which an earlier pruning cost more than its estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The measured cost of a pruned network."""
+
+    sparsity: float
+    estimated: float
+    measured: float | None
+    """Cost in the unit of the target; None if it could not be measured."""
 
 
 class Sparsities:
@@ -74,17 +79,37 @@ class Sparsities:
         if target is None:
             assert self._job.spec.sparsity is not None
             return Found(self._job.spec.sparsity)
-        axes = {"score", "distribution", "granularity", "exclude", "sparsity_of", "keep_zeros", "method"}
-        key = key_of(
-            start=self._dense.key,
-            prune=prune.model_dump(mode="json", include=axes),
-            target=target,
-            seed=self._job.spec.seed,
-            machine=[cpu_name(), torch.get_num_threads()] if target.measure == "latency" else None,
-        )
+        key = key_of(prune=self._axes(prune), **self._common())
         if key not in self._found:
-            self._found[key] = self._recalled(key) or self._find(key, prune, target)
+            self._found[key] = Found(**self._remembered(key, lambda: asdict(self._find(prune, target))))
         return self._found[key]
+
+    def check(
+        self, prune: PruneSpec, found: Found, pruned: KeyedNetwork, before: Sequence[Checked]
+    ) -> tuple[Checked, Found | None]:
+        """The measured cost of a pruned network, and the sparsity at which to repeat its pruning.
+
+        The latter is None if the cost is near the target or cannot be measured, if no other sparsity is expected
+        to be closer to the target, or after ``CORRECTIONS`` repetitions. The job has a target.
+
+        Args:
+            found: sparsity of ``pruned``, with its estimated cost.
+            before: costs of the same pruning at other sparsities.
+        """
+        target = self._job.spec.target
+        assert target is not None
+        key = key_of(pruned=pruned.key, found=found, before=before, prune=self._axes(prune), **self._common())
+        kept = self._remembered(key, lambda: self._check(prune, target, found, pruned.network, before))
+        checked, again = Checked(**kept["checked"]), kept["again"] and Found(**kept["again"])
+        if again is not None and checked.measured is not None:
+            told, now = (_cost(target, cost) for cost in (found.estimated or 0.0, checked.measured))
+            self._job.stage_log(
+                Note(
+                    f"Pruning to a sparsity of {found.sparsity} missed the target {target.measure} {target.value:g}: "
+                    f"{now} measured, {told} estimated. It is repeated at {again.sparsity}."
+                )
+            )
+        return checked, again
 
     def reaching(self, prunings: Mapping[str, PruneSpec]) -> dict[str, PruneSpec]:
         """The ``prunings`` that can reach the job's target.
@@ -105,111 +130,86 @@ class Sparsities:
             raise first
         return reaching
 
-    def _recalled(self, key: str) -> Found | None:
-        cached = self._job.cache.get(key)
-        return None if cached is None else Found(**json.loads(cached.file.read_text()))
+    def _check(
+        self, prune: PruneSpec, target: TargetSpec, found: Found, network: Network, before: Sequence[Checked]
+    ) -> dict[str, Any]:
+        measured = measured_cost(self._job, target, self._dense.network, network)
+        assert found.estimated is not None
+        checked, again = Checked(found.sparsity, found.estimated, measured), None
+        if measured is not None and len(before) < CORRECTIONS and not is_kept(target, measured):
+            costs, scale = self._costs(prune, target), found.scale * measured / found.estimated
+            live = costs.most_within(AIMS[target.measure] * target.value / scale)
+            if (sparsity := costs.sparsity(live)) not in {one.sparsity for one in (*before, checked)}:
+                again = asdict(Found(sparsity, scale * costs.of(live), scale))
+        return {"checked": asdict(checked), "again": again}
 
-    def _find(self, key: str, prune: PruneSpec, target: TargetSpec) -> Found:
-        found = _find(self._job, self._dense.network, prune, target, self._context)
-        self._job.stage_log(Note(_sentence(found, prune, target)))
-        with TemporaryDirectory(prefix="safs-target-") as folder:
-            file = Path(folder) / "sparsity.json"
-            file.write_text(json.dumps(asdict(found)))
-            self._job.cache.put(key, Stage.PRUNE, file)
+    def _find(self, prune: PruneSpec, target: TargetSpec) -> Found:
+        costs = self._costs(prune, target)
+        costs.check_reachable(f" on {cpu_name()}" if target.measure == "latency" else "")
+        live = costs.most_within(AIMS[target.measure] * target.value)
+        found = Found(costs.sparsity(live), costs.of(live))
+        self._job.stage_log(
+            Note(
+                f"The target {target.measure} {target.value:g} takes a sparsity of {found.sparsity} with the "
+                f"distribution {prune.distribution!r}; the estimate is {_cost(target, found.estimated or 0.0)}."
+            )
+        )
         return found
 
+    def _costs(self, prune: PruneSpec, target: TargetSpec) -> EstimatedCosts:
+        return EstimatedCosts(self._job, self._dense.network, prune, target, self._context)
 
-def _sentence(found: Found, prune: PruneSpec, target: TargetSpec) -> str:
-    reached = f"{found.estimated:,.0f}" if target.measure == "bytes" else f"{found.estimated:.3f}"
-    return (
-        f"The target {target.measure} {target.value:g} takes a sparsity of {found.sparsity} with the distribution "
-        f"{prune.distribution!r}; the estimate is {reached}."
-    )
+    def _axes(self, prune: PruneSpec) -> dict[str, Any]:
+        axes = {"score", "distribution", "granularity", "exclude", "sparsity_of", "keep_zeros", "method"}
+        return prune.model_dump(mode="json", include=axes)
 
+    def _common(self) -> dict[str, Any]:
+        """The part of a cache key that all prunings of the job share."""
+        target = self._job.spec.target
+        timed = target is not None and target.measure == "latency"
+        return {
+            "start": self._dense.key,
+            "target": target,
+            "seed": self._job.spec.seed,
+            "machine": [cpu_name(), torch.get_num_threads()] if timed else None,
+        }
 
-def _find(job: JobContext, dense: Network, prune: PruneSpec, target: TargetSpec, context: Context) -> Found:
-    chooser = _Chooser(dense, prune, context, job.spec.seed)
-    with torch.device("meta"):
-        bare = dense.blueprint.build()
-    held = {name: int((dense.state[name] == 0).sum()) for name in prunable_parameters(bare)} if prune.keep_zeros else {}
-    task = PruningTask(bare, torch.zeros(chooser.example.shape, device="meta"), 0.0, prune, 1, held)
-    least, aim = least_live(task), _AIMS[target.measure] * target.value
-    cost = _cost_of(target, dense, chooser, shape_of(bare, task.example), job)
-    if (nearest := cost(least)) > target.value:
-        raise unreachable(target, nearest, f" on {cpu_name()}" if target.measure == "latency" else "")
-    if target.measure == "latency":
-        live = _by_halving_logarithms(lambda number: cost(number) <= aim, least, most_weights(task))
-    else:
-        live = most_live(lambda number: cost(number) <= aim, least, most_weights(task) + 1)
-    return Found(sparsity_that_leaves(live, chooser.weights), cost(live))
+    def _remembered(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The content under ``key`` in the cache, made and stored if it is not there.
 
-
-def _by_halving_logarithms(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """As ``most_live``, in few steps that are finer where few weights are left."""
-    for _ in range(_STEPS_OF_LATENCY):
-        middle = round((low * high) ** 0.5)
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low
-
-
-def _cost_of(
-    target: TargetSpec, dense: Network, chooser: "_Chooser", shape: Shape, job: JobContext
-) -> Callable[[int], float]:
-    """The function from the number of live weights to the estimated cost, in the unit of the target."""
-    match target.measure:
-        case "flops":
-            return lambda live: shape.flops_left(live_in(chooser.masks(live)))
-        case "bytes":
-            return lambda live: chooser.size_bytes(live) + shape.header_bytes
-        case "latency":
-            image = compared_images(job.splits.validation).tensor[:1]
-            whole = dense_seconds(assemble(dense), image)
-            return lambda live: sparse_seconds(assemble(chooser.network(live)), image) / whole
+        A resumed job needs it: a time that is measured again would give another sparsity, and other trials.
+        """
+        if (cached := self._job.cache.get(key)) is None:
+            made = make()
+            with TemporaryDirectory(prefix="safs-target-") as folder:
+                file = Path(folder) / "found.json"
+                file.write_text(json.dumps(made))
+                self._job.cache.put(key, Stage.PRUNE, file)
+            return made
+        content: dict[str, Any] = json.loads(cached.file.read_text())
+        return content
 
 
-class _Chooser:
-    """Chooses weights of the dense network in one shot; remembers nothing."""
+def is_kept(target: TargetSpec, cost: float) -> bool:
+    """True if a pruned network with this cost is not pruned again."""
+    low, high = _KEPT[target.measure]
+    return low <= cost / target.value <= high
 
-    def __init__(self, dense: Network, prune: PruneSpec, context: Context, seed: int) -> None:
-        self._dense, self._prune = dense, prune
-        self._model = dense.blueprint.build(state=dense.state)
-        data = context.data
-        images, _ = next(data.validation.batches(1, device=torch.device("cpu")))
-        self.example = torch.zeros_like(images[:1])
-        self.weights = sum(one.numel() for one in prunable_parameters(self._model).values())
-        given = ScoreInput(self._model, None, lambda: few_batches(data, seed), seed)
-        self._scores: dict[str, Tensor] = SCORES[prune.score].compute(given)
-        self._selector = self._new_selector(self._model)
 
-    def masks(self, live: int) -> Masks:
-        """The masks that keep ``live`` weights."""
-        return self._selector.choose(self._scores, sparsity_that_leaves(live, self.weights))
+def nearest(target: TargetSpec, costs: Sequence[Checked]) -> int:
+    """The place of the cost that is nearest to the target: of those that are kept, else of those below it, else all."""
 
-    def size_bytes(self, live: int) -> int:
-        """Bytes of the compact checkpoint, without its header."""
-        if self._prune.granularity == FILTER:
-            network = self.network(live)
-            state, pruned = dict(network.state), set(network.masks or {})
-        else:
-            masks = self.masks(live)
-            state, pruned = {name: tensor.detach() for name, tensor in self._model.state_dict().items()}, set(masks)
-            # where, not multiplication: -0.1 * 0 is -0.0, which is no zero to the encoder.
-            state |= {name: state[name].where(mask, state[name].new_zeros(())) for name, mask in masks.items()}
-        return sum(
-            min(len(encode(tensor.numpy())), tensor.nbytes) if name in pruned else tensor.nbytes
-            for name, tensor in state.items()
-        )
+    def order(place: int) -> tuple[bool, bool, float]:
+        cost = costs[place].measured
+        if cost is None:
+            return True, True, float("inf")
+        return not is_kept(target, cost), cost > target.value, abs(cost - target.value)
 
-    def network(self, live: int) -> Network:
-        """The network with ``live`` weights, physically smaller where the granularity is ``filter``."""
-        model = self._dense.blueprint.build(state=self._dense.state)
-        chosen = self._new_selector(model)
-        pruned = chosen.finish(chosen.choose(self._scores, sparsity_that_leaves(live, self.weights)))
-        state = {name: tensor.detach() for name, tensor in pruned.model.state_dict().items()}
-        return Network(replace(self._dense.blueprint, form=pruned.form), state, pruned.masks)
+    return min(range(len(costs)), key=order)
 
-    def _new_selector(self, model: nn.Module) -> Selector:
-        return selector(model, self.example, self._prune)
+
+def _cost(target: TargetSpec, cost: float) -> str:
+    return f"{cost:,.0f}" if target.measure == "bytes" else f"{cost:.3f}"
 
 
 def deployed_for(spec: JobSpec) -> tuple[list[str], str]:
@@ -222,7 +222,9 @@ def deployed_for(spec: JobSpec) -> tuple[list[str], str]:
     return formats, "sparse" if measure == "latency" else runtime
 
 
-def target_section(job: JobContext, found: Found, measured: float | None) -> dict[str, Any] | None:
+def target_section(
+    job: JobContext, found: Found, measured: float | None, prunings: Sequence[Checked]
+) -> dict[str, Any] | None:
     """The section ``target`` of a report: the cost that was asked for, the estimated one and the measured one.
 
     Adds a warning to the job if the target is missed. None if the job has no target.
@@ -230,6 +232,7 @@ def target_section(job: JobContext, found: Found, measured: float | None) -> dic
     Args:
         found: sparsity of the pruning that the result started from.
         measured: cost of the result in the unit of the target; None if it could not be measured.
+        prunings: costs of the prunings that were made for the target, in their order.
     """
     target = job.spec.target
     if target is None:
@@ -252,11 +255,6 @@ def target_section(job: JobContext, found: Found, measured: float | None) -> dic
         "tolerance": TOLERANCES[target.measure],
         "reached": reached,
         "sparsity": found.sparsity,
+        "prunings": [asdict(one) for one in prunings],
         "cpu": cpu_name() if target.measure == "latency" else None,
     }
-
-
-def measured_latency(job: JobContext, dense: Network, result: Network) -> float | None:
-    """The time of ``result`` by the sparse runtime as a fraction of that of ``dense`` by PyTorch, for one image."""
-    image = compared_images(job.splits.validation).tensor[:1]
-    return latency_ratio(assemble(dense), assemble(result), image, result.blueprint.form.inputs)

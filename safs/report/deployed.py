@@ -78,10 +78,14 @@ def _target(target: Mapping[str, Any]) -> str:
     """
     measured = "nothing" if target["measured"] is None else f"{target['measured']:,.6g}"
     on = "" if target["cpu"] is None else f" on {target['cpu']}"
-    return (
+    line = (
         f"target: {target['measure']} {target['asked']:,.6g} was {'reached' if target['reached'] else 'missed'}: "
         f"{measured} measured{on}, {target['estimated']:,.6g} estimated at sparsity {target['sparsity']:g}"
     )
+    first = next(iter(target.get("prunings", ())), None)
+    if first is None or first["sparsity"] == target["sparsity"] or first["measured"] is None:
+        return line
+    return f"{line}; corrected from sparsity {first['sparsity']:g}, where it was {first['measured']:,.6g}"
 
 
 def _sizes(section: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def _run(
 @pytest.mark.parametrize(
     ("changes", "most"),
     [
-        ({"target": {"flops": 0.3}}, 0.3 * 1.02),
+        pytest.param({"target": {"flops": 0.3}}, 0.3 * 1.02, marks=pytest.mark.exhaustive),
         pytest.param({"target": {"bytes": 20_000}}, 20_400, marks=pytest.mark.exhaustive),
         pytest.param(
             {"target": {"flops": 0.3}, "prune": {"granularity": "filter"}}, 0.3 * 1.02, marks=pytest.mark.exhaustive
@@ -114,3 +114,25 @@ def test_starts_are_compared_at_equal_cost_and_a_second_job_uses_what_was_found(
     assert first.report["target"]["measured"] <= 0.306
     assert second.report["target"] == first.report["target"]
     assert not [event for event in events if isinstance(event, Note) and event.message.startswith("The target")]
+
+
+GRADUAL = {"schedule": "cubic", "distribution": "global", "epochs": 1, "recipe": {"learning_rate": 1e-2}}
+
+
+@pytest.mark.parametrize(
+    "target", [{"flops": 0.2}, pytest.param({"bytes": 20_000}, marks=pytest.mark.exhaustive)], ids=["flops", "bytes"]
+)
+def test_gradual_pruning_that_misses_the_target_is_repeated_at_a_corrected_sparsity(
+    tmp_path: Path, target: dict[str, Any]
+) -> None:
+    result = _run(tmp_path, {"target": target, "prune": GRADUAL})
+
+    section, (asked,) = result.report["target"], target.values()
+    first, *_, last = section["prunings"]
+    assert not 0.94 < first["measured"] / asked < 1.02  # where the estimate was wrong
+    assert 0.95 < section["measured"] / asked <= 1.02
+    assert section["reached"]
+    assert (last["sparsity"], section["estimated"]) == (section["sparsity"], last["estimated"])
+    assert verify(result.directory).target == section["sparsity"] != first["sparsity"]
+    assert f"corrected from sparsity {first['sparsity']:g}" in deployed(result.report)[0]
+    assert any("is repeated" in note for note in result.report["notes"])

@@ -45,7 +45,9 @@ class Attempt:
     slots: int = 1
     """Number of trials in flight."""
     dies_at: int | None = None
-    """Number of finished search trials in the database at which the runner kills itself; None lets it end."""
+    """Number of finished trials in the database at which the runner kills itself; None lets it end."""
+    stage: str | None = None
+    """Stage whose trials are counted; None counts those of all searches."""
     torn: bool = False
     """True if the runner dies before the transaction with the last of them is committed, False if after."""
 
@@ -115,9 +117,10 @@ class SerialRunner(Runner):
 class _DeadlyDatabase(Database):
     """A database that kills its process at a commit."""
 
-    def __init__(self, url: str, dies_at: int, torn: bool) -> None:
+    def __init__(self, url: str, dies_at: int, torn: bool, stage: str | None) -> None:
         super().__init__(url)
         self._dies_at, self._torn = dies_at, torn
+        self._counted = "stage NOT IN ('dense', 'prune', 'final')" if stage is None else f"stage = '{stage}'"
 
     @contextmanager
     def begin(self) -> Iterator[Transaction]:
@@ -130,8 +133,8 @@ class _DeadlyDatabase(Database):
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _count(self, tx: Transaction) -> int:
-        searches = "stage NOT IN ('dense', 'prune', 'final') AND state IN ('done', 'failed')"
-        return int(tx.execute(text(f"SELECT count(*) FROM trials WHERE {searches}")).scalar_one())
+        finished = f"{self._counted} AND state IN ('done', 'failed')"
+        return int(tx.execute(text(f"SELECT count(*) FROM trials WHERE {finished}")).scalar_one())
 
 
 class _StepByStep(Recorder):
@@ -146,7 +149,9 @@ def _run(attempt: Attempt) -> None:
     runner_module.Recorder = _StepByStep
     url = database_url(attempt.home)
     settings = WorkerSettings(home=Path(attempt.home), database_url=url, cpus=1, lease_s=30, heartbeat_s=10)
-    database = Database(url) if attempt.dies_at is None else _DeadlyDatabase(url, attempt.dies_at, attempt.torn)
+    database = (
+        Database(url) if attempt.dies_at is None else _DeadlyDatabase(url, attempt.dies_at, attempt.torn, attempt.stage)
+    )
     runner = SerialRunner(settings, database, Event(), attempt.slots)
     assert runner.run_one(), "there is no job in the queue"
 
