@@ -43,6 +43,8 @@ class Child:
         self.name = name
         self.log = log
         self._ready_line, self._echo = ready, echo
+        self.lines = 0
+        """Number of lines of output so far."""
         self._is_ready = Event()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +64,11 @@ class Child:
     def is_ready(self) -> bool:
         """True if the child has printed its ``ready`` line."""
         return self._is_ready.is_set()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -93,6 +100,7 @@ class Child:
                 file.write(raw)
                 line = raw.decode(errors="replace").rstrip()
                 self._tail.append(line)
+                self.lines += 1
                 if self._ready_line is not None and self._ready_line in line:
                     self._is_ready.set()
                 self._pass_on(line)

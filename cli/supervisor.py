@@ -15,12 +15,13 @@ import httpx
 
 from cli.child_process import Child
 from cli.errors import CommandError
+from cli.start_progress import PATIENCE_S, StartProgress, Work, work_of
 from cli.terminal import SafeConsole, stdout, styled
 
 READY = "the service is ready at"
 """Start of the line that ``safs up`` prints once jobs can be submitted."""
-START_TIMEOUT_S = 120.0
-"""Seconds for importing torch and starting Ray on a slow and busy machine."""
+TELL_EVERY_S = 30.0
+"""Seconds between two lines that say that the service is still starting."""
 GRACE_S = 15.0
 """Seconds that the runner may take to put its job back into the queue."""
 RUNNER_READY = "ready: runner"
@@ -80,7 +81,7 @@ class Service:
         """Prints when the service is ready, and watches it until SIGINT, SIGTERM or a closed terminal.
 
         Raises:
-            CommandError: a process died or was not ready in time.
+            CommandError: a process died, or its start made no progress.
         """
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGTERM, self._stop)
@@ -101,15 +102,19 @@ class Service:
 
     def _wait_until_ready(self) -> bool:
         """Returns True once both processes are ready; False if the user stopped the service before."""
-        deadline = time.monotonic() + START_TIMEOUT_S
-        runner = self._children[-1]
+        began_s = told_s = time.monotonic()
+        progress, runner = StartProgress(began_s), self._children[-1]
         while not (runner.is_ready and _answers(self.url)):
             if self._stopping.wait(_LOOK_EVERY_S):
                 return False
             self._check_alive()
-            if time.monotonic() > deadline:
-                waiting_for = self._children[0] if runner.is_ready else runner
-                raise CommandError(_with_log(waiting_for, f"is not ready after {START_TIMEOUT_S:.0f} s"))
+            now_s, work = time.monotonic(), work_of(child.pid for child in self._children)
+            waiting_for = self._children[0] if runner.is_ready else runner
+            if progress.is_stuck(now_s, work_s=work.total_s, lines=sum(child.lines for child in self._children)):
+                raise CommandError(_with_log(waiting_for, f"is stuck: no progress for {PATIENCE_S:.0f} s"))
+            if now_s - told_s >= TELL_EVERY_S:
+                told_s = now_s
+                self._console.print(_still_starting(waiting_for, now_s - began_s, work), soft_wrap=True)
         return True
 
     def _check_alive(self) -> None:
@@ -156,6 +161,13 @@ def check_port(host: str, port: int) -> None:
             f"port {port} of {host} is in use. If a service runs there, `safs jobs --url http://{host}:{port}` lists "
             "its jobs. Choose another port with --port."
         ) from error
+
+
+def _still_starting(child: Child, took_s: float, work: Work) -> str:
+    return (
+        f"still starting after {took_s:.0f} s: the {child.name} is not ready. The service ran for {work.cpu_s:.0f} s "
+        f"and waited {work.waited_s:.0f} s for a core of this machine."
+    )
 
 
 def _reachable(host: str) -> str:

@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from threading import Event
+from importlib import import_module
+from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
@@ -13,7 +14,6 @@ from workers.on_ray.import_path import job_config
 from workers.on_ray.local_ray import start_local_ray
 from workers.on_ray.resources import ray_resources
 from workers.presence import Presence
-from workers.runner import Runner
 from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
 
@@ -27,7 +27,13 @@ def main(settings: WorkerSettings) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         stopping.set()
 
+    # Ray's processes take seconds to start; the imports of the runner, torch above all, take them meanwhile.
+    imports = Thread(target=import_module, args=("workers.runner",), name="imports")
+    imports.start()
     start_ray(settings)
+    imports.join()
+    from workers.runner import Runner
+
     # ray.init installs handlers of its own, so ours are installed after it.
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -20,6 +20,7 @@ from safs.errors import SafsError
 TOKEN, TOKEN_FILE, MODE = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"
 NICENESS = "RAY_worker_niceness"
 SPINS = "GOMP_SPINCOUNT"
+PORT_WAIT = "RAY_gcs_server_port_wait_time_s"
 LONGEST_SOCKET_BYTES = 107
 """Longest path of a Unix socket, in bytes."""
 
@@ -47,6 +48,7 @@ def start_local_ray(cpus: int, niceness: int, **options: Any) -> None:
     # By default a thread keeps its core busy while it waits for another one, which then gets no core where other
     # programs want them, too. It waits so for some microseconds now, then it sleeps (decision 050).
     os.environ.setdefault(SPINS, "1000")
+    os.environ.setdefault(PORT_WAIT, "600")  # Seconds; its default of 30 is too short for a busy machine.
     with _loopback_only():
         ray.init(
             "local",  # Any other address may join a Ray that another user has started on this machine.
