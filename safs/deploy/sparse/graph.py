@@ -17,12 +17,22 @@ from torch.fx import Node
 from safs.activations.module import Activation
 from safs.deploy.sparse.activation import FusedActivation, fused
 from safs.deploy.sparse.convolution import ConvolutionShape, SparseConvolution
-from safs.deploy.sparse.steps import FEATURES, Addition, Convolution, Elementwise, Linear, Other, Pooling, Step, as_rows
+from safs.deploy.sparse.steps import (
+    FEATURES,
+    PRODUCTS,
+    Addition,
+    Convolution,
+    Elementwise,
+    Linear,
+    Other,
+    Pooling,
+    Step,
+    as_rows,
+)
 from safs.deploy.torch_graph import TracedNetwork
 from safs.models.shared_weights import SharedConv2d, SharedLinear
 
 _ADD = (torch.add, torch.Tensor.add)
-_TIMES = (operator.mul, torch.mul)
 _CONVOLUTIONS = (torch.conv2d, F.conv2d)
 _PRODUCTS = (F.linear, torch._C._nn.linear)
 
@@ -46,9 +56,16 @@ def steps_of(network: TracedNetwork) -> tuple[list[Step], Node]:
 def _skip_identities(network: TracedNetwork) -> None:
     """Let users of a layer that does nothing in eval mode use its input."""
     for node in list(network.graph.nodes):
-        if isinstance(_module(node, network.modules), nn.Identity | nn.Dropout):
+        if isinstance(_module(node, network.modules), nn.Identity | nn.Dropout) or _is_stochastic_depth(node):
             node.replace_all_uses_with(_argument(node))
             network.graph.erase_node(node)
+
+
+def _is_stochastic_depth(node: Node) -> bool:
+    """True for torchvision's ``stochastic_depth``, which drops nothing in eval mode."""
+    module, name = "torchvision.ops.stochastic_depth", "stochastic_depth"
+    named = (getattr(node.target, "__module__", ""), getattr(node.target, "__name__", "")) == (module, name)
+    return node.op == "call_function" and named
 
 
 def _step(node: Node, network: TracedNetwork, inside: set[Node]) -> Step:
@@ -124,7 +141,7 @@ def _layer(node: Node, network: TracedNetwork, inside: set[Node]) -> _Layer | No
     scale = module.share_scale.detach() if isinstance(module, SharedConv2d | SharedLinear) else None
     last = node
     following = _only_user(node)
-    if scale is None and following is not None and following.target in _TIMES:
+    if scale is None and following is not None and following.target in PRODUCTS:
         other = [_read(value, network) for value in following.args if value is not node]
         if len(other) == 1 and isinstance(other[0], Tensor) and other[0].dim() == 0:
             scale, last = other[0].detach(), following

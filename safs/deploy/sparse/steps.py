@@ -1,5 +1,6 @@
 """The steps of a network: convolutions with what is folded into them, linear layers, and everything else as it is."""
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ from safs.deploy.sparse.convolution import ConvolutionShape, SparseConvolution
 
 FEATURES = "features"
 """Entry of a node's ``meta``: number of inputs of the linear layer that it calls."""
+PRODUCTS = (operator.mul, torch.mul)
+"""Functions of two values that multiply them."""
+COPIES = ("clone", "contiguous")
+"""Methods whose result has the values of the tensor."""
 _POINTWISE = ConvolutionShape((1, 1), (0, 0), (1, 1))
 
 

@@ -10,13 +10,20 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from safs.activations.module import Activation
 from safs.deploy.sparse.activation import FusedActivation
 from safs.deploy.sparse.convolution import ConvolutionShape
+from safs.deploy.sparse.lanes import moves
+from safs.deploy.sparse.lanes.buffers import Buffer, Buffers, Place
+from safs.deploy.sparse.lanes.gates import gate_of
 from safs.deploy.sparse.lanes.layout import LANES, VECTOR_BYTES, Lanes, lanes_for
-from safs.deploy.sparse.lanes.memory import Constants, Plan
-from safs.deploy.sparse.lanes.program import BLOCK, INPUT, OUTPUT, Buffer, Place, Program
+from safs.deploy.sparse.lanes.memory import Constants
+from safs.deploy.sparse.lanes.paddings import paddings
+from safs.deploy.sparse.lanes.program import BLOCK, INPUT, OUTPUT, Program
 from safs.deploy.sparse.lanes.taps import fits, taps_of
 from safs.deploy.sparse.steps import (
+    COPIES,
+    PRODUCTS,
     Addition,
     Convolution,
     Elementwise,
@@ -30,8 +37,6 @@ from safs.deploy.sparse.steps import (
 Action: TypeAlias = Program | Callable[[Tensor], None]
 """A program, or a function of the block of memory as a vector of float32 values."""
 _POINTWISE = ConvolutionShape((1, 1), (0, 0), (1, 1))
-_EDGE = VECTOR_BYTES
-"""Bytes before and after all buffers, since copies of lanes begin and end up to a vector away."""
 
 
 class UnfitStepError(Exception):
@@ -57,21 +62,19 @@ class Builder:
         self._buffers: dict[Node, Buffer] = {}
         self._applied: set[Node] = set()
         """Linear layers that apply the activation behind them."""
-        self._plan, self._constants = Plan(_EDGE), Constants()
-        self._zeroed: dict[tuple[int, Lanes], list[Buffer]] = {}
-        """Free buffers whose padding is never written."""
+        self._memory, self._constants = Buffers(), Constants()
         self._program = Program(self._constants)
-        self._pad = max((_reach(step, values) for step in steps), default=0)
+        self._pads = paddings(steps, values)
         self._read_images(ends[0])
         uses = last_uses(list(steps), ends[1])
         for step, following in zip(steps, [*steps[1:], None], strict=True):
             self._buffers[step.node] = self._compute(step, activation_behind(step, following))
             for node in uses.get(step.node, ()):
                 if node in self._buffers:
-                    self._give_back(self._buffers.pop(node))
+                    self._memory.give_back(self._buffers.pop(node))
         self._write_logits(ends[1])
         self._flush()
-        self.block_bytes = self._plan.end + _EDGE
+        self.block_bytes = self._memory.size_bytes
 
     def _compute(self, step: Step, behind: FusedActivation | None) -> Buffer:
         match step:
@@ -95,6 +98,10 @@ class Builder:
                 return target
             case Other() if step.pool is not None:
                 return self._pool(step)
+            case Other() if self._is_product(step):
+                return self._multiply(step)
+            case Other() if step.node.op == "call_method" and step.node.target in COPIES:
+                return self._copy(step.input)
             case Other() if step.flattens and self._values[step.input].dim() == 4:
                 return self._flatten(step)
         raise UnfitStepError(str(step.node))
@@ -102,15 +109,20 @@ class Builder:
     def _convolve(self, step: Convolution) -> Buffer:
         (height, width), (rows, columns) = (self._values[node].shape[2:] for node in (step.input, step.node))
         own, (down, right) = self._buffers[step.input], step.shape.stride
-        lanes = own.lanes
+        lanes = replace(own.lanes, pad=self._pads[step.input])
         divides = rows % lanes.down == 0 and columns % lanes.across == 0
         if lanes.parts > 1 and not (divides and (height, width) == (rows * down, columns * right)):
-            lanes = Lanes(self._images, 1, 1, height, width, self._pad)
+            lanes = Lanes(self._images, 1, 1, height, width, lanes.pad)
         source = self._as(step.input, lanes)
-        to = replace(lanes, rows=rows // lanes.down, columns=columns // lanes.across)
+        to = replace(lanes, rows=rows // lanes.down, columns=columns // lanes.across, pad=self._pads[step.node])
         residual = None if step.residual is None else self._as(step.residual, to)
         target = self._take(len(step.weight), to)
-        self._add_layer(step.weight, step.bias, step.groups, step.shape, source, target, residual, step.fused)
+        gate = None if step.activation is None else gate_of(step.activation)
+        activation = step.fused if gate is None else FusedActivation()
+        self._add_layer(step.weight, step.bias, step.groups, step.shape, source, target, residual, activation)
+        if gate is not None:
+            self._program.apply(gate, target)
+            self._fill(target, step.fused.keeps_zero)
         return target
 
     def _add_layer(
@@ -130,11 +142,45 @@ class Builder:
         self._finish(target, activation)
 
     def _activate(self, step: Elementwise) -> Buffer:
-        source = self._buffers[step.input]
+        target = self._copy(step.input)
+        gate = gate_of(step.function) if isinstance(step.function, Activation) else None
+        if gate is None:
+            self._finish(target, FusedActivation(function=step.function, keeps_zero=step.keeps_zero))
+        else:
+            self._program.apply(gate, target)
+            self._fill(target, step.keeps_zero)
+        return target
+
+    def _copy(self, node: Node) -> Buffer:
+        source = self._buffers[node]
         target = self._take(source.channels, source.lanes)
         self._program.copy(source, target)
-        self._finish(target, FusedActivation(function=step.function, keeps_zero=step.keeps_zero))
         return target
+
+    def _multiply(self, step: Other) -> Buffer:
+        """The product of images with a factor for each channel of each image."""
+        one, other = step.node.all_input_nodes
+        if self._shape(one)[1:] == (1, 1):
+            one, other = other, one
+        source, factors = self._buffers[one], self._buffers[other]
+        factor = self._take(source.channels, _features(LANES))
+        table = moves.spread(factors.lanes, source.lanes)
+        self._program.reduce(_place(factors), _place(factor), source.channels, table)
+        target = self._take(source.channels, source.lanes)
+        self._program.scale(source, factor, target)
+        self._memory.give_back(factor)
+        return target
+
+    def _is_product(self, step: Other) -> bool:
+        node = step.node
+        shapes = [self._shape(one) for one in node.all_input_nodes]
+        two = len(shapes) == len(node.args) == 2 and not node.kwargs and all(len(shape) == 3 for shape in shapes)
+        return (
+            node.target in PRODUCTS
+            and two
+            and shapes[0][0] == shapes[1][0]
+            and (1, 1) in (shapes[0][1:], shapes[1][1:])
+        )
 
     def _finish(self, buffer: Buffer, activation: FusedActivation) -> None:
         """Apply the part of the activation that the convolution has not, and fill the padding."""
@@ -142,36 +188,30 @@ class Builder:
             self._flush()
             first, count = buffer.position // 4, buffer.size // 4
             self.actions.append(partial(_apply, activation, first, count, buffer.channels))
-        if buffer.lanes.parts > 1 or not activation.keeps_zero:
+        self._fill(buffer, activation.keeps_zero)
+
+    def _fill(self, buffer: Buffer, keeps_zero: bool) -> None:
+        """Fill the padding, unless it has zeros already."""
+        if buffer.lanes.parts > 1 or not keeps_zero:
             self._program.fill_borders(buffer)
 
     def _pool(self, step: Other) -> Buffer:
         assert step.pool is not None
         source, (rows, columns) = self._buffers[step.input], self._values[step.node].shape[2:]
         window = step.pool.window or (source.lanes.height, source.lanes.width)
-        stride = step.pool.stride or window
-        lanes = lanes_for(self._images, rows, columns, self._pad)
-        read = source.lanes.positions()
-        to_row, to_column = (step * (count - 1) + 1 for step, count in zip(stride, (rows, columns), strict=True))
-        inputs = [
-            read[:, row : row + to_row : stride[0], column : column + to_column : stride[1]]
-            for row in range(window[0])
-            for column in range(window[1])
-        ]
+        lanes = lanes_for(self._images, rows, columns, self._pads[step.node])
         target = self._take(source.channels, lanes)
-        scale = 1.0 if step.pool.kind == "max" else 1.0 / len(inputs)
-        self._reduce(source, target, [lanes.positions(), *inputs], largest=step.pool.kind == "max", scale=scale)
+        table = moves.pooled(source.lanes, lanes, window, step.pool.stride or window)
+        largest = step.pool.kind == "max"
+        self._reduce(source, target, table, largest=largest, scale=1.0 if largest else 1.0 / (window[0] * window[1]))
         return target
 
     def _flatten(self, step: Other) -> Buffer:
         source = self._buffers[step.input]
-        count, pixels = source.channels, source.lanes.height * source.lanes.width
-        target = self._take(count * pixels, _features(self._images))
-        read = source.lanes.positions().reshape(self._images, pixels)
-        write = np.arange(pixels) * LANES + np.arange(self._images)[:, None]
+        pixels = source.lanes.height * source.lanes.width
+        target = self._take(source.channels * pixels, _features(self._images))
         to = replace(_place(target), channel_bytes=pixels * VECTOR_BYTES)
-        table = np.stack([write, read], -1).reshape(-1, 2)
-        self._program.reduce(_place(source), to, count, table, largest=False, lanes=1, scale=1.0)
+        self._program.reduce(_place(source), to, source.channels, moves.flattened(source.lanes))
         return target
 
     def _as(self, node: Node, lanes: Lanes) -> Buffer:
@@ -180,64 +220,45 @@ class Builder:
         if source.lanes == lanes:
             return source
         target = self._take(source.channels, lanes)
-        self._reduce(source, target, [lanes.positions(), source.lanes.positions()], largest=False, scale=1.0)
-        self._give_back(source)
+        self._reduce(source, target, moves.same_pixels(source.lanes, lanes))
+        self._memory.give_back(source)
         self._buffers[node] = target
         return target
 
-    def _reduce(self, source: Buffer, target: Buffer, places: list[np.ndarray], *, largest: bool, scale: float) -> None:
-        table = np.stack(places, -1)
-        grid = target.lanes
-        lanes, whole = 1, table.reshape(-1, len(places))
-        if (grid.down, grid.across) == (source.lanes.down, source.lanes.across):
-            first = table[0, : grid.rows, : grid.columns].reshape(-1, len(places))  # of the first lane
-            every = np.concatenate([first + lane for lane in range(grid.parts * grid.images)])
-            if np.array_equal(np.sort(every, 0), np.sort(whole, 0)):
-                lanes, whole = LANES, first
-        self._program.reduce(
-            _place(source), _place(target), source.channels, whole, largest=largest, lanes=lanes, scale=scale
-        )
-        if grid.parts > 1:
-            self._program.fill_borders(target)
+    def _reduce(
+        self, source: Buffer, target: Buffer, table: np.ndarray, *, largest: bool = False, scale: float = 1.0
+    ) -> None:
+        vectors = moves.whole_vectors(table, source.lanes, target.lanes)
+        if vectors is None:
+            lanes, rows = 1, table.reshape(-1, table.shape[-1])
+        else:
+            lanes, rows = LANES, vectors
+        places = _place(source), _place(target)
+        self._program.reduce(*places, source.channels, rows, largest=largest, lanes=lanes, scale=scale)
+        self._fill(target, keeps_zero=True)
 
     def _read_images(self, node: Node) -> None:
         sizes = self._values[node].shape[1:]
         if len(sizes) not in (1, 3):
             raise UnfitStepError(str(node))
         channels, height, width = (*sizes, 1, 1)[:3]
-        lanes = lanes_for(self._images, height, width, self._pad) if len(sizes) == 3 else _features(self._images)
-        target = self._buffers[node] = self._take(channels, lanes)
-        pixels = height * width
-        read = np.arange(self._images)[:, None, None] * (channels * pixels) + np.arange(pixels).reshape(height, width)
-        table = np.stack([lanes.positions(), read], -1).reshape(-1, 2)
-        source = Place(INPUT, 0, 4 * pixels)
-        self._program.reduce(source, _place(target), channels, table, largest=False, lanes=1, scale=1.0)
-        if lanes.parts > 1:
-            self._program.fill_borders(target)
+        lanes = lanes_for(self._images, height, width, self._pads.get(node, 0))
+        target = self._buffers[node] = self._take(channels, lanes if len(sizes) == 3 else _features(self._images))
+        source = Place(INPUT, 0, 4 * height * width)
+        self._program.reduce(source, _place(target), channels, moves.images_to(target.lanes, channels))
+        self._fill(target, keeps_zero=True)
 
     def _write_logits(self, node: Node) -> None:
         source = self._buffers[node]
         if self._values[node].dim() != 2:
             raise UnfitStepError(str(node))
-        images = np.arange(self._images)
-        table = np.stack([images * source.channels, images], -1)
-        target = Place(OUTPUT, 0, 4)
-        self._program.reduce(_place(source), target, source.channels, table, largest=False, lanes=1, scale=1.0)
+        table = moves.logits(self._images, source.channels)
+        self._program.reduce(_place(source), Place(OUTPUT, 0, 4), source.channels, table)
 
     def _take(self, channels: int, lanes: Lanes) -> Buffer:
-        free = self._zeroed.get((channels, lanes))
-        if free:
-            return free.pop()
         if not fits(channels, lanes):
             raise UnfitStepError("activations that are too large")
-        size, unused = channels * lanes.channel_bytes, _keeps_padding(lanes)
-        return Buffer(self._plan.take(size, unused=unused), channels, lanes)
-
-    def _give_back(self, buffer: Buffer) -> None:
-        if _keeps_padding(buffer.lanes):
-            self._zeroed.setdefault((buffer.channels, buffer.lanes), []).append(buffer)
-        else:
-            self._plan.give_back(buffer.position, buffer.size)
+        return self._memory.take(channels, lanes)
 
     def _flush(self) -> None:
         if len(self._program):
@@ -252,26 +273,9 @@ def _apply(activation: FusedActivation, first: int, count: int, channels: int, b
     activation.finish(block[first : first + count].view(channels, -1), torch.ones(()))
 
 
-def _keeps_padding(lanes: Lanes) -> bool:
-    """True if the padding of a buffer has zeros from the begin, which nothing writes."""
-    return lanes.pad > 0 and lanes.parts == 1
-
-
 def _features(images: int) -> Lanes:
     return Lanes(images, 1, 1, 1, 1, 0)
 
 
 def _place(buffer: Buffer) -> Place:
     return Place(BLOCK, buffer.position, buffer.lanes.channel_bytes)
-
-
-def _reach(step: Step, values: Mapping[Node, Any]) -> int:
-    """Pixels that a convolution reads outside of its input."""
-    if not isinstance(step, Convolution):
-        return 0
-    reach = 0
-    for axis, (before, size) in enumerate(zip(step.shape.padding, values[step.input].shape[2:], strict=True)):
-        last = step.shape.stride[axis] * (values[step.node].shape[2 + axis] - 1) - before
-        last += step.shape.dilation[axis] * (step.weight.shape[2 + axis] - 1)
-        reach = max(reach, before, last - size + 1)
-    return reach

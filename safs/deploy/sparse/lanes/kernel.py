@@ -14,7 +14,9 @@ from numba.extending import intrinsic
 from safs.deploy.sparse.lanes.layout import LANES, VECTOR_BYTES
 
 _FLOAT, _INDEX, _SHORT = ir.FloatType(), ir.IntType(64), ir.IntType(32)
-_VECTOR, _BITS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_SHORT, LANES)
+_BITS = ir.VectorType(_SHORT, LANES)
+VECTOR = ir.VectorType(_FLOAT, LANES)
+"""LLVM's type of a vector."""
 TAP_BYTES = 8
 """A live weight: the position of its input (uint32, bytes), and its value (float32)."""
 
@@ -58,22 +60,22 @@ def tile_of(rows: int, columns: int, unroll: int) -> Any:
 def _emit_tile(rows: int, columns: int, unroll: int, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     source, source_row, source_pixel, taps, first, last, bias = arguments[:7]
     earlier, residual, target, target_row, low, high, gain = arguments[7:]
-    multiply_add = _multiply_add(builder.module)
+    fused = multiply_add(builder.module)
     pixels = [builder.mul(source_pixel, _INDEX(column)) for column in range(columns)]
 
     def parts(address: Any) -> list[Any]:
         """The vectors of a tile in the layout of the target."""
         starts = [builder.add(address, builder.mul(target_row, _INDEX(row))) for row in range(rows)]
         return [
-            _pointer(builder, builder.add(start, _INDEX(VECTOR_BYTES * column)), _VECTOR)
+            pointer(builder, builder.add(start, _INDEX(VECTOR_BYTES * column)), VECTOR)
             for start in starts
             for column in range(columns)
         ]
 
     has_earlier = builder.icmp_signed("!=", earlier, _INDEX(0))
-    splat = [_splat(builder, bias)] * (rows * columns)
-    starts = _optional(builder, has_earlier, splat, lambda: [_load(builder, part) for part in parts(earlier)])
-    zero = ir.Constant(_VECTOR, [ir.Constant(_FLOAT, 0.0)] * LANES)
+    fresh = [splat(builder, bias)] * (rows * columns)
+    starts = _optional(builder, has_earlier, fresh, lambda: [load(builder, part) for part in parts(earlier)])
+    zero = ir.Constant(VECTOR, [ir.Constant(_FLOAT, 0.0)] * LANES)
     starts += [zero] * (rows * columns * (unroll - 1))
 
     before = builder.basic_block
@@ -81,26 +83,26 @@ def _emit_tile(rows: int, columns: int, unroll: int, context: Any, builder: Any,
     builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
     builder.position_at_end(loop)
     index = builder.phi(_INDEX)
-    sums = [builder.phi(_VECTOR) for _ in starts]
+    sums = [builder.phi(VECTOR) for _ in starts]
     grown: list[Any] = []
     for copy in range(unroll):
         tap = builder.add(taps, builder.mul(builder.add(index, _INDEX(copy)), _INDEX(TAP_BYTES)))
-        position = builder.zext(builder.load(_pointer(builder, tap, _SHORT)), _INDEX)
-        weight = _splat(builder, builder.load(_pointer(builder, builder.add(tap, _INDEX(4)), _FLOAT)))
+        position = builder.zext(builder.load(pointer(builder, tap, _SHORT)), _INDEX)
+        weight = splat(builder, builder.load(pointer(builder, builder.add(tap, _INDEX(4)), _FLOAT)))
         moved = builder.add(source, position)
         for row in range(rows):
             if row:
                 moved = builder.add(moved, source_row)
             for pixel in pixels:
-                value = _load(builder, _pointer(builder, builder.add(moved, pixel), _VECTOR))
-                grown.append(builder.call(multiply_add, [weight, value, sums[len(grown)]]))
+                value = load(builder, pointer(builder, builder.add(moved, pixel), VECTOR))
+                grown.append(builder.call(fused, [weight, value, sums[len(grown)]]))
     following = builder.add(index, _INDEX(unroll))
     builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
     index.add_incoming(first, before)
     index.add_incoming(following, loop)
 
     builder.position_at_end(done)
-    totals = [builder.phi(_VECTOR) for _ in starts]
+    totals = [builder.phi(VECTOR) for _ in starts]
     for total, sum_, value, start in zip(totals, sums, grown, starts, strict=True):
         for phi in (total, sum_):
             phi.add_incoming(start, before)
@@ -114,11 +116,9 @@ def _emit_tile(rows: int, columns: int, unroll: int, context: Any, builder: Any,
         builder,
         has_residual,
         totals,
-        lambda: [
-            builder.fadd(total, _load(builder, part)) for total, part in zip(totals, parts(residual), strict=True)
-        ],
+        lambda: [builder.fadd(total, load(builder, part)) for total, part in zip(totals, parts(residual), strict=True)],
     )
-    lowest, highest, factor = (_splat(builder, value) for value in (low, high, gain))
+    lowest, highest, factor = (splat(builder, value) for value in (low, high, gain))
     for total, part in zip(totals, parts(target), strict=True):
         clamped = builder.select(builder.fcmp_ordered(">", lowest, total), lowest, total)  # NaN stays NaN
         clamped = builder.select(builder.fcmp_ordered("<", highest, clamped), highest, clamped)
@@ -133,7 +133,7 @@ def copy_lanes(typing_context: Any, source: Any, mask: Any, target: Any) -> Any:
 
 
 def _emit_copy(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    source, mask, target = (_pointer(builder, address, _BITS) for address in arguments)
+    source, mask, target = (pointer(builder, address, _BITS) for address in arguments)
     kept = builder.and_(builder.load(source, align=4), builder.load(mask, align=4))
     builder.store(kept, target, align=4)
     return context.get_dummy_value()
@@ -150,29 +150,32 @@ def _optional(builder: Any, condition: Any, otherwise: list[Any], compute: Any) 
     builder.position_at_end(after)
     merged = []
     for value, other in zip(computed, otherwise, strict=True):
-        phi = builder.phi(_VECTOR)
+        phi = builder.phi(VECTOR)
         phi.add_incoming(value, chosen)
         phi.add_incoming(other, before)
         merged.append(phi)
     return merged
 
 
-def _multiply_add(module: Any) -> Any:
+def multiply_add(module: Any) -> Any:
     """LLVM's fused multiply-add of vectors, declared once a module."""
     name = f"llvm.fma.v{LANES}f32"
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
     return module.globals.get(name) or ir.Function(module, kind, name)
 
 
-def _pointer(builder: Any, address: Any, kind: Any) -> Any:
+def pointer(builder: Any, address: Any, kind: Any) -> Any:
+    """The address as a pointer to a value of an LLVM type."""
     return builder.inttoptr(address, ir.PointerType(kind))
 
 
-def _load(builder: Any, pointer: Any) -> Any:
-    return builder.load(pointer, align=VECTOR_BYTES)
+def load(builder: Any, place: Any) -> Any:
+    """The vector at an aligned pointer."""
+    return builder.load(place, align=VECTOR_BYTES)
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, _SHORT(0))
+def splat(builder: Any, value: Any) -> Any:
+    """A number in all lanes."""
+    single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, _SHORT(0))
     lanes = ir.Constant(ir.VectorType(_SHORT, LANES), [0] * LANES)
-    return builder.shuffle_vector(single, ir.Constant(_VECTOR, ir.Undefined), lanes)
+    return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), lanes)
