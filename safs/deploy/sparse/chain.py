@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.fx import Node
 
+from safs.activations.module import Activation
 from safs.deploy.sparse.actions import Action, Values, finish, forget, in_python
-from safs.deploy.sparse.activation import FusedActivation
+from safs.deploy.sparse.activation import FusedActivation, fused
 from safs.deploy.sparse.convolution import SparseConvolution
 from safs.deploy.sparse.planes import Geometry, Memory, Planes, pixel_mask
 from safs.deploy.sparse.program import Pixels, Program, of_images, of_planes
@@ -109,13 +110,13 @@ class _Builder:
         self._stale: list[Node] = []
         """Nodes whose values in Python are not needed after the current program."""
 
-    def add(self, step: Step, way: str, activation: FusedActivation | None) -> bool:
+    def add(self, step: Step, way: str, activation: Activation | None) -> bool:
         """Add a step to the current program; False if it cannot be part of one."""
         match step:
             case Convolution() if way == "sparse" and step.sparse is not None:
                 return self._add_convolution(step, step.sparse)
             case Linear() if way == "sparse" and self._values[step.input].dim() == 2:
-                return self._add_linear(step, activation or _NONE)
+                return self._add_linear(step, _NONE if activation is None else fused(activation))
             case Other() if step.pool is not None and step.input in self._planes:
                 return self._add_pool(step)
             case Other() if step.flattens and step.input in self._planes:

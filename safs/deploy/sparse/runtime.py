@@ -20,7 +20,7 @@ from safs.deploy.sparse.dead_channels import without_dead_channels
 from safs.deploy.sparse.dense_engine import is_installed, onnxruntime_run
 from safs.deploy.sparse.graph import steps_of
 from safs.deploy.sparse.lanes.builder import UnfitStepError
-from safs.deploy.sparse.lanes.network import LaneNetwork
+from safs.deploy.sparse.lanes.network import BLOCK_SIZES, LaneNetwork, block_sizes
 from safs.deploy.sparse.step_by_step import Plan, StepByStep, Value, Way
 from safs.deploy.sparse.steps import Convolution, Linear
 from safs.deploy.sparse.timing import fastest, seconds_of
@@ -28,15 +28,17 @@ from safs.deploy.sparse.timing_files import digest, file_for, folder, read, writ
 from safs.deploy.sparse.ways import fastest_way, ways_of
 from safs.deploy.torch_graph import TracedNetwork
 
+LANES: Mapping[str, int] = MappingProxyType({f"lanes of {size}": size for size in BLOCK_SIZES})
+"""Engine -> the images of a block."""
 Engine: TypeAlias = str
 """Name in ``ENGINES``."""
 ENGINES: Mapping[Engine, str] = MappingProxyType(
     {
-        "lanes": "the whole network, with aligned vectors of images or of parts of images",
         "steps": "layer after layer in Python, on all threads",
         "chain": "sparse layers in a row as programs, on one thread",
         "onnxruntime": "the whole network, dense",
     }
+    | {engine: f"the whole network, in blocks of {size} images or parts of images" for engine, size in LANES.items()}
 )
 _CLEAR_GAIN = 5
 """Gain over torch's dense layers from which onnxruntime, which takes seconds to prepare, is not tried."""
@@ -127,10 +129,15 @@ class SparseNetwork(nn.Module):
             return self._chain(plan, self._values(images))
 
     @torch.inference_mode()
-    def lanes(self, images: Tensor) -> Run | None:
-        """The function of batches of this shape with every layer in lanes; None if the network has no form in lanes."""
+    def lanes(self, images: Tensor, size: int | None = None) -> Run | None:
+        """The function of batches of this shape with every layer in lanes; None if the network has no form in lanes.
+
+        Args:
+            size: images of a block; by default as many as possible.
+        """
         with self._lock, _without_notices():
-            return self._in_lanes(self._values(images))
+            size = size or block_sizes(len(images), torch.get_num_threads())[0]
+            return self._in_lanes(self._values(images), size)
 
     def _values(self, images: Tensor) -> dict[Node, Value]:
         values: dict[Node, Value] = {}
@@ -140,9 +147,9 @@ class SparseNetwork(nn.Module):
     def _chain(self, plan: Plan, values: dict[Node, Value]) -> Run:
         return Chain(self.steps, plan, (self.input, self.output), values, self.pad)
 
-    def _in_lanes(self, values: dict[Node, Value]) -> Run | None:
+    def _in_lanes(self, values: dict[Node, Value], size: int) -> Run | None:
         try:
-            return LaneNetwork(self.steps, (self.input, self.output), values, torch.get_num_threads())
+            return LaneNetwork(self.steps, (self.input, self.output), values, torch.get_num_threads(), size)
         except UnfitStepError:
             return None
 
@@ -200,13 +207,15 @@ class SparseNetwork(nn.Module):
             ("steps", plan) for plan in dict.fromkeys((dense, self.plan("channels_last"), fastest, sparse))
         ]
         programs: list[tuple[Engine, Plan]] = [("chain", plan) for plan in dict.fromkeys((linear, sparse))]
-        return steps + [("lanes", sparse)] + [(engine, plan) for engine, plan in programs if "sparse" in plan]
+        count, threads = len(values[self.input]), torch.get_num_threads()
+        lanes: list[tuple[Engine, Plan]] = [(f"lanes of {size}", sparse) for size in block_sizes(count, threads)]
+        return steps + lanes + [(engine, plan) for engine, plan in programs if "sparse" in plan]
 
     def _runner(self, engine: Engine, plan: Plan, images: Tensor, values: dict[Node, Value]) -> Run | None:
         if engine == "chain":
             return self._chain(plan, values)
-        if engine == "lanes":
-            return self._in_lanes(values)
+        if engine in LANES:
+            return self._in_lanes(values, LANES[engine])
         if engine == "onnxruntime":
             model = self._model[0]
             if model is None or self._digest is None or not is_installed():

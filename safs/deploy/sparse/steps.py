@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from safs.activations.module import Activation
-from safs.deploy.sparse.activation import FusedActivation, fused
+from safs.deploy.sparse.activation import FusedActivation
 from safs.deploy.sparse.convolution import ConvolutionShape, SparseConvolution
 
 FEATURES = "features"
@@ -165,13 +165,11 @@ def inputs_of(step: Step) -> Iterator[Node]:
             yield from step.node.all_input_nodes
 
 
-def activation_behind(step: Step, following: Step | None) -> FusedActivation | None:
+def activation_behind(step: Step, following: Step | None) -> Activation | None:
     """The activation that follows a linear layer and is alone in reading it."""
     if not isinstance(step, Linear) or not isinstance(following, Elementwise) or following.input is not step.node:
         return None
-    if len(step.node.users) > 1 or not isinstance(following.function, Activation):
-        return None
-    return fused(following.function)
+    return following.function if len(step.node.users) == 1 and isinstance(following.function, Activation) else None
 
 
 def last_uses(steps: list[Step], output: Node) -> dict[Node, list[Node]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from safs.activations.module import Activation
-from safs.deploy.sparse.activation import FusedActivation
+from safs.deploy.sparse.activation import FusedActivation, fused
 from safs.deploy.sparse.convolution import ConvolutionShape
 from safs.deploy.sparse.lanes import moves
 from safs.deploy.sparse.lanes.buffers import Buffer, Buffers, Place
@@ -76,14 +76,14 @@ class Builder:
         self._flush()
         self.block_bytes = self._memory.size_bytes
 
-    def _compute(self, step: Step, behind: FusedActivation | None) -> Buffer:
+    def _compute(self, step: Step, behind: Activation | None) -> Buffer:
         match step:
             case Convolution():
                 return self._convolve(step)
             case Linear() if self._values[step.input].dim() == 2:
                 weight, source = step.weight[:, :, None, None], self._buffers[step.input]
                 target = self._take(len(weight), source.lanes)
-                self._add_layer(weight, step.bias, 1, _POINTWISE, source, target, None, behind or FusedActivation())
+                self._add_layer(weight, step.bias, 1, _POINTWISE, source, target, None, behind)
                 if behind is not None:
                     self._applied.add(step.node)
                 return target
@@ -117,12 +117,7 @@ class Builder:
         to = replace(lanes, rows=rows // lanes.down, columns=columns // lanes.across, pad=self._pads[step.node])
         residual = None if step.residual is None else self._as(step.residual, to)
         target = self._take(len(step.weight), to)
-        gate = None if step.activation is None else gate_of(step.activation)
-        activation = step.fused if gate is None else FusedActivation()
-        self._add_layer(step.weight, step.bias, step.groups, step.shape, source, target, residual, activation)
-        if gate is not None:
-            self._program.apply(gate, target)
-            self._fill(target, step.fused.keeps_zero)
+        self._add_layer(step.weight, step.bias, step.groups, step.shape, source, target, residual, step.activation)
         return target
 
     def _add_layer(
@@ -134,12 +129,18 @@ class Builder:
         source: Buffer,
         target: Buffer,
         residual: Buffer | None,
-        activation: FusedActivation,
+        activation: Activation | None,
     ) -> None:
+        gate = None if activation is None else gate_of(activation)
+        simple = FusedActivation() if activation is None or gate is not None else fused(activation)
         taps = taps_of(weight, groups, shape, source.lanes, (target.lanes.rows, target.lanes.columns))
-        clamp = activation.low, activation.high, activation.gain
+        clamp = simple.low, simple.high, simple.gain
         self._program.convolve(taps, np.array(bias.numpy(), np.float32), shape.stride, source, target, residual, clamp)
-        self._finish(target, activation)
+        if gate is None:
+            self._finish(target, simple)
+        else:
+            self._program.apply(gate, target)
+            self._fill(target, gate.keeps_zero)
 
     def _activate(self, step: Elementwise) -> Buffer:
         target = self._copy(step.input)
@@ -148,7 +149,7 @@ class Builder:
             self._finish(target, FusedActivation(function=step.function, keeps_zero=step.keeps_zero))
         else:
             self._program.apply(gate, target)
-            self._fill(target, step.keeps_zero)
+            self._fill(target, gate.keeps_zero)
         return target
 
     def _copy(self, node: Node) -> Buffer:
@@ -163,12 +164,15 @@ class Builder:
         if self._shape(one)[1:] == (1, 1):
             one, other = other, one
         source, factors = self._buffers[one], self._buffers[other]
-        factor = self._take(source.channels, _features(LANES))
-        table = moves.spread(factors.lanes, source.lanes)
-        self._program.reduce(_place(factors), _place(factor), source.channels, table)
         target = self._take(source.channels, source.lanes)
-        self._program.scale(source, factor, target)
-        self._memory.give_back(factor)
+        if source.lanes.parts == factors.lanes.parts == 1:
+            self._program.scale(source, factors, target)
+            return target
+        spread = self._take(source.channels, _features(LANES))
+        table = moves.spread(factors.lanes, source.lanes)
+        self._program.reduce(_place(factors), _place(spread), source.channels, table)
+        self._program.scale(source, spread, target)
+        self._memory.give_back(spread)
         return target
 
     def _is_product(self, step: Other) -> bool:

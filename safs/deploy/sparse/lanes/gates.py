@@ -37,6 +37,11 @@ class Gate:
     shift: float = 0.0
 
     @property
+    def keeps_zero(self) -> bool:
+        """True if the gate of 0 is 0."""
+        return self.offset / 2 + self.shift == 0
+
+    @property
     def numbers(self) -> tuple[float, float, float, float, float]:
         """The arguments of ``smooth_gate`` and ``hard_gate`` after the address."""
         return self.steepness, self.slope, self.offset, self.linear, self.shift

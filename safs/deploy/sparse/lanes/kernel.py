@@ -139,6 +139,18 @@ def _emit_copy(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     return context.get_dummy_value()
 
 
+@intrinsic
+def multiply_vector(typing_context: Any, source: Any, factors: Any, target: Any) -> Any:
+    """Multiply two aligned vectors; takes addresses."""
+    return types.void(types.intp, types.intp, types.intp), _emit_product
+
+
+def _emit_product(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    source, factors, target = (pointer(builder, address, VECTOR) for address in arguments)
+    builder.store(builder.fmul(load(builder, source), load(builder, factors)), target, align=VECTOR_BYTES)
+    return context.get_dummy_value()
+
+
 def _optional(builder: Any, condition: Any, otherwise: list[Any], compute: Any) -> list[Any]:
     """The values that ``compute`` gives if ``condition`` is true, else ``otherwise``."""
     before = builder.basic_block

@@ -16,6 +16,17 @@ from safs.deploy.sparse.lanes.memory import Block
 from safs.deploy.sparse.lanes.program import Program
 from safs.deploy.sparse.steps import Step
 
+BLOCK_SIZES = (16, 8, 4, 2, 1)
+
+
+def block_sizes(count: int, threads: int) -> tuple[int, ...]:
+    """The numbers of images that a block can have for batches of ``count`` images, largest first.
+
+    Large blocks read weights less often; the activations of small ones fit into the caches.
+    """
+    largest = min(LANES, 1 << (ceil(count / threads) - 1).bit_length())
+    return tuple(size for size in BLOCK_SIZES if size == largest or 4 <= size < largest)
+
 
 class LaneNetwork:
     """Runs the steps of a network; one object serves one batch shape and one caller at a time.
@@ -25,17 +36,17 @@ class LaneNetwork:
         ends: nodes of the images and of the logits.
         values: the value of each node for a batch of this shape.
         threads: blocks of images that run at once.
+        images: images of a block, one of ``block_sizes``.
 
     Raises:
         UnfitStepError: if a step has no form in lanes.
     """
 
     def __init__(
-        self, steps: Sequence[Step], ends: tuple[Node, Node], values: Mapping[Node, Any], threads: int
+        self, steps: Sequence[Step], ends: tuple[Node, Node], values: Mapping[Node, Any], threads: int, images: int
     ) -> None:
-        count = len(values[ends[0]])
-        self._images = min(LANES, 1 << (ceil(count / threads) - 1).bit_length())
-        self._count, self._blocks = count, ceil(count / self._images)
+        self._count, self._images = len(values[ends[0]]), images
+        self._blocks = ceil(self._count / images)
         self._classes = values[ends[1]].shape[1]
         built = Builder(steps, ends, values, self._images)
         self._actions = built.actions

@@ -20,6 +20,10 @@ FIELDS, NUMBERS = 18, 5
 """Integers and real numbers of an operation."""
 
 
+_MOST_VALUES = 2**40
+"""Length of arrays that are read and written at positions from a table."""
+
+
 def _as_pointer(typing_context: Any, address: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
@@ -29,6 +33,7 @@ def _as_pointer(typing_context: Any, address: Any) -> Any:
 
 _pointer: Any = intrinsic(_as_pointer)
 _copy_lanes: Any = kernel.copy_lanes
+_multiply_vector: Any = kernel.multiply_vector
 _smooth_gate: Any = gates.smooth_gate
 _hard_gate: Any = gates.hard_gate
 
@@ -79,30 +84,39 @@ def _fill_borders(row: np.ndarray, base: int) -> None:
 
 @njit(nogil=True, error_model="numpy")
 def _reduce(row: np.ndarray, from_base: int, to_base: int, scale: float) -> None:
-    count, width, lanes = row[9], row[10], row[11]
-    table = carray(_pointer(row[8]), (count, width), np.int32)
+    count, width, lanes, largest = row[9], row[10], row[11], row[12]
+    table = carray(_pointer(row[8]), (count, width), np.uint32)
     for channel in range(row[5]):
-        source, target = from_base + row[2] + channel * row[6], to_base + row[4] + channel * row[7]
-        for number in range(count):
-            _reduce_values(source, target, table[number], lanes, row[12], scale)
+        from_, to = from_base + row[2] + channel * row[6], to_base + row[4] + channel * row[7]
+        source = carray(_pointer(from_), (_MOST_VALUES,), np.float32)
+        target = carray(_pointer(to), (_MOST_VALUES,), np.float32)
+        if lanes == 1:
+            for number in range(count):
+                value = source[table[number, 1]]
+                for turn in range(2, width):
+                    one = source[table[number, turn]]
+                    value = _larger(one, value) if largest else value + one
+                target[table[number, 0]] = value * scale
+        else:
+            for number in range(count):
+                _reduce_vectors(source, target[table[number, 0] :][:LANES], table[number], largest, scale)
 
 
 @njit(nogil=True, error_model="numpy")
-def _reduce_values(source: int, target: int, places: np.ndarray, lanes: int, largest: int, scale: float) -> None:
-    result = carray(_pointer(target + 4 * places[0]), (lanes,), np.float32)
-    for turn in range(1, len(places)):
-        values = carray(_pointer(source + 4 * places[turn]), (lanes,), np.float32)
-        for lane in range(lanes):
-            one, value = values[lane], result[lane]
-            if turn == 1:
-                result[lane] = one
-            elif largest:
-                result[lane] = one if (one > value) | (one != one) else value
-            else:
-                result[lane] = value + one
-    if not largest:
-        for lane in range(lanes):
-            result[lane] *= scale
+def _reduce_vectors(source: np.ndarray, target: np.ndarray, places: np.ndarray, largest: int, scale: float) -> None:
+    for lane in range(LANES):
+        target[lane] = source[places[1] :][lane] * scale
+    for turn in range(2, len(places)):
+        values = source[places[turn] :][:LANES]
+        for lane in range(LANES):
+            one, value = values[lane] * scale, target[lane]
+            target[lane] = _larger(one, value) if largest else value + one
+
+
+@njit(nogil=True, error_model="numpy")
+def _larger(one: float, other: float) -> float:
+    """The larger of two values, NaN if one of them is; without branches, so that loops are vectorized."""
+    return one if (one > other) | (one != one) else other
 
 
 @njit(nogil=True, error_model="numpy")
@@ -117,12 +131,10 @@ def _sum(row: np.ndarray, base: int) -> None:
 @njit(nogil=True, error_model="numpy")
 def _scale(row: np.ndarray, base: int) -> None:
     for channel in range(row[4]):
-        source = carray(_pointer(base + row[1] + channel * row[6]), (row[5], LANES), np.float32)
-        factors = carray(_pointer(base + row[2] + channel * row[7]), (LANES,), np.float32)
-        target = carray(_pointer(base + row[3] + channel * row[6]), (row[5], LANES), np.float32)
+        source, target = base + row[1] + channel * row[6], base + row[3] + channel * row[6]
         for vector in range(row[5]):
-            for lane in range(LANES):
-                target[vector, lane] = source[vector, lane] * factors[lane]
+            at = vector * VECTOR_BYTES
+            _multiply_vector(source + at, base + row[2] + channel * row[7], target + at)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -94,7 +94,7 @@ class Program:
             table: int [outputs, 1 + inputs], position of each output and of its inputs in their channels, in values.
             lanes: 1 for values, or 16 for whole vectors.
         """
-        table = table.astype(np.int32)
+        table = table[np.argsort(table[:, 0])].astype(np.uint32)  # writes go forward
         row = [REDUCTION, source.space, source.position, target.space, target.position, channels]
         row += [source.channel_bytes, target.channel_bytes, self._address(table), *table.shape, lanes, int(largest)]
         self._add(row, (scale,))

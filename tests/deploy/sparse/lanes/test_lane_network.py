@@ -115,6 +115,16 @@ def test_an_overflow_of_a_neighbour_in_the_batch_changes_no_other_image() -> Non
     assert not logits[1].isfinite().any()
 
 
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
+def test_blocks_of_any_size_have_the_outputs_of_the_batch(size: int) -> None:
+    model, x = Block(nn.Conv2d(8, 8, 3, padding=1, stride=2)), random(11, 3, 8, 8)
+    run = SparseNetwork(traced(model.eval())).lanes(x, size)
+    assert run is not None
+
+    with torch.inference_mode():
+        assert torch.allclose(run(x), model(x), rtol=1e-4, atol=1e-4)
+
+
 def test_threads_share_the_blocks_of_a_batch() -> None:
     model, x = Block(nn.Conv2d(8, 8, 3, padding=1, stride=2)), random(40, 3, 8, 8)
     before = torch.get_num_threads()
