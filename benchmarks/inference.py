@@ -3,8 +3,8 @@
     python -m benchmarks.inference --networks resnet18 --sparsities 0.9 0.95 0.99 --threads 1
 
 Networks have fresh weights, masks by magnitude (ERK) and their own activations. Each time is the median of seven runs
-after two, and the runtimes take turns, so that a disturbance meets all of them. OpenVINO is measured where it is
-installed. The sparse runtime keeps its timings in ``SAFS_TIMINGS``.
+after two, and the runtimes take turns in changing order, so that a disturbance meets all of them. OpenVINO is measured
+where it is installed. The sparse runtime keeps its timings in ``SAFS_TIMINGS``.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
 
@@ -70,21 +71,30 @@ def runtimes(network: nn.Module, images: Tensor, folder: Path) -> dict[str, Runt
     return found | {"sparse": SparseNetwork(traced(network), network)}
 
 
-def milliseconds(found: dict[str, Runtime], images: Tensor, clock: Callable[[], float]) -> dict[str, float]:
-    """Median time of each runtime."""
+def milliseconds(
+    found: dict[str, Runtime], images: Tensor, clock: Callable[[], float], runs: int = RUNS
+) -> dict[str, float]:
+    """Median time of each runtime. The order changes, since a runtime is slower behind one with other code."""
     times: dict[str, list[float]] = {name: [] for name in found}
+    turns, random = list(found), Random(0)
     with torch.inference_mode():
-        for run in range(WARM_UPS + RUNS):
-            for name, runtime in found.items():
+        for run in range(WARM_UPS + runs):
+            random.shuffle(turns)
+            for name in turns:
                 begun = clock()
-                runtime(images)
+                found[name](images)
                 if run >= WARM_UPS:
                     times[name].append(1e3 * (clock() - begun))
     return {name: median(measured) for name, measured in times.items()}
 
 
 def rows(
-    names: list[str], sparsities: list[float], batches: list[int], clock: Callable[[], float], granularity: str
+    names: list[str],
+    sparsities: list[float],
+    batches: list[int],
+    clock: Callable[[], float],
+    granularity: str,
+    runs: int,
 ) -> Iterator[str]:
     """Rows of the table."""
     for name in names:
@@ -94,7 +104,7 @@ def rows(
             for batch in batches:
                 images = torch.randn(batch, blueprint.channels, blueprint.image_size, blueprint.image_size)
                 with TemporaryDirectory() as folder:
-                    found = milliseconds(runtimes(network, images, Path(folder)), images, clock)
+                    found = milliseconds(runtimes(network, images, Path(folder)), images, clock, runs)
                 best = min(value for runtime, value in found.items() if runtime != "sparse")
                 cells = [f"{found[column]:.2f}" if column in found else "" for column in COLUMNS]
                 label = name if granularity == "weight" else f"{name}, {granularity}"
@@ -135,13 +145,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: CPU time of this process")
     parser.add_argument("--granularity", choices=("weight", "filter"), default="weight")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of which the median is taken, default {RUNS}")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = next((line.split(": ")[1] for line in _cpu_lines() if line.startswith("model name")), platform.machine())
     print(f"{model}, {given.threads} thread(s), {given.clock} time, {torch.backends.cpu.get_cpu_capability()}")
     print(f"| network | sparsity | batch | {' | '.join(COLUMNS)} | gain |")
     print("|---" * (4 + len(COLUMNS)) + "|")
-    for row in rows(given.networks, given.sparsities, given.batches, CLOCKS[given.clock], given.granularity):
+    clock = CLOCKS[given.clock]
+    for row in rows(given.networks, given.sparsities, given.batches, clock, given.granularity, given.runs):
         print(row, flush=True)
 
 

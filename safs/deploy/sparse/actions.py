@@ -8,6 +8,7 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from safs.deploy.sparse.activation import FusedActivation
+from safs.deploy.sparse.lanes.linear import LaneLinear
 from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Other, Step
 
 Values: TypeAlias = dict[Node, Any]
@@ -28,12 +29,15 @@ def finish(activation: FusedActivation, target: Tensor, mask: Tensor, values: Va
 
 def in_python(step: Step, way: str) -> Action:
     """The action that runs a step on ordinary tensors."""
+    linear = LaneLinear(step.weight, step.bias) if isinstance(step, Linear) and way == "lanes" else None
 
     def run(values: Values) -> None:
         match step:
             case Convolution():
                 residual = None if step.residual is None else values[step.residual]
                 value = step.dense(values[step.input], residual, channels_last=way == "channels_last")
+            case Linear() if linear is not None:
+                value = linear(values[step.input])
             case Linear():
                 value = step.csr(values[step.input]) if way == "csr" else step.dense(values[step.input])
             case Elementwise():

@@ -6,13 +6,14 @@ from torch import Tensor
 from torch.fx import Node
 from torch.fx.node import map_arg
 
+from safs.deploy.sparse.lanes.linear import LaneLinear
 from safs.deploy.sparse.planes import Memory, Planes, pixel_mask, to_images, to_planes
 from safs.deploy.sparse.steps import Addition, Convolution, Elementwise, Linear, Step, last_uses
 
 Value: TypeAlias = Any
 """A tensor, ``Planes``, or what a network computes from shapes."""
 Way: TypeAlias = str
-"""``dense``, ``channels_last``, ``sparse`` or ``csr``."""
+"""``dense``, ``channels_last``, ``sparse``, ``csr`` or ``lanes``."""
 Plan: TypeAlias = tuple[Way, ...]
 """The way of each step."""
 
@@ -31,6 +32,7 @@ class StepByStep:
         self._input, self._output = ends
         self._last_use = last_uses(steps, self._output)
         self._memory = Memory()
+        self._linears: dict[Node, LaneLinear] = {}
 
     def run(self, images: Tensor, plan: Plan, keep: dict[Node, Value] | None = None) -> Tensor:
         """The outputs by a plan.
@@ -65,6 +67,8 @@ class StepByStep:
                 )
             case Linear():
                 x = _images(values[step.input])
+                if way == "lanes":
+                    return self._in_lanes(step)(x)
                 return step.csr(x) if way in ("csr", "sparse") else step.dense(x)
             case Elementwise():
                 x = values[step.input]
@@ -79,6 +83,11 @@ class StepByStep:
                 return _images(x) + _images(other)
         arguments, named = map_arg((step.node.args, step.node.kwargs), lambda node: _images(values[node]))
         return step.run(*arguments, **named)
+
+    def _in_lanes(self, step: Linear) -> LaneLinear:
+        if step.node not in self._linears:
+            self._linears[step.node] = LaneLinear(step.weight, step.bias)
+        return self._linears[step.node]
 
     def _convolve(self, step: Convolution, x: Value, residual: Value | None, way: Way) -> Value:
         size = (x.geometry.height, x.geometry.width) if isinstance(x, Planes) else x.shape[2:]

@@ -21,7 +21,7 @@ def ways_of(step: Step) -> tuple[Way, ...]:
         case Convolution():
             return ("dense", "channels_last", "sparse")
         case Linear():
-            return ("dense", "csr", "sparse")
+            return ("dense", "csr", "lanes", "sparse")
     return ("dense",)
 
 

@@ -49,7 +49,7 @@ def check(folder: Path, count: int = 3) -> None:
         x = SelectInputs(selection)(x)
     with torch.inference_mode():
         expected = opened.model(x)
-    for way in ("dense", "channels_last", "sparse", "csr"):
+    for way in ("dense", "channels_last", "sparse", "csr", "lanes"):
         actual = network.run(x, network.plan(way))
         # The classifier of vit_b_16 starts at zero, so its outputs are denormal numbers.
         assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max() + 1e-30, way
@@ -93,7 +93,7 @@ def test_the_plan_is_at_least_as_fast_as_the_dense_one(tmp_path: Path) -> None:
 
     (timings,) = network.timings.values()
     assert timings.seconds <= timings.dense_seconds
-    assert set(timings.ways.values()) <= {"dense", "channels_last", "sparse", "csr"}
+    assert set(timings.ways.values()) <= {"dense", "channels_last", "sparse", "csr", "lanes"}
     assert len(timings.ways) == 5
 
 
