@@ -1,8 +1,8 @@
 """A split whose images stay in files and are decoded for each batch."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from safs.data.augmentation import CropAndFlip
+from safs.data.decoders import Decoders
 from safs.data.locations import open_resolved
 from safs.errors import DataError
 
@@ -53,6 +53,8 @@ class FileSplit:
     """Number of decoding processes; 0 decodes in the calling process."""
     origin: Origin | None = None
     """Archive that the files were unpacked from; None for files of the user."""
+    decoders: Decoders = field(default_factory=Decoders, compare=False, repr=False)
+    """The decoding processes, which the splits of one data set share."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -78,32 +80,28 @@ class FileSplit:
             draws = CropAndFlip.draw(len(self), generator).to(device)
         mean, std = (numbers.to(device)[:, None, None] for numbers in (self.mean, self.std))
         start = 0
-        for images, labels in self._loader(order, batch_size, on_gpu=device.type == "cuda"):
+        samples = list(zip(self.files, self.labels.tolist(), strict=True))
+        samples = [samples[index] for index in order]
+        for images, labels in self.decoders.batches(
+            _Decoder(self.channels, self.image_size),
+            [samples[first : first + batch_size] for first in range(0, len(samples), batch_size)],
+            workers=self.workers,
+            pin_memory=device.type == "cuda",
+        ):
             images = images.to(device, non_blocking=True)
             if draws is not None:
                 images = draws.batch(start, start + len(images))(images)
             start += len(images)
             yield images.sub(mean).div_(std), labels.to(device, non_blocking=True)
 
-    def _loader(self, order: Sized, batch_size: int, on_gpu: bool) -> "DataLoader[tuple[Tensor, Tensor]]":
-        return DataLoader(
-            _Decoded(self),
-            batch_size=batch_size,
-            sampler=order,  # type: ignore[arg-type]  # any sized iterable of indices works
-            num_workers=self.workers,
-            pin_memory=on_gpu,
-            multiprocessing_context="forkserver" if self.workers else None,  # A forked process with threads may hang.
-            generator=torch.Generator(),  # Without it every epoch would draw from torch's global one.
-        )
 
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    channels: int
+    image_size: int
 
-class _Decoded(Dataset[tuple[Tensor, Tensor]]):
-    def __init__(self, split: FileSplit) -> None:
-        self._split = split
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        split = self._split
-        return decode(split.files[index], split.channels, split.image_size), split.labels[index]
+    def __call__(self, file: str) -> Tensor:
+        return decode(file, self.channels, self.image_size)
 
 
 def decode(file: str, channels: int, image_size: int) -> Tensor:

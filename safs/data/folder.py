@@ -14,6 +14,7 @@ from torch import Tensor
 
 from safs.data.arrays import MEMORY_LIMIT_BYTES, check_channels
 from safs.data.class_folders import Pictures, find
+from safs.data.decoders import Decoders
 from safs.data.file_split import FileSplit, decode, open_picture
 from safs.data.normalisation import normalisation
 from safs.data.partition import cut
@@ -79,9 +80,20 @@ def load(
     else:
         sample = _decode_all(_evenly_spaced(train.files, STATISTICS_SAMPLES), channels, image_size)
         mean, std = normalisation(spec, sample, channels)
-        workers = min(MAX_WORKERS, torch.get_num_threads())
+        workers, decoders = min(MAX_WORKERS, torch.get_num_threads()), Decoders()
         splits = [
-            FileSplit(part.files, _labels(part), mean, std, classes, channels, image_size, crop_and_flip, workers)
+            FileSplit(
+                part.files,
+                _labels(part),
+                mean,
+                std,
+                classes,
+                channels,
+                image_size,
+                crop_and_flip,
+                workers,
+                decoders=decoders,
+            )
             for part in parts
         ]
     notes = notes_about(sample, _labels(train), found.classes)

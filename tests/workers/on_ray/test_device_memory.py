@@ -22,7 +22,7 @@ from workers.on_ray.trial_actor import TrialActor
 
 @dataclass
 class Device:
-    """What a GPU was asked for."""
+    """Requests to a GPU, in numbers."""
 
     moves: int = 0
     """Number of copies of a stage's images."""
