@@ -1,6 +1,7 @@
 """Checks of jobs in the process of the tests, which has imported torch anyway."""
 
 from collections.abc import Mapping
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # Tests that start no app import neither.
@@ -8,13 +9,20 @@ if TYPE_CHECKING:  # Tests that start no app import neither.
 
 
 class InThisProcess:
-    """Answers at once, in this process. A timed estimate would limit the memory of the tests, so there is none."""
+    """Answers at once, in this process. A timed estimate would limit the memory of the tests, so there is none.
+
+    One thread answers at a time: torch.fx patches nn.Module for the whole process while it traces, which the service's
+    forks do not see of each other.
+    """
+
+    _ANSWERING = Lock()
 
     def ask(self, body: bytes, *, limit_s: float, kind: bytes = b"-") -> bytes:
         from api.checks.answers import answer
 
         assert b'"kind":"estimate"' not in body or b'"untimed":null' not in body
-        return answer(body)
+        with self._ANSWERING:
+            return answer(body)
 
     def close(self) -> None:
         """Nothing runs."""

@@ -3,50 +3,41 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from statistics import median
 
 import torch
 from torch import Tensor, nn
 
 from safs.deploy.loading import sparse_network
-from safs.errors import ExportError
 from safs.inputs import InputSelection, WithSelectedInputs
 
-_RUNS, _WARM_UPS = 7, 1
-
-
-def dense_seconds(network: nn.Module, images: Tensor) -> float:
-    """Median seconds of ``images`` by PyTorch, in the faster of its two memory layouts."""
-    channels_last = images.contiguous(memory_format=torch.channels_last)
-    return min(medians([partial(logits, network, images), partial(logits, network, channels_last)]))
-
-
-def sparse_seconds(network: nn.Module, images: Tensor) -> float:
-    """Seconds of ``images`` by the sparse runtime, with each layer in the way that is fastest on this machine.
-
-    Raises:
-        ExportError: torch.fx cannot trace the network.
-        MissingExtraError: the extra ``sparse`` is not installed.
-    """
-    seconds: float = sparse_network(network, alone=True).seconds(images)
-    return seconds
+_WARM_UPS = 1
+_FEWEST_RUNS, _MOST_RUNS, _ENOUGH_S = 7, 101, 0.2
+"""Runs of a measurement: the fewest and the most, and the seconds after which those between them are enough."""
 
 
 def latency_ratio(
-    dense: nn.Module, result: nn.Module, images: Tensor, inputs: InputSelection | None = None
-) -> float | None:
+    dense: nn.Module,
+    result: nn.Module,
+    images: Tensor,
+    inputs: InputSelection | None = None,
+    *,
+    alone: bool = False,
+) -> float:
     """The median time of ``result`` by the sparse runtime, divided by that of ``dense`` by PyTorch; they take turns.
 
-    None if the runtime cannot run ``result``.
+    PyTorch runs in the faster of its two memory layouts.
 
     Args:
         inputs: the part of ``images`` that ``result`` reads; None is all of it.
+        alone: True to leave onnxruntime and the timings on disk aside.
+
+    Raises:
+        ExportError: torch.fx cannot trace ``result``.
+        MissingExtraError: the extra ``sparse`` is not installed.
     """
-    sparse: nn.Module
-    try:
-        sparse = sparse_network(result)
-    except ExportError:
-        return None
+    sparse: nn.Module = sparse_network(result, alone=alone)
     sparse = sparse if inputs is None else WithSelectedInputs(sparse, inputs).eval()
     channels_last = images.contiguous(memory_format=torch.channels_last)
     runs = [partial(logits, dense, images), partial(logits, dense, channels_last), partial(logits, sparse, images)]
@@ -57,11 +48,17 @@ def latency_ratio(
 def medians(runs: Sequence[Callable[[], object]]) -> list[float]:
     """Median seconds of each function. They take turns, so that a disturbance meets all of them.
 
-    On one thread CPU time is measured, which other programs disturb less.
+    There are 7 turns, and more, up to 101, for functions that are so fast that a disturbance is as long as a run. On
+    one thread CPU time is measured, which other programs disturb less.
     """
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     times: list[list[float]] = [[] for _ in runs]
-    for turn in range(_WARM_UPS + _RUNS):
+    ends_s = inf
+    for turn in range(_WARM_UPS + _MOST_RUNS):
+        if turn == _WARM_UPS:
+            ends_s = time.perf_counter() + _ENOUGH_S
+        if turn >= _WARM_UPS + _FEWEST_RUNS and time.perf_counter() > ends_s:
+            break
         for run, measured in zip(runs, times, strict=True):
             begun = clock()
             run()

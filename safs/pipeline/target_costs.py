@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from safs.compact.coding import encode
 from safs.compact.file import write
-from safs.deploy.latency import dense_seconds, latency_ratio, sparse_seconds
+from safs.deploy.latency import latency_ratio
 from safs.deploy.source import compared_images
+from safs.errors import ExportError
 from safs.execution.work import Context
 from safs.inputs import SelectInputs
 from safs.metrics.flops import count_flops, dense_flops
@@ -98,8 +99,14 @@ def measured_cost(job: JobContext, target: TargetSpec, dense: Network, network: 
 
 
 def measured_latency(job: JobContext, dense: Network, network: Network) -> float | None:
-    """The time of ``network`` by the sparse runtime as a fraction of that of ``dense`` by PyTorch, for one image."""
-    return latency_ratio(assemble(dense), assemble(network), _image(job), network.blueprint.form.inputs)
+    """The time of ``network`` by the sparse runtime as a fraction of that of ``dense`` by PyTorch, for one image.
+
+    None if torch.fx cannot trace ``network``.
+    """
+    try:
+        return latency_ratio(assemble(dense), assemble(network), _image(job), network.blueprint.form.inputs)
+    except ExportError:
+        return None
 
 
 def _image(job: JobContext) -> Tensor:
@@ -129,9 +136,8 @@ def _estimates(
         case "bytes":
             return lambda live: chooser.size_bytes(live) + shape.header_bytes
         case "latency":
-            image = _image(job)
-            whole = dense_seconds(assemble(dense), image)
-            return lambda live: sparse_seconds(assemble(chooser.network(live)), image) / whole
+            image, whole = _image(job), assemble(dense)
+            return lambda live: latency_ratio(whole, assemble(chooser.network(live)), image, alone=True)
 
 
 class _Chooser:

@@ -32,7 +32,7 @@ def draw_sizes(axes: "Axes", section: Mapping[str, Any]) -> None:
     bars += [("entropy\nbound", section["bound_bytes"], BLUE)]
     for place, (_, size, colour) in enumerate(bars):
         axes.barh(place, size / 1000, height=0.6, color=colour)
-        axes.text(1.02 * size / 1000, place, size_text(size), va="center", fontsize=9, color=DARK)
+        _write_beside(axes, size / 1000, place, size_text(size))
     axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.25 * max(size for _, size, _ in bars) / 1000), xlabel="kB")
@@ -49,13 +49,18 @@ def draw_times(axes: "Axes", section: Mapping[str, Any]) -> None:
         for offset, key, colour in ((-0.19, "dense_ms", GREY), (0.19, "sparse_ms", GREEN)):
             value = entry[key] / entry["batch"]
             axes.barh(place + offset, value, height=0.36, color=colour)
-            axes.text(1.02 * value, place + offset, f"{value:.3g}", va="center", fontsize=9, color=DARK)
+            _write_beside(axes, value, place + offset, f"{value:.3g}")
         labels.append(f"batch of {entry['batch']}\n{_gain(entry)}")
     longest = max(max(entry["dense_ms"], entry["sparse_ms"]) / entry["batch"] for entry in section["times"])
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1.2 * longest), xlabel="ms an image: PyTorch (grey) and the sparse runtime (green)")
     axes.grid(axis="x")
+
+
+def _write_beside(axes: "Axes", end: float, place: float, text: str) -> None:
+    """Write ``text`` to the right of the bar that ends at ``end``."""
+    axes.annotate(text, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=9, color=DARK)
 
 
 def size_text(size: int) -> str:
@@ -72,20 +77,24 @@ def size_text(size: int) -> str:
 def _target(target: Mapping[str, Any]) -> str:
     """The cost of the result beside the job's target.
 
-    >>> _target({"measure": "flops", "asked": 0.3, "estimated": 0.29, "measured": 0.31, "reached": False, "cpu": None,
-    ...     "sparsity": 0.95})
-    'target: flops 0.3 was missed: 0.31 measured, 0.29 estimated at sparsity 0.95'
+    >>> _target({"measure": "flops", "asked": 0.3, "estimated": 0.2912, "measured": 0.3123, "reached": False,
+    ...     "cpu": None, "sparsity": 0.95})
+    'target: flops 0.3 was missed: 0.312 measured, 0.291 estimated at sparsity 0.95'
     """
-    measured = "nothing" if target["measured"] is None else f"{target['measured']:,.6g}"
+
+    def told(cost: float | None) -> str:
+        return "nothing" if cost is None else f"{cost:,.0f}" if target["measure"] == "bytes" else f"{cost:.3g}"
+
     on = "" if target["cpu"] is None else f" on {target['cpu']}"
     line = (
-        f"target: {target['measure']} {target['asked']:,.6g} was {'reached' if target['reached'] else 'missed'}: "
-        f"{measured} measured{on}, {target['estimated']:,.6g} estimated at sparsity {target['sparsity']:g}"
+        f"target: {target['measure']} {target['asked']:,g} was {'reached' if target['reached'] else 'missed'}: "
+        f"{told(target['measured'])} measured{on}, {told(target['estimated'])} estimated at sparsity "
+        f"{target['sparsity']:g}"
     )
     first = next(iter(target.get("prunings", ())), None)
     if first is None or first["sparsity"] == target["sparsity"] or first["measured"] is None:
         return line
-    return f"{line}; corrected from sparsity {first['sparsity']:g}, where it was {first['measured']:,.6g}"
+    return f"{line}; corrected from sparsity {first['sparsity']:g}, where it was {told(first['measured'])}"
 
 
 def _sizes(section: Mapping[str, Any]) -> str:
@@ -100,11 +109,12 @@ def _times(section: Mapping[str, Any]) -> str:
     if not section["times"]:
         return f"the sparse runtime could not be measured: {section['error']}" if section["error"] else ""
     parts = [
-        f"batch {entry['batch']} {entry['sparse_ms']:.3g} ms{_engine(entry)}, dense {entry['dense_ms']:.3g} ms "
-        f"({_gain(entry)})"
+        f"batch of {entry['batch']} {entry['sparse_ms']:.3g} ms{_engine(entry)}, PyTorch {entry['dense_ms']:.3g} ms: "
+        f"{_gain(entry)}"
         for entry in section["times"]
     ]
-    line = f"sparse runtime: {'; '.join(parts)}; {section['cpu']}, {section['threads']} thread(s)"
+    threads = "1 thread" if section["threads"] == 1 else f"{section['threads']} threads"
+    line = f"sparse runtime on {section['cpu']}, {threads}: {'; '.join(parts)}"
     return line + _memory(section["times"][-1])
 
 
@@ -112,11 +122,11 @@ def _memory(entry: Mapping[str, Any]) -> str:
     dense, sparse = entry.get("dense_bytes"), entry.get("sparse_bytes")
     if dense is None or sparse is None:
         return ""
-    return f"; memory at batch {entry['batch']} {size_text(sparse)}, dense {size_text(dense)}"
+    return f"; memory of the larger batch {size_text(sparse)}, PyTorch {size_text(dense)}"
 
 
 def _engine(entry: Mapping[str, Any]) -> str:
-    return " by onnxruntime, dense" if entry.get("engine") == "onnxruntime" else ""
+    return " (dense by onnxruntime)" if entry.get("engine") == "onnxruntime" else ""
 
 
 def _gain(entry: Mapping[str, Any]) -> str:

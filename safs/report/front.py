@@ -65,7 +65,7 @@ def draw_accuracy(axes: "Axes", report: Mapping[str, Any]) -> None:
     axes.set_xticks(left, [f"{one:.3g}" for one in left])
     axes.minorticks_off()
     axes.set(xlabel="weights that are left, in %", ylabel="accuracy in %")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.14), ncols=3)
 
 
 def draw_bytes(axes: "Axes", report: Mapping[str, Any]) -> None:
@@ -88,10 +88,13 @@ def _draw(axes: "Axes", rows: Sequence[FrontRow], values: Sequence[float], label
 
 
 def _mark(axes: "Axes", rows: Sequence[FrontRow], values: Sequence[float]) -> None:
-    """Write the sparsity at each point, and circle the recommended one."""
+    """Write the sparsity at each point, on the side where the panel has room, and circle the recommended one."""
+    axes.margins(y=0.18)
     for row, value in zip(rows, values, strict=True):
         at = (value, 100 * row.test_accuracy)
         if row.is_recommended:
             axes.plot(*at, "o", markersize=13, markerfacecolor="none", markeredgecolor=DARK)
         text = f"{100 * row.sparsity:.5g}%" + (" (recommended)" if row.is_recommended else "")
-        axes.annotate(text, at, (4, -13), textcoords="offset points", fontsize=8, color=DARK)
+        is_last = value == max(values)
+        side: Any = {"xytext": (-8, -14), "ha": "right"} if is_last else {"xytext": (6, -14), "ha": "left"}
+        axes.annotate(text, at, textcoords="offset points", fontsize=8, color=DARK, **side)

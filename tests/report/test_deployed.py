@@ -35,8 +35,18 @@ def with_section(**changes: Any) -> dict[str, Any]:
 def test_one_line_tells_the_sizes_and_one_the_times() -> None:
     assert deployed(with_section()) == [
         "sizes: compact 4.6 kB, onnx failed; the checkpoint has 247.6 kB",
-        "sparse runtime: batch 1 1.9 ms, dense 15.2 ms (8.0 times faster); batch 32 200 ms, dense 200 ms (no gain on "
-        "this machine); AMD EPYC, 1 thread(s)",
+        "sparse runtime on AMD EPYC, 1 thread: batch of 1 1.9 ms, PyTorch 15.2 ms: 8.0 times faster; batch of 32 "
+        "200 ms, PyTorch 200 ms: no gain on this machine",
+    ]
+
+
+def test_the_engine_and_the_memory_are_told_where_they_were_measured() -> None:
+    memory = {"dense_bytes": 14_800_000, "sparse_bytes": 166_700_000, "engine": "onnxruntime"}
+    times = [SECTION["times"][0] | memory | {"batch": 32}]
+
+    assert deployed(with_section(formats=[], times=times, threads=2)) == [
+        "sparse runtime on AMD EPYC, 2 threads: batch of 32 1.9 ms (dense by onnxruntime), PyTorch 15.2 ms: 8.0 times "
+        "faster; memory of the larger batch 166.7 MB, PyTorch 14.8 MB",
     ]
 
 

@@ -50,7 +50,9 @@ def test_a_job_with_several_sparsities_lists_its_points_with_their_files(
     tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
 ) -> None:
     job_id = submit(sparsity=[0.9, 0.95])
+    formats = [{"format": "compact", "error": None}, {"format": "onnx", "error": "no operator"}]
     point = {"live": 6_147, "validation_accuracy": 0.9, "test_accuracy": 0.91, "size_bytes": 26_000}
+    point |= {"deploy": {"formats": formats}}
     front = [point | {"sparsity": sparsity, "recommended": sparsity == 0.95} for sparsity in (0.9, 0.95)]
     runner.start()
     runner.succeed({"report": (json.dumps(REPORT | {"front": front}).encode(), "application/json")})
@@ -62,6 +64,26 @@ def test_a_job_with_several_sparsities_lists_its_points_with_their_files(
     expect(rows.nth(2)).to_contain_text("95%recommended90.0%91.0%6,147")
     link = rows.nth(2).get_by_role("link", name="checkpoint")
     expect(link).to_have_attribute("href", f"/v1/jobs/{job_id}/checkpoint?sparsity=0.95")
+    export = rows.nth(1).get_by_role("link", name="compact")
+    expect(export).to_have_attribute("href", f"/v1/jobs/{job_id}/exports/compact?sparsity=0.9")
+    expect(rows.nth(1).get_by_role("link", name="onnx")).to_have_count(0)
+
+
+@pytest.mark.exhaustive
+def test_a_job_with_a_target_tells_what_was_measured(
+    tab: Tab, url: str, submit: Callable[..., str], runner: ScriptedRunner
+) -> None:
+    job_id = submit(sparsity=None, target={"flops": 0.2})
+    target = {"measure": "flops", "asked": 0.2, "estimated": 0.1993, "measured": 0.2012, "reached": True, "cpu": None}
+    target |= {"sparsity": 0.95578, "prunings": [{"sparsity": 0.98191, "estimated": 0.2, "measured": 0.1373}]}
+    runner.start()
+    runner.succeed({"report": (json.dumps(REPORT | {"target": target}).encode(), "application/json")})
+
+    open_job(tab.page, url, job_id)
+
+    expect(
+        tab.page.get_by_text("Target flops 0.2: 0.201 measured, 0.199 estimated at sparsity 95.578%")
+    ).to_contain_text("corrected from 98.191%, where it was 0.137.")
 
 
 def test_the_reason_of_a_failure_is_shown(

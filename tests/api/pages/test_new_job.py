@@ -60,6 +60,35 @@ def test_several_sparsities_are_given_with_commas(tab: Tab, url: str, http: Test
     assert (job["spec"]["sparsity"], job["spec"]["front"]) == (0.95, [0.9, 0.95])
 
 
+@pytest.mark.exhaustive
+def test_a_job_with_a_target_is_cloned_with_it(
+    tab: Tab, url: str, submit: Callable[..., str], http: TestClient
+) -> None:
+    tab.expected = (422,)
+    job_id = submit(name="mine", sparsity=None, target={"flops": 0.3})
+    page = tab.page
+    open_form(page, url, f"?from={job_id}")
+    expect(page.get_by_role("textbox", name="name")).to_have_value("mine")
+    expect(page.get_by_role("textbox", name="sparsity")).to_have_value("")
+    page.get_by_text("Cost of the result, in place of a sparsity").click()
+    expect(page.locator("#field-target-flops")).to_have_value("0.3")
+
+    page.get_by_role("textbox", name="sparsity").fill("0.9")
+    expect(page.locator("#field-sparsity-error")).to_contain_text("give either sparsity or target")
+    page.get_by_role("textbox", name="sparsity").fill("")
+    page.locator("#field-target-flops").fill("0.000001")
+    expect(page.locator("#field-target-flops-error")).to_contain_text("Choose at least")
+    page.locator("#field-target-flops").fill("0.25")
+    expect(page.locator("#field-target-flops-error")).to_be_hidden()
+    page.get_by_role("textbox", name="name").fill("cloned")
+    page.get_by_role("button", name="Start job").click()
+
+    expect(page.get_by_role("heading", name="cloned")).to_be_visible()
+    job = http.get("/v1/jobs").json()["items"][0]
+    assert job["spec"]["sparsity"] is None
+    assert job["spec"]["target"] == {"flops": 0.25, "bytes": None, "latency": None}
+
+
 def test_errors_stand_at_their_fields_while_one_types(tab: Tab, url: str) -> None:
     tab.expected = (422,)
     page = tab.page
@@ -74,8 +103,20 @@ def test_errors_stand_at_their_fields_while_one_types(tab: Tab, url: str) -> Non
     expect(page.locator("#field-model-architecture")).to_have_attribute("aria-invalid", "true")
 
 
-def test_the_copied_forms_are_this_job(tab: Tab, url: str, submit: Callable[..., str], http: TestClient) -> None:
-    job_id = submit(name="it's: #1", prune={"method": "greg1", "options": {"growth": "linear"}})
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prune": {"method": "greg1", "options": {"growth": "linear"}}},
+        pytest.param({"sparsity": None, "target": {"flops": 0.3}}, marks=pytest.mark.exhaustive),
+        pytest.param({"sparsity": None, "target": {"bytes": 20_000}}, marks=pytest.mark.exhaustive),
+        pytest.param({"sparsity": [0.9, 0.95, 0.99], "accuracy_floor": 0.9}, marks=pytest.mark.exhaustive),
+    ],
+    ids=["method", "target", "bytes", "front"],
+)
+def test_the_copied_forms_are_this_job(
+    tab: Tab, url: str, submit: Callable[..., str], http: TestClient, fields: dict[str, Any]
+) -> None:
+    job_id = submit(name="it's: #1", **fields)
     page = tab.page
     open_form(page, url, f"?from={job_id}")
     expect(page.get_by_role("textbox", name="name")).to_have_value("it's: #1")

@@ -19,6 +19,7 @@ const NAMES = {
 const SECTION_LABELS = {
   model: "Network",
   data: "Data",
+  target: "Cost of the result, in place of a sparsity",
   train: "Dense training and default protocol",
   prune: "Pruning",
   activations: "Activation search",

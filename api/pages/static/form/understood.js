@@ -18,7 +18,7 @@ export function understoodPanel() {
     const values = {
       Input: `${check.channels} × ${check.image_size} × ${check.image_size}, ${count(check.classes)} classes`,
       Images: `${count(check.train)} train, ${count(check.validation)} validation, ${count(check.test)} test`,
-      Weights: `${count(check.live)} of ${count(check.weights)} stay`,
+      Weights: `${check.spec.target ? "about " : ""}${count(check.live)} of ${count(check.weights)} stay`,
       Operators: check.operators.join(", "),
     };
     fill(facts, ...pairs(values));

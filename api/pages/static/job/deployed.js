@@ -1,7 +1,7 @@
 // Sizes and milliseconds of the result, from the report's section on deployment.
 import { ROOT } from "../core/api.js";
 import { h, fill } from "../core/dom.js";
-import { bytes, count, percent } from "../core/format.js";
+import { bytes, count, percent, sparsity } from "../core/format.js";
 
 /** The panel of sizes and times, for jobs whose report has them. */
 export function deployedPanel(model) {
@@ -15,9 +15,18 @@ export function deployedPanel(model) {
       node.hidden = !found;
       if (!found || drawn === found) return;
       drawn = found;
-      fill(body, found.error ? h("p", { class: "note warning" }, found.error) : null, sizes(model.id, found), ...times(found));
+      fill(body, targetLine(model.report.target), found.error ? h("p", { class: "note warning" }, found.error) : null, sizes(model.id, found), ...times(found));
     },
   };
+}
+
+/** The target of the job, and the cost that was measured; null if it has none. */
+function targetLine(target) {
+  if (!target) return null;
+  const told = (cost) => (cost === null ? "nothing" : target.measure === "bytes" ? count(Math.round(cost)) : String(Number(cost.toPrecision(3))));
+  const first = target.prunings?.[0];
+  const corrected = first && first.sparsity !== target.sparsity ? `; corrected from ${sparsity(first.sparsity)}, where it was ${told(first.measured)}` : "";
+  return h("p", { class: target.reached ? "note" : "note warning" }, `Target ${target.measure} ${told(target.asked)}: ${told(target.measured)} measured${target.cpu ? ` on ${target.cpu}` : ""}, ${told(target.estimated)} estimated at sparsity ${sparsity(target.sparsity)}${corrected}.`);
 }
 
 function sizes(jobId, found) {

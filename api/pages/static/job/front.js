@@ -27,7 +27,9 @@ export function frontPanel(model) {
 /** The page as a file has no links to files of the job. */
 function pointRow({ id, job }, point) {
   const parts = Object.entries(FILES).filter(([part]) => part in job.links);
-  const files = parts.flatMap(([part, file]) => [h("a", { href: `${ROOT}/v1/jobs/${id}/${part}?sparsity=${point.sparsity}`, download: file }, part), " "]);
+  const link = (part, file) => [h("a", { href: `${ROOT}/v1/jobs/${id}/${part}?sparsity=${point.sparsity}`, download: file }, part.replace("exports/", "")), " "];
+  const files = parts.flatMap(([part, file]) => link(part, file));
+  if (parts.length) files.push(...(point.deploy?.formats ?? []).filter((one) => one.error === null).flatMap((one) => link(`exports/${one.format}`, "")));
   return h(
     "tr",
     { class: point.recommended ? "result" : null },
