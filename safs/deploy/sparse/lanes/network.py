@@ -75,6 +75,7 @@ class LaneNetwork:
         """Number of actions for a block: programs, and activations in Python."""
         return len(self._actions)
 
+    @torch.inference_mode()  # which other threads do not take over
     def _run(self, images: Tensor, logits: Tensor, thread: int, blocks: range) -> None:
         memory = self._memory[thread]
         for block in blocks:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from safs.activations.module import Activation
 from safs.activations.operators import OPERATORS
 from safs.deploy.sparse.lanes.layout import lanes_for
+from safs.deploy.sparse.lanes.network import LaneNetwork
 from safs.deploy.sparse.runtime import SparseNetwork
 from safs.deploy.torch_graph import traced
 
@@ -133,6 +134,21 @@ def test_threads_share_the_blocks_of_a_batch() -> None:
         check(model, x)
     finally:
         torch.set_num_threads(before)
+
+
+def test_no_thread_records_gradients_of_learned_scalars() -> None:
+    model, x = Block(nn.Conv2d(8, 8, 3, padding=1), "srs"), random(32, 3, 8, 8)  # srs runs in torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run = SparseNetwork(traced(model.eval())).lanes(x)
+        assert isinstance(run, LaneNetwork)
+        with torch.inference_mode():
+            run(x)
+    finally:
+        torch.set_num_threads(before)
+
+    assert not any(block.values.requires_grad for block in run._memory)
 
 
 def test_a_network_with_other_steps_has_no_form_in_lanes() -> None:
