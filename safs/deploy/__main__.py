@@ -14,7 +14,7 @@ import torch
 from safs.deploy.export import export
 from safs.deploy.formats import FORMATS
 from safs.deploy.in_subprocess import ExportRequest, ExportResponse
-from safs.errors import SafsError
+from safs.errors import OutputError, SafsError
 
 
 def main() -> None:
@@ -27,6 +27,9 @@ def main() -> None:
             _write(request)
         except SafsError as error:
             response = ExportResponse(code=error.code, message=error.message)
+        except OSError as error:
+            reason = f"{request.target.parent} cannot be written: {error.strerror or error}"
+            response = ExportResponse(code=OutputError.code, message=reason)
     sys.stdout.write(response.model_dump_json())
 
 

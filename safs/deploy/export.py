@@ -1,11 +1,13 @@
 """Write a result in one of the formats of ``safs.deploy.formats``, and check that it computes the same."""
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from safs.deploy import c_file, compact_file, onnx_file, pt2_file, torch_file
@@ -82,15 +84,28 @@ def export(
             written = {path.name for path in Path(folder).iterdir()}
             for name in written:
                 (Path(folder) / name).replace(directory / name)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OutputError(f"{directory} is full: {error.strerror}. Free some space.") from error
-        raise OutputError(f"{directory} cannot be written: {error.strerror or error}.") from error
+    except (OSError, SafetensorError, ExportError) as error:
+        if (reason := _full_disk(error)) is not None:
+            raise OutputError(
+                f"{directory}, or the folder of temporary files, is full: {reason}. Free some space."
+            ) from error
+        if isinstance(error, OSError):
+            raise OutputError(f"{directory} cannot be written: {error.strerror or error}.") from error
+        raise
     files = tuple(directory / name for name in (*entry.files, *sorted(written - {*entry.files})))
     own = source.directory / CHECKPOINT.filename
     return Export(
         format, files, files[0].stat().st_size, own.stat().st_size if own.exists() else checkpoint_bytes, equality
     )
+
+
+def _full_disk(error: Exception) -> str | None:
+    """The operating system's words for a full disk if that is the reason of ``error``, also of another program's."""
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        is_own = isinstance(error, OSError) and error.errno == code
+        if is_own or f"(os error {code})" in str(error) or f"[Errno {code}]" in str(error):
+            return os.strerror(code)
+    return None
 
 
 def _check_options(format: str, options: ExportOptions) -> None:

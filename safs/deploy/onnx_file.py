@@ -46,6 +46,8 @@ def write(path: Path, network: nn.Module, images: Tensor, metadata: Mapping[str,
         assert exported is not None
         exported.model.metadata_props.update(metadata)
         exported.save(path, external_data=False)
+    except OSError:  # of the disk
+        raise
     except Exception as error:  # the exporter's own errors have no common root
         raise ExportError(f"PyTorch's ONNX exporter does not support this network: {_first_line(error)}") from error
     finally:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,7 +46,9 @@ def exported_program(network: nn.Module, images: Tensor) -> torch.export.Exporte
 
 def write(path: Path, network: nn.Module, images: Tensor) -> Tensor:
     """Write the program to ``path``; return its logits for ``images``, computed by a process without this package."""
-    torch.export.save(exported_program(network, images), path)
+    content = BytesIO()  # torch aborts the process if it cannot write to a file
+    torch.export.save(exported_program(network, images), content)
+    path.write_bytes(content.getbuffer())
     return run_apart(_RUN, path, images)
 
 

@@ -117,12 +117,15 @@ def report(
 def _gains(by_name: Mapping[str, Row], winner: Finalist) -> dict[str, float]:
     """Gains of the result's parts in test accuracy, as far as the comparison has the rows.
 
-    ``pruning``: the job's pruning over one-shot pruning, both with the default protocol. ``search``: the result over
-    the default protocol from the same pruned network. ``all``: the result over one-shot pruning with the default
-    protocol.
+    ``pruning``: the job's pruning over one-shot pruning, both with the default protocol. ``activations`` and
+    ``recipe``: the operators and the recipe that were searched, each alone, over the default protocol from the same
+    pruned network. ``search``: the result over the default protocol from the same pruned network. ``all``: the result
+    over one-shot pruning with the default protocol.
     """
     pairs = {
         "pruning": (FinalCandidate.DEFAULT, FinalCandidate.ONE_SHOT),
+        "activations": (FinalCandidate.ACTIVATIONS, FinalCandidate.DEFAULT),
+        "recipe": (FinalCandidate.HYPERPARAMETERS, FinalCandidate.DEFAULT),
         "search": (winner.name, FinalCandidate.DEFAULT),
         "all": (winner.name, FinalCandidate.ONE_SHOT),
     }

@@ -96,17 +96,26 @@ def test_every_operator_is_the_same_in_onnx(tmp_path: Path) -> None:
     assert torch.allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_pt2_and_torch_run_where_this_package_is_not(result: Path, tmp_path: Path) -> None:
-    export(result, "torch", tmp_path)
+@pytest.mark.parametrize(
+    ("format", "load"),
+    [
+        ("torch", "from network import load; network = load('checkpoint.safetensors')"),
+        pytest.param("pt2", "network = torch.export.load('network.pt2').module()", marks=pytest.mark.exhaustive),
+    ],
+    ids=["torch", "pt2"],
+)
+def test_pt2_and_torch_run_where_this_package_is_not(result: Path, tmp_path: Path, format: str, load: str) -> None:
+    export(result, format, tmp_path)
     torch.save(images(), tmp_path / "images.pt")
     code = (
-        "import sys, torch; sys.modules['safs'] = None; from network import load; torch.manual_seed(0); "
-        "print(load('checkpoint.safetensors')(torch.load('images.pt'))[0].tolist())"
+        f"import sys, torch; sys.modules['safs'] = None; {load}; images = torch.load('images.pt'); "
+        "print([network(images[:count]).tolist() for count in (1, 5)])"
     )
 
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
 
-    assert torch.allclose(torch.tensor(json.loads(ended.stdout)), safs.load(result)(images())[0], atol=1e-6)
+    for logits in map(torch.tensor, json.loads(ended.stdout)):
+        assert torch.allclose(logits, safs.load(result)(images()[: len(logits)]), atol=1e-6)
 
 
 def test_a_compact_folder_is_loaded_and_verified(result: Path, tmp_path: Path) -> None:

@@ -62,8 +62,9 @@ def of_timm() -> nn.Module:
 
 def of_hugging_face() -> nn.Module:
     """A tiny vision transformer, whose output is an object with the logits. Takes [batch, 1, 16, 16]."""
-    transformers = pytest.importorskip("transformers")
-    config = transformers.ViTConfig(
+    from transformers import ViTConfig, ViTForImageClassification  # takes seconds
+
+    config = ViTConfig(
         hidden_size=16,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -73,7 +74,7 @@ def of_hugging_face() -> nn.Module:
         num_channels=1,
         num_labels=10,
     )
-    network: nn.Module = transformers.ViTForImageClassification(config)
+    network: nn.Module = ViTForImageClassification(config)
     return network
 
 

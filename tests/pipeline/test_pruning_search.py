@@ -1,11 +1,14 @@
 """Jobs that choose how to prune: the starts, the one-shot baseline, and what a report says about both."""
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from cli.tables import comparison_table
 from safs.checkpoint import verify
 from safs.errors import TimeLimitReached
 from safs.events.kinds import Event, Stage, StageDone, StageStarted, TrialDone
@@ -15,6 +18,7 @@ from safs.execution.executor import EARLIER_ATTEMPT
 from safs.execution.serial import SerialExecutor
 from safs.pipeline.result_stage import Result
 from safs.pipeline.run import run_job
+from safs.report import comparison_rows, draw_picture
 from safs.reuse.cache import FolderCache
 from safs.spec.job import JobSpec
 from safs.spec.starts import starts_of
@@ -198,3 +202,33 @@ def test_a_job_whose_best_start_is_one_shot_has_no_second_baseline(tmp_path: Pat
     assert list(found.rows) == ["dense", "pruned", "default", "joint"]
     assert found.result.report["gains"] == pytest.approx({"search": found.result.report["gain"]["test"]})
     assert found.result.report["prune"]["schedule"] == "one_shot"
+
+
+@pytest.mark.exhaustive
+def test_the_report_the_picture_and_the_table_keep_all_baselines_apart(tmp_path: Path) -> None:
+    names = ["one_shot", "default", "activations", "hyperparameters", "joint"]
+    search = {"strategy": "random", "trials": 1, "epochs": 1}
+
+    found = Ran(tmp_path / "job", {"final": {"epochs": 1, "candidates": names}, "activations": search, "tune": search})
+
+    rows, gains = found.rows, found.result.report["gains"]
+    assert list(rows) == ["dense", "pruned", *names]
+    test = {name: row["test_accuracy"] for name, row in rows.items()}
+    best = found.result.report["result"]
+    assert gains == pytest.approx(
+        {
+            "pruning": test["default"] - test["one_shot"],
+            "activations": test["activations"] - test["default"],
+            "recipe": test["hyperparameters"] - test["default"],
+            "search": test[best] - test["default"],
+            "all": test[best] - test["one_shot"],
+        }
+    )
+    labels = [row.label for row in comparison_rows(found.result.report)]
+    console = Console(file=StringIO(), width=120)
+    console.print(comparison_table(comparison_rows(found.result.report)))
+    draw_picture(found.result.report, tmp_path / "report.svg")
+    drawn, printed = (tmp_path / "report.svg").read_text(), console.file.getvalue()
+    for label in labels:
+        assert label in printed
+        assert all(part in drawn for part in label.replace(", ", ",\n").splitlines())

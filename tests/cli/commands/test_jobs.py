@@ -292,6 +292,25 @@ def test_a_repeated_sparsity_queues_a_front_and_each_of_its_points_is_downloaded
     assert isinstance(other.exception, CommandError)  # the folder has another point
 
 
+def test_an_export_of_a_job_without_a_result_and_an_unknown_format_are_refused(
+    safs: Safs, api: "Api", submit: Callable[..., str], runner: "RunnerPen", tmp_path: Path
+) -> None:
+    job_id = submit()
+    runner.fail(runner.claim(job_id), "dense training broke down")
+
+    def download(format: str) -> Result:
+        return safs("download", job_id, "-o", str(tmp_path / "out"), "--format", format, "--url", api.url)
+
+    without, unknown = download("onnx"), download("onx")
+    local = safs("export", str(tmp_path), "--format", "onx")
+
+    assert isinstance(without.exception, ServiceError)
+    assert "dense training broke down" in explain(without.exception)
+    assert "Did you mean 'onnx'" in str(unknown.exception)
+    assert local.exit_code == 2
+    assert "'onx' is not one of" in local.stderr
+
+
 def test_ctrl_c_in_following_says_that_the_job_goes_on(
     safs: Safs, api: "Api", submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from store import attempts, counters, jobs, queue, uploads
+from store.artifacts import stored_files
 from store.artifacts.stored_files import ArtifactStore
 from store.clock import seconds_from_now
 from store.errors import UploadNotFound
@@ -56,6 +57,26 @@ def test_old_jobs_go_with_all_that_is_theirs_and_their_totals_stay(
     assert not store._location(gone.sha256).exists()
     assert store.intact_path(stays.sha256)
     assert run(database, store, settings) == {}
+
+
+def test_an_export_that_was_made_after_the_end_goes_with_its_job(
+    database: Database, store: ArtifactStore, settings: StoreSettings
+) -> None:
+    old, fresh = begin(database), begin(database)
+    for lease, days in ((old, 91), (fresh, 1)):
+        finish(database, lease, days_ago=days)
+        with database.begin() as tx:
+            stored = store.put(io.BytesIO(b"export of %d" % days))
+            stored_files.attach_later(tx, lease.job_id, "export-onnx@0.95", stored, "application/octet-stream")
+    age(database, artifact_rows, 91)
+    age_files(store, 91)
+
+    run(database, store, settings)
+
+    with database.read() as tx:
+        (kept,) = stored_files.of_job(tx, fresh.job_id).values()
+    assert store.intact_path(kept.sha256).read_bytes() == b"export of 1"
+    assert count(database, artifact_rows) == 1
 
 
 def test_nothing_but_caches_goes_by_default(database: Database, store: ArtifactStore, tmp_path: Path) -> None:
