@@ -1,4 +1,4 @@
-"""Timings of the sparse runtime go to a folder of the tests, and onnxruntime is no candidate unless a test says so."""
+"""Timings of the sparse runtime go to a folder of the tests, and dense engines are candidates if a test says so."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from safs.deploy.sparse import runtime
 
 @pytest.fixture(autouse=True)
 def timings_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Exporting a network to try onnxruntime takes ten seconds."""
+    """Exporting a network to try them takes ten seconds."""
     folder = tmp_path_factory.mktemp("timings")
     monkeypatch.setenv("SAFS_TIMINGS", str(folder))
-    monkeypatch.setattr(runtime, "is_installed", lambda: False)
+    monkeypatch.setattr(runtime, "is_installed", lambda engine: False)
     return folder

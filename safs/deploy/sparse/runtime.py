@@ -17,7 +17,7 @@ from torch.fx import Node
 from safs.deploy.equality import TOLERANCE
 from safs.deploy.sparse.chain import Chain
 from safs.deploy.sparse.dead_channels import without_dead_channels
-from safs.deploy.sparse.dense_engine import is_installed, onnxruntime_run
+from safs.deploy.sparse.dense_engine import DENSE_ENGINES, dense_run, is_installed
 from safs.deploy.sparse.graph import steps_of
 from safs.deploy.sparse.lanes.builder import UnfitStepError
 from safs.deploy.sparse.lanes.network import BLOCK_SIZES, LaneNetwork, block_sizes
@@ -36,12 +36,12 @@ ENGINES: Mapping[Engine, str] = MappingProxyType(
     {
         "steps": "layer after layer in Python, on all threads",
         "chain": "sparse layers in a row as programs, on one thread",
-        "onnxruntime": "the whole network, dense",
     }
+    | dict.fromkeys(DENSE_ENGINES, "the whole network, dense")
     | {engine: f"the whole network, in blocks of {size} images or parts of images" for engine, size in LANES.items()}
 )
 _CLEAR_GAIN = 5
-"""Gain over torch's dense layers from which onnxruntime, which takes seconds to prepare, is not tried."""
+"""Gain over torch's dense layers from which other dense engines, which take seconds to prepare, are not tried."""
 Run: TypeAlias = Callable[[Tensor], Tensor]
 _SPARSE_DENSITY = 0.3
 """Density up to which a linear layer between sparse ones is sparse too, so that the program is not interrupted."""
@@ -69,8 +69,8 @@ class SparseNetwork(nn.Module):
     this size, so it is never slower than dense. The weights are copies; threads take turns.
 
     Args:
-        model: the module of ``network``, to run it in onnxruntime where that is installed and faster. With it, timings
-            are kept on disk (``timing_files``).
+        model: the module of ``network``, to run it in another dense engine that is installed and faster. With it,
+            timings are kept on disk (``timing_files``).
     """
 
     def __init__(self, network: TracedNetwork, model: nn.Module | None = None) -> None:
@@ -171,7 +171,8 @@ class SparseNetwork(nn.Module):
         for engine, plan in self._candidates(values):
             measure(engine, plan)
         if min(seconds.values()) > seconds["steps", dense] / _CLEAR_GAIN:
-            measure("onnxruntime", dense)
+            for engine in DENSE_ENGINES:
+                measure(engine, dense)
         seconds |= fastest({key: partial(run, images) for key, run in runs.items()}, seconds)
         engine, plan = best = min(seconds, key=lambda key: seconds[key])
         timings = Timings(plan, engine, seconds[best], seconds["steps", dense], self._ways_of(plan))
@@ -216,11 +217,11 @@ class SparseNetwork(nn.Module):
             return self._chain(plan, values)
         if engine in LANES:
             return self._in_lanes(values, LANES[engine])
-        if engine == "onnxruntime":
+        if engine in DENSE_ENGINES:
             model = self._model[0]
-            if model is None or self._digest is None or not is_installed():
+            if model is None or self._digest is None or not is_installed(engine):
                 return None
-            return onnxruntime_run(model, images, folder() / f"{self._digest}.onnx")
+            return dense_run(engine, model, images, folder() / f"{self._digest}.onnx")
         return partial(self._stepwise.run, plan=plan)
 
     def _ways_of(self, plan: Plan) -> dict[str, Way]:
@@ -230,7 +231,8 @@ class SparseNetwork(nn.Module):
         """True if ``run`` computes what the dense layers compute; warns if not."""
         difference = (run(images) - expected).abs().nan_to_num(inf).max()
         largest = expected.abs().nan_to_num(0.0, 0.0, 0.0).max()
-        if bool(expected.isfinite().all()) and not bool(difference <= TOLERANCE * largest):
+        allowed = max(TOLERANCE * float(largest), torch.finfo(torch.float32).tiny)  # below, numbers lose their digits
+        if bool(expected.isfinite().all()) and not bool(difference <= allowed):
             warnings.warn(
                 f"the sparse layers compute something else than the dense ones (outputs differ by {difference:.3g}, "
                 f"the largest is {largest:.3g}); batches of shape {tuple(images.shape)} run dense",

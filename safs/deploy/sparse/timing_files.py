@@ -15,7 +15,7 @@ from torch import Tensor
 
 from safs.deploy.cpu import cpu_name
 
-_PACKAGES = ("torch", "numba", "onnxruntime", "safs-service")
+_PACKAGES = ("torch", "numba", "onnxruntime", "openvino", "safs-service")
 _SOURCES = Path(__file__).parent
 
 

@@ -117,6 +117,17 @@ def test_sparse_layers_that_are_wrong_are_not_used_and_a_warning_says_so(
         network(images(LENET))
 
 
+def test_outputs_below_the_smallest_normal_number_need_no_equal_digits() -> None:
+    network = SparseNetwork(traced(torch.nn.Linear(2, 2).eval()))
+    expected = torch.full((1, 2), 2.5e-44)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert network._is_right(lambda _: 3 * expected, torch.zeros(1, 2), expected)
+    with pytest.warns(RuntimeWarning, match="compute something else"):
+        assert not network._is_right(lambda _: 1e9 * expected, torch.zeros(1, 2), expected)
+
+
 def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'spars'"):
         safs.load(tmp_path, runtime="spars")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,24 +100,26 @@ def test_a_folder_that_cannot_be_written_and_a_full_disk_change_nothing(
 
 
 @pytest.mark.exhaustive
-def test_onnxruntime_is_used_where_it_is_fastest_and_its_file_is_kept(
-    result: Path, timings_folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", dense_engine.DENSE_ENGINES)
+def test_a_dense_engine_is_used_where_it_is_fastest_and_its_file_is_kept(
+    result: Path, timings_folder: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
+    pytest.importorskip(engine, reason="no part of any extra, measured where it is installed")
     monkeypatch.setattr(runtime, "is_installed", dense_engine.is_installed)
     monkeypatch.setattr(runtime, "_CLEAR_GAIN", float("inf"))
-    monkeypatch.setattr(runtime, "seconds_of", _prefers_onnxruntime)
+    monkeypatch.setattr(runtime, "seconds_of", partial(_prefers, engine))
     monkeypatch.setattr(runtime, "fastest", lambda runs, seconds: seconds)
     network = _load(result)
 
     logits = network(images(LENET))
 
     (timings,) = network.timings.values()
-    assert timings.engine == "onnxruntime"
+    assert timings.engine == engine
     assert torch.allclose(logits, safs.load(result)(images(LENET)), atol=1e-4)
     assert len(list(timings_folder.glob("*.onnx"))) == 1
     assert torch.allclose(_load(result)(images(LENET)), logits, atol=1e-5)
 
 
-def _prefers_onnxruntime(run: Callable[[], Tensor]) -> float:
+def _prefers(engine: str, run: Callable[[], Tensor]) -> float:
     inner = getattr(run, "func", run)
-    return 0.1 if "onnxruntime_run" in getattr(inner, "__qualname__", "") else 1.0
+    return 0.1 if f"_{engine}." in getattr(inner, "__qualname__", "") else 1.0
