@@ -152,6 +152,15 @@ def test_a_foreign_trial_of_another_schedule_is_not_promoted() -> None:
     assert (promoted.continues, promoted.config != config) == (1, True)
 
 
+def test_by_default_no_trial_is_judged_while_one_cycle_still_rises_in_its_first_epoch() -> None:
+    longest = range(2, 81)
+
+    first = [levels(epochs, HalvingOptions())[0] for epochs in longest]
+
+    assert first == [max(2, -(-epochs // 9)) for epochs in longest]
+    assert levels(1, HalvingOptions()) == (1,)
+
+
 def test_levels_are_powers_of_eta_and_end_at_the_searchs_epochs() -> None:
     assert levels(80, HalvingOptions(eta=4, min_epochs=5)) == (5, 20, 80)
     assert levels(4, HalvingOptions(min_epochs=6)) == (4,)
