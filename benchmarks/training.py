@@ -39,6 +39,7 @@ from safs.pruning.masks import Masks, apply_masks, prunable_parameters
 from safs.pruning.selection.choose_masks import choose_masks
 from safs.spec.data import DataSpec
 from safs.spec.training import Recipe
+from safs.training.allocator import keep_freed_memory
 from safs.training.layout import to_fast_layout
 from safs.training.session import TrainingSession
 from safs.training.settings import TrainingData, TrainingSettings
@@ -63,6 +64,8 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
+    if arguments.keep_memory:
+        keep_freed_memory()
     spec = choose_data(arguments.data_root)
     contests = [
         Contest("lenet5", 1, 28, arguments.lenet5_images),
@@ -92,6 +95,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--workers", type=int, nargs="+", default=[0, 2], help="numbers of DataLoader workers (default: 0 2)")
     add("--device", default=device, help="cpu, cuda, cuda:1 ... (default: cuda if available)")
     add("--threads", type=int, default=0, help="torch's threads; 0 uses torch's default (default: 0)")
+    add("--keep-memory", action="store_true", help="keep freed memory, as workers on the CPU do; for all programs")
     add("--clock", choices=("wall", "cpu"), default="wall", help="time to measure (default: wall)")
     add("--data-root", type=Path, default=None, help="data root, the folder of data sets")
     arguments = parser.parse_args()

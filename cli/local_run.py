@@ -23,6 +23,7 @@ from safs.result_folder import REPORT
 from safs.reuse.cache import FolderCache, NoCache
 from safs.spec.job import JobSpec
 from safs.spec.resources import Dispatcher
+from safs.training.allocator import keep_freed_memory
 from search_spaces import SPACES
 
 
@@ -103,6 +104,8 @@ def _executor(
     root: Path | None,
 ) -> AbstractContextManager[Executor]:
     if dispatcher == "serial":
+        if device == "cpu":
+            keep_freed_memory()
         stack = spec.resources.stack
         return nullcontext(SerialExecutor(device, slots, stack if isinstance(stack, int) else 1))
     from workers.local import local_executor  # Ray takes a second to import

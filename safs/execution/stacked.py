@@ -53,6 +53,8 @@ class StackedRun:
         self._snapshots: dict[int, Snapshot] = {}
         self.reason: str | None = None
         """Why the network cannot be stacked; None if it can."""
+        self.not_recorded: str | None = None
+        """Why the steps cannot be recorded; None if they can, or were not to be."""
         self.halved = False
         """True if a stack ran out of memory."""
 
@@ -91,6 +93,8 @@ class StackedRun:
             assert isinstance(part, _Stack)  # A training alone has it as its outcome.
             self._halve(part.positions)
             return ()
+        if isinstance(part, _Stack) and part.not_recorded is not None:
+            self.not_recorded, self._recorder = part.not_recorded, None
         self._outcomes |= part.outcomes
         self._snapshots |= part.snapshots
         if part.finished:
@@ -201,6 +205,10 @@ class _Stack:
     @property
     def finished(self) -> bool:
         return len(self.outcomes) == len(self.positions)
+
+    @property
+    def not_recorded(self) -> str | None:
+        return self._session.not_recorded
 
     def epoch(self) -> Advance:
         began = time.perf_counter()

@@ -23,6 +23,7 @@ from safs.training.snapshot import Snapshot
 from safs.trials import EpochMetrics, Outcome
 from tests.pruning.magnitude import magnitude_masks
 from tests.simulated_device import DEVICE, simulated_device
+from tests.training.stacked.test_captured import RefusingRecorder
 
 MLP = Blueprint("mlp", 1, 8, 10)
 ONE_IMAGE = 1.01 / 60
@@ -184,6 +185,18 @@ def test_a_stack_that_runs_out_of_memory_is_halved(context: Context, monkeypatch
     finished(run)
 
     assert sizes == [4, 2, 2]
+    for outcome, training in zip(outcomes(run, 4), given, strict=True):
+        assert_same(outcome, alone(context, training))
+
+
+def test_trainings_whose_steps_cannot_be_recorded_are_trained_all_the_same(context: Context) -> None:
+    given = trainings()
+    run = StackedRun(context, given, "cpu", recorder=RefusingRecorder())
+
+    finished(run)
+
+    assert run.reason is None
+    assert run.not_recorded == "CUDA error: operation not permitted when stream is capturing"
     for outcome, training in zip(outcomes(run, 4), given, strict=True):
         assert_same(outcome, alone(context, training))
 

@@ -57,6 +57,8 @@ class StackAnswer:
     outcomes: "tuple[Outcome | Unfinished, ...]"
     reason: str | None
     """Why the trainings ran alone, if their network cannot be stacked."""
+    not_recorded: str | None
+    """Why the steps were not recorded, if they were to be and cannot be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class SearchOrders:
         self._pending: list[Candidate] = []
         self._running: dict[int, tuple[TrainOrder | StackOrder, tuple[Candidate, ...]]] = {}
         self._snapshots: SnapshotCache[ray.ObjectRef[Any]] = SnapshotCache()
-        self._explained = False
+        self._explained: set[str] = set()
         self.trials: list[Trial] = []
         """Trials that have ended, in the order of their ends."""
 
@@ -58,7 +58,7 @@ class SearchOrders:
         if isinstance(order, TrainOrder):
             yield self._ended(candidates[0], answer)
         elif isinstance(answer, StackAnswer):
-            self._explain(answer.reason)
+            self._explain(answer)
             for candidate, one in zip(candidates, answer.outcomes, strict=True):
                 yield self._ended(candidate, one)
         else:  # The stack failed for good, perhaps because of one of its trainings.
@@ -91,7 +91,8 @@ class SearchOrders:
         self.trials.append(trial)
         return trial
 
-    def _explain(self, reason: str | None) -> None:
-        if reason is not None and not self._explained:
-            self._explained = True
-            self._report(Note(f"The trials of {self._stage} are not trained as one: {reason}", "warning"))
+    def _explain(self, answer: StackAnswer) -> None:
+        for what, reason in (("trained as one", answer.reason), ("recorded as CUDA graphs", answer.not_recorded)):
+            if reason is not None and what not in self._explained:
+                self._explained.add(what)
+                self._report(Note(f"The trials of {self._stage} are not {what}: {reason}", "warning"))

@@ -14,6 +14,7 @@ from ray.exceptions import ObjectLostError, ObjectStoreFullError, OutOfDiskError
 from safs.execution.runs import begin
 from safs.execution.stacked import StackedRun
 from safs.execution.work import Context, Resumable, Run
+from safs.training.allocator import give_back_memory, keep_freed_memory
 from safs.training.numerics import compute_repeatably
 from safs.training.stacked.captured import CudaRecorder
 from safs.trials import Outcome
@@ -49,6 +50,8 @@ class TrialActor:
         self._device = device
         torch.set_num_threads(threads)
         compute_repeatably(device)
+        if device == "cpu":
+            keep_freed_memory()
         tracing.configure("safs-trial")
         self._opened: tuple[SharedContext, Context] | None = None
         self._order: Order | None = None
@@ -63,6 +66,7 @@ class TrialActor:
         """Drop everything that belongs to the orders so far; return the memory of this process, in bytes."""
         self._opened = self._order = self._run = None
         gc.collect()
+        give_back_memory()
         if self._device == "cuda":
             torch.cuda.empty_cache()
         return private_bytes()
@@ -142,7 +146,7 @@ class TrialActor:
             if origin is not None:
                 record_trial_span(origin, self._began_ns, run.outcome(place).error)
         outcomes = tuple(_stored(run.outcome(place), run.snapshot(place)) for place in range(len(order.works)))
-        return Step(epochs, places, done=True, answer=StackAnswer(outcomes, run.reason))
+        return Step(epochs, places, done=True, answer=StackAnswer(outcomes, run.reason, run.not_recorded))
 
     def _context(self, shared: SharedContext) -> Context:
         """Return the context of a stage, opened and moved to the device once for all its trials."""

@@ -45,10 +45,12 @@ class CapturedStep:
     """A step whose batches are copied to fixed memory, on which the recorded step runs.
 
     The first ``WARM_UP_STEPS`` batches of the usual size are ordinary steps. Batches of another size, such as the last
-    one of an epoch, always are.
+    one of an epoch, always are, and so are all if the step cannot be recorded.
     """
 
     def __init__(self, step: Step, recorder: Recorder) -> None:
+        self.refusal: str | None = None
+        """Why the step cannot be recorded; None if it can, or has not been yet."""
         self._step, self._recorder = step, recorder
         self._warm = 0
         self._batch: tuple[Tensor, Tensor] | None = None
@@ -73,5 +75,14 @@ class CapturedStep:
         fixed_images.copy_(images)
         fixed_labels.copy_(labels)
         if self._replay is None:
-            self._replay = self._recorder.record(lambda: self._step(fixed_images, fixed_labels))
+            self._replay = self._record(lambda: self._step(fixed_images, fixed_labels))
         self._replay()
+
+    def _record(self, work: Callable[[], None]) -> Callable[[], None]:
+        try:
+            return self._recorder.record(work)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:  # A network that makes the host wait, for example.
+            self.refusal = str(error).partition("\n")[0]
+            return work

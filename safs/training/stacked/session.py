@@ -87,6 +87,11 @@ class StackedSession:
         return not self._alive or all(len(self.members[position].curve) >= self._until for position in self._alive)
 
     @property
+    def not_recorded(self) -> str | None:
+        """Why the steps cannot be recorded; None if they are, or were not to be."""
+        return self._take_step.refusal if isinstance(self._take_step, CapturedStep) else None
+
+    @property
     def alive(self) -> tuple[int, ...]:
         """Positions of the trainings that are still trained."""
         return tuple(self._alive)
