@@ -23,7 +23,7 @@ RESNET = Blueprint("resnet18", 3, 32, 10)
 
 
 def measure(blueprint: Blueprint = RESNET) -> Iterator[str]:
-    """Rows of the table: sparsity, bits, bytes, bytes a live weight, bound, share above it, seconds each way."""
+    """Rows of the table: sparsity, bits, bytes, bytes a live weight, bound, share above it, CPU seconds each way."""
     for sparsity in SPARSITIES:
         model = blueprint.build(seed=0)
         parameters = prunable_parameters(model)
@@ -34,11 +34,11 @@ def measure(blueprint: Blueprint = RESNET) -> Iterator[str]:
         for bits in (32, 16):
             least = bound(state, parameters, bits=bits)
             with TemporaryDirectory() as folder:
-                path, begun = Path(folder, "compact"), time.perf_counter()
+                path, begun = Path(folder, "compact"), time.process_time()
                 write(path, state, parameters, "", bits=bits)
-                written = time.perf_counter()
+                written = time.process_time()
                 back = read(path).state
-                done, size = time.perf_counter(), path.stat().st_size
+                done, size = time.process_time(), path.stat().st_size
             if bits == 32:
                 assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
             yield (

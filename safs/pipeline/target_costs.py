@@ -51,10 +51,13 @@ class EstimatedCosts:
         task = PruningTask(bare, example, 0.0, prune, 1, zeros if prune.keep_zeros else {})
         self.least, self.most = least_live(task), most_weights(task)
         self._estimate = _estimates(target, dense, self._chooser, shape_of(bare, example), job)
+        self._known: dict[int, float] = {}
 
     def of(self, live: int) -> float:
-        """The estimated cost of the network with ``live`` weights, in the unit of the target."""
-        return self._estimate(live)
+        """The estimated cost of the network with ``live`` weights in the unit of the target, the same at every call."""
+        if live not in self._known:
+            self._known[live] = self._estimate(live)
+        return self._known[live]
 
     def most_within(self, cost: float) -> int:
         """The largest number of live weights whose estimated cost is at most ``cost``; ``least`` if there is none."""

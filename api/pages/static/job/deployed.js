@@ -5,8 +5,9 @@ import { bytes, count, percent, sparsity } from "../core/format.js";
 
 /** The panel of sizes and times, for jobs whose report has them. */
 export function deployedPanel(model) {
+  const notes = h("div");
   const body = h("div", { class: "pair" });
-  const node = h("section", { class: "card wide", "aria-labelledby": "deployed", hidden: true }, h("header", {}, h("h2", { id: "deployed" }, "Size and speed"), h("span", { class: "hint" }, "the result as it leaves")), body);
+  const node = h("section", { class: "card wide", "aria-labelledby": "deployed", hidden: true }, h("header", {}, h("h2", { id: "deployed" }, "Size and speed"), h("span", { class: "hint" }, "the result as it leaves")), notes, body);
   let drawn = null;
   return {
     node,
@@ -15,7 +16,8 @@ export function deployedPanel(model) {
       node.hidden = !found;
       if (!found || drawn === found) return;
       drawn = found;
-      fill(body, targetLine(model.report.target), found.error ? h("p", { class: "note warning" }, found.error) : null, sizes(model.id, found), ...times(found));
+      fill(notes, targetLine(model.report.target), found.error ? h("p", { class: "note warning" }, found.error) : null);
+      fill(body, sizes(model.id, found), ...times(found));
     },
   };
 }
