@@ -126,7 +126,9 @@ def _memory(entry: Mapping[str, Any]) -> str:
 
 
 def _engine(entry: Mapping[str, Any]) -> str:
-    return " (dense by onnxruntime)" if entry.get("engine") == "onnxruntime" else ""
+    names = {"onnxruntime": "onnxruntime", "openvino": "OpenVINO"}
+    engine = names.get(entry.get("engine", ""))
+    return "" if engine is None else f" (dense by {engine})"
 
 
 def _gain(entry: Mapping[str, Any]) -> str:

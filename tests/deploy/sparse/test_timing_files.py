@@ -40,7 +40,7 @@ def test_what_was_fastest_is_used_by_the_next_process_without_timing(
     assert len(list(timings_folder.glob("*.json"))) == 1
 
     monkeypatch.setattr(runtime, "seconds_of", _never)
-    monkeypatch.setattr(runtime, "fastest", _never)
+    monkeypatch.setattr(runtime, "cold_seconds", _never)
     second = _load(result)
 
     assert torch.allclose(second(images(LENET)), expected, atol=1e-5)
@@ -108,7 +108,7 @@ def test_a_dense_engine_is_used_where_it_is_fastest_and_its_file_is_kept(
     monkeypatch.setattr(runtime, "is_installed", dense_engine.is_installed)
     monkeypatch.setattr(runtime, "_CLEAR_GAIN", float("inf"))
     monkeypatch.setattr(runtime, "seconds_of", partial(_prefers, engine))
-    monkeypatch.setattr(runtime, "fastest", lambda runs, seconds: seconds)
+    monkeypatch.setattr(runtime, "cold_seconds", lambda runs, seconds, dense: seconds)
     network = _load(result)
 
     logits = network(images(LENET))
