@@ -66,6 +66,7 @@ class Chain:
             self._builder.drop(uses.get(step.node, ()))
         self._actions = self._builder.finish(self._output)
 
+    @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
         """float32 images of the shape -> logits."""
         values: Values = {self._input: images}

@@ -88,15 +88,18 @@ class SparseNetwork(nn.Module):
         self._stepwise = StepByStep(self.steps, (self.input, self.output), self.pad)
         self.eval()
 
-    @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """float32 [batch, channels, height, width] -> logits [batch, classes]."""
         with self._lock:
             key = self._key(images)
             if key not in self.timings:
-                with _without_notices():
-                    self.timings[key], self._runs[key] = self._recalled(images) or self._timed(images)
+                self._prepare(key, images)
             return self._runs[key](images)
+
+    @torch.inference_mode()
+    def _prepare(self, key: tuple[int, ...], images: Tensor) -> None:
+        with _without_notices():
+            self.timings[key], self._runs[key] = self._recalled(images) or self._timed(images)
 
     @torch.inference_mode()
     def run(self, images: Tensor, plan: Plan) -> Tensor:

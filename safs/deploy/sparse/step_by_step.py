@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 from torch.fx.node import map_arg
@@ -34,6 +35,7 @@ class StepByStep:
         self._memory = Memory()
         self._linears: dict[Node, LaneLinear] = {}
 
+    @torch.inference_mode()
     def run(self, images: Tensor, plan: Plan, keep: dict[Node, Value] | None = None) -> Tensor:
         """The outputs by a plan.
 

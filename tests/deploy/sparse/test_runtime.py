@@ -128,6 +128,17 @@ def test_outputs_below_the_smallest_normal_number_need_no_equal_digits() -> None
         assert not network._is_right(lambda _: 1e9 * expected, torch.zeros(1, 2), expected)
 
 
+def test_no_engine_records_gradients(tmp_path: Path) -> None:
+    opened = open_result(write_result(tmp_path, operators=("srs", "tanhsoft1")))
+    network, x = SparseNetwork(traced(opened.model)), images(LENET)
+    sparse = network.plan("sparse")
+    lanes = network.lanes(x)
+    assert lanes is not None
+
+    for run in (network, network.chain(x, sparse), lanes, lambda batch: network.run(batch, sparse)):
+        assert not run(x.clone()).requires_grad
+
+
 def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown runtime 'spars'"):
         safs.load(tmp_path, runtime="spars")

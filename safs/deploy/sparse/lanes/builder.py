@@ -58,6 +58,8 @@ class Builder:
 
     def __init__(self, steps: Sequence[Step], ends: tuple[Node, Node], values: Mapping[Node, Any], images: int) -> None:
         self.actions: list[Action] = []
+        self.work = 0
+        """Multiply-adds of vectors in one block."""
         self._values, self._images = values, images
         self._buffers: dict[Node, Buffer] = {}
         self._applied: set[Node] = set()
@@ -134,6 +136,7 @@ class Builder:
         gate = None if activation is None else gate_of(activation)
         simple = FusedActivation() if activation is None or gate is not None else fused(activation)
         taps = taps_of(weight, groups, shape, source.lanes, (target.lanes.rows, target.lanes.columns))
+        self.work += len(taps.taps) * target.lanes.rows * target.lanes.columns
         clamp = simple.low, simple.high, simple.gain
         self._program.convolve(taps, np.array(bias.numpy(), np.float32), shape.stride, source, target, residual, clamp)
         if gate is None:
@@ -273,6 +276,7 @@ class Builder:
         return tuple(self._values[node].shape[1:])
 
 
+@torch.inference_mode()
 def _apply(activation: FusedActivation, first: int, count: int, channels: int, block: Tensor) -> None:
     activation.finish(block[first : first + count].view(channels, -1), torch.ones(()))
 

@@ -16,7 +16,10 @@ from safs.deploy.sparse.lanes.memory import Block
 from safs.deploy.sparse.lanes.program import Program
 from safs.deploy.sparse.steps import Step
 
+_WORTH_A_THREAD = 1_000_000
+"""Multiply-adds of vectors for which waking a thread pays: about 0.3 ms. On a busy machine it can take longer."""
 BLOCK_SIZES = (16, 8, 4, 2, 1)
+"""Numbers of images that a block can have."""
 
 
 def block_sizes(count: int, threads: int) -> tuple[int, ...]:
@@ -50,7 +53,7 @@ class LaneNetwork:
         self._classes = values[ends[1]].shape[1]
         built = Builder(steps, ends, values, self._images)
         self._actions = built.actions
-        threads = min(threads, self._blocks)
+        threads = max(1, min(threads, self._blocks, self._blocks * built.work // _WORTH_A_THREAD))
         self._memory = [Block(built.block_bytes) for _ in range(threads)]
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -75,7 +78,6 @@ class LaneNetwork:
         """Number of actions for a block: programs, and activations in Python."""
         return len(self._actions)
 
-    @torch.inference_mode()  # which other threads do not take over
     def _run(self, images: Tensor, logits: Tensor, thread: int, blocks: range) -> None:
         memory = self._memory[thread]
         for block in blocks:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from safs.activations.module import Activation
 from safs.activations.operators import OPERATORS
+from safs.deploy.sparse.lanes import network as lane_network
 from safs.deploy.sparse.lanes.layout import lanes_for
 from safs.deploy.sparse.lanes.network import LaneNetwork
 from safs.deploy.sparse.runtime import SparseNetwork
@@ -126,7 +127,8 @@ def test_blocks_of_any_size_have_the_outputs_of_the_batch(size: int) -> None:
         assert torch.allclose(run(x), model(x), rtol=1e-4, atol=1e-4)
 
 
-def test_threads_share_the_blocks_of_a_batch() -> None:
+def test_threads_share_the_blocks_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_network, "_WORTH_A_THREAD", 1)
     model, x = Block(nn.Conv2d(8, 8, 3, padding=1, stride=2)), random(40, 3, 8, 8)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -136,7 +138,20 @@ def test_threads_share_the_blocks_of_a_batch() -> None:
         torch.set_num_threads(before)
 
 
-def test_no_thread_records_gradients_of_learned_scalars() -> None:
+def test_a_small_network_wakes_no_thread() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run = SparseNetwork(traced(Block(nn.Conv2d(8, 8, 3)).eval())).lanes(random(32, 3, 8, 8))
+    finally:
+        torch.set_num_threads(before)
+
+    assert isinstance(run, LaneNetwork)
+    assert len(run._memory) == 1
+
+
+def test_no_thread_records_gradients_of_learned_scalars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_network, "_WORTH_A_THREAD", 1)
     model, x = Block(nn.Conv2d(8, 8, 3, padding=1), "srs"), random(32, 3, 8, 8)  # srs runs in torch
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -148,6 +163,7 @@ def test_no_thread_records_gradients_of_learned_scalars() -> None:
     finally:
         torch.set_num_threads(before)
 
+    assert len(run._memory) == 2
     assert not any(block.values.requires_grad for block in run._memory)
 
 
