@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import inf
+from math import ceil
 from statistics import median
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from safs.deploy.loading import sparse_network
 from safs.inputs import InputSelection, WithSelectedInputs
 
-_WARM_UPS = 1
-_FEWEST_RUNS, _MOST_RUNS, _ENOUGH_S = 7, 101, 0.2
-"""Runs of a measurement: the fewest and the most, and the seconds after which those between them are enough."""
+_RUNS = 7
+_SHORTEST_S = 0.005
+"""Seconds of a run, which repeats a function that is faster: right after another program, caches are cold."""
 
 
 def latency_ratio(
@@ -46,25 +46,23 @@ def latency_ratio(
 
 
 def medians(runs: Sequence[Callable[[], object]]) -> list[float]:
-    """Median seconds of each function. They take turns, so that a disturbance meets all of them.
+    """Median seconds of each function over seven runs. They take turns, so that a disturbance meets all of them.
 
-    There are 7 turns, and more, up to 101, for functions that are so fast that a disturbance is as long as a run. On
-    one thread CPU time is measured, which other programs disturb less.
+    A run calls a fast function several times. On one thread CPU time is measured, which other programs disturb less.
     """
     clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
-    times: list[list[float]] = [[] for _ in runs]
-    ends_s = inf
-    for turn in range(_WARM_UPS + _MOST_RUNS):
-        if turn == _WARM_UPS:
-            ends_s = time.perf_counter() + _ENOUGH_S
-        if turn >= _WARM_UPS + _FEWEST_RUNS and time.perf_counter() > ends_s:
-            break
-        for run, measured in zip(runs, times, strict=True):
-            begun = clock()
+
+    def seconds(run: Callable[[], object], calls: int) -> float:
+        begun = clock()
+        for _ in range(calls):
             run()
-            if turn >= _WARM_UPS:
-                measured.append(clock() - begun)
-    return [median(measured) for measured in times]
+        return (clock() - begun) / calls
+
+    for run in runs:
+        run()
+    calls = [ceil(_SHORTEST_S / max(seconds(run, 1), _SHORTEST_S / 1000)) for run in runs]
+    turns = [[seconds(run, number) for run, number in zip(runs, calls, strict=True)] for _ in range(_RUNS)]
+    return [median(times) for times in zip(*turns, strict=True)]
 
 
 @torch.inference_mode()

@@ -73,7 +73,7 @@ def test_the_measured_cost_of_the_result_is_within_the_target(
 def no_timings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Timings of the sparse runtime go to a folder of the test, and no network is exported to try onnxruntime."""
     monkeypatch.setenv("SAFS_TIMINGS", str(tmp_path / "timings"))
-    monkeypatch.setattr(runtime, "is_installed", lambda: False)
+    monkeypatch.setattr(runtime, "is_installed", lambda engine: False)
 
 
 @pytest.mark.exhaustive
