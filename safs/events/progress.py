@@ -92,7 +92,8 @@ class StageTracker:
         self._epochs[number] = max(self._epochs.get(number, 0), metrics.epoch - self._before.get(number, 0))
         self._measured_epochs += 1
         self._measured_epochs_s += metrics.seconds
-        self._see(metrics.validation_accuracy)
+        if self.plan.stage not in (Stage.PRUNE_SEARCH, Stage.PRUNE):  # Its epochs may precede the sparsity.
+            self._see(metrics.validation_accuracy)
         self._measured_s = now_s
 
     def trial_done(self, done: TrialDone, now_s: float) -> None:

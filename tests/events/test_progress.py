@@ -186,6 +186,17 @@ def test_the_best_accuracy_is_that_of_the_current_stage() -> None:
     assert [moment.best_accuracy for moment in (dense, search, better, worse)] == [0.98, None, 0.3, 0.3]
 
 
+@pytest.mark.parametrize("stage", [Stage.PRUNE_SEARCH, Stage.PRUNE])
+def test_epochs_below_the_sparsity_are_never_the_best_of_a_pruning(stage: Stage) -> None:
+    tracker = Tracker(SHORT_PLAN)
+    tracker.update(StageStarted(stage, 4, 5), 0.0)
+
+    nearly_dense = tracker.update(epoch(stage, 0, 1, accuracy=0.9), 1.0)
+    pruned = tracker.update(done(stage, 0, accuracy=0.25), 5.0)
+
+    assert [moment.best_accuracy for moment in (nearly_dense, pruned)] == [None, 0.25]
+
+
 def test_a_reused_stage_has_no_epochs_left() -> None:
     tracker = Tracker(SHORT_PLAN)
     tracker.update(StageStarted(Stage.DENSE, 1, 10), 0.0)
