@@ -59,7 +59,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_pictures_that_stay_in_files_have_the_fingerprint_of_their_archive_wherever_they_are_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder.load, "__defaults__", (0,))  # no memory for images
+    monkeypatch.setattr(folder.load, "__defaults__", (0, ()))  # no memory for images
 
     def prints(content: bytes) -> list[str]:
         with opened(_file(tmp_path, content)) as root:

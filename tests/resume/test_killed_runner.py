@@ -135,7 +135,7 @@ def test_a_search_whose_runner_is_killed_resumes_as_if_nothing_had_happened(
 
     for dies_at, torn in DEATHS:
         # The number of trials in flight stays that of the first attempt, whatever a later machine would choose.
-        one.make(Attempt(str(broken), slots if dies_at == DEATHS[0][0] else 7, dies_at, torn))
+        one.make(Attempt(str(broken), slots if dies_at == DEATHS[0][0] else 7, dies_at, torn=torn))
         _, finished, told = look(broken, stage)
         assert len(finished) >= dies_at - torn
         assert finished.items() <= expected_trials.items()
