@@ -77,8 +77,8 @@ def _east(*parts: str) -> dict[str, Arm]:
 def _greg(granularity: str) -> dict[str, Arm]:
     axes = {"distribution": "global", "granularity": granularity}
     return {
-        "one-shot": Arm(axes),
         "one-shot, equal fine-tuning": Arm(axes, tuning=TUNING),
+        "one-shot": Arm(axes),
         "greg1": Arm({"method": "greg1", **axes}),
         "greg2": Arm({"method": "greg2", **axes}),
         "cubic": Arm({**_CUBIC, **axes}),

@@ -5,25 +5,41 @@ from statistics import fmean, stdev
 
 from benchmarks.claims.measuring import Line
 from benchmarks.claims.papers import CLAIMS, Claim
+from benchmarks.searches.equal_epochs import interval
 
 COUNTS = {"inputs"}
 """Measurements that are numbers; all others are fractions, shown in percent."""
 
 
 def tables(lines: Sequence[Line], claims: Mapping[str, Claim] = CLAIMS) -> str:
-    """A table for each measured claim: mean and deviation over seeds of its measurements, by arm."""
+    """A table for each measured claim: mean and deviation over seeds of its measurements, by arm.
+
+    The last columns have the differences in the test accuracy, and where it is shown in the dead neurons, from the
+    first arm: paired by seed, with their 95% intervals.
+    """
     measured = {line["claim"] for line in lines}
     return "\n\n".join(_table(name, claim, lines) for name, claim in claims.items() if name in measured)
 
 
 def _table(name: str, claim: Claim, lines: Sequence[Line]) -> str:
-    head = f"{claim.architecture}, {claim.dataset}, {100 * claim.sparsity:g}%"
-    rows = [f"| {head} | {' | '.join(claim.columns.values())} | seeds |", "|---" * (len(claim.columns) + 2) + "|"]
-    for arm in claim.arms:
-        own = best([line for line in lines if (line["claim"], line["arm"]) == (name, arm)], len(claim.recipes))
+    first = next(iter(claim.arms))
+    compared = [key for key in ("test", "dead") if key in claim.columns]
+    heads = [f"{claim.architecture}, {claim.dataset}, {100 * claim.sparsity:g}%", *claim.columns.values()]
+    heads += [f"{claim.columns[key]} against {first}" for key in compared]
+    rows = [f"| {' | '.join(heads)} | seeds |", "|---" * (len(heads) + 1) + "|"]
+    found = {
+        arm: best([line for line in lines if (line["claim"], line["arm"]) == (name, arm)], len(claim.recipes))
+        for arm in claim.arms
+    }
+    for arm, own in found.items():
         cells = [mean([line[key] for line in own], count=key in COUNTS) for key in claim.columns]
+        cells += [interval(_by_seed(own, key), _by_seed(found[first], key)) for key in compared]
         rows.append(f"| {arm} | {' | '.join(cells)} | {len(own)} |")
     return "\n".join(rows)
+
+
+def _by_seed(lines: Sequence[Line], key: str) -> dict[int, float]:
+    return {line["seed"]: line[key] for line in lines}
 
 
 def best(lines: Sequence[Line], recipes: int) -> list[Line]:

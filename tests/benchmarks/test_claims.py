@@ -51,10 +51,24 @@ def test_the_better_recipe_by_validation_counts_and_incomplete_seeds_do_not() ->
     ]
 
     assert tables(lines).splitlines()[:3] == [
-        "| lenet5, digits, 90% | test accuracy | dead neurons | seeds |",
-        "|---|---|---|---|",
-        "| ap | 55.0 ± 7.1 | 25.0 ± 0.0 | 2 |",
+        "| lenet5, digits, 90% | test accuracy | dead neurons | test accuracy against ap | dead neurons against ap "
+        "| seeds |",
+        "|---|---|---|---|---|---|",
+        "| ap | 55.0 ± 7.1 | 25.0 ± 0.0 |  |  | 2 |",
     ]
+
+
+def test_differences_from_the_first_arm_are_paired_by_seed() -> None:
+    lines = [
+        line(arm, seed, recipe, validation=0.9, test=test)
+        for recipe in RECIPES
+        for arm, tests in (("ap", (0.5, 0.6, 0.9)), ("positive weights", (0.6, 0.72)))
+        for seed, test in enumerate(tests)
+    ]
+
+    last = tables(lines).splitlines()[-1]
+
+    assert last == "| positive weights | 66.0 ± 8.5 | 25.0 ± 0.0 | +11.0 (-1.7 to +23.7) | +0.0 (+0.0 to +0.0) | 2 |"
 
 
 def test_random_inputs_leave_the_drawn_pixels_and_no_others() -> None:
