@@ -21,6 +21,7 @@ HEADER_WORDS = 7
 _MANTISSA = 7  # bits of bfloat16's mantissa, the part of a value that symbols can take bits from
 _MOST_FREQUENT = 255  # frequencies are bytes, relative to the most frequent symbol
 _LARGEST_WORD = 2**32 - 1
+_SLACK_BITS = 64  # by which rounding could make a mask shorter than its entropy
 
 
 def encode(values: NDArray[np.float32], *, bits: int = 32) -> bytes:
@@ -92,9 +93,13 @@ def bound_bytes(values: NDArray[np.float32], *, bits: int = 32) -> float:
     if bits == 16:
         live = round_to_bfloat16(live)
     n, k = len(pattern), len(live)
-    positions = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)) / math.log(2)
     symbols, _ = _split(live >> 16, 3)
-    return (positions + k * (_entropy(symbols) + bits - 11)) / 8
+    return (_position_bits(n, k) + k * (_entropy(symbols) + bits - 11)) / 8
+
+
+def _position_bits(count: int, live: int) -> float:
+    """The bits that choose ``live`` of ``count`` positions."""
+    return (math.lgamma(count + 1) - math.lgamma(live + 1) - math.lgamma(count - live + 1)) / math.log(2)
 
 
 def _decoded(content: bytes) -> NDArray[np.float32]:
@@ -112,6 +117,8 @@ def _decoded(content: bytes) -> NDArray[np.float32]:
     expected = at + _aligned(rest_bytes) + (2 * live if bits == 32 else 0)
     if live > count or expected != len(content):
         raise ValueError("its parts do not have the lengths that its header gives")
+    if _position_bits(count, live) > 32 * coded_words + _SLACK_BITS:  # A wrong shape could take all memory.
+        raise ValueError(f"its mask has fewer bits than {live} of {count} weights take")
     decoder = _coder().stream.queue.RangeDecoder(coded)
     mask = np.full(count, live == count)
     if 0 < live < count:

@@ -92,13 +92,28 @@ def test_values_that_are_not_finite_stay_what_they_are_in_bfloat16(value: float)
 @settings(max_examples=60, deadline=None)
 def test_damaged_bytes_are_refused_or_decode_to_an_array(data: st.DataObject) -> None:
     content = bytearray(encode(pruned(300, 0.8)))
-    content[data.draw(st.integers(28, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    header = 32  # bytes, the shape included
+    content[data.draw(st.integers(header, len(content) - 1))] ^= data.draw(st.integers(1, 255))
 
     try:
         decoded = decode(bytes(content))
     except CheckpointError:
         return
     assert decoded.shape == (300,)
+
+
+@pytest.mark.parametrize("change", [1, 23, 255])
+@pytest.mark.parametrize("byte", range(28, 32))
+def test_a_damaged_shape_is_refused_or_the_shape_of_what_is_decoded(byte: int, change: int) -> None:
+    content = bytearray(encode(pruned(300, 0.8)))
+    content[byte] ^= change
+    (size,) = np.frombuffer(content, "<u4", 1, 28).tolist()
+
+    try:
+        decoded = decode(bytes(content))
+    except CheckpointError:
+        return
+    assert decoded.shape == (size,)
 
 
 @pytest.mark.parametrize("size", [0, 3, 27, 28, 40, 200])

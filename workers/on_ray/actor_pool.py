@@ -74,6 +74,7 @@ class ActorPool:
         self._messages: list[Message] = []
         self._tickets = 0
         for worker in kept:
+            worker.answer = worker.actor.ready.remote()  # It may have died since it came to rest.
             self._calls[worker.answer] = _Call(worker, None)
         for _ in range(size - len(kept)):
             self._start()

@@ -26,7 +26,7 @@ from workers.attempt import Attempt
 from workers.on_ray.allocation import RayAllocation
 from workers.on_ray.capacity import Share
 from workers.on_ray.executor import RayExecutor
-from workers.on_ray.messages import Answered, Message
+from workers.on_ray.messages import Answered, Failed, Message
 from workers.on_ray.warm_workers import WarmWorkers
 from workers.runner import Runner
 from workers.settings import WorkerSettings
@@ -77,6 +77,7 @@ def job(workers: WarmWorkers, share: Share = ONE, owner: str | None = None) -> i
     messages: list[Message] = []
     while not any(isinstance(message, Answered) for message in messages):
         messages += pool.receive(1.0)
+        assert not any(isinstance(message, Failed) for message in messages), messages
     workers.keep()
     pool.close()
     (pid,) = (message.answer for message in messages if isinstance(message, Answered))
@@ -124,6 +125,7 @@ def test_a_worker_whose_memory_has_grown_is_replaced(open_workers: Open) -> None
 def test_a_worker_that_died_between_two_jobs_is_replaced_and_is_no_fault_of_the_second(open_workers: Open) -> None:
     workers = open_workers()
     dead = job(workers)
+    ray.get([worker.answer for worker in workers._kept])  # It has come to rest.
     os.kill(dead, signal.SIGKILL)
 
     assert job(workers) != dead
