@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.pruned_starts import ADAM, BATCH, DENSE_EPOCHS
+from benchmarks.trainings import do, network_of
 from safs import data
 from safs.execution.pruning import Pruning
-from safs.execution.runs import Work, begin
 from safs.execution.training import Training, score
 from safs.execution.work import Context
 from safs.networks import Blueprint, Network
@@ -52,23 +52,14 @@ def _accuracies(architecture: str, image_size: int, seed: int) -> list[tuple[flo
     splits = data.load(spec, root=None, channels=1, image_size=image_size, seed=seed)
     blueprint = Blueprint(architecture, 1, image_size, splits.classes)
     context = Context(blueprint, TrainingData(splits.train, splits.validation, BATCH))
-    dense = _network(Training({}, ADAM, DENSE_EPOCHS, seed), context)
+    dense = network_of(do(Training({}, ADAM, DENSE_EPOCHS, seed), context))
     found = []
     for sparsity in SPARSITIES:
-        pruned = _network(Pruning(PruneSpec(), sparsity, ADAM, seed), replace(context, start=dense.state))
+        pruned = network_of(do(Pruning(PruneSpec(), sparsity, ADAM, seed), replace(context, start=dense.state)))
         both = (with_statistics(pruned, dict(dense.state)), pruned)
         kept, new = (score(network, splits.validation, 256, "cpu").accuracy for network in both)
         found.append((kept, new))
     return found
-
-
-def _network(work: Work, context: Context) -> Network:
-    run = begin(context, work, "cpu")
-    while not run.finished:
-        run.advance(60.0)
-    network = run.trained().network
-    assert network is not None
-    return network
 
 
 def _mean(values: list[float]) -> str:

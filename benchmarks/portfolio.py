@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.trainings import do
 from safs import data
 from safs.activations.surgery import find_sites
 from safs.execution.pruned_training import after_pruning
 from safs.execution.pruning import Pruning
-from safs.execution.runs import Work, begin
 from safs.execution.training import Training
-from safs.execution.work import Context, Trained
+from safs.execution.work import Context
 from safs.networks import Blueprint
 from safs.reuse.keys import code_version
 from safs.spec.data import DataSpec
@@ -87,19 +87,19 @@ def _measure(seed: int, arguments: argparse.Namespace) -> None:
     spec = DataSpec(dataset=arguments.dataset, validation_fraction=0.3)
     splits = data.load(spec, root=arguments.data_root, channels=1, image_size=28, seed=seed)
     dense = Context(Blueprint("lenet5", 1, 28, 10), TrainingData(splits.train, splits.validation, BATCH))
-    trained = _do(Training({}, ADAM, DENSE_EPOCHS, seed), dense)
+    trained = do(Training({}, ADAM, DENSE_EPOCHS, seed), dense)
     assert trained.network is not None
     sites = [site.path for site in find_sites(dense.blueprint.build())]
     starts: dict[str, Context] = {}
     for pruning, operator, recipe in cells:
         if pruning not in starts:
             work = Pruning(PRUNINGS[pruning], SPARSITY, PRUNINGS[pruning].recipe or ADAM, seed)
-            network = _do(work, replace(dense, start=trained.network.state)).network
+            network = do(work, replace(dense, start=trained.network.state)).network
             assert network is not None
             starts[pruning] = after_pruning(dense, network)
         assignment = {} if operator == "relu" else dict.fromkeys(sites, operator)
         tuning = Training(assignment, RECIPES[recipe], EPOCHS, seed, learnable=recipe != "Adam 1e-3")
-        outcome = _do(tuning, starts[pruning]).outcome
+        outcome = do(tuning, starts[pruning]).outcome
         line = {
             "seed": seed,
             "pruning": pruning,
@@ -110,13 +110,6 @@ def _measure(seed: int, arguments: argparse.Namespace) -> None:
         }
         with arguments.results.open("a") as file:
             print(json.dumps(line), file=file)
-
-
-def _do(work: Work, context: Context) -> Trained:
-    run = begin(context, work, "cpu")
-    while not run.finished:
-        run.advance(60.0)
-    return run.trained()
 
 
 def _read(results: Path) -> list[Line]:

@@ -22,13 +22,13 @@ from typing import Any
 import torch
 
 from benchmarks.searches.cells import Scale, prepare
+from benchmarks.trainings import do, network_of
 from safs import data
 from safs.data import Splits
 from safs.execution.pruning import Pruning
-from safs.execution.runs import Work, begin
 from safs.execution.training import Training, score
 from safs.execution.work import Context, Trained
-from safs.networks import Blueprint, Network
+from safs.networks import Blueprint
 from safs.reuse.keys import code_version
 from safs.spec.pruning import PruneSpec
 from safs.spec.training import Recipe
@@ -118,10 +118,10 @@ def _measure(seed: int, arguments: argparse.Namespace) -> None:
     splits = _images(seed, arguments)
     blueprint = Blueprint(arguments.architecture, 1, arguments.image_size, splits.classes)
     context = Context(blueprint, TrainingData(splits.train, splits.validation, BATCH))
-    dense = _network(_do(Training({}, ADAM, DENSE_EPOCHS, seed), context))
+    dense = network_of(do(Training({}, ADAM, DENSE_EPOCHS, seed), context))
     for _, distribution, _, name in missing:
         measured = _cell(ROWS[name], distribution, seed, replace(context, start=dense.state), arguments.sparsity)
-        test = score(_network(measured), splits.test, 256, "cpu").accuracy
+        test = score(network_of(measured), splits.test, 256, "cpu").accuracy
         cell = {
             "sparsity": arguments.sparsity,
             "distribution": distribution,
@@ -139,28 +139,16 @@ def _measure(seed: int, arguments: argparse.Namespace) -> None:
 
 def _cell(row: Row, distribution: str, seed: int, dense: Context, sparsity: float) -> Trained:
     spec = row.spec(distribution)
-    pruned = _network(_do(Pruning(spec, sparsity, spec.recipe or ADAM, seed), dense))
+    pruned = network_of(do(Pruning(spec, sparsity, spec.recipe or ADAM, seed), dense))
     start = replace(dense, start=pruned.state, masks=pruned.masks)
     learnable = row.tuning.schedule == "one_cycle"
-    return _do(Training({}, row.tuning, EPOCHS - spec.epochs, seed, learnable), start)
+    return do(Training({}, row.tuning, EPOCHS - spec.epochs, seed, learnable), start)
 
 
 def _images(seed: int, arguments: argparse.Namespace) -> Splits:
     scale = Scale(arguments.dataset, arguments.images, BATCH, 0.1, DENSE_EPOCHS, 1, EPOCHS)
     spec, root = prepare(scale, arguments.results.parent, arguments.data_root)
     return data.load(spec, root=root, channels=1, image_size=arguments.image_size, seed=seed)
-
-
-def _do(work: Work, context: Context) -> Trained:
-    run = begin(context, work, "cpu")
-    while not run.finished:
-        run.advance(60.0)
-    return run.trained()
-
-
-def _network(trained: Trained) -> Network:
-    assert trained.network is not None, trained.outcome.error
-    return trained.network
 
 
 def _arguments() -> argparse.Namespace:

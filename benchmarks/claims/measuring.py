@@ -9,15 +9,15 @@ import torch
 
 from benchmarks.claims.papers import ADAM, BATCH, DENSE, PRUNING, TUNING, Arm, Claim
 from benchmarks.searches.cells import Scale, prepare
+from benchmarks.trainings import do, network_of
 from safs import data
 from safs.activations.surgery import find_sites
 from safs.data import Splits
 from safs.data.tensor_split import TensorSplit
 from safs.execution.pruned_training import after_pruning
 from safs.execution.pruning import Pruning
-from safs.execution.runs import Work, begin
 from safs.execution.training import Training, score
-from safs.execution.work import Context, Trained
+from safs.execution.work import Context
 from safs.networks import Blueprint, Network
 from safs.pipeline.layer_metrics import measure
 from safs.pruning.pruners import PRUNERS
@@ -80,20 +80,6 @@ def train_dense(claim: Claim, splits: Splits, seed: int) -> Dense:
     context = Context(blueprint, TrainingData(splits.train, splits.validation, BATCH))
     trained = network_of(do(Training({}, claim.recipes[ADAM], DENSE, seed), context))
     return Dense(replace(context, start=trained.state), splits, seed)
-
-
-def do(work: Work, context: Context) -> Trained:
-    """Run the work to its end."""
-    run = begin(context, work, "cpu")
-    while not run.finished:
-        run.advance(60.0)
-    return run.trained()
-
-
-def network_of(trained: Trained) -> Network:
-    """The network of a training that did not fail."""
-    assert trained.network is not None, trained.outcome.error
-    return trained.network
 
 
 def blank_others(splits: Splits, pixels: torch.Tensor) -> Splits:

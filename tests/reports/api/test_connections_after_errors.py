@@ -26,7 +26,8 @@ def broken_url(settings: ApiSettings) -> Iterator[str]:
     def fail(*_: object, **__: object) -> Any:
         raise RuntimeError("nobody expects this")
 
-    checker = server.config.app.state.services.checker  # type: ignore[union-attr]
+    app: Any = server.config.app
+    checker = app.state.services.checker
     checker.check = checker.catalog = fail
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})

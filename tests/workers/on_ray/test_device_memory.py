@@ -74,9 +74,9 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 
 def _train(actor: TrialActor, stage: Stage, seed: int) -> None:
     context: Any = stage
-    order = TrainOrder(context, Training({}, Recipe(), 1, seed), keep=True, resume=None, origin=None)
+    order: TrainOrder | None = TrainOrder(context, Training({}, Recipe(), 1, seed), keep=True, resume=None, origin=None)
     while not (step := actor.step(order)).done:
-        order = None  # type: ignore[assignment]
+        order = None
     assert step.answer.outcome.error is None
 
 
